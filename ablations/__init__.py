@@ -1,0 +1,1 @@
+"""Training runs: one (run.py), a grid of them, sweeps."""

@@ -1,0 +1,1 @@
+"""Photographs, synthetic faces, benchmarks: detection, alignment, caching, Lightning datamodules."""

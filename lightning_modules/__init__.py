@@ -1,0 +1,1 @@
+"""The method: stages, network, losses; faces, rendering and recognition are its libraries."""

@@ -1,0 +1,1 @@
+"""Morphable models: coefficients in, meshes out. A library: no Lightning, no wandb."""

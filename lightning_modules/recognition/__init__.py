@@ -1,0 +1,1 @@
+"""Frozen face recognition networks behind one interface. A library."""

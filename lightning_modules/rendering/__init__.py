@@ -1,0 +1,1 @@
+"""Differentiable deferred-shading renderer. A library: tensors in, images out."""

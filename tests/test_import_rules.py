@@ -1,0 +1,115 @@
+"""Walks every import of the project and holds the rules that CONTRIBUTING.md states."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TOP_LEVEL = {"lightning_modules", "datamodules", "ablations", "evaluation", "benchmarks", "tests"}
+# Each library and the other libraries of ours that it may import.
+LIBRARIES = {
+    "lightning_modules.faces": {"lightning_modules.rendering"},
+    "lightning_modules.rendering": set(),
+    "lightning_modules.recognition": set(),
+    "evaluation.metrics": set(),
+    "evaluation.reporting": {"evaluation.metrics"},
+}
+FORBIDDEN_IN_LIBRARIES = {"lightning", "pytorch_lightning", "wandb"}
+# Whose files may import which other folders' files (every folder may import the libraries).
+FOLDERS = {
+    "lightning_modules": set(),
+    "datamodules": set(),
+    "ablations": {"lightning_modules", "datamodules"},
+    "evaluation": {"lightning_modules", "datamodules"},
+}
+
+
+def library_of(module: str) -> str | None:
+    return next((name for name in LIBRARIES if module == name or module.startswith(name + ".")), None)
+
+
+def imported_modules(source: str, module: str, is_package: bool) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = module.split(".")
+                parents = parts[: len(parts) - node.level + (1 if is_package else 0)]
+                base = ".".join([*parents, *([node.module] if node.module else [])])
+            # `from package import module` reaches the module.
+            names += [f"{base}.{alias.name}" for alias in node.names]
+    return names
+
+
+def violations(module: str, imports: list[str]) -> list[str]:
+    """The imports of a module that break a rule, each as one sentence."""
+    library, folder = library_of(module), module.split(".")[0]
+    broken = []
+    for name in imports:
+        top, imported_library = name.split(".")[0], library_of(name)
+        if library is not None:
+            if top in FORBIDDEN_IN_LIBRARIES:
+                broken.append(f"{module}: a library imports {name}")
+            elif imported_library is not None:
+                if imported_library not in {library, *LIBRARIES[library]}:
+                    broken.append(f"{module}: {library} may not import {imported_library}")
+            elif top in TOP_LEVEL:
+                broken.append(f"{module}: a library imports {name}, which lies directly in a folder")
+        elif top in FOLDERS and imported_library is None and top not in {folder, *FOLDERS[folder]}:
+            broken.append(f"{module}: files of {folder} may not import files of {top} ({name})")
+    return broken
+
+
+def test_every_import_keeps_the_rules() -> None:
+    broken, count = [], 0
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            is_package = parts[-1] == "__init__"
+            module = ".".join(parts[:-1] if is_package else parts)
+            broken += violations(module, imported_modules(path.read_text(), module, is_package))
+            count += 1
+    assert count > 0
+    assert not broken, "\n".join(broken)
+
+
+def test_packages_hold_only_a_docstring() -> None:
+    for folder in FOLDERS:
+        for path in (ROOT / folder).rglob("__init__.py"):
+            body = ast.parse(path.read_text()).body
+            assert len(body) == 1, f"{path.relative_to(ROOT)} holds more than a docstring"
+            assert isinstance(body[0], ast.Expr)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("lightning_modules.rendering.camera", "import lightning"),
+        ("lightning_modules.rendering.camera", "from lightning_modules.faces import normals"),
+        ("lightning_modules.recognition.dlib", "from lightning_modules import regressor"),
+        ("lightning_modules.faces.show", "from ..regressor import Regressor"),
+        ("evaluation.metrics.icp", "from evaluation.reporting import tables"),
+        ("datamodules.lfw", "from lightning_modules.losses import identity_loss"),
+        ("lightning_modules.regression", "import datamodules.lfw"),
+        ("evaluation.micc", "from ablations import run"),
+    ],
+)
+def test_a_forbidden_import_is_found(module: str, source: str) -> None:
+    assert violations(module, imported_modules(source, module, is_package=False))
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("lightning_modules.faces.show", "from lightning_modules.rendering import camera"),
+        ("lightning_modules.faces.show", "from .normals import vertex_normals"),
+        ("datamodules.lfw", "import lightning\nfrom lightning_modules.recognition import networks"),
+        ("evaluation.micc", "from datamodules import micc\nfrom lightning_modules import regressor"),
+    ],
+)
+def test_an_allowed_import_passes(module: str, source: str) -> None:
+    assert not violations(module, imported_modules(source, module, is_package=False))
