@@ -9,7 +9,7 @@ NUMBER_OF_LANDMARKS = 68
 
 # iBUG's groups as half-open ranges of 0-based ids. "Left" and "right" are the subject's.
 GROUPS = {
-    "jaw": range(0, 17),
+    "jaw": range(17),
     "right_brow": range(17, 22),
     "left_brow": range(22, 27),
     "nose_bridge": range(27, 31),
