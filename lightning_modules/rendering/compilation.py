@@ -1,0 +1,54 @@
+"""Compiled kernels, one image each, on a pool of threads.
+
+Numba's own parallel loops abort when two threads enter them or after a fork, so a kernel here works on one
+image without holding the interpreter's lock, and a pool of this process hands out the images. An image's
+result does not depend on which thread made it, or on how many there are.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numba
+import torch
+
+_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+
+
+def compiled(function: Callable) -> Callable:
+    """A numba kernel without the interpreter's lock, compiled at its first call and cached if possible.
+
+    Numba looks for a writable folder beside the source, then in the user's cache; where neither is writable,
+    it refuses, and this compiles without a cache. Its cache notices changes of the kernel's own file only, so
+    kernels call no kernel of another file.
+    """
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError as error:
+        if "no locator available" not in str(error):
+            raise
+        return numba.njit(cache=False, **options)(function)
+
+
+def for_each(task: Callable[[int], Any], count: int) -> None:
+    """Call `task` with 0 to count - 1, on as many threads as torch may use; the first error is raised."""
+    threads = min(torch.get_num_threads(), count)
+    if threads <= 1:
+        _consume(map(task, range(count)))
+    else:
+        _consume(_pool(torch.get_num_threads()).map(task, range(count)))
+
+
+def _consume(results: Iterable) -> None:
+    for _ in results:
+        pass
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    # Threads do not survive a fork, so a child makes a pool of its own.
+    key = (os.getpid(), threads)
+    if key not in _pools:
+        _pools.setdefault(key, ThreadPoolExecutor(threads, thread_name_prefix="rendering"))
+    return _pools[key]

@@ -1,0 +1,112 @@
+"""Which triangle each pixel sees: one interface, several backends, no gradient.
+
+Everything differentiable is recomputed from the gathered vertices (`barycentrics`), so all backends share one
+gradient. A further backend is a module with a `rasterize` of the same signature and a line in `BACKENDS`.
+"""
+
+import importlib
+import importlib.util
+
+import torch
+from torch import Tensor
+
+# Backend: the module that it needs, and how to get it.
+BACKENDS = {
+    "numba": ("numba", "pip install numba"),
+    "torch": ("torch", "pip install torch"),
+    "pytorch3d": ("pytorch3d", "pip install 'unsupervised-morphable-faces[pytorch3d]'"),
+}
+NEAR_MM = 1.0
+
+
+def rasterize(
+    positions: Tensor,
+    triangles: Tensor,
+    size: tuple[int, int],
+    *,
+    near: float = NEAR_MM,
+    backend: str | None = None,
+) -> Tensor:
+    """Id of the nearest triangle at every pixel's centre, [M, H, W] int32, -1 where there is none.
+
+    Both sides of a triangle are visible and its edges belong to it; at equal depth the lower id wins. What
+    lies nearer than `near`, or behind the camera, is cut away, also within a triangle.
+
+    Args:
+        positions: [M, V, 3] homogeneous pixels (x z, y z, z) of `camera.homogeneous_pixels`, z being the
+        depth.
+        triangles: [T, 3] integer vertex ids.
+        size: (H, W) in pixels.
+        near: depth of the near plane, in the unit of z (mm), above zero.
+        backend: a name in `BACKENDS`; by default `pytorch3d` on a GPU where it is installed, else `numba` (on
+            the CPU, wherever the tensors are). `torch` is slow: it is there to judge the others.
+
+    Raises:
+        ValueError: for wrong shapes, vertices that are not finite, triangle ids out of range, an empty image.
+        ModuleNotFoundError: if the backend is not installed.
+    """
+    check_size(size)
+    if positions.dim() != 3 or positions.shape[-1] != 3:
+        raise ValueError(f"positions must be [M, V, 3], got {list(positions.shape)}")
+    check_finite("positions", positions)
+    check_triangles(triangles, positions.shape[1])
+    if not near > 0:
+        raise ValueError(f"near must be above zero, got {near}")
+    return rasterize_unchecked(positions, triangles, size, near, backend)
+
+
+def rasterize_unchecked(
+    positions: Tensor, triangles: Tensor, size: tuple[int, int], near: float, backend: str | None
+) -> Tensor:
+    """`rasterize` without the checks, for a caller who has made them."""
+    name = choose_backend(positions.device) if backend is None else backend
+    module = load_backend(name)
+    if len(positions) == 0 or len(triangles) == 0:
+        return torch.full((len(positions), *size), -1, dtype=torch.int32, device=positions.device)
+    with torch.no_grad():
+        return module.rasterize(positions.detach(), triangles, size, near).to(positions.device)
+
+
+def choose_backend(device: torch.device) -> str:
+    """Name of the backend that suits a device with what is installed."""
+    if device.type == "cuda" and importlib.util.find_spec("pytorch3d") is not None:
+        return "pytorch3d"
+    return "numba"
+
+
+def load_backend(name: str):  # noqa: ANN201 - a module
+    """The backend's module, with an error that says how to install it."""
+    if name not in BACKENDS:
+        raise ValueError(f"rasterizer must be one of {', '.join(BACKENDS)}, got {name!r}")
+    needs, how = BACKENDS[name]
+    if importlib.util.find_spec(needs) is None:
+        raise ModuleNotFoundError(f"the rasterizer {name!r} needs {needs}, which is not installed: {how}")
+    return importlib.import_module(f"{__package__}.{name}_rasterizer")
+
+
+def check_size(size: tuple[int, int]) -> None:
+    """Raise unless `size` is two positive integers."""
+    if len(size) != 2 or any(int(length) != length or length < 1 for length in size):
+        raise ValueError(f"size must be (height, width) in pixels, each at least 1, got {tuple(size)}")
+
+
+def check_finite(name: str, values: Tensor) -> None:
+    """Raise if a floating-point tensor holds NaN or infinity."""
+    if not values.is_floating_point():
+        raise ValueError(f"{name} must be floating-point, got {values.dtype}")
+    if not bool(torch.isfinite(values).all()):
+        count = int((~torch.isfinite(values)).sum())
+        raise ValueError(f"{name} holds {count} values that are NaN or infinite")
+
+
+def check_triangles(triangles: Tensor, vertex_count: int) -> None:
+    """Raise unless `triangles` is [T, 3] of vertex ids in range."""
+    if triangles.dim() != 2 or triangles.shape[-1] != 3:
+        raise ValueError(f"triangles must be [T, 3], got {list(triangles.shape)}")
+    if triangles.is_floating_point() or triangles.dtype == torch.bool:
+        raise ValueError(f"triangles must hold integer vertex ids, got {triangles.dtype}")
+    if triangles.numel() and (int(triangles.min()) < 0 or int(triangles.max()) >= vertex_count):
+        raise ValueError(
+            f"triangles name vertices {int(triangles.min())} to {int(triangles.max())}, "
+            f"but there are only vertices 0 to {vertex_count - 1}"
+        )
