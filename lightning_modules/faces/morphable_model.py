@@ -79,6 +79,10 @@ class MorphableModel(nn.Module):
         triangles: [T, 3] vertex ids, counter-clockwise seen from outside.
         landmarks: the 68 iBUG landmarks, or a sentence that says why there are none.
         provenance: which model this is.
+
+    Attributes:
+        provenance: which model this is.
+        no_landmarks: why there are no landmarks; empty if there are.
     """
 
     def __init__(
@@ -109,7 +113,7 @@ class MorphableModel(nn.Module):
         self._set_landmarks(landmarks)
 
     def _set_landmarks(self, landmarks: Landmarks | str) -> None:
-        self._no_landmarks = landmarks if isinstance(landmarks, str) else ""
+        self.no_landmarks = landmarks if isinstance(landmarks, str) else ""
         if isinstance(landmarks, str):
             none = self.triangles.new_zeros(0, 3)
             landmarks = Landmarks(none, none.to(self.shape_mean), ())
@@ -194,9 +198,9 @@ class MorphableModel(nn.Module):
         Raises:
             ValueError: if the model has none, with the reason.
         """
-        if self._no_landmarks:
+        if self.no_landmarks:
             raise ValueError(
-                f"{self.provenance.name} has no landmarks: {self._no_landmarks}; give a landmark file"
+                f"{self.provenance.name} has no landmarks: {self.no_landmarks}; give a landmark file"
             )
         return Landmarks(self.landmark_vertex_ids, self.landmark_weights, self._landmark_sources)
 

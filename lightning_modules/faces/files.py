@@ -1,0 +1,62 @@
+"""Reading and writing files safely: content hashes and writes that are whole or absent."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_atomically(path: Path) -> Iterator[Path]:
+    """A temporary path in the same folder, which takes the place of `path` when the block succeeds.
+
+    A block that raises leaves neither the temporary file nor a changed `path`. Two processes that write the
+    same path each replace it with a whole file. The temporary name keeps the suffix.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files that only their owner may read; a finished file follows the user's umask.
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_files(paths: Iterable[Path]) -> str:
+    """SHA-256 over several files: over the lines "name, file's SHA-256" in the names' order."""
+    lines = sorted(f"{path.name} {sha256_of_file(path)}\n" for path in paths)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def require_file(path: Path, what: str) -> None:
+    """Refuses a path that is no file.
+
+    Args:
+        path: where the file should be.
+        what: what it should be, and where to get it, to stand in the message.
+
+    Raises:
+        FileNotFoundError: if there is nothing, or a folder.
+    """
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise FileNotFoundError(f"{path} {found}; expected {what}")

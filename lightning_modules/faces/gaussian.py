@@ -1,0 +1,35 @@
+"""Principal components of a linear Gaussian model whose modes are not orthogonal."""
+
+import torch
+from torch import Tensor
+
+from lightning_modules.faces.morphable_model import PrincipalComponents
+
+# Modes are float32 at best: below this share of the largest deviation, a component is rounding.
+SMALLEST_SHARE = 1e-6
+
+
+def principal_components(mean: Tensor, modes: Tensor) -> PrincipalComponents:
+    """The Gaussian of mean + modes @ w, w standard normal, with an orthonormal basis.
+
+    Its covariance is modes @ modes.T = U S^2 U.T: the left singular vectors become the basis and S^2 the
+    variances, so both describe the same distribution. Components that carry nothing (dependent modes) are
+    left out. Signs, which are free, make each column's largest entry positive.
+
+    Args:
+        mean: [3V].
+        modes: [3V, K], one standard deviation each.
+
+    Returns:
+        At most K components, in the mean's dtype.
+    """
+    if not modes.shape[1]:
+        return PrincipalComponents(mean, modes.to(mean), mean.new_zeros(0), 0.0)
+    orthonormal, triangle = torch.linalg.qr(modes.double())
+    rotation, deviation, _ = torch.linalg.svd(triangle)
+    rotation = rotation[:, : len(deviation)][:, deviation > SMALLEST_SHARE * deviation[0]]
+    variance = deviation[: rotation.shape[1]] ** 2
+    basis = orthonormal @ rotation
+    largest = basis.gather(0, basis.abs().argmax(0, keepdim=True))
+    basis = (basis * largest.sign()).to(mean)
+    return PrincipalComponents(mean, basis, variance.to(mean), float(variance.sum()))
