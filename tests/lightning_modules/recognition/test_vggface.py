@@ -1,0 +1,117 @@
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lightning_modules.recognition.resampling import resample
+from lightning_modules.recognition.vggface import FILE, GROUPS, MEAN_BGR, load_vggface
+from lightning_modules.recognition.weight_files import WeightFileError, sha256_of
+
+
+def random_layers() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Kernels and biases in Keras' layout, scaled so that activations neither vanish nor explode."""
+    generator = np.random.default_rng(0)
+    shapes, channels_in = {}, 3
+    for group, widths in enumerate(GROUPS, 1):
+        for layer, channels in enumerate(widths, 1):
+            shapes[f"conv{group}_{layer}"] = (3, 3, channels_in, channels)
+            channels_in = channels
+    shapes |= {"fc6": (512 * 7 * 7, 4096), "fc7": (4096, 4096)}
+    layers = {}
+    for name, shape in shapes.items():
+        kernel = generator.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / np.prod(shape[:-1])))
+        layers[name] = kernel, generator.standard_normal(shape[-1], np.float32) * np.float32(0.1)
+    return layers
+
+
+def write_published_layout(path: Path, layers: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """As keras-vggface's file: a group per layer; the ReLU layer `fc6/relu` nests inside the group `fc6`."""
+    with h5py.File(path, "w") as file:
+        for name, (kernel, bias) in layers.items():
+            group = file.create_group(name)
+            group.attrs["weight_names"] = [f"{name}/kernel:0".encode(), f"{name}/bias:0".encode()]
+            group[f"{name}/kernel:0"], group[f"{name}/bias:0"] = kernel, bias
+        for name in ("fc6", "fc7"):
+            file.create_group(f"{name}/relu").attrs["weight_names"] = np.zeros(0, "S1")
+
+
+def keras_judge(layers: dict[str, tuple[np.ndarray, np.ndarray]]) -> object:
+    """The network of keras-vggface's models.py, built in Keras 3 with its torch backend."""
+    os.environ["KERAS_BACKEND"] = "torch"
+    keras = pytest.importorskip("keras")
+    x = image = keras.Input((224, 224, 3))
+    for group, widths in enumerate(GROUPS, 1):
+        for layer, channels in enumerate(widths, 1):
+            name = f"conv{group}_{layer}"
+            x = keras.layers.Conv2D(channels, 3, activation="relu", padding="same", name=name)(x)
+        x = keras.layers.MaxPooling2D(2, strides=2)(x)
+    x = keras.layers.Flatten()(x)
+    fc6 = keras.layers.Dense(4096, name="fc6")(x)
+    fc7 = keras.layers.Dense(4096, name="fc7")(keras.layers.Activation("relu")(fc6))
+    model = keras.Model(image, [fc6, fc7, keras.layers.Activation("relu")(fc7)])
+    for name, weights in layers.items():
+        model.get_layer(name).set_weights(weights)
+    return model
+
+
+@pytest.mark.slow
+def test_it_agrees_with_the_same_network_in_keras(face_like_images: Tensor, tmp_path: Path) -> None:
+    layers = random_layers()
+    write_published_layout(tmp_path / FILE, layers)
+    network = load_vggface(tmp_path / FILE, "fc7")
+    images = resample(face_like_images, network.crop)
+    # keras_vggface.utils.preprocess_input, version 1: reverse to BGR, subtract the means.
+    pixels = (255 * images).permute(0, 2, 3, 1).numpy()[..., ::-1] - np.array(MEAN_BGR, np.float32)
+    with torch.no_grad():
+        fc6, fc7, fc7_relu = (torch.as_tensor(x) for x in keras_judge(layers)(np.ascontiguousarray(pixels)))
+    scale = fc7.abs().max()
+    features, embedding, descriptor = network(face_like_images)
+    torch.testing.assert_close(descriptor / scale, fc7 / scale, atol=1e-4, rtol=0)
+    torch.testing.assert_close(features / scale, fc7_relu / scale, atol=1e-4, rtol=0)
+    torch.testing.assert_close(embedding, torch.nn.functional.normalize(fc7, dim=1), atol=1e-4, rtol=0)
+    swapped = network(images.flip(1), frame="native").embedding
+    assert (swapped - embedding).abs().max() > 1e-3
+    network.descriptor_layer = "fc6-relu"
+    torch.testing.assert_close(
+        network(face_like_images).descriptor / scale, fc6.relu() / scale, atol=1e-4, rtol=0
+    )
+
+
+def test_missing_weights_explain_where_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("VGGFACE_WEIGHTS", raising=False)
+    with pytest.raises(WeightFileError, match=r"models/vggface/rcmalli.*release v2\.0.*VGGFACE_WEIGHTS"):
+        load_vggface()
+
+
+def test_a_corrupt_file_is_refused_with_its_hash(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    path.write_bytes(b"not HDF5")
+    with pytest.raises(WeightFileError, match=rf"{sha256_of(path)}\) does not hold keras-vggface's VGG-16"):
+        load_vggface(path)
+
+
+def test_a_file_without_a_layer_is_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / FILE, "w") as file:
+        file.create_group("conv1_1").attrs["weight_names"] = [b"kernel", b"bias"]
+    with pytest.raises(WeightFileError, match="does not hold keras-vggface's VGG-16"):
+        load_vggface(tmp_path / FILE)
+
+
+def test_a_layer_of_another_shape_is_refused(tmp_path: Path) -> None:
+    layers = {
+        f"conv{group}_{layer}": (np.zeros((3, 3, 1, 1), np.float32), np.zeros(1, np.float32))
+        for group, widths in enumerate(GROUPS, 1)
+        for layer in range(1, len(widths) + 1)
+    }
+    layers |= {
+        "fc6": (np.zeros((512 * 7 * 7, 1), np.float32), np.zeros(1, np.float32)),
+        "fc7": (np.zeros((1, 1), np.float32), np.zeros(1, np.float32)),
+    }
+    write_published_layout(tmp_path / FILE, layers)
+    with pytest.raises(WeightFileError, match="does not hold keras-vggface's VGG-16: Error"):
+        load_vggface(tmp_path / FILE)
