@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .converted_weights import Weights, cached_conversion, default_cache_folder
 from .dlib_file import read_dlib_file
 from .frame import DLIB_CROP
 from .network import RecognitionNetwork
-from .weight_files import Weights, cached_conversion, check_sha256, default_cache_folder, file_in_package
+from .weight_files import check_sha256, file_in_package
 
 SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
 REQUIREMENT = "face-recognition-models==0.3.0"

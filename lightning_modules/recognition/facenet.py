@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .converted_weights import Weights
 from .frame import FACENET_CROP
 from .network import RecognitionNetwork
-from .weight_files import WeightFileError, Weights, find_weights, sha256_of
+from .weight_files import WeightFileError, find_weights, sha256_of
 
 FILES = ("20180402-114759-vggface2.pt", "20180408-102900-casia-webface.pt")
 VARIABLE = "FACENET_WEIGHTS"

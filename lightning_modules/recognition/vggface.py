@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .converted_weights import Weights
 from .frame import VGGFACE_CROP
 from .network import RecognitionNetwork
-from .weight_files import WeightFileError, Weights, find_weights, sha256_of
+from .weight_files import WeightFileError, find_weights, sha256_of
 
 Descriptor = Literal["fc6", "fc6-relu", "fc7", "fc7-relu"]
 FILE = "rcmalli_vggface_tf_vgg16.h5"

@@ -1,0 +1,57 @@
+"""A cache of weights that were converted from published files."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+import torch
+from torch import Tensor
+
+from .weight_files import sha256_of
+
+Weights = dict[str, Tensor]
+
+
+def default_cache_folder() -> Path:
+    """The user's cache folder for converted weights."""
+    return platformdirs.user_cache_path("unsupervised-morphable-faces") / "recognition"
+
+
+def cached_conversion(source: Path, name: str, convert: Callable[[Path], Weights], folder: Path) -> Weights:
+    """The converted weights of a source file: read from the cache, or converted and cached.
+
+    The cached file carries its own hash, so that a damaged one is converted anew. Writing is atomic. A cache
+    folder that cannot be written only costs the conversion on the next use.
+
+    Args:
+        source: the published file, already checked.
+        name: of the conversion; change it together with the conversion's result.
+        convert: source file -> weights.
+        folder: the cache folder.
+    """
+    cached = folder / f"{name}-{sha256_of(source)[:16]}.pt"
+    digest = cached.with_suffix(".sha256")
+    if cached.is_file() and digest.is_file() and sha256_of(cached) == digest.read_text().strip():
+        return torch.load(cached, map_location="cpu", weights_only=True)
+    weights = convert(source)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_atomically(cached, lambda path: torch.save(weights, path))
+        hexadecimal = sha256_of(cached)
+        _write_atomically(digest, lambda path: path.write_text(hexadecimal))
+    except OSError:
+        pass
+    return weights
+
+
+def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
