@@ -12,63 +12,95 @@ BEYOND_ROUNDING = 1e-6  # pixels by which bounding boxes are widened
 
 
 @compiled
+def _bounds(positions: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """First and last column and row that each vertex allows, [V, 4]; meaningless at or behind the camera."""
+    height, width = size
+    bounds = np.empty((positions.shape[0], 4), dtype=np.int32)
+    for v in range(positions.shape[0]):
+        inverse = 1.0 / positions[v, 2]
+        x = min(max(positions[v, 0] * inverse, -1.0), width)
+        y = min(max(positions[v, 1] * inverse, -1.0), height)
+        bounds[v, 0] = math.ceil(x - BEYOND_ROUNDING)
+        bounds[v, 1] = math.floor(x + BEYOND_ROUNDING)
+        bounds[v, 2] = math.ceil(y - BEYOND_ROUNDING)
+        bounds[v, 3] = math.floor(y + BEYOND_ROUNDING)
+    return bounds
+
+
+@compiled
 def _rasterize_image(positions: np.ndarray, triangles: np.ndarray, near: float, ids: np.ndarray) -> None:
     height, width = ids.shape
+    bounds = _bounds(positions, ids.shape)
     depths = np.full((height, width), np.inf)
-    count = positions.shape[0]
-    x = np.empty(count)
-    y = np.empty(count)
-    for v in range(count):
-        inverse = 1.0 / positions[v, 2]
-        x[v] = positions[v, 0] * inverse
-        y[v] = positions[v, 1] * inverse
     ids[:] = -1
     for t in range(triangles.shape[0]):
         i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        left = max(0, min(bounds[i, 0], bounds[j, 0], bounds[k, 0]))
+        right = min(width - 1, max(bounds[i, 1], bounds[j, 1], bounds[k, 1]))
+        top = max(0, min(bounds[i, 2], bounds[j, 2], bounds[k, 2]))
+        bottom = min(height - 1, max(bounds[i, 3], bounds[j, 3], bounds[k, 3]))
         zi, zj, zk = positions[i, 2], positions[j, 2], positions[k, 2]
         nearest = min(zi, zj, zk)
-        if nearest > near:
-            left = max(0.0, math.ceil(min(x[i], x[j], x[k]) - BEYOND_ROUNDING))
-            right = min(width - 1.0, math.floor(max(x[i], x[j], x[k]) + BEYOND_ROUNDING))
-            if left > right:
+        if nearest <= near:
+            if max(zi, zj, zk) <= near:
                 continue
-            top = max(0.0, math.ceil(min(y[i], y[j], y[k]) - BEYOND_ROUNDING))
-            bottom = min(height - 1.0, math.floor(max(y[i], y[j], y[k]) + BEYOND_ROUNDING))
-            if top > bottom:
-                continue
-        elif max(zi, zj, zk) > near:
             # It crosses the near plane: its outline may reach anywhere.
-            left, right, top, bottom = 0.0, width - 1.0, 0.0, height - 1.0
-        else:
-            continue
-        for row in range(int(top), int(bottom) + 1):
-            ri = positions[i, 1] - row * zi
-            rj = positions[j, 1] - row * zj
-            rk = positions[k, 1] - row * zk
-            for column in range(int(left), int(right) + 1):
-                ci = positions[i, 0] - column * zi
-                cj = positions[j, 0] - column * zj
-                ck = positions[k, 0] - column * zk
-                wi = cj * rk - ck * rj
-                wj = ck * ri - ci * rk
-                wk = ci * rj - cj * ri
-                area = wi + wj + wk
-                inside = (wi >= 0 and wj >= 0 and wk >= 0) or (wi <= 0 and wj <= 0 and wk <= 0)
-                if not inside or area == 0:
+            left, right, top, bottom = 0, width - 1, 0, height - 1
+        for row in range(top, bottom + 1):
+            for column in range(left, right + 1):
+                if nearest > depths[row, column]:
                     continue
-                depth = (wi * zi + wj * zj + wk * zk) / area
-                if depth > near and depth < depths[row, column]:
-                    depths[row, column] = depth
-                    ids[row, column] = t
+                xi, yi = positions[i, 0] - column * zi, positions[i, 1] - row * zi
+                xj, yj = positions[j, 0] - column * zj, positions[j, 1] - row * zj
+                xk, yk = positions[k, 0] - column * zk, positions[k, 1] - row * zk
+                wi = xj * yk - xk * yj
+                wj = xk * yi - xi * yk
+                wk = xi * yj - xj * yi
+                inside = (wi >= 0 and wj >= 0 and wk >= 0) or (wi <= 0 and wj <= 0 and wk <= 0)
+                area = wi + wj + wk
+                if inside and area != 0:
+                    depth = (wi * zi + wj * zj + wk * zk) / area
+                    if near < depth < depths[row, column]:
+                        depths[row, column] = depth
+                        ids[row, column] = t
+
+
+@compiled
+def _rasterize_view(vertices, matrix, triangles, near, ids):  # noqa: ANN001, ANN202
+    positions = np.empty((vertices.shape[0], 3))
+    for v in range(vertices.shape[0]):
+        x, y, z = np.float64(vertices[v, 0]), np.float64(vertices[v, 1]), np.float64(vertices[v, 2])
+        for row in range(3):
+            positions[v, row] = matrix[row, 0] * x + matrix[row, 1] * y + matrix[row, 2] * z + matrix[row, 3]
+    _rasterize_image(positions, triangles, near, ids)
 
 
 def rasterize(positions: Tensor, triangles: Tensor, size: tuple[int, int], near: float) -> Tensor:
     """Triangle ids [M, H, W] int32; arguments as in `rasterizer.rasterize`, which has checked them."""
     ids = torch.empty(len(positions), *size, dtype=torch.int32)
-    positions_array = positions.detach().double().contiguous().numpy()
-    triangles_array = triangles.to(torch.int32).contiguous().numpy()
+    positions_array = positions.cpu().double().contiguous().numpy()
+    triangles_array = triangles.to("cpu", torch.int32).contiguous().numpy()
     ids_array = ids.numpy()
     for_each(
         lambda m: _rasterize_image(positions_array[m], triangles_array, near, ids_array[m]), len(positions)
     )
+    return ids
+
+
+def rasterize_views(
+    vertices: Tensor, matrices: Tensor, triangles: Tensor, size: tuple[int, int], near: float
+) -> Tensor:
+    """Triangle ids [B N, H, W] of vertices [B, V, 3] seen by cameras [B, N, 3, 4], projected on the way."""
+    batch, views = matrices.shape[:2]
+    ids = torch.empty(batch * views, *size, dtype=torch.int32)
+    vertices_array = vertices.detach().cpu().contiguous().numpy()
+    matrices_array = matrices.detach().cpu().contiguous().numpy()
+    triangles_array = triangles.to("cpu", torch.int32).contiguous().numpy()
+    ids_array = ids.numpy()
+
+    def task(m: int) -> None:
+        face, view = divmod(m, views)
+        _rasterize_view(vertices_array[face], matrices_array[face, view], triangles_array, near, ids_array[m])
+
+    for_each(task, batch * views)
     return ids

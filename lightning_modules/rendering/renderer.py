@@ -4,12 +4,15 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
-from . import camera, rasterizer
+from . import camera, fused, numba_rasterizer, rasterizer
 from .barycentrics import barycentrics
 from .camera import Cameras
 from .colour import clamp_with_gradient, decode_srgb, encode_srgb
 from .shading import Lights, Material, phong
+
+SAMPLES_AT_ONCE = 2**21  # that plain torch shades before it lets go of what they need
 
 
 class GeometryBuffer(NamedTuple):
@@ -23,7 +26,7 @@ class GeometryBuffer(NamedTuple):
     barycentrics: Tensor  # [P, 3]
 
 
-def geometry_buffer(
+def visible_triangles(
     vertices: Tensor,
     triangles: Tensor,
     matrices: Tensor,
@@ -31,23 +34,39 @@ def geometry_buffer(
     *,
     near: float = rasterizer.NEAR_MM,
     backend: str | None = None,
-) -> GeometryBuffer:
-    """Which triangle covers each pixel of B x N images, and its differentiable barycentrics.
+) -> Tensor:
+    """Triangle ids [B N, H, W] of B faces in N views each; image b * N + n is view n of face b.
 
     Args:
         vertices: [B, V, 3] world, mm.
         triangles: [T, 3].
-        matrices: [B, N, 3, 4] of `camera.camera_matrices`; image b * N + n is view n of face b.
+        matrices: [B, N, 3, 4] of `camera.camera_matrices`.
         size: (H, W).
         near: depth of the near plane, mm.
         backend: see `rasterizer.rasterize`.
     """
-    positions = camera.homogeneous_pixels(matrices, vertices).flatten(0, 1)  # [M, V, 3]
-    ids = rasterizer.rasterize(positions, triangles, size, near=near, backend=backend)
+    name = rasterizer.choose_backend(vertices.device) if backend is None else backend
+    if name == "numba":
+        return numba_rasterizer.rasterize_views(vertices, matrices, triangles, size, near).to(vertices.device)
+    with torch.no_grad():
+        positions = camera.homogeneous_pixels(matrices, vertices).flatten(0, 1)
+    return rasterizer.rasterize(positions, triangles, size, near=near, backend=name)
+
+
+def geometry_buffer(vertices: Tensor, triangles: Tensor, matrices: Tensor, ids: Tensor) -> GeometryBuffer:
+    """What each covered pixel sees, with barycentrics that are differentiable in vertices and cameras.
+
+    Args:
+        vertices: [B, V, 3] world, mm.
+        triangles: [T, 3].
+        matrices: [B, N, 3, 4] of `camera.camera_matrices`.
+        ids: [B N, H, W] of `visible_triangles`.
+    """
     images, rows, columns = torch.nonzero(ids >= 0, as_tuple=True)
     corners = triangles.long()[ids[images, rows, columns].long()]  # [P, 3]
-    flat = images[:, None] * positions.shape[1] + corners
-    gathered = positions.flatten(0, 1).index_select(0, flat.flatten()).unflatten(0, (-1, 3))
+    positions = camera.homogeneous_pixels(matrices, vertices).flatten(0, 2)  # [B N V, 3]
+    flat = images[:, None] * vertices.shape[1] + corners
+    gathered = positions.index_select(0, flat.flatten()).unflatten(0, (-1, 3))
     weights = barycentrics(gathered, torch.stack([columns, rows], dim=-1))
     return GeometryBuffer(ids, images, rows, columns, corners, weights.to(vertices.dtype))
 
@@ -80,8 +99,12 @@ def render(
     samples_per_axis: int = 1,
     near: float = rasterizer.NEAR_MM,
     backend: str | None = None,
+    use_fused: bool | None = None,
 ) -> Tensor:
     """Images of B faces in N views each, [B, N, 3, H, W], sRGB in [0, 1].
+
+    Genova et al. 2018, section 3.2. Differentiable in vertices, normals, albedo, cameras and lights, but not
+    in which triangle a pixel sees: a silhouette that moves over a pixel gives no gradient.
 
     Args:
         vertices: [B, V, 3] world, mm.
@@ -97,33 +120,78 @@ def render(
         samples_per_axis: 2 averages 2 x 2 samples in each pixel, in linear light.
         near: depth of the near plane, mm.
         backend: of the rasterizer.
+        use_fused: shade in compiled code rather than plain torch; by default on the CPU, where alone it runs.
 
     Returns:
         Images with the dtype of `vertices`. Pixels that see nothing are exactly the background.
+
+    Raises:
+        ValueError: for wrong shapes, values that are not finite, triangle ids out of range, an empty image.
     """
     material = Material() if material is None else material
-    rasterizer.check_size(size)
+    _check(vertices, triangles, normals, albedo, cameras, lights, size, samples_per_axis)
     batch, views = cameras.focal_lengths.shape
+    if background is None:
+        background = vertices.new_zeros(3, 1, 1)
+    background = background.detach().to(vertices).expand(batch, views, 3, *size)
     matrices = camera.supersampled(camera.camera_matrices(cameras), samples_per_axis)
+    eyes = camera.centres(cameras)
     fine_size = (size[0] * samples_per_axis, size[1] * samples_per_axis)
-    buffer = geometry_buffer(vertices, triangles, matrices, fine_size, near=near, backend=backend)
+    ids = visible_triangles(vertices, triangles, matrices, fine_size, near=near, backend=backend)
+    if use_fused is None:
+        use_fused = vertices.device.type == "cpu"
+    shade = fused.shade if use_fused else _shade_in_chunks
+    images = shade(
+        vertices, triangles, normals, albedo, matrices, eyes, lights, material, ids, background.flatten(0, 1),
+        samples_per_axis,
+    )  # fmt: skip
+    return images.unflatten(0, (batch, views))
+
+
+def _shade_in_chunks(
+    vertices: Tensor, triangles: Tensor, normals: Tensor, albedo: Tensor, matrices: Tensor, eyes: Tensor,
+    lights: Lights, material: Material, ids: Tensor, background: Tensor, samples_per_axis: int,
+) -> Tensor:  # fmt: skip
+    """`fused.shade` in plain torch, a few faces at a time; their shading is computed again in backward."""
+    batch, views = matrices.shape[:2]
+    faces_at_once = max(1, SAMPLES_AT_ONCE // (views * ids[0].numel()))
+    images = []
+    for first in range(0, batch, faces_at_once):
+        faces, rows = (
+            slice(first, first + faces_at_once),
+            slice(first * views, (first + faces_at_once) * views),
+        )
+        arguments = (
+            vertices[faces], triangles, normals[faces], albedo[faces], matrices[faces], eyes[faces],
+            Lights(*(None if part is None else part[faces] for part in lights)), material, ids[rows],
+            background[rows], samples_per_axis,
+        )  # fmt: skip
+        if faces_at_once < batch:
+            images.append(checkpoint(_shade_plainly, *arguments, use_reentrant=False))
+        else:
+            images.append(_shade_plainly(*arguments))
+    return torch.cat(images)
+
+
+def _shade_plainly(
+    vertices: Tensor, triangles: Tensor, normals: Tensor, albedo: Tensor, matrices: Tensor, eyes: Tensor,
+    lights: Lights, material: Material, ids: Tensor, background: Tensor, samples_per_axis: int,
+) -> Tensor:  # fmt: skip
+    buffer = geometry_buffer(vertices, triangles, matrices, ids)
     linear = phong(
         interpolate(vertices, buffer),
         interpolate(normals, buffer),
         interpolate(albedo, buffer),
-        camera.centres(cameras).flatten(0, 1)[buffer.images].to(vertices.dtype),
+        eyes.flatten(0, 1)[buffer.images].to(vertices.dtype),
         Lights(*(None if part is None else part.flatten(0, 1)[buffer.images] for part in lights)),
         material,
     )
-    if background is None:
-        background = vertices.new_zeros(3, 1, 1)
-    background = background.detach().to(vertices).expand(batch, views, 3, *size).flatten(0, 1)
-    return _resolve(linear, buffer, background, samples_per_axis).unflatten(0, (batch, views))
+    return _resolve(linear, buffer, background, samples_per_axis)
 
 
 def _resolve(linear: Tensor, buffer: GeometryBuffer, background: Tensor, samples_per_axis: int) -> Tensor:
     """Average each pixel's samples in linear light, encode, and keep the background where nothing is seen."""
-    behind = decode_srgb(background)
+    behind = decode_srgb(clamp_with_gradient(background))
     if samples_per_axis > 1:
         behind = behind.repeat_interleave(samples_per_axis, -1).repeat_interleave(samples_per_axis, -2)
     canvas = behind.movedim(1, -1).contiguous()  # [M, H S, W S, 3]
@@ -133,3 +201,44 @@ def _resolve(linear: Tensor, buffer: GeometryBuffer, background: Tensor, samples
         torch.nn.functional.max_pool2d((buffer.triangle_ids >= 0).to(linear)[:, None], samples_per_axis) > 0
     )
     return torch.where(seen, encode_srgb(clamp_with_gradient(averaged)), background)
+
+
+def _check(
+    vertices: Tensor, triangles: Tensor, normals: Tensor, albedo: Tensor, cameras: Cameras, lights: Lights,
+    size: tuple[int, int], samples_per_axis: int,
+) -> None:  # fmt: skip
+    rasterizer.check_size(size)
+    if samples_per_axis < 1:
+        raise ValueError(f"samples_per_axis must be at least 1, got {samples_per_axis}")
+    if vertices.dim() != 3 or vertices.shape[-1] != 3:
+        raise ValueError(f"vertices must be [B, V, 3], got {list(vertices.shape)}")
+    rasterizer.check_triangles(triangles, vertices.shape[1])
+    for name, values in (("vertices", vertices), ("normals", normals), ("albedo", albedo)):
+        if values.shape != vertices.shape:
+            raise ValueError(
+                f"{name} must be {list(vertices.shape)} like the vertices, got {list(values.shape)}"
+            )
+        if values.dtype != vertices.dtype:
+            raise ValueError(f"{name} must be {vertices.dtype} like the vertices, got {values.dtype}")
+        rasterizer.check_finite(name, values)
+    if cameras.focal_lengths.dim() != 2 or len(cameras.focal_lengths) != len(vertices):
+        raise ValueError(
+            f"cameras must be of shape [{len(vertices)}, N], got {list(cameras.focal_lengths.shape)}"
+        )
+    views, count = cameras.focal_lengths.shape, lights.intensities.shape[-1]
+    shapes = {
+        "cameras.rotations": (cameras.rotations, (*views, 3, 3)),
+        "cameras.translations": (cameras.translations, (*views, 3)),
+        "cameras.principal_points": (cameras.principal_points, (*views, 2)),
+        "lights.positions": (lights.positions, (*views, count, 3)),
+        "lights.colours": (lights.colours, (*views, count, 3)),
+        "lights.intensities": (lights.intensities, (*views, count)),
+        "lights.ambient": (lights.ambient, (*views, 3)),
+    }
+    if lights.reference_distances is not None:
+        shapes["lights.reference_distances"] = (lights.reference_distances, (*views, count))
+    for name, (values, shape) in shapes.items():
+        if values.shape != shape:
+            raise ValueError(f"{name} must be {list(shape)}, got {list(values.shape)}")
+        rasterizer.check_finite(name, values)
+    rasterizer.check_finite("cameras.focal_lengths", cameras.focal_lengths)
