@@ -1,0 +1,59 @@
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from lightning_modules.faces.files import require_file, sha256_of_file, sha256_of_files, written_atomically
+
+
+def test_a_write_replaces_the_file_when_it_is_done(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "file.txt"
+    with written_atomically(path) as temporary:
+        temporary.write_text("new")
+        assert not path.exists()
+        assert temporary.suffix == ".txt"
+    assert path.read_text() == "new"
+    assert os.listdir(path.parent) == ["file.txt"]
+
+
+def test_a_failed_write_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def fail() -> None:
+        with written_atomically(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_a_written_file_can_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
+    mask = os.umask(0o022)
+    try:
+        with written_atomically(tmp_path / "file") as temporary:
+            temporary.write_text("")
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+
+
+def test_hashes_are_sha256_and_depend_on_names_but_not_on_the_order(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_text("abc")
+    two.write_text("")
+    assert sha256_of_file(one) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_of_files([one, two]) == sha256_of_files([two, one])
+    lines = f"one {sha256_of_file(one)}\ntwo {sha256_of_file(two)}\n"
+    assert sha256_of_files([one, two]) == hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="none does not exist; expected a scan"):
+        require_file(tmp_path / "none", "a scan")
+    with pytest.raises(FileNotFoundError, match="is a folder; expected a scan"):
+        require_file(tmp_path, "a scan")
