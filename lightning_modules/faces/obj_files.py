@@ -4,6 +4,7 @@ Readers that split a vertex at texture seams, or merge equal ones, break the cor
 model lives on; hence our own.
 """
 
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -30,18 +31,22 @@ def read_obj_vertices(path: Path) -> np.ndarray:
     Raises:
         ValueError: if there is none, or one is not three finite numbers.
     """
-    with open(path, encoding="utf-8", errors="replace") as file:
-        rows = [line.split()[1:4] for line in file if line.startswith("v ")]
-    vertices = _numbers(path, rows, "vertex")
+    rows = re.findall(r"^v[ \t]+(.+)$", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    vertices = _numbers(path, " ".join(rows).split(), "vertex", max(len(rows[0].split()) if rows else 3, 3))
+    vertices = vertices[:, :3]
     checked_mesh(path, Mesh(torch.from_numpy(vertices), torch.zeros(0, 3, dtype=torch.int64), None))
     return vertices
 
 
-def read_obj(path: Path) -> Mesh:
+def read_obj(path: Path, *, materials: bool = True) -> Mesh:
     """Reads an OBJ file, its vertices in the file's order; polygons become fans of triangles.
 
     Colours come from the vertices (`v x y z r g b`, 0 to 1) or else from the materials: the texture, sampled
     bilinearly at each vertex's texture coordinates (their mean at a seam), or the diffuse colour.
+
+    Args:
+        path: the file.
+        materials: whether to look for colours in materials.
 
     Raises:
         ValueError: naming the file, and the line or vertex that cannot be used.
@@ -63,15 +68,15 @@ def read_obj(path: Path) -> Mesh:
             None if colours is None else torch.from_numpy(colours.astype(np.float32)),
         ),
     )
-    if colours is None and lines.libraries:
+    if colours is None and lines.libraries and materials:
         coordinates = _numbers(path, [row[:2] for row in lines.texture], "texture coordinate", 2)
         if corners.size and corners[..., 1].max() >= len(coordinates):
             raise ValueError(
                 f"{path}: a face names texture coordinate {corners[..., 1].max() + 1}, but there are "
                 f"{len(coordinates)}; export the mesh again"
             )
-        materials = [material for polygon, material in lines.polygons for _ in polygon[2:]]
-        all_corners = Corners(corners[..., 0], corners[..., 1], np.array(materials, dtype=object))
+        names = [material for polygon, material in lines.polygons for _ in polygon[2:]]
+        all_corners = Corners(corners[..., 0], corners[..., 1], np.array(names, dtype=object))
         mesh = mesh._replace(
             colours=colours_from_materials(path, lines.libraries, all_corners, coordinates, len(rows))
         )
@@ -129,7 +134,7 @@ def _corner(word: str, lines: _Lines, seen: dict[str, tuple[int, int]]) -> tuple
     return corner
 
 
-def _numbers(path: Path, rows: list[list[str]], what: str, width: int = 3) -> np.ndarray:
+def _numbers(path: Path, rows: list[str] | list[list[str]], what: str, width: int = 3) -> np.ndarray:
     try:
         return np.array(rows, dtype=float).reshape(-1, width)
     except ValueError:

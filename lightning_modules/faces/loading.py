@@ -1,0 +1,77 @@
+"""One way to name any morphable model: `open`, `basel:FILE`, `ict:FOLDER`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from lightning_modules.faces.basel import load_basel
+from lightning_modules.faces.ict import load_ict
+from lightning_modules.faces.morphable_model import MorphableModel
+
+SPECIFICATIONS = "`open`, `open:2` (a finer mesh), `basel:FILE` (.h5 or .mat) or `ict:FOLDER`"
+
+
+def load_morphable_model(
+    specification: str,
+    *,
+    shape_components: int | None = None,
+    albedo_components: int | None = None,
+    expression_components: int | None = None,
+    landmarks: Path | None = None,
+    ict_subset: str = "face",
+    ict_albedo: str = "constant",
+    device: str | torch.device = "cpu",
+) -> MorphableModel:
+    """The morphable model that a specification names.
+
+    Args:
+        specification: `open` or `open:LEVEL` (built on first use, then cached), `basel:FILE`, `ict:FOLDER`.
+        shape_components: how many to keep, the first ones; None keeps all.
+        albedo_components: likewise.
+        expression_components: likewise.
+        landmarks: a landmark file of the model's mesh, in place of its own landmarks.
+        ict_subset: which part of ICT-FaceKit, see `load_ict`.
+        ict_albedo: `constant` or `open`, see `load_ict`.
+        device: where the model goes.
+
+    Raises:
+        FileNotFoundError: if the file or folder is missing.
+        ValueError: if the specification is none of these, or the file is bad.
+    """
+    kind, _, place = specification.partition(":")
+    counts = {
+        "shape_components": shape_components,
+        "albedo_components": albedo_components,
+        "expression_components": expression_components,
+    }
+    if kind == "open" and place in {"", "1", "2"}:
+        model = load_basel(_open_model_file(int(place or 1)), landmarks=landmarks, **counts)
+    elif kind == "basel" and place:
+        model = load_basel(Path(place), landmarks=landmarks, open_model=_open_model(albedo=0), **counts)
+    elif kind == "ict" and place:
+        model = load_ict(
+            Path(place),
+            subset=ict_subset,
+            albedo=ict_albedo,
+            landmarks=landmarks,
+            open_model=_open_model(albedo=albedo_components),
+            **counts,
+        )
+    else:
+        raise ValueError(f"the morphable model {specification!r} is not known; give {SPECIFICATIONS}")
+    return model.to(device)
+
+
+def _open_model_file(level: int) -> Path:
+    # Only here, so that the recipe and what it reads are imported when it is needed.
+    from lightning_modules.faces.open_model.cache import open_model_file
+
+    return open_model_file(level)
+
+
+def _open_model(albedo: int | None) -> Callable[[], MorphableModel]:
+    """Gives the open model with no more than a transfer takes from it: mean, landmarks, albedo components."""
+    return lambda: load_basel(
+        _open_model_file(1), shape_components=0, albedo_components=albedo, expression_components=0
+    )
