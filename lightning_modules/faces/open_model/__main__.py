@@ -1,0 +1,30 @@
+"""Command: builds the open morphable model into the cache and says what it is."""
+
+import json
+from collections.abc import Sequence
+
+from jsonargparse import auto_cli
+
+from lightning_modules.faces.basel import load_basel
+from lightning_modules.faces.open_model.cache import open_model_file
+
+
+def build(level: int = 1, rebuild: bool = False) -> None:
+    """Build the open morphable model into the user's cache folder, if it is not there yet.
+
+    Args:
+        level: 1 (about 15,000 vertices) or 2 (about 55,000, the size of Basel's).
+        rebuild: build it even if it is there.
+    """
+    path = open_model_file(level, rebuild=rebuild)
+    print(json.dumps(load_basel(path).describe(), indent=2))
+    print(path)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse the command line and build."""
+    auto_cli(build, args=argv, as_positional=False)
+
+
+if __name__ == "__main__":
+    main()
