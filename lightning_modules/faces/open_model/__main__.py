@@ -3,9 +3,8 @@
 import json
 from collections.abc import Sequence
 
-from jsonargparse import auto_cli
-
 from lightning_modules.faces.basel import load_basel
+from lightning_modules.faces.command_line import run_command
 from lightning_modules.faces.open_model.cache import open_model_file
 
 
@@ -23,7 +22,7 @@ def build(level: int = 1, rebuild: bool = False) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line and build."""
-    auto_cli(build, args=argv, as_positional=False)
+    run_command(build, argv)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,40 @@
+"""Runs a function as a command: options from its signature, one sentence for bad input, exit statuses."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jsonargparse import auto_cli
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+def run_command(command: Callable, argv: Sequence[str] | None = None) -> Any:  # noqa: ANN401 - the command's own
+    """What `command` returns when called with the options that the command line gives.
+
+    Parameters without a default are positional, the others are options, written with hyphens or underscores.
+    `--config FILE` reads options from YAML.
+
+    Args:
+        command: a function with annotated parameters and a docstring, which becomes `--help`.
+        argv: the arguments; None takes the process's own.
+
+    Raises:
+        SystemExit: with status 2 and the error's sentence for bad input, with 130 when interrupted.
+    """
+    arguments = [_underscored(argument) for argument in (sys.argv[1:] if argv is None else argv)]
+    try:
+        return auto_cli(command, args=arguments, as_positional=True)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(BAD_INPUT) from error
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
+
+
+def _underscored(argument: str) -> str:
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + value
