@@ -1,0 +1,237 @@
+"""Aligns folders of photographs on all cores into a cache keyed by content."""
+
+import hashlib
+import os
+import tempfile
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import platformdirs
+
+from .alignment import Quality, Selection, align, quality, select_faces
+from .detection import DetectorName, load_detector
+from .face_records import FaceRecord, FaceRecords, FileState, PhotographRecord
+from .images import PhotographError, read_photograph
+from .progress import progress_bar
+
+# Part of the cache's name: raise it when detection or alignment gives other crops.
+VERSION = 1
+NO_FACE = "no face found"
+# Photographs per task of a worker process; below two tasks, no process is started.
+TASK = 16
+
+
+def default_cache_folder() -> Path:
+    """The user's cache folder for aligned faces and their features."""
+    return platformdirs.user_cache_path("unsupervised-morphable-faces") / "photographs"
+
+
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class AlignedFaces(NamedTuple):
+    """The faces of a list of photographs.
+
+    Attributes:
+        photograph: [N], index of each face's photograph in the list.
+        digest: [N] of 32 bytes, the photograph's content.
+        face: [N], which of the photograph's selected faces.
+        quality: [N, 7], the fields of alignment.Quality.
+        failures: per photograph without a face to use, its index and the reason.
+    """
+
+    photograph: np.ndarray
+    digest: np.ndarray
+    face: np.ndarray
+    quality: np.ndarray
+    failures: list[tuple[int, str]]
+
+    def summary(self, total: int) -> str:
+        """One sentence of counts, every reason included."""
+        reasons = Counter(reason.split(" (")[0] for _, reason in self.failures)
+        failed = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())
+        return (
+            f"{total:,} photographs, {len(self.face):,} faces"
+            + f"; {len(self.failures):,} photographs left out"
+            + (f" ({failed})" if failed else "")
+        )
+
+
+class FaceCache:
+    """A folder of aligned faces and their records, for one detector and one choice of faces."""
+
+    def __init__(
+        self, folder: Path | None = None, *, detector: DetectorName = "yunet", faces: Selection = "largest"
+    ) -> None:
+        self.detector, self.selection = detector, faces
+        self.folder = (folder or default_cache_folder()) / f"{detector}-{faces}-{VERSION}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.records_file = self.folder / "records.sqlite"
+
+    def align(
+        self, paths: Sequence[Path], *, workers: int | None = None, progress: bool = True
+    ) -> AlignedFaces:
+        """The faces of these photographs, aligned now unless their content was seen before.
+
+        It can be stopped at any time and continues where it was; photographs that cannot be used are listed
+        with their reason.
+
+        Args:
+            paths: photographs.
+            workers: processes; all cores by default; 0 works in this process.
+            progress: whether to show a bar.
+        """
+        workers = available_cores() if workers is None else workers
+        unreadable: dict[int, str] = {}
+        with FaceRecords(self.records_file) as records:
+            new = []
+            for index, path in enumerate(paths):
+                try:
+                    if records.digest_of(path) is None:
+                        new.append(index)
+                except OSError as error:
+                    unreadable[index] = f"cannot be read ({error.strerror})"
+            with progress_bar("Aligning photographs", len(new), visible=progress) as advance:
+                for results in self._process(paths, new, workers):
+                    good = [result for result in results if isinstance(result[1], FileState)]
+                    unreadable |= {index: error for index, error, _ in results if isinstance(error, str)}
+                    records.add((state for _, state, _ in good), (r for _, _, r in good if r is not None))
+                    advance(len(results))
+            return self._table(records, paths, unreadable)
+
+    def table(self, paths: Sequence[Path]) -> AlignedFaces:
+        """The faces of photographs that were aligned before; only reads."""
+        with FaceRecords(self.records_file) as records:
+            return self._table(records, paths, {})
+
+    def crop_file(self, digest: bytes, face: int) -> Path:
+        """Where the aligned crop of a face lies."""
+        name = bytes(digest).hex()
+        return self.folder / "crops" / name[:2] / f"{name}-{face}.png"
+
+    def read_crop(self, digest: bytes, face: int) -> np.ndarray:
+        """The aligned crop [224, 224, 3] of a face, RGB, 8 bits.
+
+        Raises:
+            FileNotFoundError: if the crop is gone or damaged.
+        """
+        file = self.crop_file(digest, face)
+        crop = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR) if file.is_file() else None
+        if crop is None:
+            raise FileNotFoundError(f"crop {file} is gone or damaged; delete {self.folder} and run again")
+        return np.ascontiguousarray(crop[:, :, ::-1])
+
+    def _process(self, paths: Sequence[Path], new: list[int], workers: int) -> Iterator[list["Result"]]:
+        tasks = (
+            (self, [(i, paths[i]) for i in new[start : start + TASK]]) for start in range(0, len(new), TASK)
+        )
+        if workers == 0 or len(new) <= 2 * TASK:
+            for task in tasks:
+                yield process_photographs(*task)
+            return
+        # spawn: forked children of a process that runs torch or OpenCV threads may hang.
+        with ProcessPoolExecutor(
+            workers, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
+        ) as pool:
+            try:
+                running = {pool.submit(process_photographs, *task) for task in islice(tasks, 3 * workers)}
+                while running:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    running |= {pool.submit(process_photographs, *task) for task in islice(tasks, len(done))}
+                    yield from (future.result() for future in done)
+            except BrokenProcessPool as error:
+                raise RuntimeError(
+                    "a process that aligns photographs died, perhaps for want of memory; run again: it "
+                    "continues where it was (fewer workers need less memory)"
+                ) from error
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _table(self, records: FaceRecords, paths: Sequence[Path], unreadable: dict[int, str]) -> AlignedFaces:
+        # Packed as it grows: a million photographs take 100 MB.
+        photograph, face, digests, qualities = array("q"), array("B"), bytearray(), bytearray()
+        failures = []
+        for index, path in enumerate(paths):
+            try:
+                digest = None if index in unreadable else records.digest_of(path)
+            except OSError as error:
+                digest, unreadable[index] = None, f"cannot be read ({error.strerror})"
+            if digest is None:
+                failures.append((index, unreadable.get(index, "new or changed since the last alignment")))
+                continue
+            found = records.qualities(digest)
+            if not found:
+                failures.append((index, records.reason(digest) or NO_FACE))
+            for number, values in enumerate(found):
+                photograph.append(index)
+                face.append(number)
+                digests += digest
+                qualities += values
+        return AlignedFaces(
+            np.array(photograph, np.int64),
+            np.frombuffer(bytes(digests), "V32"),
+            np.array(face, np.uint8),
+            np.frombuffer(bytes(qualities)).astype(np.float32).reshape(-1, len(Quality._fields)),
+            failures,
+        )
+
+
+# A photograph's index, its file's state or why it cannot be read, and what is new of its content.
+Result = tuple[int, FileState | str, PhotographRecord | None]
+
+
+def process_photographs(face_cache: FaceCache, photographs: list[tuple[int, Path]]) -> list[Result]:
+    """Hash some files and, where the content is new, detect, align and write the crops."""
+    results: list[Result] = []
+    with FaceRecords(face_cache.records_file, read_only=True) as records:
+        for index, path in photographs:
+            try:
+                state, content = path.stat(), path.read_bytes()
+            except OSError as error:
+                results.append((index, f"cannot be read ({error.strerror})", None))
+                continue
+            digest = hashlib.sha256(content).digest()
+            file = FileState(str(path.absolute()), state.st_size, state.st_mtime_ns, digest)
+            known = records.knows(digest)
+            results.append((index, file, None if known else process_content(face_cache, digest, content)))
+    return results
+
+
+def process_content(face_cache: FaceCache, digest: bytes, content: bytes) -> PhotographRecord:
+    """Detect and align the faces of a photograph and write their crops."""
+    try:
+        pixels, width, height = read_photograph(content)
+    except PhotographError as error:
+        return PhotographRecord(digest, 0, 0, str(error), [])
+    found = load_detector(face_cache.detector)(pixels)
+    faces = []
+    for face in select_faces(found, pixels.shape[:2], face_cache.selection)[:256]:
+        aligned = align(pixels, face.points)
+        write_crop(face_cache.crop_file(digest, len(faces)), aligned)
+        faces.append(FaceRecord(face.points, quality(face, pixels.shape[:2], aligned)))
+    return PhotographRecord(digest, width, height, None if faces else NO_FACE, faces)
+
+
+def write_crop(file: Path, crop: np.ndarray) -> None:
+    """Write a crop losslessly and atomically."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _, encoded = cv2.imencode(".png", crop[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    handle, temporary = tempfile.mkstemp(dir=file.parent)
+    try:
+        with open(handle, "wb") as stream:
+            stream.write(encoded.tobytes())
+        Path(temporary).replace(file)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,215 @@
+"""What all sets of photographs have in common: aligned once, features cached, read in batches."""
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypedDict, Unpack
+
+import numpy as np
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from lightning_modules.recognition.network import RecognitionNetwork
+
+from .aligned_faces import AlignedFaces, FaceCache
+from .alignment import Quality, Selection
+from .detection import DetectorName
+from .face_features import FaceFeatures, face_keys, to_images
+
+
+class FaceBatch(NamedTuple):
+    """Faces as the networks see them.
+
+    Attributes:
+        index: [B], which faces of the data set.
+        features: per network, by its name, [B, feature_width].
+        embeddings: per network, by its name, [B, embedding_width], of unit length.
+    """
+
+    index: Tensor
+    features: dict[str, Tensor]
+    embeddings: dict[str, Tensor]
+
+
+class FaceDataset(Dataset[FaceBatch]):
+    """Faces in a fixed order with their cached features; reads whole batches at once.
+
+    Attributes:
+        paths: the photographs that were asked for, with or without a face.
+        faces: the faces, see AlignedFaces.
+    """
+
+    def __init__(
+        self,
+        cache: FaceCache,
+        paths: Sequence[Path],
+        faces: AlignedFaces,
+        networks: Sequence[RecognitionNetwork] = (),
+    ) -> None:
+        self.cache, self.paths, self.faces = cache, paths, faces
+        keys = face_keys(faces)
+        self._stores = {network.name: FaceFeatures(cache, network) for network in networks}
+        self._rows = {name: store.rows(keys) for name, store in self._stores.items()}
+        for name, rows in self._rows.items():
+            if (rows < 0).any():
+                raise RuntimeError(
+                    f"{(rows < 0).sum()} of {len(rows)} faces have no {name} features; run prepare_data first"
+                )
+
+    def __len__(self) -> int:
+        return len(self.faces.face)
+
+    def __getitem__(self, index: int) -> FaceBatch:
+        """A batch of one."""
+        return self.batch([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> FaceBatch:
+        """A batch; torch's loader asks for whole batches where this exists."""
+        return self.batch(indices)
+
+    def batch(self, indices: Sequence[int] | np.ndarray) -> FaceBatch:
+        """The faces at these places."""
+        chosen = np.asarray(indices, np.int64)
+        return FaceBatch(
+            torch.from_numpy(chosen),
+            {name: store.features(self._rows[name][chosen]) for name, store in self._stores.items()},
+            {name: store.embeddings(self._rows[name][chosen]) for name, store in self._stores.items()},
+        )
+
+    def descriptors(self, name: str, indices: Sequence[int] | np.ndarray) -> Tensor:
+        """A network's embeddings before they were brought to unit length."""
+        return self._stores[name].descriptors(self._rows[name][np.asarray(indices, np.int64)])
+
+    def images(self, indices: Sequence[int] | np.ndarray) -> Tensor:
+        """The aligned photographs [B, 3, 224, 224], RGB in [0, 1]."""
+        crops = [self.cache.read_crop(self.faces.digest[i].tobytes(), self.faces.face[i]) for i in indices]
+        return to_images(np.stack(crops))
+
+    def path(self, index: int) -> Path:
+        """The photograph of a face."""
+        return self.paths[self.faces.photograph[index]]
+
+    def quality(self, index: int) -> Quality:
+        """The quality record of a face."""
+        return Quality(*self.faces.quality[index].tolist())
+
+    def content_digest(self) -> str:
+        """One hash of all photographs in use, whatever their names and order."""
+        return hashlib.sha256(b"".join(sorted(set(self.faces.digest.tolist())))).hexdigest()
+
+
+class FaceOptions(TypedDict, total=False):
+    """Options that all sets of photographs share.
+
+    Attributes:
+        detector: finds the faces; `yunet` by default.
+        faces: which of a photograph's faces are used; the largest by default.
+        batch_size: of the loaders; over all processes in training; 128 by default.
+        minimum_eye_distance: in pixels of the photograph, 0 by default; smaller faces are left out, counted.
+        cache_folder: for aligned faces and features; the user's cache folder by default.
+        workers: processes that align; all cores by default.
+        progress: whether to show bars and print counts.
+    """
+
+    detector: DetectorName
+    faces: Selection
+    batch_size: int
+    minimum_eye_distance: float
+    cache_folder: Path | None
+    workers: int | None
+    progress: bool
+
+
+class FaceDataModule(LightningDataModule):
+    """Photographs, aligned and with the cached features of some networks.
+
+    `prepare_data` detects, aligns and computes features once, for all later runs; photographs without a face
+    to use go into the table `failures_file` with their reason, and their count is printed.
+
+    Args:
+        networks: whose features are wanted.
+        **options: see FaceOptions.
+    """
+
+    kind = "photographs"
+
+    def __init__(self, networks: Sequence[RecognitionNetwork] = (), **options: Unpack[FaceOptions]) -> None:
+        super().__init__()
+        self.networks = list(networks)
+        self.batch_size = options.get("batch_size", 128)
+        self.minimum_eye_distance = options.get("minimum_eye_distance", 0.0)
+        self.workers, self.progress = options.get("workers"), options.get("progress", True)
+        self.cache = FaceCache(
+            options.get("cache_folder"),
+            detector=options.get("detector", "yunet"),
+            faces=options.get("faces", "largest"),
+        )
+
+    def photographs(self) -> list[Path]:
+        """The photographs of this data set, in a fixed order."""
+        raise NotImplementedError
+
+    def prepare_data(self) -> None:
+        """Align what is new, compute what features are missing, report what cannot be used."""
+        paths = self.photographs()
+        found = self.cache.align(paths, workers=self.workers, progress=self.progress)
+        for network in self.networks:
+            FaceFeatures(self.cache, network).compute(self.cache, found, network, progress=self.progress)
+        faces = self._large_enough(found)
+        self._write_failures(paths, faces)
+        if self.progress:
+            print(f"{faces.summary(len(paths))}; reasons in {self.failures_file(paths)}")
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the cache."""
+        paths = self.photographs()
+        faces = self._large_enough(self.cache.table(paths))
+        self.dataset = FaceDataset(self.cache, paths, faces, self.networks)
+
+    def failures_file(self, paths: Sequence[Path] | None = None) -> Path:
+        """The table of photographs that are not used, with their reasons."""
+        names = "\n".join(str(path) for path in (self.photographs() if paths is None else paths))
+        return self.cache.folder / "failures" / f"{hashlib.sha256(names.encode()).hexdigest()[:16]}.csv"
+
+    def provenance(self) -> dict[str, Any]:
+        """Which photographs these are, for checkpoints and results."""
+        return {
+            "kind": self.kind,
+            "count": len(self.dataset),
+            "digest": self.dataset.content_digest(),
+            "stand_in": False,
+        }
+
+    def predict_dataloader(self) -> DataLoader[FaceBatch]:
+        """All faces in order."""
+        return self._in_order(self.dataset)
+
+    def test_dataloader(self) -> DataLoader[FaceBatch]:
+        """All faces in order."""
+        return self._in_order(self.dataset)
+
+    def _in_order(self, dataset: Dataset[FaceBatch]) -> DataLoader[FaceBatch]:
+        return DataLoader(dataset, self.batch_size, collate_fn=_as_it_is)
+
+    def _large_enough(self, faces: AlignedFaces) -> AlignedFaces:
+        distance = faces.quality[:, Quality._fields.index("eye_distance")]
+        kept = distance >= self.minimum_eye_distance
+        left = np.isin(faces.photograph, faces.photograph[kept], invert=True)
+        reason = f"eyes closer than {self.minimum_eye_distance:g} pixels"
+        small = [(int(photograph), reason) for photograph in np.unique(faces.photograph[left])]
+        return AlignedFaces(*(field[kept] for field in faces[:4]), sorted(faces.failures + small))
+
+    def _write_failures(self, paths: Sequence[Path], faces: AlignedFaces) -> None:
+        file = self.failures_file(paths)
+        file.parent.mkdir(exist_ok=True)
+        with file.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["photograph", "reason"])
+            writer.writerows((paths[index], reason) for index, reason in faces.failures)
+
+
+def _as_it_is(batch: FaceBatch) -> FaceBatch:
+    return batch

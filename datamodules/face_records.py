@@ -1,0 +1,129 @@
+"""What is known of each photograph, keyed by its content: its faces, or why it has none."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from .alignment import Quality
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, modified INTEGER, digest BLOB);
+CREATE TABLE IF NOT EXISTS photographs (digest BLOB PRIMARY KEY, width INTEGER, height INTEGER, reason TEXT);
+CREATE TABLE IF NOT EXISTS faces
+    (digest BLOB, face INTEGER, points BLOB, quality BLOB, PRIMARY KEY (digest, face));
+"""
+
+
+class FaceRecord(NamedTuple):
+    """One face of a photograph.
+
+    Attributes:
+        points: [5, 2] in pixels of the photograph as read (images.WORKING_SIDE).
+        quality: see alignment.Quality.
+    """
+
+    points: np.ndarray
+    quality: Quality
+
+
+class PhotographRecord(NamedTuple):
+    """What alignment found in a photograph.
+
+    Attributes:
+        digest: SHA-256 of the file's content, 32 bytes.
+        width: in pixels, 0 where the file could not be read.
+        height: likewise.
+        reason: why there is no face to use, or None.
+        faces: the selected ones, largest first.
+    """
+
+    digest: bytes
+    width: int
+    height: int
+    reason: str | None
+    faces: list[FaceRecord]
+
+
+class FileState(NamedTuple):
+    """A file as it was when it was hashed: unless size or time changed, it need not be read again."""
+
+    path: str
+    size: int
+    modified: int
+    digest: bytes
+
+
+class FaceRecords:
+    """The records of one cache folder, in an SQLite file: every commit survives a killed process."""
+
+    def __init__(self, file: Path, *, read_only: bool = False) -> None:
+        if read_only:
+            self._connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=60)
+        else:
+            self._connection = sqlite3.connect(file, timeout=60)
+            with self._connection:
+                self._connection.executescript(SCHEMA)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def digest_of(self, path: Path) -> bytes | None:
+        """The digest of a file that did not change since it was hashed, or None."""
+        state = path.stat()
+        row = self._one("SELECT size, modified, digest FROM files WHERE path = ?", str(path.absolute()))
+        return row[2] if row is not None and row[:2] == (state.st_size, state.st_mtime_ns) else None
+
+    def knows(self, digest: bytes) -> bool:
+        """Whether this content was looked at before."""
+        return self._one("SELECT 1 FROM photographs WHERE digest = ?", digest) is not None
+
+    def add(self, files: Iterable[FileState], photographs: Iterable[PhotographRecord]) -> None:
+        """Store, in one transaction."""
+        photographs = list(photographs)
+        with self._connection as connection:
+            connection.executemany("REPLACE INTO files VALUES (?, ?, ?, ?)", files)
+            connection.executemany(
+                "REPLACE INTO photographs VALUES (?, ?, ?, ?)", (tuple(record[:4]) for record in photographs)
+            )
+            connection.executemany(
+                "REPLACE INTO faces VALUES (?, ?, ?, ?)",
+                (
+                    (record.digest, index, _bytes(face.points), _bytes(face.quality))
+                    for record in photographs
+                    for index, face in enumerate(record.faces)
+                ),
+            )
+
+    def reason(self, digest: bytes) -> str | None:
+        """Why this photograph has no face to use, or None."""
+        row = self._one("SELECT reason FROM photographs WHERE digest = ?", digest)
+        return None if row is None else row[0]
+
+    def faces(self, digest: bytes) -> Iterator[FaceRecord]:
+        """The faces of a photograph, largest first."""
+        query = "SELECT points, quality FROM faces WHERE digest = ? ORDER BY face"
+        with closing(self._connection.execute(query, (digest,))) as rows:
+            for points, quality in rows:
+                values = np.frombuffer(quality).tolist()
+                yield FaceRecord(np.frombuffer(points).reshape(5, 2), Quality(*values))
+
+    def qualities(self, digest: bytes) -> list[bytes]:
+        """The quality of each face of a photograph, packed as float64, largest first."""
+        query = "SELECT quality FROM faces WHERE digest = ? ORDER BY face"
+        with closing(self._connection.execute(query, (digest,))) as rows:
+            return [row[0] for row in rows]
+
+    def _one(self, query: str, value: object) -> tuple | None:
+        with closing(self._connection.execute(query, (value,))) as rows:
+            return rows.fetchone()
+
+
+def _bytes(values: object) -> bytes:
+    return np.asarray(values, np.float64).tobytes()

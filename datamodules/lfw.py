@@ -1,0 +1,171 @@
+"""Labeled Faces in the Wild."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, Unpack
+
+import numpy as np
+
+from lightning_modules.recognition.network import RecognitionNetwork
+
+from .face_data import FaceDataModule, FaceOptions
+from .lfw_lists import SOURCE, find_images, find_list, read_pairs, read_people
+
+PairList = Literal["pairs", "pairsDevTrain", "pairsDevTest"]
+
+
+class PairTable(NamedTuple):
+    """Pairs of faces of a data set.
+
+    Attributes:
+        first: [P], index of a face, -1 where the photograph has none.
+        second: [P], likewise.
+        same: [P], whether both show one person.
+        fold: [P].
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    same: np.ndarray
+    fold: np.ndarray
+
+
+class RetrievalSubset(NamedTuple):
+    """The project's protocol for retrieval: indices of faces.
+
+    Attributes:
+        query: [I], the first photograph of each person.
+        gallery: [2 I], the first and second photograph of each.
+        identity: [2 I], person of each gallery entry; query i shows person i.
+    """
+
+    query: np.ndarray
+    gallery: np.ndarray
+    identity: np.ndarray
+
+
+class LFW(FaceDataModule):
+    """LFW's photographs, people and pairs; of each photograph the face nearest its middle.
+
+    Args:
+        folder: with or without its lfw-deepfunneled, lists inside or beside. None: scikit-learn's data_home.
+        networks: whose features are wanted.
+        data_home: scikit-learn's data folder, where no folder is named.
+        download: whether to download there what is missing (needs scikit-learn).
+        **options: see FaceOptions.
+    """
+
+    kind = "lfw"
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        networks: Sequence[RecognitionNetwork] = (),
+        *,
+        data_home: Path | None = None,
+        download: bool = False,
+        **options: Unpack[FaceOptions],
+    ) -> None:
+        super().__init__(networks, **{"faces": "central", **options})
+        self.folder = scikit_learn_folder(data_home) if folder is None else Path(folder)
+        self.data_home, self.download = data_home, download and folder is None
+
+    def photographs(self) -> list[Path]:
+        """All photographs, sorted by name."""
+        return sorted(find_images(self.folder).glob("*/*.jpg"))
+
+    def prepare_data(self) -> None:
+        """Download if asked to, then align and compute features once."""
+        if self.download:
+            download_with_scikit_learn(self.data_home)
+        super().prepare_data()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the cache; sets `people`, their names, and `identity` [N], each face's person."""
+        super().setup(stage)
+        names = [path.parent.name for path in self.dataset.paths]
+        self.people = sorted(set(names))
+        number = {name: index for index, name in enumerate(self.people)}
+        photographs = self.dataset.faces.photograph
+        self.identity = np.array([number[name] for name in names], np.int64)[photographs]
+        self._face_of = {_name(self.dataset.paths[p]): face for face, p in enumerate(photographs)}
+
+    def pairs(self, name: PairList = "pairs") -> PairTable:
+        """The pairs of a list: `pairs` with its ten folds is the test, the others are for development.
+
+        Raises:
+            ValueError: if the list names photographs that the folder lacks.
+        """
+        file = find_list(self.folder, f"{name}.txt")
+        pairs = read_pairs(file)
+        known = {_name(path) for path in self.dataset.paths}
+        missing = sorted({photo for pair in pairs for photo in pair[:2]} - known)
+        if missing:
+            raise ValueError(
+                f"{file} names {len(missing)} photographs that {find_images(self.folder)} lacks, such as "
+                f"{missing[0]}; expected all of {SOURCE}"
+            )
+        return PairTable(
+            np.array([self._face_of.get(pair.first, -1) for pair in pairs]),
+            np.array([self._face_of.get(pair.second, -1) for pair in pairs]),
+            np.array([pair.same for pair in pairs]),
+            np.array([pair.fold for pair in pairs]),
+        )
+
+    def development_people(self) -> set[str]:
+        """The people of peopleDevTrain.txt, on whom choices are made; no reported figure uses them."""
+        return set(read_people(find_list(self.folder, "peopleDevTrain.txt")))
+
+    def retrieval_subset(self, count: int = 300, *, development: bool = False) -> RetrievalSubset:
+        """People with at least two photographs, sorted by name, `count` (or as many as exist) taken evenly.
+
+        Args:
+            count: of people.
+            development: take them from peopleDevTrain, for searches and defaults; reported figures take
+                everybody else.
+        """
+        excluded_or_only = self.development_people()
+        faces_of = [np.flatnonzero(self.identity == person) for person in range(len(self.people))]
+        eligible = [
+            faces[:2]
+            for name, faces in zip(self.people, faces_of, strict=True)
+            if len(faces) >= 2 and (name in excluded_or_only) == development
+        ]
+        count = min(count, len(eligible))
+        chosen = np.array([eligible[i * len(eligible) // count] for i in range(count)]).reshape(-1, 2)
+        return RetrievalSubset(chosen[:, 0], chosen.reshape(-1), np.repeat(np.arange(count), 2))
+
+
+def same_person_pairs(identity: np.ndarray) -> np.ndarray:
+    """All pairs [P, 2] of faces i < j that show one person, given each face's person [N]."""
+    order = np.argsort(identity, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(identity[order])) + 1)
+    pairs = [np.empty((0, 2), np.int64)]
+    for group in groups:
+        first, second = np.triu_indices(len(group), 1)
+        pairs.append(np.column_stack([group[first], group[second]]))
+    return np.concatenate(pairs)
+
+
+def scikit_learn_folder(data_home: Path | None) -> Path:
+    """Where scikit-learn keeps LFW."""
+    try:
+        from sklearn.datasets import get_data_home
+    except ImportError as error:
+        raise ImportError(
+            "no LFW folder is named and scikit-learn, which could download it, is not installed; name a "
+            "folder, or pip install 'unsupervised-morphable-faces[lfw]'"
+        ) from error
+    return Path(get_data_home(data_home)) / "lfw_home"
+
+
+def download_with_scikit_learn(data_home: Path | None) -> None:
+    """Let scikit-learn download LFW's funnelled images and pair lists."""
+    from sklearn.datasets import fetch_lfw_people
+
+    # It also loads the images of people with so many; only one has 500.
+    fetch_lfw_people(data_home=data_home, min_faces_per_person=500)
+
+
+def _name(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"

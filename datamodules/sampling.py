@@ -1,0 +1,82 @@
+"""The order of the training data: a pure function of seed and step."""
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+Batch = TypeVar("Batch")
+
+
+class StepSampler:
+    """Which samples each step trains on.
+
+    Every epoch is a permutation drawn from (seed, epoch), cut into global batches; the last, partial one is
+    dropped. Each rank takes its slice of the global batch, so that a step sees the same samples on any number
+    of processes, and a run that is resumed at a step sees what it would have seen.
+
+    Args:
+        size: number of samples.
+        batch_size: over all ranks.
+        seed: of the permutations.
+        rank: of this process.
+        world_size: number of processes.
+    """
+
+    def __init__(
+        self, size: int, batch_size: int, *, seed: int = 0, rank: int = 0, world_size: int = 1
+    ) -> None:
+        if batch_size % world_size:
+            raise ValueError(f"the batch of {batch_size} cannot be split evenly over {world_size} processes")
+        if not 0 < batch_size <= size:
+            raise ValueError(
+                f"a batch of {batch_size} needs as many samples, there are {size}; make it smaller"
+            )
+        self.size, self.batch_size, self.seed = size, batch_size, seed
+        self.rank, self.world_size = rank, world_size
+        self.steps_per_epoch = size // batch_size
+        self._epoch, self._permutation = -1, np.empty(0, np.int64)
+
+    def indices(self, step: int) -> np.ndarray:
+        """The samples of this rank at a step, counted from 0 over all epochs."""
+        epoch, batch = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch))
+            self._epoch, self._permutation = epoch, torch.randperm(self.size, generator=generator).numpy()
+        share = self.batch_size // self.world_size
+        start = batch * self.batch_size + self.rank * share
+        return self._permutation[start : start + share]
+
+
+class StepLoader:
+    """An endless loader for Lightning that begins at the step at which the run stands.
+
+    Args:
+        batch: indices -> batch.
+        sampler: which indices each step takes.
+        first_step: asked whenever an iteration begins, such as the trainer's count of steps.
+    """
+
+    def __init__(
+        self, batch: Callable[[np.ndarray], Batch], sampler: StepSampler, first_step: Callable[[], int]
+    ) -> None:
+        self.batch, self.sampler, self.first_step = batch, sampler, first_step
+
+    def __iter__(self) -> Iterator[Batch]:
+        for step in count(self.first_step()):
+            yield self.batch(self.sampler.indices(step))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: the order follows from the trainer's step. Tells Lightning that the loader can resume."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to load."""
+
+
+def mixed_seed(*parts: int) -> int:
+    """One seed of 63 bits from several numbers, such as (seed, step, sample)."""
+    state = np.random.SeedSequence([part & 0xFFFFFFFFFFFFFFFF for part in parts]).generate_state(2, np.uint32)
+    return (int(state[0]) << 31) ^ int(state[1])

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from datamodules.aligned_faces import AlignedFaces, FaceCache
+from datamodules.face_features import FaceFeatures, face_keys, to_images
+from datamodules.images import list_photographs
+
+from .conftest import TinyNetwork
+
+Aligned = tuple[FaceCache, AlignedFaces]
+
+
+@pytest.fixture
+def aligned(photograph_folder: Path, tmp_path: Path, stub_detector: list) -> Aligned:
+    cache = FaceCache(tmp_path / "cache")
+    return cache, cache.align(list_photographs(photograph_folder), workers=0, progress=False)
+
+
+def compute(cache: FaceCache, faces: AlignedFaces, network: TinyNetwork, batch_size: int = 3) -> FaceFeatures:
+    features = FaceFeatures(cache, network)
+    features.compute(cache, faces, network, batch_size=batch_size, progress=False)
+    return features
+
+
+def test_features_are_what_the_network_says_of_each_crop(aligned: Aligned, tiny: TinyNetwork) -> None:
+    cache, faces = aligned
+    store = compute(cache, faces, tiny)
+    crops = np.stack([cache.read_crop(faces.digest[i].tobytes(), faces.face[i]) for i in range(4)])
+    features, embedding, descriptor = tiny(to_images(crops))
+    rows = store.rows(face_keys(faces))
+    torch.testing.assert_close(store.features(rows), features)
+    torch.testing.assert_close(store.descriptors(rows), descriptor)
+    torch.testing.assert_close(store.embeddings(rows), embedding)
+
+
+def test_the_second_run_asks_the_network_nothing(aligned: Aligned, tiny: TinyNetwork) -> None:
+    compute(*aligned, tiny)
+    assert tiny.asked == 4
+    compute(*aligned, tiny)
+    assert tiny.asked == 4
+
+
+def test_copies_are_computed_once(aligned: Aligned, tiny: TinyNetwork) -> None:
+    cache, faces = aligned
+    twice = AlignedFaces(*(np.concatenate([field, field]) for field in faces[:4]), faces.failures)
+    store = compute(cache, twice, tiny)
+    assert tiny.asked == 4
+    assert (store.rows(face_keys(twice)) >= 0).all()
+
+
+def test_unknown_faces_have_no_row(aligned: Aligned, tiny: TinyNetwork) -> None:
+    cache, faces = aligned
+    empty = FaceFeatures(cache, tiny)
+    assert empty.rows(face_keys(faces)).tolist() == [-1] * 4
+    some = AlignedFaces(*(field[:2] for field in faces[:4]), [])
+    assert (compute(cache, some, tiny).rows(face_keys(faces)) >= 0).tolist() == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize("torn", ["features", "descriptors", "keys"])
+def test_a_run_stopped_while_writing_continues(aligned: Aligned, tiny: TinyNetwork, torn: str) -> None:
+    cache, faces = aligned
+    whole = compute(cache, faces, tiny, batch_size=1)
+    rows = whole.rows(face_keys(faces))
+    expected = whole.features(rows).clone(), whole.descriptors(rows).clone()
+    file = whole.folder / f"{torn}.bin"
+    file.write_bytes(file.read_bytes()[:-5])
+    assert (FaceFeatures(cache, tiny).rows(face_keys(faces)) < 0).sum() == 1
+    mended = compute(cache, faces, tiny)
+    rows = mended.rows(face_keys(faces))
+    torch.testing.assert_close((mended.features(rows), mended.descriptors(rows)), expected)
+    assert tiny.asked == 5
+
+
+def test_other_weights_have_other_files(aligned: Aligned, tiny: TinyNetwork) -> None:
+    compute(*aligned, tiny)
+    other = TinyNetwork()
+    other.sha256 = "cd" * 32
+    compute(*aligned, other)
+    assert other.asked == 4
+
+
+def test_rows_are_mapped_not_loaded(aligned: Aligned, tiny: TinyNetwork) -> None:
+    store = compute(*aligned, tiny)
+    assert isinstance(store._map("features", 12), np.memmap)

@@ -1,0 +1,175 @@
+import csv
+from pathlib import Path
+
+import lightning
+import numpy as np
+import pytest
+import torch
+
+from datamodules.face_data import FaceBatch
+from datamodules.photographs import Photographs, is_held_back
+from lightning_modules.recognition.similarity import cosine_similarity
+
+from .conftest import TinyNetwork, write_photograph
+
+
+@pytest.fixture
+def many(tmp_path: Path, stub_detector: list[int]) -> Path:
+    for index in range(24):
+        write_photograph(tmp_path / "many" / f"{index:02}.png", index)
+    return tmp_path / "many"
+
+
+def prepared(folder: Path, network: TinyNetwork, **options: object) -> Photographs:
+    options = {"cache_folder": folder.parent / "cache", "workers": 0, "progress": False, **options}
+    photographs = Photographs(folder, [network], **options)
+    photographs.prepare_data()
+    photographs.setup()
+    return photographs
+
+
+def test_batches_carry_the_features_and_embeddings_of_each_network(many: Path, tiny: TinyNetwork) -> None:
+    photographs = prepared(many, tiny, batch_size=4)
+    batch = next(iter(photographs.train_dataloader()))
+    images = photographs.dataset.images(batch.index.tolist())
+    expected = tiny(images)
+    torch.testing.assert_close(batch.features["tiny"], expected.features)
+    torch.testing.assert_close(batch.embeddings["tiny"], expected.embedding)
+    own = photographs.dataset.descriptors("tiny", batch.index.numpy())
+    torch.testing.assert_close(cosine_similarity(own, expected.embedding), torch.ones(4))
+
+
+def test_training_and_validation_share_no_photograph_and_lose_none(many: Path, tiny: TinyNetwork) -> None:
+    photographs = prepared(many, tiny, validation_fraction=0.3)
+    training, validation = set(photographs.training.tolist()), set(photographs.validation.tolist())
+    assert not training & validation
+    assert len(training | validation) == 24
+    batches = list(photographs.val_dataloader())
+    assert torch.cat([batch.index for batch in batches]).tolist() == photographs.validation.tolist()
+
+
+def test_added_photographs_move_no_other_between_the_splits(many: Path, tiny: TinyNetwork) -> None:
+    def names(photographs: Photographs, part: np.ndarray) -> set[str]:
+        return {photographs.dataset.path(index).name for index in part}
+
+    before = prepared(many, tiny, validation_fraction=0.3)
+    for index in range(20):
+        write_photograph(many / f"added-{index}.png", 100 + index)
+    after = prepared(many, tiny, validation_fraction=0.3)
+    assert names(before, before.validation) <= names(after, after.validation)
+    assert names(before, before.training) <= names(after, after.training)
+
+
+def test_the_held_back_share_is_as_asked() -> None:
+    digests = np.frombuffer(np.random.default_rng(0).bytes(32 * 20_000), "V32")
+    assert is_held_back(digests, 0.1).mean() == pytest.approx(0.1, abs=0.01)
+    assert not is_held_back(digests, 0.0).any()
+    assert (is_held_back(digests, 0.1) <= is_held_back(digests, 0.2)).all()
+
+
+@pytest.mark.usefixtures("stub_detector")
+def test_photographs_that_cannot_be_used_are_counted_and_listed(
+    photograph_folder: Path,
+    tiny: TinyNetwork,
+    stub_detector: list[int],
+    capsys: pytest.CaptureFixture,
+) -> None:
+    photographs = prepared(photograph_folder, tiny, progress=True)
+    printed = capsys.readouterr().out.replace("\n", "")
+    assert "6 photographs, 4 faces; 2 photographs left out" in printed
+    with photographs.failures_file().open() as file:
+        rows = [(Path(row["photograph"]).name, row["reason"]) for row in csv.DictReader(file)]
+    assert rows == [("sky.png", "no face found"), ("text.jpg", "not an image, or of an unknown format")]
+
+
+@pytest.mark.usefixtures("stub_detector")
+def test_small_faces_are_left_out_with_their_reason(photograph_folder: Path, tiny: TinyNetwork) -> None:
+    photographs = Photographs(
+        photograph_folder,
+        [tiny],
+        workers=0,
+        progress=False,
+        minimum_eye_distance=60,
+        cache_folder=photograph_folder.parent / "cache",
+    )
+    photographs.prepare_data()
+    with pytest.raises(ValueError, match=r"no face to train on among the 6 photographs of .*reasons are in"):
+        photographs.setup()
+    assert photographs.failures_file().read_text().count("eyes closer than 60 pixels") == 4
+
+
+@pytest.mark.usefixtures("stub_detector")
+def test_a_list_file_chooses_photographs(photograph_folder: Path, tiny: TinyNetwork) -> None:
+    (photograph_folder / "list.txt").write_text("3.png\n1.png\n")
+    photographs = prepared(photograph_folder, tiny, validation_fraction=0)
+    assert len(photographs.dataset) == 4
+    listed = Photographs(
+        photograph_folder / "list.txt",
+        [tiny],
+        workers=0,
+        progress=False,
+        cache_folder=photograph_folder.parent / "cache",
+    )
+    listed.prepare_data()
+    listed.setup()
+    assert [listed.dataset.path(index).name for index in range(2)] == ["3.png", "1.png"]
+
+
+def test_setup_without_prepare_data_says_so(many: Path, tiny: TinyNetwork) -> None:
+    prepared(many, tiny)
+    other = TinyNetwork()
+    other.sha256 = "cd" * 32
+    with pytest.raises(RuntimeError, match="24 of 24 faces have no tiny features; run prepare_data first"):
+        Photographs(many, [other], cache_folder=many.parent / "cache").setup()
+
+
+def test_provenance_names_the_photographs_by_content(many: Path, tiny: TinyNetwork) -> None:
+    before = prepared(many, tiny).provenance()
+    (many / "00.png").rename(many / "zz.png")
+    assert prepared(many, tiny).provenance() == before
+    assert before == {"kind": "photographs", "count": 24, "digest": before["digest"], "stand_in": False}
+    (many / "zz.png").unlink()
+    assert prepared(many, tiny).provenance()["digest"] != before["digest"]
+
+
+def test_a_bad_fraction_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"validation_fraction must be in \[0, 1\), got 1"):
+        Photographs(tmp_path, validation_fraction=1)
+
+
+class Recorder(lightning.LightningModule):
+    """Remembers which faces each step trained on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.seen: list[list[int]] = []
+
+    def training_step(self, batch: FaceBatch, _: int) -> torch.Tensor:
+        self.seen.append(batch.index.tolist())
+        return self.weight * batch.features["tiny"].mean()
+
+    def validation_step(self, batch: FaceBatch, _: int) -> None: ...
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def trainer(folder: Path, steps: int, **options: object) -> lightning.Trainer:
+    return lightning.Trainer(
+        default_root_dir=folder, max_steps=steps, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False, **options,
+    )  # fmt: skip
+
+
+def test_a_resumed_run_sees_what_it_would_have_seen(many: Path, tiny: TinyNetwork, tmp_path: Path) -> None:
+    photographs = prepared(many, tiny, batch_size=5, validation_fraction=0.2)
+    options = {"val_check_interval": 3, "check_val_every_n_epoch": None, "num_sanity_val_steps": 0}
+    straight, first, second = Recorder(), Recorder(), Recorder()
+    trainer(tmp_path, 11, **options).fit(straight, datamodule=photographs)
+    stopped = trainer(tmp_path, 7, **options)
+    stopped.fit(first, datamodule=photographs)
+    stopped.save_checkpoint(tmp_path / "stopped.ckpt")
+    trainer(tmp_path, 11, **options).fit(second, datamodule=photographs, ckpt_path=tmp_path / "stopped.ckpt")
+    assert len(straight.seen) == 11
+    assert first.seen + second.seen == straight.seen
