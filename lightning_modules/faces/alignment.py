@@ -3,11 +3,16 @@
 from typing import NamedTuple
 
 import numpy as np
+import torch
 import trimesh
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
-ROUNDS = 60
+from lightning_modules.faces.normals import vertex_normals
+
+POINT_ROUNDS = 25
+PLANE_ROUNDS = 15
 # Of the source's points, the share with the smallest distances that counts: the target may be cropped or
 # have hair, ears or a neck where the source has none.
 TRUSTED_SHARE = 0.8
@@ -25,6 +30,19 @@ class Similarity(NamedTuple):
     def of(self, points: np.ndarray) -> np.ndarray:
         """The transformed points [P, 3]."""
         return self.scale * points @ self.rotation.T + self.translation
+
+    def then(self, after: "Similarity") -> "Similarity":
+        """This similarity followed by another."""
+        return Similarity(
+            after.scale * self.scale, after.rotation @ self.rotation, after.of(self.translation[None])[0]
+        )
+
+
+class Surface(NamedTuple):
+    """Points [Q, 3] of a surface and its unit normals [Q, 3] there."""
+
+    points: np.ndarray
+    normals: np.ndarray
 
 
 def similarity_between(source: np.ndarray, target: np.ndarray) -> Similarity:
@@ -46,26 +64,46 @@ def similarity_between(source: np.ndarray, target: np.ndarray) -> Similarity:
     return Similarity(scale, rotation, target_mean - scale * rotation @ source_mean)
 
 
-def closest_point_alignment(source: np.ndarray, target: np.ndarray, start: Similarity) -> Similarity:
+def closest_point_alignment(source: np.ndarray, target: Surface, start: Similarity) -> Similarity:
     """Iterated closest points from a start, with scale.
+
+    First rounds bring points to points, which finds the way from afar; later ones bring points to tangent
+    planes, which slide along smooth skin (Chen and Medioni 1992) where points would stick.
 
     Args:
         source: [P, 3], of which at most some thousand, evenly taken, are used.
-        target: [Q, 3], dense against the distances that matter.
+        target: dense against the distances that matter.
         start: a first guess.
     """
     source = source[:: max(1, -(-len(source) // LARGEST_SAMPLE))]
-    tree, similarity = cKDTree(target), start
-    trusted = max(4, int(TRUSTED_SHARE * len(source)))
-    for _ in range(ROUNDS):
-        distances, partners = tree.query(similarity.of(source))
+    tree, similarity = cKDTree(target.points), start
+    trusted = max(8, int(TRUSTED_SHARE * len(source)))
+    for number in range(POINT_ROUNDS + PLANE_ROUNDS):
+        moved = similarity.of(source)
+        distances, partners = tree.query(moved)
         nearest = np.argsort(distances, kind="stable")[:trusted]
-        after = similarity_between(source[nearest], target[partners[nearest]])
-        moved = np.abs(after.of(source) - similarity.of(source)).max()
-        similarity = after
-        if moved < 1e-2:
-            break
+        partners = partners[nearest]
+        if number < POINT_ROUNDS:
+            similarity = similarity_between(source[nearest], target.points[partners])
+        else:
+            step = _step_to_planes(moved[nearest], target.points[partners], target.normals[partners])
+            similarity = similarity.then(step)
     return similarity
+
+
+def _step_to_planes(points: np.ndarray, partners: np.ndarray, normals: np.ndarray) -> Similarity:
+    """The small similarity that brings points closest to their partners' tangent planes.
+
+    With the centre c of the points, p -> c + (1 + s) R (p - c) + t, linear in s, t and R's axis and angle.
+    """
+    centre = points.mean(0)
+    arms = points - centre
+    columns = [np.cross(arms, normals), normals, (arms * normals).sum(1, keepdims=True)]
+    wanted = ((partners - points) * normals).sum(1)
+    solution = np.linalg.lstsq(np.concatenate(columns, 1), wanted, rcond=1e-6)[0]
+    rotation = Rotation.from_rotvec(solution[:3]).as_matrix()
+    scale = float(np.clip(1 + solution[6], 0.9, 1.1))
+    return Similarity(scale, rotation, centre + solution[3:6] - scale * rotation @ centre)
 
 
 def trusted_distance(distances: np.ndarray) -> float:
@@ -74,8 +112,8 @@ def trusted_distance(distances: np.ndarray) -> float:
     return float(np.sqrt((trusted**2).mean()))
 
 
-def refined(vertices: np.ndarray, triangles: np.ndarray, edge: float) -> np.ndarray:
-    """Points [Q, 3] on a mesh: its vertices, and those of midpoint subdivision until edges are short enough.
+def refined(vertices: np.ndarray, triangles: np.ndarray, edge: float) -> Surface:
+    """A mesh's vertices, and those of midpoint subdivision until edges are short enough, with normals.
 
     Args:
         vertices: [V, 3].
@@ -87,7 +125,8 @@ def refined(vertices: np.ndarray, triangles: np.ndarray, edge: float) -> np.ndar
         if lengths.mean() <= edge:
             break
         vertices, triangles = trimesh.remesh.subdivide(vertices, triangles)
-    return vertices
+    normals = vertex_normals(torch.from_numpy(vertices)[None], torch.from_numpy(triangles).long())[0]
+    return Surface(vertices, normals.numpy())
 
 
 def smooth_warp(points: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -94,14 +94,14 @@ def laid_over(
     mean = model.neutral_mean.unflatten(0, (-1, 3)).cpu()
     marked = model.landmarks.on(mean[None])[0].cpu().double().numpy()
     source, target = mean.double().numpy(), vertices.double().numpy()
-    fine = refined(source, model.triangles.cpu().numpy(), LARGEST_EDGE_MM)
+    fine = refined(source, model.triangles.cpu().numpy(), LARGEST_EDGE_MM).points
     face = fine[np.linalg.norm(fine - marked[NOSE_TIP], axis=1) < FACE_RADIUS_MM]
     ids = sorted(known)
     points = np.stack([known[index] for index in ids]).astype(float) if ids else np.zeros((0, 3))
     starts = [similarity_between(marked[ids], points)] if len(ids) >= 4 else _starts(marked[NOSE_TIP], target)
     dense = refined(target, triangles.numpy(), LARGEST_EDGE_MM)
     attempts = [closest_point_alignment(face, dense, start) for start in starts]
-    gaps = [_gap(attempt, face, marked[NOSE_TIP], dense) for attempt in attempts]
+    gaps = [_gap(attempt, face, marked[NOSE_TIP], dense.points) for attempt in attempts]
     best = min(range(len(attempts)), key=gaps.__getitem__)
     if reason := _implausible(attempts[best].scale, gaps[best], model):
         return reason

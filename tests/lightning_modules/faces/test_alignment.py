@@ -4,6 +4,7 @@ import torch
 
 from lightning_modules.faces.alignment import (
     Similarity,
+    Surface,
     closest_point_alignment,
     refined,
     similarity_between,
@@ -24,6 +25,13 @@ def test_a_similarity_is_recovered_from_its_points() -> None:
     np.testing.assert_allclose(found.translation, [1, 2, 3], atol=1e-12)
 
 
+def test_one_similarity_after_another_is_one_similarity() -> None:
+    points = np.random.default_rng(0).normal(size=(5, 3))
+    one = Similarity(2.0, QUARTER_TURN, np.array([1.0, 2, 3]))
+    other = Similarity(0.5, np.roll(np.eye(3), 1, 0), np.array([-4.0, 0, 1]))
+    np.testing.assert_allclose(one.then(other).of(points), other.of(one.of(points)))
+
+
 def test_a_mirror_image_is_never_taken_for_a_turn() -> None:
     source = np.random.default_rng(0).normal(size=(10, 3))
     assert np.linalg.det(similarity_between(source, source * [-1, 1, 1]).rotation) == pytest.approx(1)
@@ -40,7 +48,10 @@ def test_closest_points_recover_a_small_motion_although_a_fifth_is_missing() -> 
         truth = truth._replace(rotation=-truth.rotation)
     source = (target - truth.translation) @ truth.rotation / truth.scale
     start = Similarity(1.0, truth.rotation, np.zeros(3))
-    found = closest_point_alignment(source, target[target[:, 1] > -50], start)
+    normals = target / np.array([60, 90, 75]) ** 2
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    kept = target[:, 1] > -50
+    found = closest_point_alignment(source, Surface(target[kept], normals[kept]), start)
     np.testing.assert_allclose(found.of(source), target, atol=0.5)
 
 
@@ -61,9 +72,10 @@ def test_the_trusted_distance_leaves_the_largest_fifth_out() -> None:
 def test_refining_halves_edges_until_they_are_short_enough() -> None:
     square = np.array([[0.0, 0, 0], [8, 0, 0], [8, 8, 0], [0, 8, 0]])
     triangles = np.array([[0, 1, 2], [0, 2, 3]])
-    assert len(refined(square, triangles, 100)) == 4
-    assert len(refined(square, triangles, 5)) == 9
-    assert len(refined(square, triangles, 2.5)) == 25
+    assert len(refined(square, triangles, 100).points) == 4
+    assert len(refined(square, triangles, 5).points) == 9
+    assert len(refined(square, triangles, 2.5).points) == 25
+    np.testing.assert_allclose(refined(square, triangles, 5).normals, [[0, 0, 1]] * 9)
 
 
 def test_the_closest_point_of_a_triangle_is_found_over_inside_edge_and_corner() -> None:
