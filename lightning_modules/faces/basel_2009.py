@@ -47,7 +47,7 @@ def read_mat(path: Path, counts: dict[str, int | None]) -> ModelFile:
     required = {key for keys in KEYS.values() for key in keys} | {"tl"}
     try:
         found = {name for name, _, _ in whosmat(path)}
-    except (NotImplementedError, ValueError, OSError, TypeError, EOFError) as error:
+    except Exception as error:  # scipy raises whatever a damaged stream leads to
         raise ValueError(
             f"{path} cannot be read as a MATLAB file up to version 7 ({error}); "
             "get 01_MorphableModel.mat of the Basel Face Model 2009 again"

@@ -12,7 +12,6 @@ from torch import Tensor
 from lightning_modules.faces.basel_landmarks import parse_landmarks, vertices_of_landmarks
 from lightning_modules.faces.landmarks import Landmarks
 from lightning_modules.faces.morphable_model import PrincipalComponents
-from lightning_modules.faces.normals import triangle_normals
 
 # Where files that we wrote keep what the Basel layout has no place for.
 OUR_GROUP = "metadata/unsupervised_morphable_faces"
@@ -214,9 +213,9 @@ def outward(triangles: Tensor, mean: Tensor) -> Tensor:
         triangles: [T, 3].
         mean: [3V].
     """
-    vertices = (mean.double().unflatten(0, (-1, 3)) - mean.double().unflatten(0, (-1, 3)).mean(0))[None]
-    centres = vertices[:, triangles].mean(2)  # [1, T, 3]
-    volume = (triangle_normals(vertices, triangles) * centres).sum()
+    vertices = mean.unflatten(0, (-1, 3))
+    first, second, third = (vertices - vertices.mean(0))[triangles].unbind(1)
+    volume = (torch.linalg.cross(second, third) * first).sum(dtype=torch.float64)
     return triangles.flip(1) if volume < 0 else triangles
 
 

@@ -26,17 +26,19 @@ def egg_with_a_nose(rows: int, columns: int) -> tuple[Tensor, Tensor]:
     return torch.stack([x, y, z], -1).reshape(-1, 3), torch.cat([lower, upper])
 
 
-def random_components(mean: Tensor, count: int, deviation: float, seed: int) -> PrincipalComponents:
-    """Orthonormal components with falling variances, the first of the given standard deviation."""
+def random_components(
+    mean: Tensor, count: int, deviation: float, seed: int, decay: float
+) -> PrincipalComponents:
+    """Orthonormal components whose variances fall by `decay`, the first of the given standard deviation."""
     generator = torch.Generator().manual_seed(seed)
     basis = torch.linalg.qr(torch.randn(len(mean), count, generator=generator))[0].contiguous()
-    variance = deviation**2 * 0.8 ** torch.arange(count).float()
+    variance = deviation**2 * decay ** torch.arange(count).float()
     return PrincipalComponents(mean, basis, variance, float(variance.double().sum()))
 
 
 @pytest.fixture
 def make_model() -> Callable[..., MorphableModel]:
-    """Makes a miniature; `landmarks` as the model takes them, None puts the nose tip right and 67 anywhere."""
+    """Makes a miniature; `landmarks` as the model takes them, None puts all but the nose tip anywhere."""
 
     def make(
         *,
@@ -46,6 +48,7 @@ def make_model() -> Callable[..., MorphableModel]:
         landmarks: Landmarks | str | None = None,
         kind: str = "open",
         seed: int = 0,
+        decay: float = 0.8,
     ) -> MorphableModel:
         vertices, triangles = egg_with_a_nose(rows, columns)
         if landmarks is None:
@@ -55,9 +58,9 @@ def make_model() -> Callable[..., MorphableModel]:
         colours = torch.full_like(vertices, 0.5).flatten()
         displacement = torch.zeros(vertices.numel())
         return MorphableModel(
-            shape=random_components(vertices.flatten(), components[0], 60.0, seed + 1),
-            albedo=random_components(colours, components[1], 2.0, seed + 2),
-            expression=random_components(displacement, components[2], 30.0, seed + 3),
+            shape=random_components(vertices.flatten(), components[0], 60.0, seed + 1, decay),
+            albedo=random_components(colours, components[1], 2.0, seed + 2, decay),
+            expression=random_components(displacement, components[2], 30.0, seed + 3, decay),
             triangles=triangles,
             landmarks=landmarks,
             provenance=Provenance(kind, "miniature", "", "made by a test"),

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -324,3 +326,62 @@ def test_garbled_landmark_metadata_is_refused(published: Path) -> None:
         file["metadata/landmarks/json"] = np.array([b'[{"id": "center.nose.tip"}]'])
     with pytest.raises(ValueError, match=r"published\.h5: /metadata/landmarks/json: .* cannot be understood"):
         load_basel(published)
+
+
+# ---------------------------------------------------------------------- full size
+
+PEAK_OF_LOADING = """
+import re, sys
+from lightning_modules.faces.basel import load_basel
+
+def peak():  # in kB; getrusage would count what the starting process held
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+
+before = peak()
+model = load_basel(sys.argv[1], **eval(sys.argv[2]))
+after = peak()
+coefficients = sum(model.components(part).basis.nbytes for part in ("shape", "albedo", "expression"))
+print((after - before) * 1024 / coefficients)
+"""
+
+
+@pytest.fixture(scope="module")
+def full_size(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic file of the published size."""
+    path = tmp_path_factory.mktemp("full") / "full.h5"
+    random, size = np.random.default_rng(0), 3 * 53_149
+    with h5py.File(path, "w") as file:
+        for part, count in (("shape", 199), ("color", 199), ("expression", 100)):
+            file[f"{part}/model/mean"] = random.random(size, np.float32)
+            basis = file.create_dataset(f"{part}/model/pcaBasis", (size, count), np.float32)
+            for start in range(0, size, 8192):
+                rows = basis[start : start + 8192].shape[0]
+                basis[start : start + rows] = random.random((rows, count), np.float32)
+            file[f"{part}/model/pcaVariance"] = np.linspace(9, 1, count, dtype=np.float32)
+            file[f"{part}/representer/points"] = file[f"{part}/model/mean"][:].reshape(-1, 3).T
+            file[f"{part}/representer/cells"] = random.integers(0, 53_149, (3, 105_694), np.int32)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
+@pytest.mark.parametrize(
+    "options", [{}, {"shape_components": 80, "albedo_components": 80, "expression_components": 64}]
+)
+def test_a_full_size_file_loads_within_its_coefficients_memory_and_a_third(
+    full_size: Path, options: dict[str, int]
+) -> None:
+    command = [sys.executable, "-c", PEAK_OF_LOADING, str(full_size), repr(options)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert 1 <= float(result.stdout) <= 1.3
+
+
+@pytest.mark.slow
+def test_a_full_size_file_arrives_whole(full_size: Path) -> None:
+    model = load_basel(full_size)
+    description = model.describe()
+    assert (description["vertices"], description["triangles"]) == (53_149, 105_694)
+    with h5py.File(full_size) as file:
+        for part, name in (("shape", "shape"), ("albedo", "color"), ("expression", "expression")):
+            rows = file[f"{name}/model/pcaBasis"][-5:]
+            np.testing.assert_array_equal(model.components(part).basis[-5:], rows)
