@@ -157,7 +157,8 @@ class Recorder(lightning.LightningModule):
 
 def trainer(folder: Path, steps: int, **options: object) -> lightning.Trainer:
     return lightning.Trainer(
-        default_root_dir=folder, max_steps=steps, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
+        default_root_dir=folder, max_steps=steps, accelerator="cpu", devices=1, logger=False,
+        enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False, **options,
     )  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""Pure functions that score meshes, similarities and retrieval."""

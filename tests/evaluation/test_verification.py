@@ -1,0 +1,157 @@
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from datamodules import aligned_faces
+from datamodules.detection import Detection
+from evaluation import verification
+from evaluation.verification import in_ten_folds, main
+from lightning_modules.recognition.frame import CANONICAL_POINTS, WHOLE_FRAME
+from lightning_modules.recognition.network import RecognitionNetwork
+
+
+class ColourNetwork(RecognitionNetwork):
+    """Recognises people by their colour."""
+
+    name = "dlib"
+    crop = WHOLE_FRAME
+    feature_width = embedding_width = 3
+
+    def __init__(self) -> None:
+        super().__init__("ab" * 32)
+        self.register_buffer("shift", torch.tensor(0.4), persistent=False)
+
+    def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        mean = images.mean((2, 3))
+        return mean, mean - self.shift
+
+
+def write_person(folder: Path, name: str, colour: np.ndarray, generator: np.random.Generator) -> None:
+    for number in range(1, 4):
+        path = folder / name / f"{name}_{number:04d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = np.full((80, 80, 3), colour, float) + generator.normal(0, 2, (80, 80, 3))
+        cv2.imwrite(str(path), picture.clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def lfw_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Ten people of ten colours with three photographs each, in two folds; one photograph shows no face."""
+    generator = np.random.default_rng(0)
+    root, lines = tmp_path / "lfw", ["2\t10"]
+    for person in range(10):
+        write_person(root / "images", f"P{person}", generator.uniform(30, 220, 3), generator)
+    shutil.move(root / "images", root / "lfw-deepfunneled")
+    for fold in range(2):
+        lines += [f"P{person}\t1\t{fold + 2}" for person in range(10)]
+        lines += [f"P{person}\t{fold + 1}\tP{(person + 3) % 10}\t2" for person in range(10)]
+    (root / "pairs.txt").write_text("\n".join(lines))
+
+    def detect(image: np.ndarray) -> list[Detection]:
+        return [Detection(np.array([0, 0, 80, 80]), CANONICAL_POINTS / 224 * 80, 0.9)]
+
+    monkeypatch.setattr(aligned_faces, "load_detector", lambda name: detect)
+    monkeypatch.setattr(verification, "load_network", lambda *_, **__: ColourNetwork())
+    return root
+
+
+def run(folder: Path, *more: str) -> tuple[int, dict]:
+    output = folder.parent / "output"
+    status = main(
+        ["--data", f"lfw:{folder}", "--network=dlib", "--workers=0", f"--output={output}",
+         f"--cache-folder={folder.parent / 'cache'}", *more]
+    )  # fmt: skip
+    file = output / "results.json"
+    return status, json.loads(file.read_text()) if file.exists() else {}
+
+
+def value(results: dict, protocol: str, metric: str) -> float:
+    rows = (row for row in results["rows"] if row["protocol"].endswith(protocol))
+    return next(row["value"] for row in rows if row["metric"] == metric)
+
+
+def test_people_who_differ_are_told_apart(lfw_folder: Path, capsys: pytest.CaptureFixture) -> None:
+    status, results = run(lfw_folder)
+    assert status == 0
+    assert results["counts"] == {"total": 40, "used": 40, "failed": {}}
+    assert value(results, "Euclidean", "accuracy") == 1.0
+    assert value(results, "Euclidean", "area under ROC") == 1.0
+    assert value(results, "cosine", "true accepts at 0.001 false") == 1.0
+    assert results["provenance"]["network"] == {"name": "dlib", "sha256": "ab" * 32}
+    assert results["provenance"]["data"]["count"] == 30
+    printed = capsys.readouterr().out
+    assert "40 of 40 pairs scored; without a face: 0" in printed
+    assert "results.json" in printed
+    with (lfw_folder.parent / "output" / "roc.csv").open() as file:
+        assert {row["comparison"] for row in csv.DictReader(file)} == {"Euclidean", "cosine"}
+
+
+def test_pairs_without_a_face_are_counted_and_change_the_exit_status(lfw_folder: Path) -> None:
+    (lfw_folder / "lfw-deepfunneled/P4/P4_0001.jpg").write_text("not a photograph")
+    status, results = run(lfw_folder)
+    assert status == 1
+    assert results["counts"] == {"total": 40, "used": 37, "failed": {"no face": 3}}
+    assert all(row["n"] == 37 for row in results["rows"])
+
+
+def test_a_finished_folder_is_printed_and_other_settings_refused(
+    lfw_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    _, first = run(lfw_folder)
+
+    def compute(*_: object) -> dict:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(verification, "verify", compute)
+    assert run(lfw_folder) == (0, first)
+    assert run(lfw_folder, "--faces=largest")[0] == 2
+    assert "was computed with other settings" in capsys.readouterr().out
+    with pytest.raises(AssertionError, match="computed again"):
+        run(lfw_folder, "--overwrite")
+
+
+def test_a_centre_adds_a_row(lfw_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    estimate = verification.estimate_centre
+    monkeypatch.setattr(verification, "estimate_centre", lambda *a, **k: estimate(*a, **k, minimum=5))
+    _, results = run(lfw_folder, "--centre_from", str(lfw_folder / "lfw-deepfunneled"))
+    assert value(results, "centred cosine", "accuracy") == 1.0
+    assert "centre of 30 photographs" in results["title"]
+
+
+def test_calibration_counts_all_pairs(lfw_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ColourNetwork, "name", "vggface")
+    _, results = run(lfw_folder)
+    everyone = [row for row in results["rows"] if row["protocol"] == "LFW, all pairs"]
+    rows = {(row["method"], row["metric"]): row for row in everyone}
+    assert rows["vggface", "one person, below 0.403"]["n"] == 10 * 3
+    assert rows["vggface", "two people, above 0.403"]["n"] == 30 * 29 // 2 - 30
+    assert rows["vggface", "one person, below 0.403"]["value"] == 0.0
+    quoted = rows["Genova et al. 2018", "one person, below 0.403"]
+    assert (quoted["value"], quoted["quoted"]) == (0.227, True)
+    assert rows["vggface", "mean, one person"]["value"] == pytest.approx(1.0, abs=0.05)
+
+
+def test_missing_data_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    absent, output = str(tmp_path / "absent"), str(tmp_path / "out")
+    assert main(["--data", absent, "--network", "dlib", "--output", output]) == 2
+    assert "no LFW images in" in capsys.readouterr().out
+
+
+def test_an_unknown_network_is_refused_by_the_parser(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        main(["--data", "x", "--network", "arcface"])
+    assert "dlib" in capsys.readouterr().err
+
+
+def test_development_pairs_are_dealt_to_ten_folds() -> None:
+    same = np.repeat([True, False], 25)
+    table = in_ten_folds(verification.PairTable(np.arange(50), np.arange(50), same, np.zeros(50, int)))
+    for kind in (True, False):
+        assert np.bincount(table.fold[same == kind]).tolist() == [3] * 5 + [2] * 5
