@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import Any
 
 from jsonargparse import auto_cli
@@ -13,7 +14,7 @@ def run_command(command: Callable, argv: Sequence[str] | None = None) -> Any:  #
     """What `command` returns when called with the options that the command line gives.
 
     Parameters without a default are positional, the others are options, written with hyphens or underscores.
-    `--config FILE` reads options from YAML.
+    A switch `x: bool` is turned on by `--x` and off by `--no-x`. `--config FILE` reads options from YAML.
 
     Args:
         command: a function with annotated parameters and a docstring, which becomes `--help`.
@@ -22,7 +23,10 @@ def run_command(command: Callable, argv: Sequence[str] | None = None) -> Any:  #
     Raises:
         SystemExit: with status 2 and the error's sentence for bad input, with 130 when interrupted.
     """
-    arguments = [_underscored(argument) for argument in (sys.argv[1:] if argv is None else argv)]
+    switches = {
+        name for name, parameter in signature(command).parameters.items() if parameter.annotation is bool
+    }
+    arguments = [_spelled_out(argument, switches) for argument in (sys.argv[1:] if argv is None else argv)]
     try:
         return auto_cli(command, args=arguments, as_positional=True)
     except (ValueError, OSError, ModuleNotFoundError) as error:
@@ -33,8 +37,14 @@ def run_command(command: Callable, argv: Sequence[str] | None = None) -> Any:  #
         raise SystemExit(INTERRUPTED) from None
 
 
-def _underscored(argument: str) -> str:
+def _spelled_out(argument: str, switches: set[str]) -> str:
+    """An option in underscores; a switch's `--x` or `--no-x` as `--x=true` or `--x=false`."""
     if not argument.startswith("--"):
         return argument
-    name, equals, value = argument.partition("=")
-    return "--" + name[2:].replace("-", "_") + equals + value
+    name, equals, value = argument[2:].partition("=")
+    name = name.replace("-", "_")
+    if not equals and name in switches:
+        return f"--{name}=true"
+    if not equals and name.removeprefix("no_") in switches:
+        return f"--{name.removeprefix('no_')}=false"
+    return f"--{name}{equals}{value}"

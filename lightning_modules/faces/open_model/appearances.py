@@ -34,12 +34,12 @@ IRIS_COLOURS = np.array(
         [0.160, 0.200, 0.220],
     ]
 )  # dark brown, brown, hazel, blue, grey
-SCLERA, MOUTH = np.array([0.66, 0.61, 0.57]), np.array([0.085, 0.018, 0.016])
+SCLERA, MOUTH = np.array([0.66, 0.61, 0.57]), np.array([0.130, 0.035, 0.030])
 PUPIL_ANGLE, IRIS_ANGLE, SOFTNESS = 0.19, 0.50, 0.06  # radians on the eyeball
 LASH_SHADE = 0.3  # lashes are darker than brows
 BROW_FADE_MM = 5.0  # beyond the ends of the brow's centre line
 BEARDED_SHARE = 0.4
-OCCLUSION_STRENGTH, LEAST_SKY, LEAST_SKY_OF_EYES = 0.75, 0.08, 0.35
+OCCLUSION_STRENGTH, LEAST_SKY, LEAST_SKY_INSIDE = 0.75, 0.08, 0.35
 
 
 class Appearances(NamedTuple):
@@ -127,7 +127,9 @@ class Painter:
         )
         self._always_red = regions.caruncle + 0.5 * regions.eye_cavity
         self._fields = _smooth_fields(regions.positions)
-        least = np.where(regions.eyeball, LEAST_SKY_OF_EYES, LEAST_SKY)
+        # What is hidden on the mean face may show on others, and black would shine (see `specular_colour`).
+        inside = regions.eyeball | regions.mouth_cavity | (regions.lips > 0)
+        least = np.where(inside, LEAST_SKY_INSIDE, LEAST_SKY)
         self._occlusion = (np.maximum(regions.sky, least)[:, None] ** OCCLUSION_STRENGTH).astype(np.float32)
         lash = smooth_step(-regions.lash_distance, -2.6, -0.8) * (0.35 + 0.65 * regions.upper_lid)
         self._lash = _Patch.where(lash > 0, lash)

@@ -1,0 +1,47 @@
+import pytest
+
+from lightning_modules.faces.command_line import run_command
+
+
+def greet(name: str, *, loud_voice: bool = False, times: int = 1) -> str:
+    """Greet someone.
+
+    Args:
+        name: whom.
+        loud_voice: whether to shout.
+        times: how often, at least once.
+    """
+    if times < 1:
+        raise ValueError(f"times must be at least 1, got {times}")
+    return " ".join([name.upper() if loud_voice else name] * times)
+
+
+@pytest.mark.parametrize("option", ["--loud-voice", "--loud_voice", "--loud-voice=true"])
+def test_a_switch_is_turned_on_in_either_spelling(option: str) -> None:
+    assert run_command(greet, ["ann", option]) == "ANN"
+
+
+@pytest.mark.parametrize("option", ["--no-loud-voice", "--no_loud_voice", "--loud_voice=false"])
+def test_a_switch_is_turned_off_in_either_spelling(option: str) -> None:
+    assert run_command(greet, ["ann", "--loud-voice", option]) == "ann"
+
+
+def test_values_are_left_as_they_are() -> None:
+    assert run_command(greet, ["mary-ann", "--times=2"]) == "mary-ann mary-ann"
+
+
+def test_bad_input_is_one_sentence_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run_command(greet, ["ann", "--times", "0"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: times must be at least 1, got 0\n"
+
+
+def test_an_interrupted_command_ends_with_status_130() -> None:
+    def interrupted() -> None:
+        """Never ends by itself."""
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop:
+        run_command(interrupted, [])
+    assert stop.value.code == 130
