@@ -9,7 +9,7 @@ from scipy.interpolate import RBFInterpolator
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from lightning_modules.faces.normals import vertex_normals
+from lightning_modules.faces.normals import normals_in_torch
 
 POINT_ROUNDS = 25
 PLANE_ROUNDS = 15
@@ -17,7 +17,7 @@ PLANE_ROUNDS = 15
 # have hair, ears or a neck where the source has none.
 TRUSTED_SHARE = 0.8
 LARGEST_SAMPLE = 3000
-LARGEST_SUBDIVISION = 3  # a coarser mesh than this refines is no face
+LARGEST_REFINEMENT = 200_000  # triangles; a mesh with long edges after so many is no face
 
 
 class Similarity(NamedTuple):
@@ -100,7 +100,9 @@ def _step_to_planes(points: np.ndarray, partners: np.ndarray, normals: np.ndarra
     arms = points - centre
     columns = [np.cross(arms, normals), normals, (arms * normals).sum(1, keepdims=True)]
     wanted = ((partners - points) * normals).sum(1)
-    solution = np.linalg.lstsq(np.concatenate(columns, 1), wanted, rcond=1e-6)[0]
+    matrix = np.concatenate(columns, 1)
+    # By least squares once more: a sphere leaves turns, a plane leaves slides undetermined.
+    solution = np.linalg.lstsq(matrix.T @ matrix, matrix.T @ wanted, rcond=1e-9)[0]
     rotation = Rotation.from_rotvec(solution[:3]).as_matrix()
     scale = float(np.clip(1 + solution[6], 0.9, 1.1))
     return Similarity(scale, rotation, centre + solution[3:6] - scale * rotation @ centre)
@@ -120,12 +122,13 @@ def refined(vertices: np.ndarray, triangles: np.ndarray, edge: float) -> Surface
         triangles: [T, 3].
         edge: largest mean length of an edge, in the mesh's unit.
     """
-    for _ in range(LARGEST_SUBDIVISION):
+    while 4 * len(triangles) <= LARGEST_REFINEMENT:
         lengths = np.linalg.norm(vertices[triangles] - vertices[np.roll(triangles, 1, 1)], axis=2)
         if lengths.mean() <= edge:
             break
         vertices, triangles = trimesh.remesh.subdivide(vertices, triangles)
-    normals = vertex_normals(torch.from_numpy(vertices)[None], torch.from_numpy(triangles).long())[0]
+    # In torch: a compiled kernel for one call would first have to be compiled.
+    normals = normals_in_torch(torch.from_numpy(vertices)[None], torch.from_numpy(triangles).long())[0]
     return Surface(vertices, normals.numpy())
 
 
