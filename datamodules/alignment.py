@@ -49,7 +49,7 @@ def select_faces(faces: list[Detection], image_size: tuple[int, int], which: Sel
         return float(np.prod(face.box[2:] - face.box[:2]))
 
     def distance_from_middle(face: Detection) -> float:
-        middle = np.array([image_size[1], image_size[0]]) / 2
+        middle = np.array([image_size[1], image_size[0]]) / 2 - 0.5
         return float(np.hypot(*((face.box[:2] + face.box[2:]) / 2 - middle)))
 
     if which == "all":
@@ -76,19 +76,21 @@ def align(image: np.ndarray, points: np.ndarray, crop: Crop = WHOLE_FRAME) -> np
         [size, size, 3], 8 bits.
     """
     to_canonical = similarity_transform(points, CANONICAL_POINTS)
-    to_crop = np.diag([crop.size / (crop.right - crop.left), crop.size / (crop.bottom - crop.top)])
-    matrix = to_crop @ (to_canonical - [[0, 0, crop.left], [0, 0, crop.top]])
-    reduction = 1 / np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    scale = crop.size / np.array([crop.right - crop.left, crop.bottom - crop.top])
+    linear = scale[:, None] * to_canonical[:, :2]
+    shift = scale * (to_canonical[:, 2] - (crop.left, crop.top)) - 0.5
+    reduction = 1 / np.sqrt(abs(np.linalg.det(linear)))
     factor = int(reduction)
     if factor > 1:
         size = (max(1, image.shape[1] // factor), max(1, image.shape[0] // factor))
         shrink = np.array([image.shape[1] / size[0], image.shape[0] / size[1]])
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        matrix = matrix * np.append(shrink, 1)
+        # A pixel of the reduced photograph lies at (pixel + 0.5) * shrink - 0.5 of the whole one.
+        shift = shift + linear @ (0.5 * shrink - 0.5)
+        linear = linear * shrink
     oversampling = 2 if reduction > 1 else 1
-    matrix = oversampling * matrix
-    # OpenCV counts from the first pixel's centre.
-    matrix[:, 2] += 0.5 * matrix[:, :2].sum(1) - 0.5
+    matrix = oversampling * np.column_stack([linear, shift])
+    matrix[:, 2] += (oversampling - 1) / 2
     side = oversampling * crop.size
     aligned = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR)
     return (
@@ -135,7 +137,9 @@ def estimate_pose(points: np.ndarray) -> tuple[float, float, float]:
 def _share_inside(points: np.ndarray, image_size: tuple[int, int]) -> float:
     """Share of the canonical frame, on a 16 x 16 grid, that lies in the photograph."""
     matrix = similarity_transform(CANONICAL_POINTS, points)
-    steps = (np.arange(16) + 0.5) * WHOLE_FRAME.size / 16
+    steps = (np.arange(16) + 0.5) * WHOLE_FRAME.size / 16 - 0.5
     grid = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
     x, y = (grid @ matrix[:, :2].T + matrix[:, 2]).T
-    return float(np.mean((x >= 0) & (y >= 0) & (x <= image_size[1]) & (y <= image_size[0])))
+    return float(
+        np.mean((np.minimum(x, y) >= -0.5) & (x <= image_size[1] - 0.5) & (y <= image_size[0] - 0.5))
+    )

@@ -17,7 +17,7 @@ DetectorName = Literal["yunet", "mtcnn"]
 
 
 class Detection(NamedTuple):
-    """A face in a photograph, in pixels: x, y from the corner, the first pixel's centre at (0.5, 0.5).
+    """A face in a photograph, in pixels: x, y, the centre of the first pixel at (0, 0).
 
     Attributes:
         box: [4], left, top, right, bottom.
@@ -73,8 +73,7 @@ class YuNet:
         rows = self._detector(canvas).detect(square)[1]
         if rows is None:
             return []
-        # OpenCV counts from the first pixel's centre.
-        values = (rows[:, :14].reshape(-1, 7, 2) + 0.5 - (left, top)) / scale
+        values = (rows[:, :14].reshape(-1, 7, 2) + 0.5 - (left, top)) / scale - 0.5
         sizes = rows[:, 2:4] / scale
         faces = [
             Detection(np.concatenate([value[0], value[0] + size]), value[2:], float(row[14]))
@@ -115,7 +114,7 @@ class MTCNN:
         if boxes is None:
             return []
         faces = [
-            Detection(box + 0.5, five + 0.5, float(score))
+            Detection(box, five, float(score))
             for box, score, five in zip(boxes, scores, points, strict=True)
             if score >= self.score_threshold
         ]

@@ -4,9 +4,8 @@ Every photograph and every rendering is brought into one frame of 224 x 224 pixe
 template with a padding of 0.6 on each side, wide enough to hold the crop of every network. A network sees
 an axis-aligned box of that frame, resampled to its own size, so that a renderer can draw the box directly.
 
-Coordinates are x, y in pixels from the top left corner of the image: the centre of the first pixel is
-(0.5, 0.5) and the image ends at (224, 224). OpenCV and dlib count from the centre of the first pixel; their
-coordinates are half a pixel smaller.
+Coordinates are x, y in pixels, the centre of the first pixel at (0, 0), as OpenCV, dlib and this project's
+renderer have them: the frame spans -0.5 to 223.5.
 """
 
 from typing import NamedTuple
@@ -20,15 +19,17 @@ CANONICAL_PADDING = 0.6
 DLIB_TEMPLATE = np.array(
     [(0.2248, 0.2150), (0.7554, 0.2150), (0.4901, 0.5156), (0.2541, 0.7802), (0.7261, 0.7802)]
 )
-# The five points in SFace's 112-pixel crop, which OpenCV's FaceRecognizerSF aligns to, counted from the first
-# pixel's centre.
+# The five points in SFace's 112-pixel crop, which OpenCV's FaceRecognizerSF aligns to.
 SFACE_TEMPLATE = np.array(
     [(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)]
 )
 
 
 class Crop(NamedTuple):
-    """A network's view: a box of the canonical frame, resampled to `size` x `size` pixels."""
+    """A network's view: a box of the canonical frame, resampled to `size` x `size` pixels.
+
+    The sides are outer edges: the whole frame goes from -0.5 to 223.5.
+    """
 
     size: int
     left: float
@@ -39,13 +40,12 @@ class Crop(NamedTuple):
     def to_crop(self, canonical_points: np.ndarray) -> np.ndarray:
         """Points [..., 2] of the canonical frame in pixels of this crop."""
         scale = self.size / np.array([self.right - self.left, self.bottom - self.top])
-        return (np.asarray(canonical_points) - (self.left, self.top)) * scale
+        return (np.asarray(canonical_points) - (self.left, self.top)) * scale - 0.5
 
 
 def chip_points(size: int, padding: float) -> np.ndarray:
-    """The five points [5, 2] in the chip that dlib cuts at this size and padding, in this module's pixels."""
-    # dlib counts from the first pixel's centre, hence the half.
-    return size * (padding + DLIB_TEMPLATE) / (1 + 2 * padding) + 0.5
+    """The five points [5, 2] in the chip that dlib cuts at this size and padding."""
+    return size * (padding + DLIB_TEMPLATE) / (1 + 2 * padding)
 
 
 def similarity_transform(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -83,17 +83,21 @@ def box_from_template(template: np.ndarray, size: int) -> Crop:
         CANONICAL_POINTS - CANONICAL_POINTS.mean(0),
     )
     pixel = (centred_points * centred_template).sum() / (centred_template**2).sum()
-    left, top = CANONICAL_POINTS.mean(0) - pixel * template.mean(0)
+    left, top = CANONICAL_POINTS.mean(0) - pixel * (template.mean(0) + 0.5)
     return Crop(size, float(left), float(top), float(left + pixel * size), float(top + pixel * size))
 
 
 CANONICAL_POINTS = chip_points(CANONICAL_SIZE, CANONICAL_PADDING)
-WHOLE_FRAME = Crop(CANONICAL_SIZE, 0.0, 0.0, float(CANONICAL_SIZE), float(CANONICAL_SIZE))
+WHOLE_FRAME = Crop(CANONICAL_SIZE, -0.5, -0.5, CANONICAL_SIZE - 0.5, CANONICAL_SIZE - 0.5)
 DLIB_CROP = box_from_template(chip_points(150, 0.25), 150)
-SFACE_CROP = box_from_template(SFACE_TEMPLATE + 0.5, 112)
+SFACE_CROP = box_from_template(SFACE_TEMPLATE, 112)
 # facenet-pytorch cuts MTCNN's box with a margin of 14 and stretches it to a square, as in its training.
 # Measured: median box over 250 photographs of LFW's peopleDevTrain, 128 wide and 170 high around (112, 101).
-FACENET_CROP = Crop(160, 48.0, 16.0, 176.0, 186.0)
+FACENET_CROP = Crop(160, 47.5, 15.5, 175.5, 185.5)
 # The published demonstration of VGG-Face cuts a square as wide as the mean of its detector's box plus 10 %.
 # Its detector is not at hand: MTCNN's box stands in. Not verified, for want of the weights.
-VGGFACE_CROP = Crop(224, 37.0, 26.0, 187.0, 176.0)
+VGGFACE_CROP = Crop(224, 36.5, 25.5, 186.5, 175.5)
+# The five points as weighted sums of the 68 iBUG landmarks: [5, 68]. Its left is the picture's left.
+FIVE_OF_68 = np.zeros((5, 68))
+FIVE_OF_68[0, 36:42] = FIVE_OF_68[1, 42:48] = 1 / 6
+FIVE_OF_68[[2, 3, 4], [30, 48, 54]] = 1

@@ -10,7 +10,9 @@ from .frame import Crop
 
 @lru_cache(maxsize=64)
 def resampling_matrix(size: int, start: float, end: float, length: int) -> Tensor:
-    """Weights [length, size] that resample the interval start..end of `size` samples to `length` samples.
+    """Weights [length, size] that resample an interval of `size` samples to `length` samples.
+
+    The interval is given by its edges; all samples together span 0 to `size`.
 
     A triangle filter as wide as the coarser of the two grids: linear interpolation when it enlarges, an
     antialiased average when it reduces. Samples beyond the border repeat the border's.
@@ -40,6 +42,6 @@ def resample(images: Tensor, crop: Crop) -> Tensor:
         [..., size, size], dtype and device of the images, differentiable.
     """
     height, width = images.shape[-2:]
-    rows = resampling_matrix(height, crop.top, crop.bottom, crop.size).to(images)
-    columns = resampling_matrix(width, crop.left, crop.right, crop.size).to(images)
+    rows = resampling_matrix(height, crop.top + 0.5, crop.bottom + 0.5, crop.size).to(images)
+    columns = resampling_matrix(width, crop.left + 0.5, crop.right + 0.5, crop.size).to(images)
     return rows @ images @ columns.T

@@ -6,6 +6,7 @@ from lightning_modules.recognition.frame import (
     CANONICAL_POINTS,
     DLIB_CROP,
     FACENET_CROP,
+    FIVE_OF_68,
     SFACE_CROP,
     SFACE_TEMPLATE,
     VGGFACE_CROP,
@@ -40,16 +41,25 @@ def test_coinciding_points_are_refused() -> None:
 
 def test_the_canonical_frame_holds_the_crop_of_every_network() -> None:
     for crop in (DLIB_CROP, SFACE_CROP, FACENET_CROP, VGGFACE_CROP):
-        assert min(crop.left, crop.top) >= 0
-        assert max(crop.right, crop.bottom) <= frame.CANONICAL_SIZE
+        assert min(crop.left, crop.top) >= -0.5
+        assert max(crop.right, crop.bottom) <= frame.CANONICAL_SIZE - 0.5
 
 
 def test_crops_put_the_five_points_where_their_networks_expect_them() -> None:
     np.testing.assert_allclose(DLIB_CROP.to_crop(CANONICAL_POINTS), chip_points(150, 0.25))
     # SFace's template has slightly other proportions than dlib's: its nose lies higher.
-    assert np.abs(SFACE_CROP.to_crop(CANONICAL_POINTS) - 0.5 - SFACE_TEMPLATE).max() < 3
+    assert np.abs(SFACE_CROP.to_crop(CANONICAL_POINTS) - SFACE_TEMPLATE).max() < 3
 
 
 def test_a_crop_maps_its_corners_to_the_corners_of_its_image() -> None:
     crop = Crop(10, 20.0, 30.0, 40.0, 70.0)
-    np.testing.assert_allclose(crop.to_crop(np.array([(20.0, 30.0), (40.0, 70.0)])), [(0, 0), (10, 10)])
+    corners = np.array([(20.0, 30.0), (40.0, 70.0)])
+    np.testing.assert_allclose(crop.to_crop(corners), [(-0.5, -0.5), (9.5, 9.5)])
+
+
+def test_the_five_points_are_taken_from_the_68_landmarks() -> None:
+    landmarks = np.random.default_rng(0).random((68, 3))
+    five = FIVE_OF_68 @ landmarks
+    np.testing.assert_allclose(five[0], landmarks[36:42].mean(0))
+    np.testing.assert_allclose(five[1], landmarks[42:48].mean(0))
+    np.testing.assert_allclose(five[2:], landmarks[[30, 48, 54]])
