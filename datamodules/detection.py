@@ -114,7 +114,7 @@ class MTCNN:
         if boxes is None:
             return []
         faces = [
-            Detection(box, five, float(score))
+            Detection(np.asarray(box, float), np.asarray(five, float), float(score))
             for box, score, five in zip(boxes, scores, points, strict=True)
             if score >= self.score_threshold
         ]
