@@ -111,7 +111,7 @@ def report(passes: list[dict[str, Any]], cache_size: int) -> str:
         "|---|---|---|---|---|",
         *(line(name, each) for name, each in (("empty cache", first), ("full cache", second))),
         "",
-        f"Load average {os.getloadavg()[0]:.1f} at the end: above the number of cores, the machine was shared "
+        f"Load average {os.getloadavg()[0]:.1f} at the end: above the count of cores, the machine was shared "
         "and wall time says little.",
         f"The cache takes {cache_size / 2**20:,.0f} MiB. Both passes read the same features: "
         f"{'yes' if first['checksum'] == second['checksum'] else 'NO'}.",

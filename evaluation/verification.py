@@ -3,7 +3,7 @@
     python evaluation/verification.py --data lfw:DIR --network dlib
 
 Prints accuracy at the threshold of the other folds (mean and its standard error), the area under the ROC
-curve and the true accept rate at fixed false accept rates, for each way to compare two faces. Writes
+curve, and the true accept rate at fixed false accept rates, for each way to compare two faces. Writes
 results.json and the ROC curves into the output folder.
 """
 
@@ -315,21 +315,25 @@ def write(results: dict[str, Any], curves: dict[str, Curve], folder: Path) -> No
 
 
 def print_results(results: dict[str, Any], console: Console) -> None:
-    """A table of the rows and the count of pairs without a face."""
-    table = Table(title=results["title"])
-    for column in ("method", "protocol", "metric", "value", "± standard error", "pairs"):
-        table.add_column(column)
+    """A table with one column for each way to compare, and the count of pairs without a face."""
+    columns: dict[str, dict[str, str]] = {}
     for line in results["rows"]:
-        percent = line["unit"] == "share"
-        error = "" if line["sd"] is None else f"{100 * line['sd']:.2f} %" if percent else f"{line['sd']:.4f}"
-        value = f"{100 * line['value']:.2f} %" if percent else f"{line['value']:.4f}"
-        method = line["method"] + (" (quoted)" if line["quoted"] else "")
-        count = "" if line["n"] is None else f"{line['n']:,}"
-        table.add_row(method, line["protocol"], line["metric"], value, error, count)
+        name = f"{line['method']}{' (quoted)' if line['quoted'] else ''}\n{line['protocol']}"
+        columns.setdefault(name, {})[line["metric"]] = written_value(line)
+    table = Table("", *columns, title=results["title"])
+    for metric in dict.fromkeys(line["metric"] for line in results["rows"]):
+        table.add_row(metric, *(values.get(metric, "") for values in columns.values()))
     console.print(table)
     counts = results["counts"]
-    console.print(f"{counts['used']:,} of {counts['total']:,} pairs scored; without a face: "
-                  f"{counts['failed'].get('no face', 0):,}")  # fmt: skip
+    without = counts["failed"].get("no face", 0)
+    console.print(f"{counts['used']:,} of {counts['total']:,} pairs scored; without a face: {without:,}")
+
+
+def written_value(line: dict[str, Any]) -> str:
+    """A row's value with its error: shares in percent."""
+    if line["unit"] != "share":
+        return f"{line['value']:.3f}"
+    return f"{100 * line['value']:.2f} %" + ("" if line["sd"] is None else f" ± {100 * line['sd']:.2f}")
 
 
 def _plain(value: object) -> object:
