@@ -16,7 +16,7 @@ PLANE_ROUNDS = 15
 # Of the source's points, the share with the smallest distances that counts: the target may be cropped or
 # have hair, ears or a neck where the source has none.
 TRUSTED_SHARE = 0.8
-LARGEST_SAMPLE = 3000
+LARGEST_SAMPLE = 1500
 LARGEST_REFINEMENT = 200_000  # triangles; a mesh with long edges after so many is no face
 
 
@@ -39,10 +39,11 @@ class Similarity(NamedTuple):
 
 
 class Surface(NamedTuple):
-    """Points [Q, 3] of a surface and its unit normals [Q, 3] there."""
+    """Points [Q, 3] of a surface, its unit normals [Q, 3] there, and a tree that finds the points."""
 
     points: np.ndarray
     normals: np.ndarray
+    tree: cKDTree
 
 
 def similarity_between(source: np.ndarray, target: np.ndarray) -> Similarity:
@@ -75,12 +76,11 @@ def closest_point_alignment(source: np.ndarray, target: Surface, start: Similari
         target: dense against the distances that matter.
         start: a first guess.
     """
-    source = source[:: max(1, -(-len(source) // LARGEST_SAMPLE))]
-    tree, similarity = cKDTree(target.points), start
+    source, similarity = evenly_taken(source), start
     trusted = max(8, int(TRUSTED_SHARE * len(source)))
     for number in range(POINT_ROUNDS + PLANE_ROUNDS):
         moved = similarity.of(source)
-        distances, partners = tree.query(moved)
+        distances, partners = target.tree.query(moved)
         nearest = np.argsort(distances, kind="stable")[:trusted]
         partners = partners[nearest]
         if number < POINT_ROUNDS:
@@ -89,6 +89,11 @@ def closest_point_alignment(source: np.ndarray, target: Surface, start: Similari
             step = _step_to_planes(moved[nearest], target.points[partners], target.normals[partners])
             similarity = similarity.then(step)
     return similarity
+
+
+def evenly_taken(points: np.ndarray) -> np.ndarray:
+    """At most `LARGEST_SAMPLE` of the points, every n-th."""
+    return points[:: max(1, -(-len(points) // LARGEST_SAMPLE))]
 
 
 def _step_to_planes(points: np.ndarray, partners: np.ndarray, normals: np.ndarray) -> Similarity:
@@ -114,22 +119,27 @@ def trusted_distance(distances: np.ndarray) -> float:
     return float(np.sqrt((trusted**2).mean()))
 
 
-def refined(vertices: np.ndarray, triangles: np.ndarray, edge: float) -> Surface:
-    """A mesh's vertices, and those of midpoint subdivision until edges are short enough, with normals.
+def refined(vertices: np.ndarray, triangles: np.ndarray, edge: float) -> tuple[np.ndarray, np.ndarray]:
+    """A mesh's vertices and triangles after midpoint subdivision, until edges are short enough.
 
     Args:
         vertices: [V, 3].
         triangles: [T, 3].
-        edge: largest mean length of an edge, in the mesh's unit.
+        edge: largest mean length of the triangles' first edges, in the mesh's unit.
     """
     while 4 * len(triangles) <= LARGEST_REFINEMENT:
-        lengths = np.linalg.norm(vertices[triangles] - vertices[np.roll(triangles, 1, 1)], axis=2)
+        lengths = np.linalg.norm(vertices[triangles[:, 0]] - vertices[triangles[:, 1]], axis=1)
         if lengths.mean() <= edge:
             break
         vertices, triangles = trimesh.remesh.subdivide(vertices, triangles)
+    return vertices, triangles
+
+
+def surface_of(vertices: np.ndarray, triangles: np.ndarray) -> Surface:
+    """A mesh's vertices with their normals."""
     # In torch: a compiled kernel for one call would first have to be compiled.
     normals = normals_in_torch(torch.from_numpy(vertices)[None], torch.from_numpy(triangles).long())[0]
-    return Surface(vertices, normals.numpy())
+    return Surface(vertices, normals.numpy(), cKDTree(vertices))
 
 
 def smooth_warp(points: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -10,10 +10,13 @@ from torch import Tensor
 
 from lightning_modules.faces.alignment import (
     Similarity,
+    Surface,
     closest_point_alignment,
+    evenly_taken,
     refined,
     similarity_between,
     smooth_warp,
+    surface_of,
     trusted_distance,
 )
 from lightning_modules.faces.landmarks import NUMBER_OF_LANDMARKS, Landmarks
@@ -25,8 +28,8 @@ FACE_RADIUS_MM = 90.0
 # The target's vertices this much nearer to its nose tip must have a partner in the source's face.
 BACKWARD_SHARE = 0.8
 LARGEST_EDGE_MM = 4.0  # both meshes are refined to this: gaps are measured between their points
-# Well aligned heads of different models stay 1.2 to 2.3 mm apart, at a scale near 1; a head that lies wrong
-# way round, or a sphere, stays 3.5 mm or more off (ICT-FaceKit on a Basel sample, a scan and a sphere).
+# Well aligned heads of different models stay 1.2 to 2.3 mm apart, at a scale near 1 (open model, ICT-FaceKit,
+# a Basel sample, a scan); one that lies the wrong way round 5.8 mm or more, a sphere 3.5 mm.
 LARGEST_GAP_MM = 3.0
 SCALES = (0.75, 1.35)
 # Without a known landmark, the source starts at the target's foremost point under these pitches, in degrees.
@@ -94,14 +97,14 @@ def laid_over(
     mean = model.neutral_mean.unflatten(0, (-1, 3)).cpu()
     marked = model.landmarks.on(mean[None])[0].cpu().double().numpy()
     source, target = mean.double().numpy(), vertices.double().numpy()
-    fine = refined(source, model.triangles.cpu().numpy(), LARGEST_EDGE_MM).points
+    fine, _ = refined(source, model.triangles.cpu().numpy(), LARGEST_EDGE_MM)
     face = fine[np.linalg.norm(fine - marked[NOSE_TIP], axis=1) < FACE_RADIUS_MM]
     ids = sorted(known)
     points = np.stack([known[index] for index in ids]).astype(float) if ids else np.zeros((0, 3))
     starts = [similarity_between(marked[ids], points)] if len(ids) >= 4 else _starts(marked[NOSE_TIP], target)
-    dense = refined(target, triangles.numpy(), LARGEST_EDGE_MM)
+    dense = surface_of(*refined(target, triangles.numpy(), LARGEST_EDGE_MM))
     attempts = [closest_point_alignment(face, dense, start) for start in starts]
-    gaps = [_gap(attempt, face, marked[NOSE_TIP], dense.points) for attempt in attempts]
+    gaps = [_gap(attempt, face, marked[NOSE_TIP], dense) for attempt in attempts]
     best = min(range(len(attempts)), key=gaps.__getitem__)
     if reason := _implausible(attempts[best].scale, gaps[best], model):
         return reason
@@ -111,17 +114,18 @@ def laid_over(
     return Overlay(result[: len(source)], result[len(source) :])
 
 
-def _gap(similarity: Similarity, face: np.ndarray, nose_tip: np.ndarray, target: np.ndarray) -> float:
+def _gap(similarity: Similarity, face: np.ndarray, nose_tip: np.ndarray, target: Surface) -> float:
     """Distance between the two faces in mm of the source, the larger of both directions.
 
     One direction alone, or the target's millimetres, would favour a source that shrinks onto a smooth part.
     """
     moved = similarity.of(face)
     reach = BACKWARD_SHARE * FACE_RADIUS_MM * similarity.scale
-    near = target[np.linalg.norm(target - similarity.of(nose_tip[None]), axis=1) < reach]
+    near = target.points[np.linalg.norm(target.points - similarity.of(nose_tip[None]), axis=1) < reach]
     if len(near) < 4:
         return float("inf")
-    forward, backward = cKDTree(target).query(moved)[0], cKDTree(moved).query(near)[0]
+    forward = target.tree.query(evenly_taken(moved))[0]
+    backward = cKDTree(moved).query(evenly_taken(near))[0]
     return max(trusted_distance(forward), trusted_distance(backward)) / similarity.scale
 
 

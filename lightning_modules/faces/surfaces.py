@@ -35,25 +35,21 @@ def closest_on_surface(points: Tensor, vertices: Tensor, triangles: Tensor) -> S
         vertices: [V, 3].
         triangles: [T, 3]; those without area are never chosen.
     """
-    corners = vertices.double().numpy()[triangles.numpy()]  # [T, 3, 3]
+    mesh, ids, queries = vertices.double().numpy(), triangles.numpy(), points.double().numpy()
+    centres = (mesh[ids[:, 0]] + mesh[ids[:, 1]] + mesh[ids[:, 2]]) / 3
+    count = min(CANDIDATES, len(ids))
+    _, candidates = cKDTree(centres).query(queries, k=count)
+    candidates = candidates.ravel()
+    corners, repeated = mesh[ids[candidates]], np.repeat(queries, count, axis=0)  # [P * count, 3, 3]
+    closest = trimesh.triangles.closest_point(corners, repeated)
+    distances = np.linalg.norm(closest - repeated, axis=1)
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    kept = np.flatnonzero(np.linalg.norm(normals, axis=1) > 0)
-    corners, ids = corners[kept], triangles.numpy()[kept]
-    queries = points.double().numpy()
-    count = min(CANDIDATES, len(corners))
-    _, candidates = cKDTree(corners.mean(1)).query(queries, k=count)
-    candidates = candidates.reshape(len(queries), count)
-    repeated = np.repeat(queries, count, axis=0)
-    closest = trimesh.triangles.closest_point(corners[candidates.ravel()], repeated)
-    distances = np.linalg.norm(closest - repeated, axis=1).reshape(len(queries), count)
-    best = distances.argmin(1)
-    rows = np.arange(len(queries))
-    chosen = candidates[rows, best]
-    on_surface = closest.reshape(len(queries), count, 3)[rows, best]
-    weights = trimesh.triangles.points_to_barycentric(corners[chosen], on_surface).clip(0, 1)
+    distances[~normals.any(1)] = np.inf
+    best = distances.reshape(len(queries), count).argmin(1) + count * np.arange(len(queries))
+    weights = trimesh.triangles.points_to_barycentric(corners[best], closest[best]).clip(0, 1)
     weights /= weights.sum(1, keepdims=True)
     return SurfacePoints(
-        torch.from_numpy(ids[chosen]),
+        torch.from_numpy(ids[candidates[best]]),
         torch.from_numpy(weights).to(vertices.dtype),
-        torch.from_numpy(distances[rows, best]).to(vertices.dtype),
+        torch.from_numpy(distances[best]).to(vertices.dtype),
     )

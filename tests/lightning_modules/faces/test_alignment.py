@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import cKDTree
 
 from lightning_modules.faces.alignment import (
     Similarity,
@@ -9,6 +10,7 @@ from lightning_modules.faces.alignment import (
     refined,
     similarity_between,
     smooth_warp,
+    surface_of,
     trusted_distance,
 )
 from lightning_modules.faces.surfaces import closest_on_surface
@@ -51,7 +53,9 @@ def test_closest_points_recover_a_small_motion_although_a_fifth_is_missing() -> 
     normals = target / np.array([60, 90, 75]) ** 2
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     kept = target[:, 1] > -50
-    found = closest_point_alignment(source, Surface(target[kept], normals[kept]), start)
+    found = closest_point_alignment(
+        source, Surface(target[kept], normals[kept], cKDTree(target[kept])), start
+    )
     np.testing.assert_allclose(found.of(source), target, atol=0.5)
 
 
@@ -72,10 +76,10 @@ def test_the_trusted_distance_leaves_the_largest_fifth_out() -> None:
 def test_refining_halves_edges_until_they_are_short_enough() -> None:
     square = np.array([[0.0, 0, 0], [8, 0, 0], [8, 8, 0], [0, 8, 0]])
     triangles = np.array([[0, 1, 2], [0, 2, 3]])
-    assert len(refined(square, triangles, 100).points) == 4
-    assert len(refined(square, triangles, 5).points) == 9
-    assert len(refined(square, triangles, 2.5).points) == 25
-    np.testing.assert_allclose(refined(square, triangles, 5).normals, [[0, 0, 1]] * 9)
+    assert len(refined(square, triangles, 100)[0]) == 4
+    assert len(refined(square, triangles, 5)[0]) == 9
+    assert len(refined(square, triangles, 2.5)[0]) == 25
+    np.testing.assert_allclose(surface_of(*refined(square, triangles, 5)).normals, [[0, 0, 1]] * 9)
 
 
 def test_the_closest_point_of_a_triangle_is_found_over_inside_edge_and_corner() -> None:
