@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from lightning_modules.faces.basel_2009 import is_matlab, read_mat
-from lightning_modules.faces.basel_hdf5 import OUR_GROUP, PARTS, ModelFile, read_hdf5
+from lightning_modules.faces.basel_hdf5 import OUR_GROUP, PARTS, read_hdf5
 from lightning_modules.faces.basel_landmarks import (
     BASEL_NAMES,
     IBUG_NAMES,
@@ -20,6 +20,7 @@ from lightning_modules.faces.files import require_file, sha256_of_file, written_
 from lightning_modules.faces.landmark_files import landmarks_from_file
 from lightning_modules.faces.landmark_transfer import completed_landmarks
 from lightning_modules.faces.landmarks import Landmarks
+from lightning_modules.faces.model_file import ModelFile
 from lightning_modules.faces.morphable_model import MorphableModel, Provenance
 
 

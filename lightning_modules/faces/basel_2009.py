@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from scipy.io import loadmat, whosmat
 
-from lightning_modules.faces.basel_hdf5 import (
-    BASEL_COLOUR_ENCODING,
+from lightning_modules.faces.basel_hdf5 import BASEL_COLOUR_ENCODING
+from lightning_modules.faces.gaussian import principal_components
+from lightning_modules.faces.model_file import (
     ModelFile,
     check_triangles,
     checked_count,
@@ -15,7 +16,6 @@ from lightning_modules.faces.basel_hdf5 import (
     outward,
     scaled,
 )
-from lightning_modules.faces.gaussian import principal_components
 from lightning_modules.faces.morphable_model import PrincipalComponents
 
 KEYS = {"shape": ("shapeMU", "shapePC", "shapeEV"), "albedo": ("texMU", "texPC", "texEV")}

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from lightning_modules.faces.albedo_transfer import transferred_albedo
-from lightning_modules.faces.basel_hdf5 import checked_count
 from lightning_modules.faces.files import require_file, sha256_of_files
 from lightning_modules.faces.gaussian import principal_components
 from lightning_modules.faces.landmark_files import landmarks_from_file
 from lightning_modules.faces.landmark_transfer import completed_landmarks
 from lightning_modules.faces.landmarks import NUMBER_OF_LANDMARKS, Landmarks, landmarks_on_vertices
+from lightning_modules.faces.model_file import checked_count
 from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents, Provenance
 from lightning_modules.faces.obj_files import read_obj, read_obj_vertices
 
