@@ -14,7 +14,8 @@ def principal_components(mean: Tensor, modes: Tensor) -> PrincipalComponents:
 
     Its covariance is modes @ modes.T = U S^2 U.T: the left singular vectors become the basis and S^2 the
     variances, so both describe the same distribution. Components that carry nothing (dependent modes) are
-    left out. Signs, which are free, make each column's largest entry positive.
+    left out. Signs, which are free, put the sum of the modes on the positive side of every component, so that
+    positive coefficients open a mouth where the modes do.
 
     Args:
         mean: [3V].
@@ -33,6 +34,6 @@ def principal_components(mean: Tensor, modes: Tensor) -> PrincipalComponents:
     kept = variance > SMALLEST_SHARE**2 * variance[0]
     variance, rotation = variance[kept], rotation[:, kept]
     basis = modes @ (rotation / variance.sqrt())
-    largest = basis.gather(0, basis.abs().argmax(0, keepdim=True))
-    basis = (basis * largest.sign()).to(mean)
+    towards_modes = torch.where(modes.sum(1) @ basis < 0, -1.0, 1.0)
+    basis = (basis * towards_modes).to(mean)
     return PrincipalComponents(mean, basis, variance.to(mean), float(variance.sum()))
