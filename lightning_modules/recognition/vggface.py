@@ -1,7 +1,9 @@
 """`vggface`: VGG-16 of Parkhi et al. 2015 with the weight file that keras-vggface publishes.
 
-The port exists because keras-vggface 0.6 does not import on today's Keras: it needs `keras_applications`,
-`keras.engine.topology` and layer names with a slash. Only its published file is needed here.
+The port exists because keras-vggface 0.6 imports no more: it needs `keras_applications`,
+`keras.engine.topology`, `keras.utils.data_utils` and layer names with a slash, that is Keras 2.2 on
+TensorFlow 1. Only its published file is needed here. The tests stand in for what is missing and judge the
+port by keras-vggface's own network.
 """
 
 import os
