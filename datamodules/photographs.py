@@ -11,7 +11,7 @@ from lightning_modules.recognition.network import RecognitionNetwork
 
 from .face_data import FaceBatch, FaceDataModule, FaceOptions
 from .images import list_photographs, read_list
-from .sampling import StepLoader, StepSampler
+from .sampling import StepLoader, StepSampler, first_step_of
 
 
 class Photographs(FaceDataModule):
@@ -66,26 +66,21 @@ class Photographs(FaceDataModule):
                 f"the reasons are in {self.failures_file()}"
             )
 
-    def train_dataloader(self) -> StepLoader:
+    def train_dataloader(self) -> StepLoader[FaceBatch]:
         """Batches without end, from the step at which the trainer stands; each process gets its share."""
         trainer = self.trainer
         rank, world_size = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
         sampler = StepSampler(
             len(self.training), self.batch_size, seed=self.seed, rank=rank, world_size=world_size
         )
-        return StepLoader(self.training_batch, sampler, self._first_step)
-
-    def training_batch(self, indices: np.ndarray) -> FaceBatch:
-        """The training faces at these places of `training`."""
-        return self.dataset.batch(self.training[indices])
+        return StepLoader(
+            lambda step: self.dataset.batch(self.training[sampler.indices(step)]),
+            lambda: first_step_of(self.trainer),
+        )
 
     def val_dataloader(self) -> DataLoader[FaceBatch]:
         """The faces that are held back, in order."""
         return self._in_order(Subset(self.dataset, self.validation.tolist()))
-
-    def _first_step(self) -> int:
-        trainer = self.trainer
-        return 0 if trainer is None else trainer.global_step * trainer.accumulate_grad_batches
 
 
 def is_held_back(digests: np.ndarray, fraction: float) -> np.ndarray:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
+from lightning import Trainer
 
 Batch = TypeVar("Batch")
 
@@ -50,23 +51,19 @@ class StepSampler:
         return self._permutation[start : start + share]
 
 
-class StepLoader:
+class StepLoader(Generic[Batch]):
     """An endless loader for Lightning that begins at the step at which the run stands.
 
     Args:
-        batch: indices -> batch.
-        sampler: which indices each step takes.
-        first_step: asked whenever an iteration begins, such as the trainer's count of steps.
+        batch: step, counted from 0 over all epochs -> batch.
+        first_step: asked whenever an iteration begins, see first_step_of.
     """
 
-    def __init__(
-        self, batch: Callable[[np.ndarray], Batch], sampler: StepSampler, first_step: Callable[[], int]
-    ) -> None:
-        self.batch, self.sampler, self.first_step = batch, sampler, first_step
+    def __init__(self, batch: Callable[[int], Batch], first_step: Callable[[], int]) -> None:
+        self.batch, self.first_step = batch, first_step
 
     def __iter__(self) -> Iterator[Batch]:
-        for step in count(self.first_step()):
-            yield self.batch(self.sampler.indices(step))
+        return map(self.batch, count(self.first_step()))
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: the order follows from the trainer's step. Tells Lightning that the loader can resume."""
@@ -74,6 +71,11 @@ class StepLoader:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing to load."""
+
+
+def first_step_of(trainer: Trainer | None) -> int:
+    """How many batches a run has trained on: 0 without a trainer."""
+    return 0 if trainer is None else trainer.global_step * trainer.accumulate_grad_batches
 
 
 def mixed_seed(*parts: int) -> int:
