@@ -127,7 +127,8 @@ class FaceCache:
             FileNotFoundError: if the crop is gone or damaged.
         """
         file = self.crop_file(digest, face)
-        crop = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR) if file.is_file() else None
+        content = np.fromfile(file, np.uint8) if file.is_file() else np.empty(0, np.uint8)
+        crop = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
         if crop is None:
             raise FileNotFoundError(f"crop {file} is gone or damaged; delete {self.folder} and run again")
         return np.ascontiguousarray(crop[:, :, ::-1])

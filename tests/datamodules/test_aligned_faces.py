@@ -139,9 +139,10 @@ def test_a_lost_crop_says_what_to_delete(photograph_folder: Path, tmp_path: Path
     cache = FaceCache(tmp_path / "cache")
     faces = align_folder(photograph_folder, cache)
     digest = faces.digest[0].tobytes()
-    cache.crop_file(digest, 0).write_bytes(b"damaged")
-    with pytest.raises(FileNotFoundError, match=r"damaged; delete .*yunet-largest-1 and run again"):
-        cache.read_crop(digest, 0)
+    for content in (b"damaged", b""):
+        cache.crop_file(digest, 0).write_bytes(content)
+        with pytest.raises(FileNotFoundError, match=r"damaged; delete .*yunet-largest-1 and run again"):
+            cache.read_crop(digest, 0)
     cache.crop_file(digest, 0).unlink()
     with pytest.raises(FileNotFoundError, match="is gone or damaged"):
         cache.read_crop(digest, 0)
