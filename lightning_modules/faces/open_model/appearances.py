@@ -39,7 +39,7 @@ PUPIL_ANGLE, IRIS_ANGLE, SOFTNESS = 0.19, 0.50, 0.06  # radians on the eyeball
 LASH_SHADE = 0.3  # lashes are darker than brows
 BROW_FADE_MM = 5.0  # beyond the ends of the brow's centre line
 BEARDED_SHARE = 0.4
-OCCLUSION_STRENGTH, LEAST_SKY, LEAST_SKY_INSIDE = 0.75, 0.08, 0.35
+OCCLUSION_STRENGTH, LEAST_SKY, LEAST_SKY_INSIDE = 0.75, 0.08, 0.5
 
 
 class Appearances(NamedTuple):
