@@ -1,0 +1,81 @@
+"""Head poses, and the cameras that see them."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .camera import Cameras, image_centre
+from .ranges import SceneRanges
+
+POSE_DRAWS = 5  # uniform numbers that a pose takes
+
+
+class Poses(NamedTuple):
+    """How heads stand before their cameras; all of one shape, usually [B, N]."""
+
+    yaw_degrees: Tensor  # turned to the subject's left, positive
+    pitch_degrees: Tensor  # raised, positive
+    roll_degrees: Tensor  # tilted to the subject's left shoulder, positive
+    distances: Tensor  # camera to the point that it looks at, mm
+    frame_heights: Tensor  # of what the image shows at that distance, mm
+
+
+def between(low_high: tuple[float, float], uniform: Tensor) -> Tensor:
+    """Numbers in [0, 1] stretched onto a range."""
+    low, high = low_high
+    return low + (high - low) * uniform
+
+
+def poses_from_uniform(uniform: Tensor, ranges: SceneRanges) -> Poses:
+    """Poses within `ranges` from numbers [..., POSE_DRAWS] in [0, 1]."""
+    yaw, pitch, roll, distance, frame = uniform.unbind(dim=-1)
+    low, high = ranges.distance_mm
+    return Poses(
+        between(ranges.yaw_degrees, yaw),
+        between(ranges.pitch_degrees, pitch),
+        between(ranges.roll_degrees, roll),
+        torch.exp(between((math.log(low), math.log(high)), distance)),
+        between(ranges.frame_height_mm, frame),
+    )
+
+
+def frontal_poses(
+    shape: tuple[int, ...], *, distance_mm: float = 1500.0, frame_height_mm: float = 320.0, like: Tensor
+) -> Poses:
+    """Poses that look straight into the camera, with the dtype and device of `like`."""
+    zero = like.new_zeros(shape)
+    return Poses(zero, zero, zero, zero + distance_mm, zero + frame_height_mm)
+
+
+def head_rotations(poses: Poses) -> Tensor:
+    """Rotations of the posed heads in a frame that faces them, [..., 3, 3]; yaw first, roll last."""
+    yaw, pitch, roll = (torch.deg2rad(angle) for angle in poses[:3])
+    zero, one = torch.zeros_like(yaw), torch.ones_like(yaw)
+
+    def matrix(*entries: Tensor) -> Tensor:
+        return torch.stack(entries, dim=-1).unflatten(-1, (3, 3))
+
+    turn = matrix(yaw.cos(), zero, yaw.sin(), zero, one, zero, -yaw.sin(), zero, yaw.cos())
+    nod = matrix(one, zero, zero, zero, pitch.cos(), pitch.sin(), zero, -pitch.sin(), pitch.cos())
+    tilt = matrix(roll.cos(), roll.sin(), zero, -roll.sin(), roll.cos(), zero, zero, zero, one)
+    return tilt @ nod @ turn
+
+
+def cameras_from_poses(poses: Poses, size: tuple[int, int], *, target: Tensor | None = None) -> Cameras:
+    """Cameras that see heads so posed, with `target` in the middle of the image.
+
+    Args:
+        poses: of shape [B, N].
+        size: (H, W) in pixels.
+        target: the point looked at and turned about, world, mm: [3], or [B, 1, 3]; the origin if not given.
+    """
+    # From the frame that faces the head (x right, y up, z to the viewer) to the camera's.
+    facing = torch.diag(poses.distances.new_tensor([1.0, -1.0, -1.0]))
+    rotations = facing @ head_rotations(poses)
+    translations = torch.nn.functional.pad(poses.distances[..., None], (2, 0))
+    if target is not None:
+        translations = translations - (rotations @ target.to(rotations)[..., None])[..., 0]
+    centre = image_centre(size, like=poses.distances).expand(*poses.distances.shape, 2)
+    return Cameras(rotations, translations, size[0] * poses.distances / poses.frame_heights, centre)
