@@ -12,7 +12,7 @@ def build(level: int = 1, rebuild: bool = False) -> None:
     """Build the open morphable model into the user's cache folder, if it is not there yet.
 
     Args:
-        level: 1 (about 15,000 vertices) or 2 (about 55,000, the size of Basel's).
+        level: 1 (about 15,000 vertices) or 2 (about 59,000, the size of Basel's).
         rebuild: build it even if it is there.
     """
     path = open_model_file(level, rebuild=rebuild)

@@ -58,7 +58,7 @@ def build_open_model(level: int = 1, *, progress: Callable[[str], None] | None =
     """The open model, made anew: the same numbers on every run of one machine and versions.
 
     Args:
-        level: 1 (about 15,000 vertices) or 2 (about 55,000, the size of Basel's).
+        level: 1 (about 15,000 vertices) or 2 (about 59,000, the size of Basel's).
         progress: called with each of `STEPS` as it begins.
 
     Raises:
