@@ -9,8 +9,8 @@ SMALLEST_DEPTH = 1e-6  # in place of zero, where a projection does not exist and
 def rasterize(positions: Tensor, triangles: Tensor, size: tuple[int, int], near: float) -> Tensor:
     """Triangle ids [M, H, W] int32; arguments as in `rasterizer.rasterize`, which has checked them.
 
-    PyTorch3D works in float32 and skips triangles smaller than 1e-8 of its square units, so ids may differ from
-    the other backends' at edges.
+    PyTorch3D works in float32 and skips triangles smaller than 1e-8 of its square units, so ids may differ
+    from the other backends' at edges.
     """
     from pytorch3d.renderer.mesh import rasterize_meshes
     from pytorch3d.structures import Meshes
@@ -29,7 +29,7 @@ def rasterize(positions: Tensor, triangles: Tensor, size: tuple[int, int], near:
 
 
 def normalized_device_coordinates(positions: Tensor, size: tuple[int, int]) -> Tensor:
-    """PyTorch3D's coordinates of homogeneous pixels [M, V, 3]: x left, y up, depth; the shorter side spans 2."""
+    """PyTorch3D's coordinates of homogeneous pixels [M, V, 3]: x left, y up, depth; short side spans 2."""
     height, width = size
     depth = positions[..., 2:]
     depth = depth.where(depth.abs() > SMALLEST_DEPTH, SMALLEST_DEPTH)
