@@ -96,6 +96,7 @@ class _Shade(torch.autograd.Function):
         arrays, view_gradients = _arrays(tensors), _arrays(per_view)
         kept = _arrays((ids, diffuses, slopes, images_gradient.contiguous()))
         corners = triangles.numpy()
+        lights_too = any(ctx.needs_input_grad[5:9])
         faces_at_once = max(1, GRADIENT_BYTES_AT_ONCE // (3 * views * per_vertex[0][0].nbytes))
         for first in range(0, batch, faces_at_once):
             faces = min(faces_at_once, batch - first)
@@ -110,7 +111,9 @@ class _Shade(torch.autograd.Function):
                 inputs = (array[first * views + m] for array in kept)
                 mesh_gradient = tuple(array[face, view] for array in sum_arrays)
                 view_gradient = tuple(array[first + face, view] for array in view_gradients)
-                shade_image_backward(mesh, scene, ctx.constants, *inputs, mesh_gradient, view_gradient)
+                shade_image_backward(
+                    mesh, scene, ctx.constants, *inputs, mesh_gradient, view_gradient, lights_too
+                )
 
             for_each(task, faces * views)
             for gradient, part in zip(per_vertex, sums, strict=True):

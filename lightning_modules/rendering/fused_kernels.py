@@ -10,10 +10,19 @@ powers have the images' dtype. i, j, k are a triangle's corners.
 import math
 
 import numpy as np
+import torch
 
+from .colour import decode_srgb, encode_srgb
 from .compilation import compiled
 
 SMALLEST_LENGTH = 1e-12  # as in torch.nn.functional.normalize
+
+# For float32 images, sRGB's curves come from tables: a power takes three times as long. Linear interpolation is
+# off by at most 3e-8, half of what float32 resolves at 1; the encoding is tabulated over the square root, which
+# straightens it.
+STEPS = 4096
+DECODED = decode_srgb(torch.arange(STEPS + 2, dtype=torch.float64) / STEPS).numpy()
+ENCODED_OF_ROOT = encode_srgb((torch.arange(STEPS + 2, dtype=torch.float64) / STEPS).square()).numpy()
 
 
 @compiled
@@ -70,16 +79,34 @@ def _clamped(value):
 
 
 @compiled
-def _power(base, exponent, like):
+def _highlight(mirrored, shininess, like):
+    """(r.v)^shininess, by squaring if the exponent is whole."""
+    if shininess == math.floor(shininess):
+        power, square, left = 1.0, mirrored, int(shininess)
+        while left > 0:
+            if left & 1:
+                power *= square
+            square *= square
+            left >>= 1
+        return power
     kind = like.dtype.type
-    return np.float64(kind(base) ** kind(exponent))
+    return np.float64(kind(mirrored) ** kind(shininess))
+
+
+@compiled
+def _interpolated(table, position):
+    place = position * STEPS
+    cell = int(place)
+    return table[cell] + (place - cell) * (table[cell + 1] - table[cell])
 
 
 @compiled
 def _decode(encoded, like):
-    if encoded > 0.04045:
-        return _power((encoded + 0.055) / 1.055, 2.4, like)
-    return encoded / 12.92
+    if encoded <= 0.04045:
+        return encoded / 12.92
+    if like.itemsize == 4:
+        return _interpolated(DECODED, encoded)
+    return ((encoded + 0.055) / 1.055) ** 2.4
 
 
 @compiled
@@ -89,9 +116,11 @@ def _decode_slope(encoded, linear):
 
 @compiled
 def _encode(linear, like):
-    if linear > 0.0031308:
-        return 1.055 * _power(linear, 1 / 2.4, like) - 0.055
-    return 12.92 * linear
+    if linear <= 0.0031308:
+        return 12.92 * linear
+    if like.itemsize == 4:
+        return _interpolated(ENCODED_OF_ROOT, math.sqrt(linear))
+    return 1.055 * linear ** (1 / 2.4) - 0.055
 
 
 @compiled
@@ -100,12 +129,19 @@ def _encode_slope(linear, encoded):
 
 
 @compiled
-def _in_pixel(matrix, point, x, y):
-    """A corner seen from the pixel (x, y), whose ray is the depth axis, times its depth."""
-    u = matrix[0, 0] * point[0] + matrix[0, 1] * point[1] + matrix[0, 2] * point[2] + matrix[0, 3]
-    v = matrix[1, 0] * point[0] + matrix[1, 1] * point[1] + matrix[1, 2] * point[2] + matrix[1, 3]
-    depth = matrix[2, 0] * point[0] + matrix[2, 1] * point[1] + matrix[2, 2] * point[2] + matrix[2, 3]
-    return u - x * depth, v - y * depth
+def _seen_from(matrix, axis, pixel):
+    """The row that takes a point to its offset from the pixel along an axis, times its depth."""
+    return (
+        matrix[axis, 0] - pixel * matrix[2, 0],
+        matrix[axis, 1] - pixel * matrix[2, 1],
+        matrix[axis, 2] - pixel * matrix[2, 2],
+        matrix[axis, 3] - pixel * matrix[2, 3],
+    )
+
+
+@compiled
+def _offset(across, down, point):
+    return _dot(across, point) + across[3], _dot(down, point) + down[3]
 
 
 @compiled
@@ -119,29 +155,37 @@ def _barycentrics(ci, cj, ck):
 
 
 @compiled
-def _light_at(light, position, normal, to_eye, positions, references):
-    """Direction, inverse distance, fall-off, n.l and r.v of a light, the two 0 where unlit."""
-    direction, inverse = _unit(_plus(_row(positions, light), position, -1.0))
+def _light_at(light, position, normal, to_eye, upright, positions, references):
+    """Direction, inverse distance, fall-off, n.l, l.v and r.v of a light; n.l and r.v are 0 where it is not seen.
+
+    `upright` is n.v. A light behind the surface is sent away before its distance is asked for.
+    """
+    offset = _plus(_row(positions, light), position, -1.0)
+    facing = _dot(normal, offset)
+    if facing <= 0:
+        return offset, 0.0, 0.0, 0.0, 0.0, 0.0
+    toward = _dot(offset, to_eye)
+    inverse = 1.0 / max(math.sqrt(_dot(offset, offset)), SMALLEST_LENGTH)
     falloff = (references[light] * inverse) ** 2 if references[light] > 0 else 1.0
-    facing = max(_dot(normal, direction), 0.0)
-    mirrored = 0.0
-    if facing > 0:
-        mirrored = max(2 * facing * _dot(normal, to_eye) - _dot(direction, to_eye), 0.0)
-    return direction, inverse, falloff, facing, mirrored
+    facing, toward = facing * inverse, toward * inverse
+    return _scaled(offset, inverse), inverse, falloff, facing, toward, max(2 * facing * upright - toward, 0.0)
 
 
 @compiled
 def _light_sums(position, normal, to_eye, positions, irradiance, ambient, references, shininess, like):
     """Light for the diffuse and for the specular colour."""
+    upright = _dot(normal, to_eye)
     diffuse_light = (ambient[0], ambient[1], ambient[2])
     specular_light = (0.0, 0.0, 0.0)
     for light in range(positions.shape[0]):
-        _, _, falloff, facing, mirrored = _light_at(light, position, normal, to_eye, positions, references)
+        _, _, falloff, facing, _, mirrored = _light_at(
+            light, position, normal, to_eye, upright, positions, references
+        )
         if facing > 0:
             arriving = _row(irradiance, light)
             diffuse_light = _plus(diffuse_light, arriving, falloff * facing)
             if mirrored > 0:
-                highlight = _power(mirrored, shininess, like)
+                highlight = _highlight(mirrored, shininess, like)
                 specular_light = _plus(specular_light, arriving, falloff * highlight)
     return diffuse_light, specular_light
 
@@ -183,8 +227,9 @@ def shade_image(mesh, view, constants, ids, image, diffuses, slopes):
                     seen += 1
                     i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
                     vi, vj, vk = _row(vertices, i), _row(vertices, j), _row(vertices, k)
+                    across, down = _seen_from(matrix, 0, x), _seen_from(matrix, 1, y)
                     weights, _ = _barycentrics(
-                        _in_pixel(matrix, vi, x, y), _in_pixel(matrix, vj, x, y), _in_pixel(matrix, vk, x, y)
+                        _offset(across, down, vi), _offset(across, down, vj), _offset(across, down, vk)
                     )
                     position = _blend(weights, vi, vj, vk)
                     normal, _ = _unit(_blend(weights, _row(normals, i), _row(normals, j), _row(normals, k)))
@@ -216,9 +261,9 @@ def shade_image(mesh, view, constants, ids, image, diffuses, slopes):
 
 @compiled
 def shade_image_backward(
-    mesh, view, constants, ids, diffuses, slopes, image_gradient, mesh_gradient, view_gradient
+    mesh, view, constants, ids, diffuses, slopes, image_gradient, mesh_gradient, view_gradient, lights_too
 ):
-    """Add to the gradients of vertices, normals and albedo and of all parts of `view`, given the image's."""
+    """Add to the gradients of vertices, normals, albedo and all parts of `view`, lights only on request."""
     vertices, normals, albedo, triangles = mesh
     matrix, eye, positions, irradiance, ambient, references = view
     constant, shininess, samples = constants
@@ -247,11 +292,8 @@ def shade_image_backward(
             vi, vj, vk = _row(vertices, i), _row(vertices, j), _row(vertices, k)
             ni, nj, nk = _row(normals, i), _row(normals, j), _row(normals, k)
             ai, aj, ak = _row(albedo, i), _row(albedo, j), _row(albedo, k)
-            ci, cj, ck = (
-                _in_pixel(matrix, vi, x, y),
-                _in_pixel(matrix, vj, x, y),
-                _in_pixel(matrix, vk, x, y),
-            )
+            across, down = _seen_from(matrix, 0, x), _seen_from(matrix, 1, y)
+            ci, cj, ck = _offset(across, down, vi), _offset(across, down, vj), _offset(across, down, vk)
             weights, inverse_area = _barycentrics(ci, cj, ck)
             position = _blend(weights, vi, vj, vk)
             normal, normal_inverse = _unit(_blend(weights, ni, nj, nk))
@@ -268,41 +310,46 @@ def shade_image_backward(
             to_diffuse_light = _times(gradient, diffuse)
             to_specular_light = _times(gradient, _specular(diffuse, constant))
             to_normal, to_view, to_position = (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
+            upright, to_upright = _dot(normal, to_eye), 0.0
             for light in range(positions.shape[0]):
-                direction, inverse, falloff, facing, mirrored = _light_at(
-                    light, position, normal, to_eye, positions, references
+                direction, inverse, falloff, facing, toward, mirrored = _light_at(
+                    light, position, normal, to_eye, upright, positions, references
                 )
                 if facing <= 0:
                     continue
-                highlight = _power(mirrored, shininess, image_gradient) if mirrored > 0 else 0.0
-                arriving = _row(irradiance, light)
-                diffuse_light = _plus(diffuse_light, arriving, falloff * facing)
-                specular_light = _plus(specular_light, arriving, falloff * highlight)
-                to_arriving = _plus(_scaled(to_diffuse_light, facing), to_specular_light, highlight)
-                _add_to(irradiance_gradient, light, to_arriving, falloff)
-                to_falloff = _dot(to_arriving, arriving)
-                to_facing = falloff * _dot(to_diffuse_light, arriving)
-                to_direction = (0.0, 0.0, 0.0)
+                arriving = _scaled(_row(irradiance, light), falloff)
+                diffuse_light = _plus(diffuse_light, arriving, facing)
+                to_facing = _dot(to_diffuse_light, arriving)
+                highlight, to_highlight, to_mirrored = 0.0, 0.0, 0.0
                 if mirrored > 0:
-                    to_mirrored = (
-                        falloff * _dot(to_specular_light, arriving) * shininess * highlight / mirrored
-                    )
-                    upright = _dot(normal, to_eye)
-                    to_facing += 2 * to_mirrored * upright
-                    to_normal = _plus(to_normal, to_eye, 2 * to_mirrored * facing)
-                    to_view = _plus(_plus(to_view, normal, 2 * to_mirrored * facing), direction, -to_mirrored)
-                    to_direction = _scaled(to_eye, -to_mirrored)
+                    highlight = _highlight(mirrored, shininess, image_gradient)
+                    specular_light = _plus(specular_light, arriving, highlight)
+                    to_highlight = _dot(to_specular_light, arriving)
+                    to_mirrored = to_highlight * shininess * highlight / mirrored
+                to_falloff = to_facing * facing + to_highlight * highlight  # times the fall-off
+                to_upright += 2 * to_mirrored * facing
+                to_facing += 2 * to_mirrored * upright
                 to_normal = _plus(to_normal, direction, to_facing)
-                to_direction = _plus(to_direction, normal, to_facing)
-                to_light = _unit_backward(direction, inverse, to_direction)
+                to_view = _plus(to_view, direction, -to_mirrored)
+                # Turning the light's direction; away from the light, only fall-off changes.
+                along = to_facing * facing - to_mirrored * toward
                 if references[light] > 0:
-                    to_light = _plus(to_light, direction, -2 * to_falloff * falloff * inverse)
-                    references_gradient[light] += 2 * to_falloff * falloff / references[light]
-                _add_to(positions_gradient, light, to_light, 1.0)
+                    along += 2 * to_falloff
+                to_light = _plus(_scaled(normal, to_facing), to_eye, -to_mirrored)
+                to_light = _scaled(_plus(to_light, direction, -along), inverse)
                 to_position = _plus(to_position, to_light, -1.0)
-            ambient_gradient[0] += to_diffuse_light[0]
-            ambient_gradient[1] += to_diffuse_light[1]
-            ambient_gradient[2] += to_diffuse_light[2]
+                if lights_too:
+                    _add_to(irradiance_gradient, light, to_diffuse_light, falloff * facing)
+                    _add_to(irradiance_gradient, light, to_specular_light, falloff * highlight)
+                    _add_to(positions_gradient, light, to_light, 1.0)
+                    if references[light] > 0:
+                        references_gradient[light] += 2 * to_falloff / references[light]
+            if lights_too:
+                ambient_gradient[0] += to_diffuse_light[0]
+                ambient_gradient[1] += to_diffuse_light[1]
+                ambient_gradient[2] += to_diffuse_light[2]
+            to_normal = _plus(to_normal, to_eye, to_upright)
+            to_view = _plus(to_view, normal, to_upright)
             # Colour, normal and the line to the eye.
             to_diffuse = _times(gradient, _plus(diffuse_light, specular_light, -constant))
             to_colour = (
@@ -331,27 +378,13 @@ def shade_image_backward(
             wi, wj, wk = (bi - mean) * inverse_area, (bj - mean) * inverse_area, (bk - mean) * inverse_area
             ui, uj, uk = wk * cj[1] - wj * ck[1], wi * ck[1] - wk * ci[1], wj * ci[1] - wi * cj[1]
             si, sj, sk = wj * ck[0] - wk * cj[0], wk * ci[0] - wi * ck[0], wi * cj[0] - wj * ci[0]
-            # The derivative of (u, v) in the pixel by the corner is these two rows.
-            across = _plus(_row(matrix, 0), _row(matrix, 2), -x)
-            down = _plus(_row(matrix, 1), _row(matrix, 2), -y)
-            _add_to(
-                vertices_gradient,
-                i,
-                _plus(_plus(_scaled(to_position, weights[0]), across, ui), down, si),
-                1.0,
-            )
-            _add_to(
-                vertices_gradient,
-                j,
-                _plus(_plus(_scaled(to_position, weights[1]), across, uj), down, sj),
-                1.0,
-            )
-            _add_to(
-                vertices_gradient,
-                k,
-                _plus(_plus(_scaled(to_position, weights[2]), across, uk), down, sk),
-                1.0,
-            )
+            # `across` and `down` are also the derivatives of a corner's offset from the pixel.
+            to_vi = _plus(_plus(_scaled(to_position, weights[0]), across, ui), down, si)
+            to_vj = _plus(_plus(_scaled(to_position, weights[1]), across, uj), down, sj)
+            to_vk = _plus(_plus(_scaled(to_position, weights[2]), across, uk), down, sk)
+            _add_to(vertices_gradient, i, to_vi, 1.0)
+            _add_to(vertices_gradient, j, to_vj, 1.0)
+            _add_to(vertices_gradient, k, to_vk, 1.0)
             u_sum, v_sum = _blend((ui, uj, uk), vi, vj, vk), _blend((si, sj, sk), vi, vj, vk)
             depth_sum = _plus(_scaled(u_sum, -x), v_sum, -y)
             _add_to(matrix_gradient, 0, u_sum, 1.0)

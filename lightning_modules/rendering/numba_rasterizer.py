@@ -12,25 +12,31 @@ BEYOND_ROUNDING = 1e-6  # pixels by which bounding boxes are widened
 
 
 @compiled
-def _bounds(positions: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """First and last column and row that each vertex allows, [V, 4]; meaningless at or behind the camera."""
+def _bounds(positions: np.ndarray, near: float, size: tuple[int, int]) -> np.ndarray:
+    """First and last column, first and last row that each vertex allows, [V, 4], within the image.
+
+    What is not beyond the near plane allows all: the outline of a triangle that crosses it may reach anywhere.
+    """
     height, width = size
     bounds = np.empty((positions.shape[0], 4), dtype=np.int32)
     for v in range(positions.shape[0]):
-        inverse = 1.0 / positions[v, 2]
-        x = min(max(positions[v, 0] * inverse, -1.0), width)
-        y = min(max(positions[v, 1] * inverse, -1.0), height)
-        bounds[v, 0] = math.ceil(x - BEYOND_ROUNDING)
-        bounds[v, 1] = math.floor(x + BEYOND_ROUNDING)
-        bounds[v, 2] = math.ceil(y - BEYOND_ROUNDING)
-        bounds[v, 3] = math.floor(y + BEYOND_ROUNDING)
+        if positions[v, 2] > near:
+            inverse = 1.0 / positions[v, 2]
+            x = min(max(positions[v, 0] * inverse, -1.0), float(width))
+            y = min(max(positions[v, 1] * inverse, -1.0), float(height))
+            bounds[v, 0] = math.ceil(x - BEYOND_ROUNDING)
+            bounds[v, 1] = math.floor(x + BEYOND_ROUNDING)
+            bounds[v, 2] = math.ceil(y - BEYOND_ROUNDING)
+            bounds[v, 3] = math.floor(y + BEYOND_ROUNDING)
+        else:
+            bounds[v, 0], bounds[v, 1], bounds[v, 2], bounds[v, 3] = 0, width - 1, 0, height - 1
     return bounds
 
 
 @compiled
 def _rasterize_image(positions: np.ndarray, triangles: np.ndarray, near: float, ids: np.ndarray) -> None:
     height, width = ids.shape
-    bounds = _bounds(positions, ids.shape)
+    bounds = _bounds(positions, near, ids.shape)
     depths = np.full((height, width), np.inf)
     ids[:] = -1
     for t in range(triangles.shape[0]):
@@ -39,26 +45,26 @@ def _rasterize_image(positions: np.ndarray, triangles: np.ndarray, near: float, 
         right = min(width - 1, max(bounds[i, 1], bounds[j, 1], bounds[k, 1]))
         top = max(0, min(bounds[i, 2], bounds[j, 2], bounds[k, 2]))
         bottom = min(height - 1, max(bounds[i, 3], bounds[j, 3], bounds[k, 3]))
+        if left > right or top > bottom:
+            continue
         zi, zj, zk = positions[i, 2], positions[j, 2], positions[k, 2]
+        if max(zi, zj, zk) <= near:
+            continue
         nearest = min(zi, zj, zk)
-        if nearest <= near:
-            if max(zi, zj, zk) <= near:
-                continue
-            # It crosses the near plane: its outline may reach anywhere.
-            left, right, top, bottom = 0, width - 1, 0, height - 1
         for row in range(top, bottom + 1):
+            yi, yj, yk = positions[i, 1] - row * zi, positions[j, 1] - row * zj, positions[k, 1] - row * zk
             for column in range(left, right + 1):
                 if nearest > depths[row, column]:
                     continue
-                xi, yi = positions[i, 0] - column * zi, positions[i, 1] - row * zi
-                xj, yj = positions[j, 0] - column * zj, positions[j, 1] - row * zj
-                xk, yk = positions[k, 0] - column * zk, positions[k, 1] - row * zk
-                wi = xj * yk - xk * yj
-                wj = xk * yi - xi * yk
-                wk = xi * yj - xj * yi
-                inside = (wi >= 0 and wj >= 0 and wk >= 0) or (wi <= 0 and wj <= 0 and wk <= 0)
+                xi, xj, xk = (
+                    positions[i, 0] - column * zi,
+                    positions[j, 0] - column * zj,
+                    positions[k, 0] - column * zk,
+                )
+                wi, wj, wk = xj * yk - xk * yj, xk * yi - xi * yk, xi * yj - xj * yi
+                # Inside, the weights have one sign: the smallest and the largest agree.
                 area = wi + wj + wk
-                if inside and area != 0:
+                if min(wi, wj, wk) * max(wi, wj, wk) >= 0 and area != 0:
                     depth = (wi * zi + wj * zj + wk * zk) / area
                     if near < depth < depths[row, column]:
                         depths[row, column] = depth
