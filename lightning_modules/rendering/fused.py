@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .compilation import for_each
-from .fused_kernels import shade_image, shade_image_backward
+from .fused_kernels import shade_view, shade_view_backward
 from .shading import Lights, Material
 
 GRADIENT_BYTES_AT_ONCE = 2**26  # of per-view vertex gradients, before they are summed over a face's views
@@ -71,17 +71,12 @@ class _Shade(torch.autograd.Function):
         *tensors, triangles, ids, background, constants = arguments
         images = background.clone(memory_format=torch.contiguous_format)
         kept = images.new_empty(*ids.shape, 3), torch.empty_like(images)  # diffuse colours, slopes
-        views = tensors[3].shape[1]
-        arrays, results = _arrays(tensors), _arrays((ids, images, *kept))
-        corners = triangles.numpy()
-
-        def task(m: int) -> None:
-            face, view = divmod(m, views)
-            mesh = *(array[face] for array in arrays[:3]), corners
-            scene = tuple(array[face, view] for array in arrays[3:])
-            shade_image(mesh, scene, constants, *(result[m] for result in results))
-
-        for_each(task, len(images))
+        views, corners = tensors[3].shape[1], triangles.numpy()
+        meshes, scenes = tuple(_arrays(tensors[:3])), tuple(_arrays(tensors[3:]))
+        results = _arrays((ids, images, *kept))
+        for_each(
+            lambda m: shade_view(meshes, corners, scenes, constants, *results, *divmod(m, views)), len(images)
+        )
         ctx.save_for_backward(*tensors, triangles, ids, *kept)
         ctx.constants = constants
         return images
@@ -93,26 +88,21 @@ class _Shade(torch.autograd.Function):
         batch, views = tensors[3].shape[:2]
         per_vertex = [torch.empty_like(tensor) for tensor in tensors[:3]]
         per_view = [torch.zeros_like(tensor) for tensor in tensors[3:]]
-        arrays, view_gradients = _arrays(tensors), _arrays(per_view)
+        meshes, scenes = tuple(_arrays(tensors[:3])), tuple(_arrays(tensors[3:]))
         kept = _arrays((ids, diffuses, slopes, images_gradient.contiguous()))
-        corners = triangles.numpy()
+        corners, view_gradients = triangles.numpy(), tuple(_arrays(per_view))
         lights_too = any(ctx.needs_input_grad[5:9])
         faces_at_once = max(1, GRADIENT_BYTES_AT_ONCE // (3 * views * per_vertex[0][0].nbytes))
         for first in range(0, batch, faces_at_once):
             faces = min(faces_at_once, batch - first)
             # Each view adds into arrays of its own, so that the order of additions is fixed.
             sums = [gradient.new_zeros(faces, views, *gradient.shape[1:]) for gradient in per_vertex]
-            sum_arrays = _arrays(sums)
+            gradients = tuple(_arrays(sums)), first, view_gradients, lights_too
 
-            def task(m: int, first: int = first, sum_arrays: list = sum_arrays) -> None:
+            def task(m: int, first: int = first, gradients: tuple = gradients) -> None:
                 face, view = divmod(m, views)
-                mesh = *(array[first + face] for array in arrays[:3]), corners
-                scene = tuple(array[first + face, view] for array in arrays[3:])
-                inputs = (array[first * views + m] for array in kept)
-                mesh_gradient = tuple(array[face, view] for array in sum_arrays)
-                view_gradient = tuple(array[first + face, view] for array in view_gradients)
-                shade_image_backward(
-                    mesh, scene, ctx.constants, *inputs, mesh_gradient, view_gradient, lights_too
+                shade_view_backward(
+                    meshes, corners, scenes, ctx.constants, *kept, *gradients, first + face, view
                 )
 
             for_each(task, faces * views)

@@ -17,9 +17,9 @@ from .compilation import compiled
 
 SMALLEST_LENGTH = 1e-12  # as in torch.nn.functional.normalize
 
-# For float32 images, sRGB's curves come from tables: a power takes three times as long. Linear interpolation is
-# off by at most 3e-8, half of what float32 resolves at 1; the encoding is tabulated over the square root, which
-# straightens it.
+# For float32 images, sRGB's curves come from tables: a power takes three times as long. Linear interpolation
+# is off by at most 3e-8, half of what float32 resolves at 1; the encoding is tabulated over the square root,
+# which straightens it.
 STEPS = 4096
 DECODED = decode_srgb(torch.arange(STEPS + 2, dtype=torch.float64) / STEPS).numpy()
 ENCODED_OF_ROOT = encode_srgb((torch.arange(STEPS + 2, dtype=torch.float64) / STEPS).square()).numpy()
@@ -156,9 +156,9 @@ def _barycentrics(ci, cj, ck):
 
 @compiled
 def _light_at(light, position, normal, to_eye, upright, positions, references):
-    """Direction, inverse distance, fall-off, n.l, l.v and r.v of a light; n.l and r.v are 0 where it is not seen.
+    """Direction, inverse distance, fall-off, n.l, l.v and r.v of a light; zeros where it is behind.
 
-    `upright` is n.v. A light behind the surface is sent away before its distance is asked for.
+    `upright` is n.v. Such a light is sent away before its distance is asked for.
     """
     offset = _plus(_row(positions, light), position, -1.0)
     facing = _dot(normal, offset)
@@ -196,7 +196,7 @@ def _specular(diffuse, constant):
 
 
 @compiled
-def shade_image(mesh, view, constants, ids, image, diffuses, slopes):
+def _shade_image(mesh, view, constants, ids, image, diffuses, slopes):
     """Shade the covered samples and put the pixels that hold any over the background in `image`.
 
     Args:
@@ -260,7 +260,7 @@ def shade_image(mesh, view, constants, ids, image, diffuses, slopes):
 
 
 @compiled
-def shade_image_backward(
+def _shade_image_backward(
     mesh, view, constants, ids, diffuses, slopes, image_gradient, mesh_gradient, view_gradient, lights_too
 ):
     """Add to the gradients of vertices, normals, albedo and all parts of `view`, lights only on request."""
@@ -394,3 +394,52 @@ def shade_image_backward(
             matrix_gradient[0, 3] += u
             matrix_gradient[1, 3] += v
             matrix_gradient[2, 3] -= x * u + y * v
+
+
+# Slicing here rather than in Python saves a tenth of a millisecond an image.
+@compiled
+def _of_face(arrays, face):
+    return arrays[0][face], arrays[1][face], arrays[2][face]
+
+
+@compiled
+def _of_view(arrays, face, view):
+    matrices, eyes, positions, irradiance, ambient, references = arrays
+    return (
+        matrices[face, view],
+        eyes[face, view],
+        positions[face, view],
+        irradiance[face, view],
+        ambient[face, view],
+        references[face, view],
+    )
+
+
+@compiled
+def shade_view(meshes, triangles, views, constants, ids, images, diffuses, slopes, face, view):
+    """`_shade_image` for one view of one face, of arrays for B faces in N views each."""
+    vertices, normals, albedo = _of_face(meshes, face)
+    scene, m = _of_view(views, face, view), face * views[0].shape[1] + view
+    mesh = vertices, normals, albedo, triangles
+    _shade_image(mesh, scene, constants, ids[m], images[m], diffuses[m], slopes[m])
+
+
+@compiled
+def shade_view_backward(
+    meshes, triangles, views, constants, ids, diffuses, slopes, images_gradient,
+    mesh_gradients, first, view_gradients, lights_too, face, view,
+):  # fmt: skip
+    """`_shade_image_backward` likewise; `mesh_gradients` [F, N, V, 3] begin with face `first`."""
+    vertices, normals, albedo = _of_face(meshes, face)
+    scene, m = _of_view(views, face, view), face * views[0].shape[1] + view
+    mesh = vertices, normals, albedo, triangles
+    of_vertices, of_normals, of_albedo = mesh_gradients
+    mesh_gradient = (
+        of_vertices[face - first, view],
+        of_normals[face - first, view],
+        of_albedo[face - first, view],
+    )
+    _shade_image_backward(
+        mesh, scene, constants, ids[m], diffuses[m], slopes[m], images_gradient[m],
+        mesh_gradient, _of_view(view_gradients, face, view), lights_too,
+    )  # fmt: skip

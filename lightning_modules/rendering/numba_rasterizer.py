@@ -15,7 +15,8 @@ BEYOND_ROUNDING = 1e-6  # pixels by which bounding boxes are widened
 def _bounds(positions: np.ndarray, near: float, size: tuple[int, int]) -> np.ndarray:
     """First and last column, first and last row that each vertex allows, [V, 4], within the image.
 
-    What is not beyond the near plane allows all: the outline of a triangle that crosses it may reach anywhere.
+    What is not beyond the near plane allows all: the outline of a triangle that crosses it may reach
+    anywhere.
     """
     height, width = size
     bounds = np.empty((positions.shape[0], 4), dtype=np.int32)
@@ -72,13 +73,14 @@ def _rasterize_image(positions: np.ndarray, triangles: np.ndarray, near: float, 
 
 
 @compiled
-def _rasterize_view(vertices, matrix, triangles, near, ids):  # noqa: ANN001, ANN202
-    positions = np.empty((vertices.shape[0], 3))
-    for v in range(vertices.shape[0]):
-        x, y, z = np.float64(vertices[v, 0]), np.float64(vertices[v, 1]), np.float64(vertices[v, 2])
+def _rasterize_view(vertices, matrices, triangles, near, ids, face, view):  # noqa: ANN001, ANN202
+    matrix = matrices[face, view]
+    positions = np.empty((vertices.shape[1], 3))
+    for v in range(vertices.shape[1]):
+        x, y, z = vertices[face, v, 0], vertices[face, v, 1], vertices[face, v, 2]
         for row in range(3):
             positions[v, row] = matrix[row, 0] * x + matrix[row, 1] * y + matrix[row, 2] * z + matrix[row, 3]
-    _rasterize_image(positions, triangles, near, ids)
+    _rasterize_image(positions, triangles, near, ids[face * matrices.shape[1] + view])
 
 
 def rasterize(positions: Tensor, triangles: Tensor, size: tuple[int, int], near: float) -> Tensor:
@@ -105,8 +107,7 @@ def rasterize_views(
     ids_array = ids.numpy()
 
     def task(m: int) -> None:
-        face, view = divmod(m, views)
-        _rasterize_view(vertices_array[face], matrices_array[face, view], triangles_array, near, ids_array[m])
+        _rasterize_view(vertices_array, matrices_array, triangles_array, near, ids_array, *divmod(m, views))
 
     for_each(task, batch * views)
     return ids
