@@ -55,7 +55,7 @@ print(json.dumps([wall, processor, (peak() - before) / coefficients, landmarks])
 def main(argv: list[str] | None = None) -> None:
     """Measures everything, prints it, and writes it into morphable_model.md."""
     argparse.ArgumentParser(description=__doc__).parse_args(argv)
-    lines = ["# Morphable models: loading and evaluation", "", machine(), ""]
+    lines = ["# Morphable models: loading and evaluation", "", machine("benchmarks.morphable_model"), ""]
     lines += loading_table()
     lines += evaluation_table(load_morphable_model("open"))
     text = "\n".join(lines) + "\n"
@@ -64,15 +64,15 @@ def main(argv: list[str] | None = None) -> None:
     print(f"written: {RESULTS.relative_to(Path.cwd()) if RESULTS.is_relative_to(Path.cwd()) else RESULTS}")
 
 
-def machine() -> str:
-    """One sentence on the processor, the load that others put on it, versions and date."""
+def machine(command: str) -> str:
+    """One sentence on the command, the processor, the load that others put on it, versions and date."""
     information = Path("/proc/cpuinfo")
     name = platform.machine()
     if information.exists() and (found := re.search(r"model name\s*: (.+)", information.read_text())):
         name = found[1]
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     return (
-        f"`python -m benchmarks.morphable_model` on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}: "
+        f"`python -m {command}` on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}: "
         f"{os.cpu_count()} cores of {name}, {torch.get_num_threads()} threads, load {load:.1f} before the "
         f"start; torch {torch.__version__}."
     )
