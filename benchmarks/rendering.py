@@ -18,11 +18,15 @@ import torch
 from torch import Tensor
 
 from benchmarks.morphable_model import machine
+from lightning_modules.faces.landmarks import five_points
 from lightning_modules.faces.loading import load_morphable_model
+from lightning_modules.recognition.frame import DLIB_CROP, RENDERED_POINTS
 from lightning_modules.rendering import camera, rasterizer
+from lightning_modules.rendering.camera import Cameras, align_to_template
 from lightning_modules.rendering.pose import cameras_from_poses
 from lightning_modules.rendering.renderer import render
-from lightning_modules.rendering.scenes import Scenes, random_scenes, scene_generators
+from lightning_modules.rendering.scenes import random_scenes, scene_generators
+from lightning_modules.rendering.shading import Lights
 
 RESULTS = Path(__file__).with_suffix(".md")
 FACES, VIEWS = 8, 3
@@ -51,7 +55,8 @@ class Case(NamedTuple):
     triangles: Tensor
     normals: Tensor
     albedo: Tensor
-    scenes: Scenes
+    cameras: Cameras  # of shape [B, N]
+    lights: Lights
     size: tuple[int, int]
 
 
@@ -74,20 +79,22 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def case(mesh: str, size: int, *, faces: int = FACES, views: int = VIEWS) -> Case:
-    """Random faces of the open model in the default random scenes."""
+    """Random faces of the open model in random scenes, framed as the `dlib` network wants them."""
     model = load_morphable_model(mesh, shape_components=80, albedo_components=80, expression_components=0)
     drawn = model.sample(faces, torch.Generator().manual_seed(0))
     with torch.no_grad():
         vertices, albedo = model(drawn.shape, drawn.albedo)
         normals = model.normals(vertices)
     scenes = random_scenes(scene_generators(0, 0, range(faces)), views)
-    return Case(vertices, model.triangles, normals, albedo, scenes, (size, size))
+    cameras = cameras_from_poses(scenes.poses, (size, size))
+    template = torch.from_numpy(DLIB_CROP.to_crop(RENDERED_POINTS) * size / DLIB_CROP.size)
+    cameras = align_to_template(cameras, five_points(model.landmarks.on(vertices)), template)
+    return Case(vertices, model.triangles, normals, albedo, cameras, scenes.lights, (size, size))
 
 
 def ids(prepared: Case, backend: str) -> Callable[[], None]:
     """The id pass alone."""
-    cameras = cameras_from_poses(prepared.scenes.poses, prepared.size)
-    matrices = camera.camera_matrices(cameras)
+    matrices = camera.camera_matrices(prepared.cameras)
     positions = camera.homogeneous_pixels(matrices, prepared.vertices).flatten(0, 1)
     return lambda: rasterizer.rasterize(positions, prepared.triangles, prepared.size, backend=backend)
 
@@ -115,17 +122,16 @@ def images_and_gradients(prepared: Case) -> Callable[[], None]:
 
 
 def _rendered(prepared: Case, vertices: Tensor, normals: Tensor, albedo: Tensor) -> Tensor:
-    cameras = cameras_from_poses(prepared.scenes.poses, prepared.size)
     return render(
-        vertices, prepared.triangles, normals, albedo, cameras, prepared.scenes.lights, prepared.size
+        vertices, prepared.triangles, normals, albedo, prepared.cameras, prepared.lights, prepared.size
     )
 
 
 def covered_share() -> float:
     """Share of pixels that see a face, at 112 pixels."""
     prepared = case("open", 112)
-    cameras = cameras_from_poses(prepared.scenes.poses, prepared.size)
-    positions = camera.homogeneous_pixels(camera.camera_matrices(cameras), prepared.vertices).flatten(0, 1)
+    matrices = camera.camera_matrices(prepared.cameras)
+    positions = camera.homogeneous_pixels(matrices, prepared.vertices).flatten(0, 1)
     return float((rasterizer.rasterize(positions, prepared.triangles, prepared.size) >= 0).float().mean())
 
 
