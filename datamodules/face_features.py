@@ -2,12 +2,9 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 from torch.nn import functional
 
@@ -15,6 +12,7 @@ from lightning_modules.recognition.network import RecognitionNetwork
 
 from .aligned_faces import AlignedFaces, FaceCache
 from .progress import progress_bar
+from .row_files import RowFiles
 
 # 32 bytes of the photograph's SHA-256 and one for which of its faces.
 KEY = np.dtype("S33")
@@ -29,19 +27,21 @@ def face_keys(faces: AlignedFaces) -> np.ndarray:
 
 
 class FaceFeatures:
-    """What one network says of the faces of one cache: rows that are only ever appended.
-
-    Three files grow together: keys, features, descriptors. A row counts once its key is written; a run that
-    is stopped continues there. Reading maps the files, so memory stays flat however many rows there are.
-    """
+    """What one network says of the faces of one cache, in row files keyed by content."""
 
     def __init__(self, cache: FaceCache, network: RecognitionNetwork) -> None:
-        self.feature_width, self.embedding_width = network.feature_width, network.embedding_width
         layer = getattr(network, "descriptor_layer", None)
         name = "-".join(part for part in (network.name, layer, network.sha256[:16]) if part)
-        self.folder = cache.folder / "features" / name
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._load()
+        self._files = RowFiles(
+            cache.folder / "features" / name,
+            {
+                "features": np.dtype((np.float32, network.feature_width)),
+                "descriptors": np.dtype((np.float32, network.embedding_width)),
+                "keys": KEY,
+            },
+        )
+        self.folder = self._files.folder
+        self._sort_keys()
 
     def rows(self, keys: np.ndarray) -> np.ndarray:
         """The row [N] of each key, -1 where it was not computed yet."""
@@ -52,11 +52,11 @@ class FaceFeatures:
 
     def features(self, rows: np.ndarray) -> Tensor:
         """The pooled features [N, feature_width]."""
-        return torch.from_numpy(self._map("features", self.feature_width)[rows])
+        return torch.from_numpy(self._files.column("features")[rows])
 
     def descriptors(self, rows: np.ndarray) -> Tensor:
         """The embeddings [N, embedding_width] before they were brought to unit length."""
-        return torch.from_numpy(self._map("descriptors", self.embedding_width)[rows])
+        return torch.from_numpy(self._files.column("descriptors")[rows])
 
     def embeddings(self, rows: np.ndarray) -> Tensor:
         """The unit embeddings [N, embedding_width]."""
@@ -73,56 +73,28 @@ class FaceFeatures:
         progress: bool = True,
     ) -> None:
         """Compute and store what is missing of these faces, on the network's device."""
-        with FileLock(self.folder / "lock"):
-            self._load()
+        with self._files.appending() as append:
+            self._sort_keys()
             keys = face_keys(faces)
             # Each key once, in the order of the photographs.
             _, first = np.unique(keys, return_index=True)
             missing = np.sort(first[self.rows(keys[first]) < 0])
             device = next(network.buffers()).device
-            with (
-                progress_bar(f"Features of {network.name}", len(missing), visible=progress) as advance,
-                self._open("features") as features,
-                self._open("descriptors") as descriptors,
-                self._open("keys") as stored,
-            ):
+            with progress_bar(f"Features of {network.name}", len(missing), visible=progress) as advance:
                 for indices, crops in _crops(cache, faces, missing, batch_size):
                     result = network(to_images(crops).to(device))
-                    features.write(result.features.float().cpu().numpy().tobytes())
-                    descriptors.write(result.descriptor.float().cpu().numpy().tobytes())
-                    features.flush()
-                    descriptors.flush()
-                    stored.write(keys[indices].tobytes())
-                    stored.flush()
+                    append(
+                        features=result.features.float().cpu().numpy(),
+                        descriptors=result.descriptor.float().cpu().numpy(),
+                        keys=keys[indices],
+                    )
                     advance(len(indices))
-            self._load()
+        self._sort_keys()
 
-    def _load(self) -> None:
-        """Read the keys; what a stopped run left half-written is cut off by the next one that appends."""
-        widths = {
-            "keys": KEY.itemsize,
-            "features": 4 * self.feature_width,
-            "descriptors": 4 * self.embedding_width,
-        }
-        sizes = {name: self._file(name).stat().st_size if self._file(name).exists() else 0 for name in widths}
-        self._count = min(sizes[name] // width for name, width in widths.items())
-        self._bytes = {name: self._count * width for name, width in widths.items()}
-        keys = np.fromfile(self._file("keys"), KEY, self._count) if self._count else np.empty(0, KEY)
+    def _sort_keys(self) -> None:
+        keys = np.array(self._files.column("keys"))
         self._order = np.argsort(keys)
         self._sorted = keys[self._order]
-
-    def _file(self, name: str) -> Path:
-        return self.folder / f"{name}.bin"
-
-    def _open(self, name: str) -> BinaryIO:
-        file = self._file(name).open("ab")
-        file.truncate(self._bytes[name])
-        return file
-
-    def _map(self, name: str, width: int) -> np.ndarray:
-        if self._count == 0:
-            return np.empty((0, width), np.float32)
-        return np.memmap(self._file(name), np.float32, "r", shape=(self._count, width))
 
 
 def to_images(crops: np.ndarray) -> Tensor:

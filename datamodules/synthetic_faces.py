@@ -1,112 +1,225 @@
 """Faces drawn from the morphable model's prior and rendered: photographs whose coefficients are known."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import platformdirs
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
+from torch.utils.data import DataLoader
 
-from lightning_modules.faces.morphable_model import Coefficients, MorphableModel
-from lightning_modules.recognition.frame import Crop
+from lightning_modules.faces.aligned_rendering import AlignedFrame, render_aligned
+from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.recognition.frame import RENDERED_POINTS, Crop
 from lightning_modules.recognition.network import RecognitionNetwork
+from lightning_modules.rendering.ranges import SceneRanges
+from lightning_modules.rendering.scenes import noise_backgrounds, random_scenes
 
-from .sampling import StepLoader, first_step_of, mixed_seed
+from .progress import progress_bar
+from .row_files import RowFiles
+from .sampling import StepLoader, StepSampler, first_step_of, mixed_seed
 
-# Draws the faces of some coefficients straight into a crop, [B, 3, size, size] in [0, 1], face i in the scene
-# (camera, lights, background) that seed i gives.
-Draw = Callable[[Coefficients, Crop, Sequence[int]], Tensor]
 TRAINING, VALIDATION = 0, 1
+# Part of the pool's name: raise it when the same settings give other pictures.
+VERSION = 1
+AT_ONCE = 32
 
 
 class SyntheticBatch(NamedTuple):
-    """Synthetic faces as the networks see them.
+    """Synthetic faces as the encoder sees them.
 
     Attributes:
         shape: [B, Ks], in standard deviations.
         albedo: [B, Kt], likewise.
-        features: per network, by its name, [B, feature_width].
-        embeddings: per network, by its name, [B, embedding_width], of unit length.
+        features: [B, feature_width].
     """
 
     shape: Tensor
     albedo: Tensor
-    features: dict[str, Tensor]
-    embeddings: dict[str, Tensor]
+    features: Tensor
 
 
 class SyntheticFaces(LightningDataModule):
-    """Endless fresh neutral faces, drawn and rendered on the model's device while training asks for them.
+    """Fresh neutral faces in random scenes with the features that the encoder sees in them.
 
     Genova et al. 2018, section 3.4: shape and albedo are drawn independently from the prior. Every face and
-    its scene follow from (seed, step, sample) alone, so that a step sees the same faces on any number of
-    processes, and a resumed run sees what it would have seen.
+    its scene follow from (seed, sample) alone. The paper renders faces without end; here the first
+    `pool_size` of them are rendered once, cached, and drawn from in an order of (seed, step), because a
+    face's features never change and cost more than a training step. `pool_size=None` renders without end.
 
     Args:
         model: whose prior the faces are drawn from.
-        draw: see Draw; random scenes keyed by seeds.
-        networks: whose features are wanted; each is shown its own crop.
+        encoder: whose features are wanted; it is shown its own crop.
         batch_size: over all processes.
-        seed: of faces and scenes.
-        validation_batches: of faces that training never sees.
+        pool_size: how many faces training draws from; None for fresh ones at every step.
+        validation_size: faces that training never sees.
+        seed: of faces, scenes and order.
+        ranges: of the scenes.
+        backend: of the rasterizer.
+        cache_folder: of the pools; the user's cache folder by default.
+        progress: whether to show a bar while the pool is rendered.
     """
 
     def __init__(
         self,
         model: MorphableModel,
-        draw: Draw,
-        networks: Sequence[RecognitionNetwork] = (),
+        encoder: RecognitionNetwork,
         *,
         batch_size: int = 64,
+        pool_size: int | None = 20_000,
+        validation_size: int = 512,
         seed: int = 0,
-        validation_batches: int = 8,
+        ranges: SceneRanges | None = None,
+        backend: str | None = None,
+        cache_folder: Path | None = None,
+        progress: bool = True,
     ) -> None:
         super().__init__()
-        self.model, self.draw, self.networks = model, draw, list(networks)
-        self.batch_size, self.seed, self.validation_batches = batch_size, seed, validation_batches
+        self.model, self.encoder = model, encoder
+        self.batch_size, self.pool_size, self.validation_size = batch_size, pool_size, validation_size
+        self.seed, self.backend, self.progress = seed, backend, progress
+        self.ranges = SceneRanges() if ranges is None else ranges
+        if cache_folder is None:
+            cache_folder = platformdirs.user_cache_path("unsupervised-morphable-faces")
+        self.cache_folder = cache_folder / "synthetic-faces"
+
+    def prepare_data(self) -> None:
+        """Render the pools that are not cached; a run that is stopped continues there."""
+        if self.pool_size is not None:
+            self._fill(TRAINING, self.pool_size)
+        self._fill(VALIDATION, self.validation_size)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the pools."""
+        self._pools = {purpose: self._files(purpose) for purpose in (TRAINING, VALIDATION)}
 
     @torch.no_grad()
-    def batch(
-        self, step: int, *, rank: int = 0, world_size: int = 1, purpose: int = TRAINING
-    ) -> SyntheticBatch:
+    def render(self, samples: Sequence[int], *, purpose: int = TRAINING) -> SyntheticBatch:
+        """The faces of these numbers, drawn, rendered and seen by the encoder."""
+        generators = [
+            torch.Generator().manual_seed(mixed_seed(self.seed, purpose, sample)) for sample in samples
+        ]
+        drawn = [self.model.sample(1, generator) for generator in generators]
+        shape, albedo = (torch.cat([getattr(face, part) for face in drawn]) for part in ("shape", "albedo"))
+        images = draw_synthetic(
+            self.model,
+            shape,
+            albedo,
+            self.encoder.crop,
+            generators,
+            ranges=self.ranges,
+            backend=self.backend,
+        )
+        return SyntheticBatch(shape, albedo, self.encoder(images, frame="native").features)
+
+    def batch(self, step: int, *, rank: int = 0, world_size: int = 1) -> SyntheticBatch:
         """The faces of this process at a step.
 
         Raises:
             ValueError: if the batch cannot be split evenly over the processes.
         """
-        if self.batch_size % world_size:
-            raise ValueError(f"the batch of {self.batch_size} cannot be split over {world_size} processes")
-        share = self.batch_size // world_size
-        samples = range(rank * share, (rank + 1) * share)
-        seeds = [mixed_seed(self.seed, purpose, step, sample) for sample in samples]
-        coefficients = self.sample(seeds)
-        features, embeddings = {}, {}
-        for network in self.networks:
-            images = self.draw(coefficients, network.crop, seeds)
-            features[network.name], embeddings[network.name], _ = network(images, frame="native")
-        return SyntheticBatch(coefficients.shape, coefficients.albedo, features, embeddings)
+        if self.pool_size is None:
+            if self.batch_size % world_size:
+                raise ValueError(
+                    f"the batch of {self.batch_size} cannot be split evenly over {world_size} processes"
+                )
+            share = self.batch_size // world_size
+            first = step * self.batch_size + rank * share
+            return self.render(range(first, first + share))
+        return self.pooled(self._sampler(rank, world_size).indices(step))
 
-    def sample(self, seeds: Sequence[int]) -> Coefficients:
-        """Neutral faces, one a seed, drawn from the prior."""
-        drawn = [self.model.sample(1, torch.Generator().manual_seed(seed)) for seed in seeds]
-        shape, albedo, expression = (torch.cat(parts) for parts in zip(*drawn, strict=True))
-        return Coefficients(shape, albedo, torch.zeros_like(expression))
-
-    def train_dataloader(self) -> StepLoader[SyntheticBatch]:
-        """Batches without end, from the step at which the trainer stands; each process draws its share."""
-        rank, world_size = self._place()
-        return StepLoader(
-            lambda step: self.batch(step, rank=rank, world_size=world_size),
-            lambda: first_step_of(self.trainer),
+    def pooled(self, samples: Sequence[int] | np.ndarray, *, purpose: int = TRAINING) -> SyntheticBatch:
+        """The faces of these numbers from a pool, on the model's device."""
+        chosen = np.asarray(samples, np.int64)
+        files, device = self._pools[purpose], self.model.shape_mean.device
+        return SyntheticBatch(
+            *(
+                torch.from_numpy(files.column(name)[chosen]).to(device)
+                for name in ("shape", "albedo", "features")
+            )
         )
 
-    def val_dataloader(self) -> list[SyntheticBatch]:
-        """The same faces every time; each process validates its share."""
-        rank, world_size = self._place()
-        return [
-            self.batch(step, rank=rank, world_size=world_size, purpose=VALIDATION)
-            for step in range(self.validation_batches)
-        ]
+    def train_dataloader(self) -> StepLoader[SyntheticBatch]:
+        """Batches without end, from the step at which the trainer stands; each process takes its share."""
+        trainer = self.trainer
+        rank, world_size = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+        return StepLoader(
+            lambda step: self.batch(step, rank=rank, world_size=world_size), lambda: first_step_of(trainer)
+        )
 
-    def _place(self) -> tuple[int, int]:
-        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+    def val_dataloader(self) -> DataLoader[SyntheticBatch]:
+        """The same faces every time, in one batch; every process validates all of them."""
+        return DataLoader([self.validation_faces()], batch_size=None)
+
+    def validation_faces(self) -> SyntheticBatch:
+        """All faces that training never sees."""
+        return self.pooled(np.arange(self.validation_size), purpose=VALIDATION)
+
+    def _sampler(self, rank: int, world_size: int) -> StepSampler:
+        return StepSampler(self.pool_size, self.batch_size, seed=self.seed, rank=rank, world_size=world_size)
+
+    def _files(self, purpose: int) -> RowFiles:
+        widths = {
+            "shape": self.model.shape_variance.numel(),
+            "albedo": self.model.albedo_variance.numel(),
+            "features": self.encoder.feature_width,
+        }
+        return RowFiles(
+            self.cache_folder / self._digest(purpose),
+            {name: np.dtype((np.float32, width)) for name, width in widths.items()},
+        )
+
+    def _digest(self, purpose: int) -> str:
+        """Of everything that the faces depend on."""
+        settings = {
+            "version": VERSION,
+            "model": self.model.describe(),
+            "encoder": self.encoder.sha256,
+            "ranges": asdict(self.ranges),
+            "seed": self.seed,
+            "purpose": purpose,
+        }
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _fill(self, purpose: int, count: int) -> None:
+        files = self._files(purpose)
+        with files.appending() as append:
+            missing = range(len(files), count)
+            with progress_bar("Rendering synthetic faces", len(missing), visible=self.progress) as advance:
+                for start in range(missing.start, missing.stop, AT_ONCE):
+                    samples = range(start, min(start + AT_ONCE, missing.stop))
+                    faces = self.render(samples, purpose=purpose)
+                    append(**{name: values.cpu().numpy() for name, values in faces._asdict().items()})
+                    advance(len(samples))
+
+
+def draw_synthetic(
+    model: MorphableModel,
+    shape: Tensor,
+    albedo: Tensor,
+    crop: Crop,
+    generators: Sequence[torch.Generator],
+    *,
+    ranges: SceneRanges | None = None,
+    backend: str | None = None,
+) -> Tensor:
+    """One antialiased picture a face, [B, 3, size, size] in [0, 1], its scene drawn from its generator."""
+    scenes = random_scenes(generators, 1, ranges=ranges)
+    background = noise_backgrounds(generators, 1, (crop.size, crop.size)).to(shape)
+    frame = AlignedFrame(torch.from_numpy(crop.to_crop(RENDERED_POINTS)), crop.size)
+    images = render_aligned(
+        model,
+        model(shape, albedo),
+        scenes,
+        frame,
+        background=background,
+        samples_per_axis=2,
+        backend=backend,
+    )
+    return images[:, 0]

@@ -85,8 +85,3 @@ def test_other_weights_have_other_files(aligned: Aligned, tiny: TinyNetwork) -> 
     other.sha256 = "cd" * 32
     compute(*aligned, other)
     assert other.asked == 4
-
-
-def test_rows_are_mapped_not_loaded(aligned: Aligned, tiny: TinyNetwork) -> None:
-    store = compute(*aligned, tiny)
-    assert isinstance(store._map("features", 12), np.memmap)

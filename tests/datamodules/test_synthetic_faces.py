@@ -1,82 +1,89 @@
-from collections.abc import Sequence
 from itertools import islice
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from datamodules.synthetic_faces import VALIDATION, SyntheticFaces
-from lightning_modules.faces.morphable_model import (
-    Coefficients,
-    MorphableModel,
-    PrincipalComponents,
-    Provenance,
-)
-from lightning_modules.recognition.frame import Crop
+from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.rendering.ranges import SceneRanges
 
 from .conftest import TinyNetwork
 
 
-@pytest.fixture
-def model() -> MorphableModel:
-    def components(count: int) -> PrincipalComponents:
-        return PrincipalComponents(torch.zeros(9), torch.eye(9)[:, :count], torch.ones(count), float(count))
-
-    return MorphableModel(
-        shape=components(4), albedo=components(3), expression=components(2),
-        triangles=torch.tensor([[0, 1, 2]]),
-        landmarks="a triangle has none", provenance=Provenance("open", "triangle", "00"),
-    )  # fmt: skip
-
-
-def draw(coefficients: Coefficients, crop: Crop, seeds: Sequence[int]) -> Tensor:
-    """A plain picture a face: red from its shape, green from its scene."""
-    assert not coefficients.expression.any()
-    colours = torch.stack(
-        [coefficients.shape[:, 0].sigmoid(), torch.tensor([(s % 997) / 997 for s in seeds]),
-         torch.zeros(len(seeds))], 1,
-    )  # fmt: skip
-    return colours[:, :, None, None].expand(-1, -1, crop.size, crop.size)
+def faces_of(model: MorphableModel, tiny: TinyNetwork, folder: Path, **options: object) -> SyntheticFaces:
+    defaults = {"batch_size": 6, "pool_size": 12, "validation_size": 5, "seed": 3, "progress": False}
+    return SyntheticFaces(model, tiny, cache_folder=folder, **{**defaults, **options})
 
 
 @pytest.fixture
-def faces(model: MorphableModel, tiny: TinyNetwork) -> SyntheticFaces:
-    return SyntheticFaces(model, draw, [tiny], batch_size=6, seed=3, validation_batches=2)
+def faces(small_model: MorphableModel, tiny: TinyNetwork, tmp_path: Path) -> SyntheticFaces:
+    faces = faces_of(small_model, tiny, tmp_path)
+    faces.prepare_data()
+    faces.setup()
+    return faces
 
 
-def test_features_belong_to_the_coefficients(faces: SyntheticFaces) -> None:
+def test_a_batch_holds_coefficients_and_what_the_encoder_sees_of_them(faces: SyntheticFaces) -> None:
     batch = faces.batch(0)
-    assert (batch.shape.shape, batch.albedo.shape) == ((6, 4), (6, 3))
-    torch.testing.assert_close(batch.features["tiny"][:, 0], batch.shape[:, 0].sigmoid(), atol=1e-3, rtol=0)
-    torch.testing.assert_close(batch.embeddings["tiny"].norm(dim=1), torch.ones(6))
+    assert [part.shape for part in batch] == [(6, 4), (6, 3), (6, 12)]
+    chosen = faces._sampler(0, 1).indices(0)
+    torch.testing.assert_close(batch, faces.render(chosen.tolist()), atol=1e-5, rtol=0)
+
+
+def test_darker_skin_looks_darker(small_model: MorphableModel, tiny: TinyNetwork, tmp_path: Path) -> None:
+    # The model's first albedo component is brightness, and the network's features are mean colours.
+    faces = faces_of(small_model, tiny, tmp_path).render(range(64))
+    seen = torch.stack([faces.albedo[:, 0], faces.features.mean(1)])
+    assert float(torch.corrcoef(seen)[0, 1]) > 0.2
 
 
 def test_a_step_gives_the_same_faces_again_and_another_step_others(faces: SyntheticFaces) -> None:
     first, again, other = faces.batch(5), faces.batch(5), faces.batch(6)
     torch.testing.assert_close(first, again, rtol=0, atol=0)
-    assert not torch.isclose(first.shape, other.shape).any()
+    assert not torch.equal(first.shape, other.shape)
 
 
-def test_processes_together_draw_what_one_draws(faces: SyntheticFaces) -> None:
+@pytest.mark.parametrize("pool_size", [12, None])
+def test_processes_together_draw_what_one_draws(
+    small_model: MorphableModel, tiny: TinyNetwork, tmp_path: Path, pool_size: int | None
+) -> None:
+    faces = faces_of(small_model, tiny, tmp_path, pool_size=pool_size)
+    faces.prepare_data()
+    faces.setup()
     whole = faces.batch(2)
     parts = [faces.batch(2, rank=rank, world_size=3) for rank in range(3)]
     assert torch.equal(torch.cat([part.shape for part in parts]), whole.shape)
-    assert torch.equal(torch.cat([part.features["tiny"] for part in parts]), whole.features["tiny"])
+    torch.testing.assert_close(
+        torch.cat([part.features for part in parts]), whole.features, atol=1e-5, rtol=0
+    )
 
 
-def test_shape_and_albedo_are_independent_standard_normals(model: MorphableModel) -> None:
-    batch = SyntheticFaces(model, draw, batch_size=2000).batch(0)
-    joined = torch.cat([batch.shape, batch.albedo], 1)
-    torch.testing.assert_close(joined.mean(0), torch.zeros(7), atol=0.1, rtol=0)
-    torch.testing.assert_close(torch.cov(joined.T), torch.eye(7), atol=0.1, rtol=0)
+def test_without_a_pool_no_face_comes_twice(
+    small_model: MorphableModel, tiny: TinyNetwork, tmp_path: Path
+) -> None:
+    faces = faces_of(small_model, tiny, tmp_path, pool_size=None)
+    drawn = torch.cat([faces.batch(step).shape for step in range(4)])
+    assert len(drawn.unique(dim=0)) == 24
+
+
+def test_shape_and_albedo_are_independent_standard_normals(
+    small_model: MorphableModel, tiny: TinyNetwork, tmp_path: Path
+) -> None:
+    faces = faces_of(small_model, tiny, tmp_path).render(range(1000))
+    joined = torch.cat([faces.shape, faces.albedo], 1)
+    torch.testing.assert_close(joined.mean(0), torch.zeros(7), atol=0.13, rtol=0)
+    torch.testing.assert_close(torch.cov(joined.T), torch.eye(7), atol=0.16, rtol=0)
 
 
 def test_validation_is_fixed_and_apart_from_training(faces: SyntheticFaces) -> None:
-    validation = faces.val_dataloader()
-    assert len(validation) == 2
-    torch.testing.assert_close(validation, faces.val_dataloader(), rtol=0, atol=0)
-    assert torch.equal(validation[0].shape, faces.batch(0, purpose=VALIDATION).shape)
-    assert not torch.isclose(validation[0].shape, faces.batch(0).shape).any()
+    (validation,) = faces.val_dataloader()
+    assert len(validation.shape) == 5
+    torch.testing.assert_close(validation, faces.validation_faces(), rtol=0, atol=0)
+    training = faces.pooled(np.arange(5))
+    assert not torch.isclose(validation.shape, training.shape).any()
+    torch.testing.assert_close(validation, faces.render(range(5), purpose=VALIDATION), atol=1e-5, rtol=0)
 
 
 def test_training_batches_come_without_end(faces: SyntheticFaces) -> None:
@@ -86,6 +93,31 @@ def test_training_batches_come_without_end(faces: SyntheticFaces) -> None:
     ] * 3
 
 
-def test_a_batch_that_cannot_be_split_is_refused(faces: SyntheticFaces) -> None:
-    with pytest.raises(ValueError, match="batch of 6 cannot be split over 4 processes"):
+def test_a_pool_is_rendered_once_and_grows(faces: SyntheticFaces, tmp_path: Path) -> None:
+    asked = faces.encoder.asked
+    faces.prepare_data()
+    assert faces.encoder.asked == asked
+    before = faces.pooled(range(12))
+    larger = faces_of(faces.model, faces.encoder, tmp_path, pool_size=14)
+    larger.prepare_data()
+    larger.setup()
+    assert faces.encoder.asked == asked + 2
+    torch.testing.assert_close(larger.pooled(range(12)), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 4}, {"ranges": SceneRanges(yaw_degrees=(0.0, 1.0))}], ids=["seed", "ranges"]
+)
+def test_other_settings_have_another_pool(faces: SyntheticFaces, tmp_path: Path, change: dict) -> None:
+    other = faces_of(faces.model, faces.encoder, tmp_path, **change)
+    other.prepare_data()
+    other.setup()
+    assert not torch.equal(other.pooled(range(5)).features, faces.pooled(range(5)).features)
+
+
+def test_a_batch_that_cannot_be_split_is_refused(
+    small_model: MorphableModel, tiny: TinyNetwork, tmp_path: Path
+) -> None:
+    faces = faces_of(small_model, tiny, tmp_path, pool_size=None)
+    with pytest.raises(ValueError, match="batch of 6 cannot be split evenly over 4 processes"):
         faces.batch(0, world_size=4)

@@ -1,0 +1,118 @@
+"""Renders a model's faces straight into an aligned frame, where photographs of them would be aligned to."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lightning_modules.rendering.camera import align_to_template
+from lightning_modules.rendering.pose import Poses, cameras_from_poses, frontal_poses
+from lightning_modules.rendering.renderer import render
+from lightning_modules.rendering.scenes import Scenes
+from lightning_modules.rendering.shading import Lights, Material
+
+from .landmarks import five_points
+from .morphable_model import Faces, MorphableModel
+
+
+class AlignedFrame(NamedTuple):
+    """A square image and where the five points of a face lie in it.
+
+    Attributes:
+        template: [5, 2], x and y in pixels: right and left eye, nose tip, right and left mouth corner.
+        size: in pixels.
+    """
+
+    template: Tensor
+    size: int
+
+
+def render_aligned(
+    model: MorphableModel,
+    faces: Faces,
+    scenes: Scenes,
+    frame: AlignedFrame,
+    *,
+    background: Tensor | None = None,
+    material: Material | None = None,
+    samples_per_axis: int = 1,
+    backend: str | None = None,
+) -> Tensor:
+    """Images [B, N, 3, size, size] of B faces in N scenes each, sRGB in [0, 1].
+
+    A camera's scale, roll and shift follow from the five points, as in the alignment of a photograph, so that
+    nothing is resampled. Differentiable in vertices and albedo, also through the cameras that follow the
+    face.
+
+    Args:
+        model: whose topology and landmarks the faces have.
+        faces: vertices [B, V, 3] in mm and albedo [B, V, 3].
+        scenes: poses and lights of shape [B, N]; moved to the faces' device.
+        frame: see AlignedFrame.
+        background: what broadcasts to [B, N, 3, size, size]; black if not given.
+        material: specular constant and shininess.
+        samples_per_axis: 2 averages 2 x 2 samples in each pixel.
+        backend: of the rasterizer.
+
+    Raises:
+        ValueError: if the model has no landmarks, or a value is not finite.
+    """
+    vertices = faces.vertices
+    poses = Poses(*(part.to(vertices) for part in scenes.poses))
+    lights = Lights(*(None if part is None else part.to(vertices) for part in scenes.lights))
+    size = (frame.size, frame.size)
+    cameras = align_to_template(
+        cameras_from_poses(poses, size), five_points(model.landmarks.on(vertices)), frame.template
+    )
+    return render(
+        vertices,
+        model.triangles,
+        model.normals(vertices),
+        faces.albedo,
+        cameras,
+        lights,
+        size,
+        material=material,
+        background=background,
+        samples_per_axis=samples_per_axis,
+        backend=backend,
+    )
+
+
+# The frontal rendering by which a face is judged: a key light from above on the picture's left, a weaker one
+# on the other side, both two to three metres away, and light from everywhere. Ours; the paper is silent.
+FRONTAL_LIGHTS_MM = ((-900.0, 900.0, 2400.0), (1100.0, 200.0, 2400.0))
+FRONTAL_INTENSITIES = (0.55, 0.3)
+FRONTAL_AMBIENT = 0.28
+FRONTAL_BACKGROUND = 0.5  # grey, sRGB
+
+
+def frontal_scenes(count: int, yaw_degrees: Sequence[float] = (0.0,)) -> Scenes:
+    """The same even light for each of `count` faces, seen from the front or at the given yaws, [count, N]."""
+    views = len(yaw_degrees)
+    poses = frontal_poses((count, views), like=torch.zeros(()))
+    poses = poses._replace(yaw_degrees=torch.tensor(yaw_degrees).expand(count, views))
+    lights = Lights(
+        torch.tensor(FRONTAL_LIGHTS_MM).expand(count, views, 2, 3),
+        torch.ones(count, views, 2, 3),
+        torch.tensor(FRONTAL_INTENSITIES).expand(count, views, 2),
+        torch.full((count, views, 3), FRONTAL_AMBIENT),
+    )
+    return Scenes(poses, lights)
+
+
+def render_frontal(
+    model: MorphableModel,
+    faces: Faces,
+    frame: AlignedFrame,
+    *,
+    yaw_degrees: Sequence[float] = (0.0,),
+    backend: str | None = None,
+) -> Tensor:
+    """Images [B, N, 3, size, size] of faces in `frontal_scenes` on grey, antialiased."""
+    scenes = frontal_scenes(len(faces.vertices), yaw_degrees)
+    background = faces.vertices.new_full((3, 1, 1), FRONTAL_BACKGROUND)
+    return render_aligned(
+        model, faces, scenes, frame, background=background, samples_per_axis=2, backend=backend
+    )

@@ -1,0 +1,80 @@
+"""Miniatures that several tests share: a coarse face-like model and a network that sees little."""
+
+import torch
+from torch import Tensor
+
+from lightning_modules.faces.landmarks import landmarks_on_vertices
+from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents, Provenance
+from lightning_modules.recognition.frame import Crop
+from lightning_modules.recognition.network import RecognitionNetwork
+
+GRID = 17
+HALF_WIDTH, HALF_HEIGHT, DEPTH = 75.0, 95.0, 70.0  # mm
+
+
+def small_model(shape_count: int = 4, albedo_count: int = 3, seed: int = 0) -> MorphableModel:
+    """A bowl of 17 x 17 vertices with the five points about where a face has them, origin at the nose tip.
+
+    Shape components are smooth random displacements; the first albedo component is brightness.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    y, x = torch.meshgrid(torch.linspace(1, -1, GRID), torch.linspace(-1, 1, GRID), indexing="ij")
+    z = -DEPTH * (x.square() + y.square()) / 2
+    mean = torch.stack([HALF_WIDTH * x, HALF_HEIGHT * y, z], -1).flatten()
+    row, column = torch.meshgrid(torch.arange(GRID - 1), torch.arange(GRID - 1), indexing="ij")
+    corner = (row * GRID + column).flatten()
+    lower, right = corner + GRID, corner + 1
+    triangles = torch.cat([torch.stack([corner, lower, right], 1), torch.stack([right, lower, lower + 1], 1)])
+
+    def smooth(count: int) -> Tensor:
+        fields = torch.randn(count, 3, 4, 4, generator=generator)
+        fields = torch.nn.functional.interpolate(fields, (GRID, GRID), mode="bilinear", align_corners=True)
+        return fields.permute(2, 3, 1, 0).reshape(-1, count)
+
+    displacements = torch.linalg.qr(smooth(shape_count)).Q
+    brightness = torch.ones(len(mean), 1)
+    colours = torch.linalg.qr(torch.cat([brightness, smooth(albedo_count)[:, 1:]], 1)).Q
+    colours = colours * colours[0].sign()  # brighter is positive
+    shape_variance = 60.0**2 / torch.arange(1, shape_count + 1)
+    albedo_variance = 4.0**2 / torch.arange(1, albedo_count + 1)
+    return MorphableModel(
+        shape=PrincipalComponents(mean, displacements, shape_variance, float(shape_variance.sum())),
+        albedo=PrincipalComponents(
+            torch.full_like(mean, 0.55), colours, albedo_variance, float(albedo_variance.sum())
+        ),
+        expression=None,
+        triangles=triangles,
+        landmarks=landmarks_on_vertices(_landmark_vertices(), "marked"),
+        provenance=Provenance("open", "miniature", f"{seed:02d}" * 32),
+    )
+
+
+def _landmark_vertices() -> Tensor:
+    """68 vertices; only those that make the five points are where a face has them."""
+    ids = torch.zeros(68, dtype=torch.long)
+    middle = GRID // 2
+    places = {range(36, 42): (-3, -3), range(42, 48): (3, -3), range(30, 31): (0, 0)}
+    places |= {range(48, 49): (-2, 4), range(54, 55): (2, 4)}
+    for landmarks, (x, y) in places.items():
+        ids[list(landmarks)] = (middle + y) * GRID + middle + x
+    return ids
+
+
+class SmallNetwork(RecognitionNetwork):
+    """A frozen random convolution on 24 pixels; smooth, quick, and sees shape and colour."""
+
+    name = "small"
+    crop = Crop(24, 23.5, 23.5, 199.5, 199.5)
+    feature_width = 20
+    embedding_width = 8
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(f"{seed:02d}" * 32)
+        generator = torch.Generator().manual_seed(seed)
+        self.register_buffer("filters", torch.randn(20, 3, 6, 6, generator=generator) / 6, persistent=False)
+        self.register_buffer("projection", torch.randn(20, 8, generator=generator), persistent=False)
+
+    def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = torch.tanh(torch.nn.functional.conv2d(images - 0.5, self.filters, stride=3))
+        features = features.mean((2, 3))
+        return features, features @ self.projection
