@@ -1,0 +1,151 @@
+"""Distributions of similarities: how far two lie apart, and how well one lies above another."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .verification import area_under_curve, roc
+
+# Cosines of float32 embeddings leave [-1, 1] by rounding.
+ROUNDING = 1e-5
+
+
+class Bins(NamedTuple):
+    """Equal bins over a closed range; cosines by default.
+
+    Attributes:
+        low: the first bin's lower edge.
+        high: the last bin's upper edge.
+        count: of bins.
+    """
+
+    low: float = -1.0
+    high: float = 1.0
+    count: int = 200
+
+    @property
+    def width(self) -> float:
+        """Of one bin."""
+        return (self.high - self.low) / self.count
+
+    @property
+    def centres(self) -> np.ndarray:
+        """[count], the middle of each bin."""
+        return self.low + (np.arange(self.count) + 0.5) * self.width
+
+
+def earth_movers_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """The exact Wasserstein-1 distance of two samples [M] and [N]: the area between their distributions.
+
+    In the values' unit. Genova et al. 2018, Table 2, report it as Earth Mover's Distance in cosine units.
+
+    Raises:
+        ValueError: if a sample is empty or holds a value that is not finite.
+    """
+    first, second = np.sort(_sample(first)), np.sort(_sample(second))
+    places = np.sort(np.concatenate([first, second]))
+    shares = [np.searchsorted(values, places[:-1], "right") / len(values) for values in (first, second)]
+    return float(np.diff(places) @ np.abs(shares[0] - shares[1]))
+
+
+def leave_one_out_distances(groups: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """The exact distance [I] to a reference of all values [I, M] but those of person i.
+
+    The reference [N] stays whole: it belongs to the photographs, not to the method.
+    """
+    groups = np.asarray(groups, np.float64)
+    values, reference = np.sort(_sample(groups.ravel())), np.sort(_sample(reference))
+    places = np.sort(np.concatenate([values, reference]))
+    widths = np.diff(places)
+    below = np.searchsorted(values, places[:-1], "right").astype(np.float64)
+    expected = np.searchsorted(reference, places[:-1], "right") / len(reference)
+    kept = groups.size - groups.shape[1]
+    distances = np.empty(len(groups))
+    for person, own in enumerate(groups):
+        without = below.copy()
+        for start in np.searchsorted(places, own):
+            without[start:] -= 1
+        distances[person] = widths @ np.abs(without / kept - expected)
+    return distances
+
+
+def histogram(values: np.ndarray, bins: Bins = Bins()) -> np.ndarray:  # noqa: B008 - a tuple does not change
+    """How many values lie in each bin [count]; counts of several blocks may be added.
+
+    Raises:
+        ValueError: if a value is not finite or lies outside the range by more than rounding.
+    """
+    values = _sample(values)
+    if values.min() < bins.low - ROUNDING or values.max() > bins.high + ROUNDING:
+        raise ValueError(
+            f"values from {values.min():.4g} to {values.max():.4g} lie outside the bins' range "
+            f"[{bins.low:g}, {bins.high:g}]; choose bins that hold them"
+        )
+    return np.histogram(values.clip(bins.low, bins.high), bins.count, (bins.low, bins.high))[0]
+
+
+def histogram_distance(first: np.ndarray, second: np.ndarray, bins: Bins = Bins()) -> float:  # noqa: B008
+    """The exact distance of two histograms with their mass at the bins' centres.
+
+    At most a bin's width off the distance of the samples.
+
+    Args:
+        first: [count], of `bins`; counts or shares.
+        second: [count].
+        bins: of both.
+
+    Raises:
+        ValueError: if a histogram has another number of bins, or is empty.
+    """
+    first, second = _shares(first, bins), _shares(second, bins)
+    return float(np.abs(np.cumsum(first - second)[:-1]).sum() * bins.width)
+
+
+def pyemd_distance(first: np.ndarray, second: np.ndarray, bins: Bins = Bins()) -> float:  # noqa: B008
+    """The distance of two histograms by the package pyemd, which the paper's figures may have come from.
+
+    Explicit bins on purpose: pyemd's own choice of bins and range follows the samples and changes the result.
+
+    Raises:
+        ImportError: if pyemd is not installed.
+        ValueError: as `histogram_distance`.
+    """
+    first, second = _shares(first, bins), _shares(second, bins)
+    try:
+        from pyemd import emd
+    except ImportError as error:
+        raise ImportError(
+            "pyemd is not installed; pip install 'unsupervised-morphable-faces[emd]', or use "
+            "histogram_distance, which agrees with it"
+        ) from error
+    costs = np.abs(bins.centres[:, None] - bins.centres)
+    return float(emd(first, second, costs))
+
+
+def area_under_roc(positive: np.ndarray, negative: np.ndarray) -> float:
+    """The probability that a positive value exceeds a negative one; ties count half.
+
+    Raises:
+        ValueError: if a sample [M] or [N] is empty or holds a value that is not finite.
+    """
+    positive, negative = _sample(positive), _sample(negative)
+    same = np.arange(len(positive) + len(negative)) < len(positive)
+    return area_under_curve(roc(np.concatenate([positive, negative]), same))
+
+
+def _sample(values: np.ndarray) -> np.ndarray:
+    values = np.asarray(values, np.float64).ravel()
+    if len(values) == 0:
+        raise ValueError("a distribution needs at least one value, got none")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{(~np.isfinite(values)).sum()} values are not finite; leave failed items out")
+    return values
+
+
+def _shares(counts: np.ndarray, bins: Bins) -> np.ndarray:
+    counts = np.asarray(counts, np.float64)
+    if counts.shape != (bins.count,):
+        raise ValueError(f"a histogram must be [{bins.count}], got {list(counts.shape)}")
+    if not counts.sum() > 0:
+        raise ValueError("a distribution needs at least one value, got an empty histogram")
+    return counts / counts.sum()
