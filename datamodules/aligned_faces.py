@@ -57,6 +57,10 @@ class AlignedFaces(NamedTuple):
     quality: np.ndarray
     failures: list[tuple[int, str]]
 
+    def subset(self, indices: np.ndarray) -> "AlignedFaces":
+        """Some of the faces, without the failures."""
+        return AlignedFaces(*(field[indices] for field in self[:4]), [])
+
     def summary(self, total: int) -> str:
         """One sentence of counts, every reason included."""
         reasons = Counter(reason.split(" (")[0] for _, reason in self.failures)

@@ -9,9 +9,13 @@ from torch.utils.data import DataLoader, Subset
 
 from lightning_modules.recognition.network import RecognitionNetwork
 
-from .face_data import FaceBatch, FaceDataModule, FaceOptions
+from .aligned_faces import AlignedFaces
+from .face_data import FaceBatch, FaceDataModule, FaceDataset, FaceOptions
+from .face_features import FaceFeatures
 from .images import list_photographs, read_list
-from .sampling import StepLoader, StepSampler, first_step_of
+from .sampling import StepLoader, first_step_of, step_sampler
+
+CENTRE_PHOTOGRAPHS = 1000  # by which a judge's centre is estimated
 
 
 class Photographs(FaceDataModule):
@@ -25,6 +29,9 @@ class Photographs(FaceDataModule):
         networks: whose features are wanted.
         pattern: glob pattern inside the folder.
         validation_fraction: share that is held back.
+        judge: another network, whose embeddings are wanted of `judged` photographs that are held back, to
+            score by, and of CENTRE_PHOTOGRAPHS to train on, for its centre.
+        judged: at most so many.
         seed: of the training order.
         **options: see FaceOptions.
     """
@@ -36,6 +43,8 @@ class Photographs(FaceDataModule):
         *,
         pattern: str = "**/*",
         validation_fraction: float = 0.05,
+        judge: RecognitionNetwork | None = None,
+        judged: int = 128,
         seed: int = 0,
         **options: Unpack[FaceOptions],
     ) -> None:
@@ -44,12 +53,23 @@ class Photographs(FaceDataModule):
             raise ValueError(f"validation_fraction must be in [0, 1), got {validation_fraction}")
         self.folder, self.pattern = Path(folder), pattern
         self.validation_fraction, self.seed = validation_fraction, seed
+        self.judge, self.judged = judge, judged
 
     def photographs(self) -> list[Path]:
         """All files of the folder or of the list."""
         if self.folder.is_file():
             return read_list(self.folder)
         return list_photographs(self.folder, self.pattern)
+
+    def prepare_data(self) -> None:
+        """Align and compute features once; the judge's only where they are used."""
+        super().prepare_data()
+        if self.judge is not None:
+            faces = self._large_enough(self.cache.table(self.photographs()))
+            for chosen in self._judged_faces(faces):
+                FaceFeatures(self.cache, self.judge).compute(
+                    self.cache, faces.subset(chosen), self.judge, progress=self.progress
+                )
 
     def setup(self, stage: str | None = None) -> None:
         """Open the cache and split it into `training` and `validation`, indices of `dataset`.
@@ -60,27 +80,49 @@ class Photographs(FaceDataModule):
         super().setup(stage)
         held_back = is_held_back(self.dataset.faces.digest, self.validation_fraction)
         self.training, self.validation = np.flatnonzero(~held_back), np.flatnonzero(held_back)
+        if self.judge is not None:
+            everyone = [*self.networks, self.judge]
+            self.judged_validation, self.judged_training = (
+                FaceDataset(self.cache, self.dataset.paths, self.dataset.faces.subset(chosen), everyone)
+                for chosen in self._judged_faces(self.dataset.faces)
+            )
         if len(self.training) == 0:
             raise ValueError(
                 f"no face to train on among the {len(self.dataset.paths)} photographs of {self.folder}; "
                 f"the reasons are in {self.failures_file()}"
             )
 
+    def batch(self, step: int, *, rank: int = 0, world_size: int = 1) -> FaceBatch:
+        """A process's share of the photographs of a step."""
+        sampler = step_sampler(
+            len(self.training), self.batch_size, seed=self.seed, rank=rank, world_size=world_size
+        )
+        return self.dataset.batch(self.training[sampler.indices(step)])
+
     def train_dataloader(self) -> StepLoader[FaceBatch]:
         """Batches without end, from the step at which the trainer stands; each process gets its share."""
         trainer = self.trainer
         rank, world_size = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
-        sampler = StepSampler(
-            len(self.training), self.batch_size, seed=self.seed, rank=rank, world_size=world_size
-        )
         return StepLoader(
-            lambda step: self.dataset.batch(self.training[sampler.indices(step)]),
-            lambda: first_step_of(self.trainer),
+            lambda step: self.batch(step, rank=rank, world_size=world_size), lambda: first_step_of(trainer)
         )
 
     def val_dataloader(self) -> DataLoader[FaceBatch]:
         """The faces that are held back, in order."""
         return self._in_order(Subset(self.dataset, self.validation.tolist()))
+
+    def judged_dataloader(self) -> DataLoader[FaceBatch]:
+        """The faces that are held back to score by, with the judge's embeddings."""
+        return self._in_order(self.judged_validation)
+
+    def _judged_faces(self, faces: AlignedFaces) -> tuple[np.ndarray, np.ndarray]:
+        """Which faces the judge sees: to score by, and for its centre; first by content, not by name."""
+        held_back = is_held_back(faces.digest, self.validation_fraction)
+        by_content = np.argsort(faces.digest.view("S32"), kind="stable")
+        return (
+            by_content[held_back[by_content]][: self.judged],
+            by_content[~held_back[by_content]][:CENTRE_PHOTOGRAPHS],
+        )
 
 
 def is_held_back(digests: np.ndarray, fraction: float) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The order of the training data: a pure function of seed and step."""
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import count
 from typing import Any, Generic, TypeVar
 
@@ -49,6 +50,12 @@ class StepSampler:
         share = self.batch_size // self.world_size
         start = batch * self.batch_size + self.rank * share
         return self._permutation[start : start + share]
+
+
+@lru_cache(maxsize=8)
+def step_sampler(size: int, batch_size: int, *, seed: int, rank: int, world_size: int) -> StepSampler:
+    """The sampler of these settings, kept so that an epoch's permutation is drawn once."""
+    return StepSampler(size, batch_size, seed=seed, rank=rank, world_size=world_size)
 
 
 class StepLoader(Generic[Batch]):

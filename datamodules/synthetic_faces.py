@@ -23,7 +23,7 @@ from lightning_modules.rendering.scenes import noise_backgrounds, random_scenes
 
 from .progress import progress_bar
 from .row_files import RowFiles
-from .sampling import StepLoader, StepSampler, first_step_of, mixed_seed
+from .sampling import StepLoader, first_step_of, mixed_seed, step_sampler
 
 TRAINING, VALIDATION = 0, 1
 # Part of the pool's name: raise it when the same settings give other pictures.
@@ -132,7 +132,10 @@ class SyntheticFaces(LightningDataModule):
             share = self.batch_size // world_size
             first = step * self.batch_size + rank * share
             return self.render(range(first, first + share))
-        return self.pooled(self._sampler(rank, world_size).indices(step))
+        sampler = step_sampler(
+            self.pool_size, self.batch_size, seed=self.seed, rank=rank, world_size=world_size
+        )
+        return self.pooled(sampler.indices(step))
 
     def pooled(self, samples: Sequence[int] | np.ndarray, *, purpose: int = TRAINING) -> SyntheticBatch:
         """The faces of these numbers from a pool, on the model's device."""
@@ -160,9 +163,6 @@ class SyntheticFaces(LightningDataModule):
     def validation_faces(self) -> SyntheticBatch:
         """All faces that training never sees."""
         return self.pooled(np.arange(self.validation_size), purpose=VALIDATION)
-
-    def _sampler(self, rank: int, world_size: int) -> StepSampler:
-        return StepSampler(self.pool_size, self.batch_size, seed=self.seed, rank=rank, world_size=world_size)
 
     def _files(self, purpose: int) -> RowFiles:
         widths = {

@@ -106,3 +106,7 @@ FIVE_OF_68[[2, 3, 4], [30, 48, 54]] = 1
 # CANONICAL_POINTS, the similarity that aligns YuNet's points has scale 1.005 and moves the face 3.0 px down
 # and 1.1 px right (standard errors 0.006, 0.2 and 0.2). Only the move down is taken: sides are symmetric.
 RENDERED_POINTS = CANONICAL_POINTS + np.array([0.0, 3.0])
+# Boxes of the canonical frame on the two cheeks, left, top, right, bottom, in whole pixels, both ends
+# included: below the eyes, beside the nose, above the corners of the mouth. Ours; of four places tried, tones
+# read off halves of a person's photographs agree best here (rank correlation .57 over LFW's 217 people).
+CHEEKS = ((70, 104, 90, 122), (132, 104, 152, 122))
