@@ -86,6 +86,7 @@ def five_points() -> NDArray[np.float32]:
 def _smooth_normals(vertices: NDArray, triangles: NDArray) -> NDArray:
     """Normals of the corners [T, 3, 3], across the seams where the file repeats a vertex."""
     _, welded = np.unique(vertices.round(6), axis=0, return_inverse=True)
+    welded = welded.ravel()
     one, two, three = vertices[triangles].swapaxes(0, 1)
     sums = np.zeros_like(vertices)
     for corner in range(3):
