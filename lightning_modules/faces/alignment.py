@@ -147,9 +147,15 @@ def smooth_warp(points: np.ndarray, source: np.ndarray, target: np.ndarray) -> n
 
     Args:
         points: to be moved.
-        source: [N, 3]; fewer than four leave the points where they are.
+        source: [N, 3]; fewer than four places leave the points where they are. Sources at one place, which
+            would leave the spline undetermined, go to the mean of their targets.
         target: [N, 3].
     """
+    # Rounded: equal points may differ in their last digit after a matrix product.
+    source, shared, counts = np.unique(source.round(6), axis=0, return_inverse=True, return_counts=True)
+    sums = np.zeros(source.shape)
+    np.add.at(sums, shared.ravel(), target)
+    target = sums / counts[:, None]
     if len(source) < 4:
         return points
     # The spatial thin-plate kernel is r; its affine part is left out because the similarity has been found.

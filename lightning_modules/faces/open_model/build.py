@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from lightning_modules.faces.gaussian import principal_components as modes_components
-from lightning_modules.faces.landmarks import Landmarks
 from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents, Provenance
 from lightning_modules.faces.open_model import appearances, expressions, identities, source_files
-from lightning_modules.faces.open_model.head import NOSE_TIP, Head, build_head
+from lightning_modules.faces.open_model.head import ORIGIN, Head, build_head
 from lightning_modules.faces.open_model.marks import marked_landmarks
 from lightning_modules.faces.open_model.regions import find_regions
 from lightning_modules.faces.open_model.statistics import principal_components, rigidly_aligned
 
-RECIPE_VERSION = 2  # raise it whenever the built model changes
+RECIPE_VERSION = 3  # raise it whenever the built model changes
 SEED = 1806_06098
 LEVELS = (1, 2)
 SHAPE_SAMPLES, ALBEDO_SAMPLES, EXPRESSION_SAMPLES = 1500, 600, 3000
@@ -38,7 +37,7 @@ NOTE = "synthetic morphable model, not scan statistics"
 
 
 class HeadSource(NamedTuple):
-    """The cropped head and the base mesh's vertices that it depends on, in mm from the nose tip, [n, 3]."""
+    """The cropped head and the base mesh's vertices that it depends on, in mm from the origin, [n, 3]."""
 
     head: Head
     base: NDArray[np.float64]
@@ -49,7 +48,7 @@ def read_head(level: int) -> HeadSource:
     """The head of the base mesh at a subdivision level."""
     mesh = source_files.read_base_mesh()
     head = build_head(mesh, level)
-    return HeadSource(head, mesh.vertices[head.base_vertices] - mesh.vertices[NOSE_TIP], len(mesh.vertices))
+    return HeadSource(head, mesh.vertices[head.base_vertices] - mesh.vertices[ORIGIN], len(mesh.vertices))
 
 
 # Threads of the linear algebra spin against each other on a busy machine, ten times slower than one alone.
@@ -75,8 +74,8 @@ def build_open_model(level: int = 1, *, progress: Callable[[str], None] | None =
     people = draw_shapes(SHAPE_SAMPLES, next(generators), source)
     step("shape statistics")
     shape = principal_components(people, COMPONENTS, source.head.matrix)
+    shape = _with_origin_at(shape, int(source.head.vertex_of(ORIGIN)[0]))
     landmarks = marked_landmarks(source.head)
-    shape = _with_nose_tip_at_origin(shape, landmarks)
     step("expressions")
     expression = _expression_statistics(next(generators), source)
     step("ambient occlusion")
@@ -117,9 +116,9 @@ def front_of_face(base: NDArray[np.float64]) -> NDArray[np.bool_]:
     return (base[:, 2] > -70) & (np.abs(base[:, 0]) < 65) & (base[:, 1] < 75) & (base[:, 1] > -80)
 
 
-def _with_nose_tip_at_origin(shape: PrincipalComponents, landmarks: Landmarks) -> PrincipalComponents:
+def _with_origin_at(shape: PrincipalComponents, vertex: int) -> PrincipalComponents:
     mean = shape.mean.view(-1, 3)
-    return shape._replace(mean=(mean - landmarks.on(mean[None])[0, 30]).flatten())
+    return shape._replace(mean=(mean - mean[vertex]).flatten())
 
 
 def _expression_statistics(generator: np.random.Generator, source: HeadSource) -> PrincipalComponents:

@@ -15,10 +15,10 @@ from lightning_modules.faces.open_model.subdivision import (
     uv_of_vertices,
 )
 
-NOSE_TIP = 297  # base-mesh vertex, the model's origin
+ORIGIN = 297  # base-mesh vertex at the nose's tip, 1.6 mm below its foremost point (`marks.py`)
 EYE_CAVITY_RINGS = 2  # deeper ones are never seen
 EYEBALLS = ("helper-l-eye", "helper-r-eye")
-# Half-spaces n . p <= c of the crop, in mm from the nose tip, and the radius that rounds their corners.
+# Half-spaces n . p <= c of the crop, in mm from the origin, and the radius that rounds their corners.
 CROP_PLANES = {
     "hairline": ((0.0, 0.80, -0.60), 118.0),
     "behind the ears": ((0.0, 0.10, -0.995), 148.0),
@@ -77,7 +77,7 @@ def build_head(mesh: source_files.BaseMesh, level: int) -> Head:
     matrix = sparse.vstack([block[1] for block in blocks]).tocsr()
     uv, vertex_parts = (np.concatenate([block[i] for block in blocks]) for i in (2, 3))
 
-    positions = matrix @ (mesh.vertices[base_vertices] - mesh.vertices[NOSE_TIP])
+    positions = matrix @ (mesh.vertices[base_vertices] - mesh.vertices[ORIGIN])
     clipping = clip(triangles, crop_level(positions))
     nearest = np.asarray(clipping.matrix.argmax(axis=1)).ravel()
     return Head(

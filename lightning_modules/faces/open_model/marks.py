@@ -2,11 +2,13 @@
 
 They were marked once, anatomically, on magnified renderings of the subdivided base mesh that showed vertex
 ids and the lip mask, before any detector was run, and never moved towards one. The subject's right side was
-marked; the left is its mirror image. A landmark between two vertices is their mean.
+marked; the left is its mirror image. A landmark between vertices is their mean, one named twice counting
+double.
 
 Jaw: along the mandible's lower border from the front of the ear at eye level to the menton. Brows: along the
-centre line that the painted brows follow (`appearances.py`). Nose: sellion to tip, then alar base, nostril
-sill and subnasale. Eyes: the lids' inner rims; the inner corner is where the lids join, medial of the
+centre line that the painted brows follow (`appearances.py`). Nose: sellion to pronasale, the foremost point
+of the tip with the head in the Frankfort horizontal, as the mean face holds it, then alar base, nostril sill
+and subnasale. Eyes: the lids' inner rims; the inner corner is where the lids join, medial of the
 caruncle. Lips: the vermilion border, then the line where the lips part.
 """
 
@@ -25,7 +27,7 @@ BASE_VERTICES: tuple[tuple[int, ...], ...] = (
     (262,), (224, 232), (222,), (205, 223), (208, 228),
     (6983, 7001), (6980, 6997), (6996,), (6998, 7005), (7031,),
     # nose bridge, nose base
-    (133,), (5063,), (291,), (297,),
+    (133,), (5063,), (291,), (297, 5054, 5054),
     (358,), (285,), (343,), (7054,), (7119,),
     # right eye, left eye
     (21,), (1081,), (1099,), (4869, 4870), (1096,), (1094,),

@@ -69,6 +69,14 @@ def test_a_smooth_warp_goes_through_its_points_and_moves_the_rest_little() -> No
     np.testing.assert_array_equal(smooth_warp(source, source[:3], target[:3] + 1), source)
 
 
+def test_a_smooth_warp_takes_points_of_one_place_to_the_mean_of_their_targets() -> None:
+    source = np.array([[0.0, 0, 0], [10, 0, 0], [0, 10, 0], [0, 0, 10], [0, 0, 10 + 1e-12]])
+    target = source + np.array([[0.0], [0], [0], [1], [3]])
+    moved = smooth_warp(source, source, target)
+    np.testing.assert_allclose(moved[:3], source[:3], atol=1e-6)
+    np.testing.assert_allclose(moved[3:], [[2, 2, 12]] * 2, atol=1e-6)
+
+
 def test_the_trusted_distance_leaves_the_largest_fifth_out() -> None:
     assert trusted_distance(np.array([3.0] * 8 + [1000, 1000])) == pytest.approx(3)
 

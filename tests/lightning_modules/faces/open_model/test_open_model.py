@@ -12,6 +12,7 @@ from lightning_modules.faces.basel import load_basel, save_basel
 from lightning_modules.faces.landmarks import five_points
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.faces.open_model import build, cache, marks
+from lightning_modules.faces.open_model.head import ORIGIN
 
 
 @pytest.fixture(scope="module")
@@ -80,16 +81,29 @@ def test_no_expression_is_the_neutral_face(model: MorphableModel) -> None:
     assert torch.all(model.expression_mean == 0)
 
 
-def test_the_mean_is_a_face_in_millimetres_with_its_nose_tip_at_the_origin(model: MorphableModel) -> None:
+def test_the_mean_is_a_face_in_millimetres_with_its_origin_at_the_nose(model: MorphableModel) -> None:
     mean = model.neutral_mean.view(1, -1, 3)
+    (origin,) = build.read_head(1).head.vertex_of(ORIGIN)
+    torch.testing.assert_close(mean[0, origin], torch.zeros(3), atol=1e-4, rtol=0)
     landmarks = model.landmarks.on(mean)[0]
-    torch.testing.assert_close(landmarks[30], torch.zeros(3), atol=1e-4, rtol=0)
     right_eye, left_eye, _, right_mouth, left_mouth = five_points(landmarks)
     assert 58 < (left_eye - right_eye).norm() < 68  # adults: 54 to 74
     assert right_eye[0] < 0 < left_eye[0]
     assert right_mouth[1] < 0 < right_eye[1]
     assert 40 < (left_mouth - right_mouth).norm() < 60
     assert mean[..., 2].max() < 3  # nothing stands before the nose tip but its own roundness
+
+
+def test_the_nose_tip_is_the_foremost_point_of_the_nose(model: MorphableModel) -> None:
+    shapes = model.sample(200, torch.Generator().manual_seed(5)).shape
+    vertices = model.vertices(torch.cat([torch.zeros(1, 199), shapes]))
+    tips = model.landmarks.on(vertices)[:, 30]
+    near = (vertices - tips[:, None]).norm(dim=-1) < 15
+    foremost = vertices[torch.arange(201), vertices[..., 2].where(near, -torch.inf).argmax(1)]
+    above = (foremost - tips)[:, 1]  # vertices are 1.1 mm apart there
+    assert above[0].abs() < 1
+    assert above[1:].mean().abs() < 0.5
+    assert (foremost - tips)[:, 2].max() < 1
 
 
 def test_the_mean_is_nearly_symmetric(model: MorphableModel) -> None:
