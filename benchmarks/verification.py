@@ -18,7 +18,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from rich.console import Console
 
 from datamodules.alignment import align, select_faces
 from datamodules.detection import load_detector
@@ -26,7 +25,8 @@ from datamodules.face_features import to_images
 from datamodules.images import read_photograph
 from datamodules.lfw_lists import find_images, find_list, read_pairs
 from evaluation.metrics.verification import area_under_curve, best_threshold, roc
-from evaluation.verification import Settings, verify, written_value
+from evaluation.reporting.tables import written_value
+from evaluation.verification import verify
 from lightning_modules.recognition.frame import SFACE_TEMPLATE, similarity_transform
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import load_network
@@ -64,11 +64,11 @@ def test_section(data: Path, cache_folder: Path | None) -> list[str]:
         "|---|---|---|---|---|---|---|",
     ]
     for name in PUBLISHED:
-        results = verify(Settings(str(data), name, cache_folder=cache_folder), Console())
+        results = verify(str(data), name, overwrite=True, cache_folder=cache_folder)
         values: dict[str, dict[str, str]] = {}
-        for row in results["rows"]:
-            values.setdefault(row["protocol"].split(", ")[1], {})[row["metric"]] = written_value(row)
-        without = results["counts"]["failed"].get("no face", 0)
+        for row in results.rows:
+            values.setdefault(row.protocol.split(", ")[1], {})[row.metric] = written_value(row)
+        without = results.counts.failed.get("no face", 0)
         lines += [
             f"| `{name}` | {comparison} | {metrics['accuracy']} | {metrics['area under ROC']} "
             f"| {metrics['true accepts at 0.001 false']} | {without} | {PUBLISHED[name]} |"

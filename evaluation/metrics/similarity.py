@@ -42,10 +42,7 @@ def earth_movers_distance(first: np.ndarray, second: np.ndarray) -> float:
     Raises:
         ValueError: if a sample is empty or holds a value that is not finite.
     """
-    first, second = np.sort(_sample(first)), np.sort(_sample(second))
-    places = np.sort(np.concatenate([first, second]))
-    shares = [np.searchsorted(values, places[:-1], "right") / len(values) for values in (first, second)]
-    return float(np.diff(places) @ np.abs(shares[0] - shares[1]))
+    return _distance(np.sort(_sample(first)), _Distribution.of(_sample(second)))
 
 
 def leave_one_out_distances(groups: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -53,20 +50,10 @@ def leave_one_out_distances(groups: np.ndarray, reference: np.ndarray) -> np.nda
 
     The reference [N] stays whole: it belongs to the photographs, not to the method.
     """
-    groups = np.asarray(groups, np.float64)
-    values, reference = np.sort(_sample(groups.ravel())), np.sort(_sample(reference))
-    places = np.sort(np.concatenate([values, reference]))
-    widths = np.diff(places)
-    below = np.searchsorted(values, places[:-1], "right").astype(np.float64)
-    expected = np.searchsorted(reference, places[:-1], "right") / len(reference)
-    kept = groups.size - groups.shape[1]
-    distances = np.empty(len(groups))
-    for person, own in enumerate(groups):
-        without = below.copy()
-        for start in np.searchsorted(places, own):
-            without[start:] -= 1
-        distances[person] = widths @ np.abs(without / kept - expected)
-    return distances
+    values, distribution = _sample(groups), _Distribution.of(_sample(reference))
+    order = np.argsort(values)
+    values, person = values[order], order // np.shape(groups)[1]
+    return np.array([_distance(values[person != left_out], distribution) for left_out in range(len(groups))])
 
 
 def histogram(values: np.ndarray, bins: Bins = Bins()) -> np.ndarray:  # noqa: B008 - a tuple does not change
@@ -131,6 +118,45 @@ def area_under_roc(positive: np.ndarray, negative: np.ndarray) -> float:
     positive, negative = _sample(positive), _sample(negative)
     same = np.arange(len(positive) + len(negative)) < len(positive)
     return area_under_curve(roc(np.concatenate([positive, negative]), same))
+
+
+class _Distribution(NamedTuple):
+    """A sample's distribution function G with its integral.
+
+    Attributes:
+        ordered: [N], the values.
+        sums: [N + 1], of the smallest 0 to N.
+    """
+
+    ordered: np.ndarray
+    sums: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> "_Distribution":
+        ordered = np.sort(values)
+        return cls(ordered, np.append(0.0, np.cumsum(ordered)))
+
+    def integral(self, places: np.ndarray) -> np.ndarray:
+        """Of G, from minus infinity to each place: the mean of how far the values below lie below it."""
+        below = np.searchsorted(self.ordered, places, "right")
+        return (below * places - self.sums[below]) / len(self.ordered)
+
+
+def _distance(ordered: np.ndarray, other: _Distribution) -> float:
+    """The integral of |F - G|, where F is the distribution of ordered values [M].
+
+    Between two values F is constant and G rises, so G - F changes its sign once at most.
+    """
+    count, size = len(ordered), len(other.ordered)
+    low, high = min(ordered[0], other.ordered[0]), max(ordered[-1], other.ordered[-1])
+    ends = np.concatenate([[low], ordered, [high]])
+    share = np.arange(count + 1) / count
+    reached = other.ordered[np.ceil(share * size).astype(int).clip(1) - 1]  # where G reaches F
+    crossing = reached.clip(ends[:-1], ends[1:])
+    integral = other.integral(ends)
+    above = share * (2 * crossing - ends[:-1] - ends[1:])
+    area = (above + integral[:-1] + integral[1:] - 2 * other.integral(crossing)).sum()
+    return max(0.0, float(area))  # equal samples differ by rounding
 
 
 def _sample(values: np.ndarray) -> np.ndarray:

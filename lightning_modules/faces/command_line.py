@@ -10,15 +10,17 @@ from jsonargparse import auto_cli
 BAD_INPUT, INTERRUPTED = 2, 130
 
 
-def run_command(command: Callable, argv: Sequence[str] | None = None) -> Any:  # noqa: ANN401 - the command's own
+def run_command(command: Callable, argv: Sequence[str] | None = None, *, positional: bool = True) -> Any:  # noqa: ANN401 - the command's own
     """What `command` returns when called with the options that the command line gives.
 
-    Parameters without a default are positional, the others are options, written with hyphens or underscores.
+    Parameters without a default are positional (or required options), the others are options, written with
+    hyphens or underscores.
     A switch `x: bool` is turned on by `--x` and off by `--no-x`. `--config FILE` reads options from YAML.
 
     Args:
         command: a function with annotated parameters and a docstring, which becomes `--help`.
         argv: the arguments; None takes the process's own.
+        positional: whether parameters without a default are positional, or required options.
 
     Raises:
         SystemExit: with status 2 and the error's sentence for bad input, with 130 when interrupted.
@@ -28,8 +30,8 @@ def run_command(command: Callable, argv: Sequence[str] | None = None) -> Any:  #
     }
     arguments = [_spelled_out(argument, switches) for argument in (sys.argv[1:] if argv is None else argv)]
     try:
-        return auto_cli(command, args=arguments, as_positional=True)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
+        return auto_cli(command, args=arguments, as_positional=positional)
+    except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from error
     except KeyboardInterrupt:

@@ -87,7 +87,7 @@ def test_people_who_differ_are_told_apart(lfw_folder: Path, capsys: pytest.Captu
     assert results["provenance"]["network"] == {"name": "dlib", "sha256": "ab" * 32}
     assert results["provenance"]["data"]["count"] == 30
     printed = capsys.readouterr().out
-    assert "40 of 40 pairs scored; without a face: 0" in printed
+    assert "40 of 40 pairs used; failed: none" in printed
     assert "results.json" in printed
     with (lfw_folder.parent / "output" / "roc.csv").open() as file:
         assert {row["comparison"] for row in csv.DictReader(file)} == {"Euclidean", "cosine"}
@@ -106,13 +106,16 @@ def test_a_finished_folder_is_printed_and_other_settings_refused(
 ) -> None:
     _, first = run(lfw_folder)
 
-    def compute(*_: object) -> dict:
+    def compute(*_: object) -> tuple:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(verification, "verify", compute)
+    monkeypatch.setattr(verification, "compute", compute)
     assert run(lfw_folder) == (0, first)
-    assert run(lfw_folder, "--faces=largest")[0] == 2
-    assert "was computed with other settings" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stop:
+        run(lfw_folder, "--faces=largest")
+    assert stop.value.code == 2
+    expected = "computed with other settings (faces: 'central' there, 'largest' now); name another --output"
+    assert expected in capsys.readouterr().err
     with pytest.raises(AssertionError, match="computed again"):
         run(lfw_folder, "--overwrite")
 
@@ -140,8 +143,23 @@ def test_calibration_counts_all_pairs(lfw_folder: Path, monkeypatch: pytest.Monk
 
 def test_missing_data_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     absent, output = str(tmp_path / "absent"), str(tmp_path / "out")
-    assert main(["--data", absent, "--network", "dlib", "--output", output]) == 2
-    assert "no LFW images in" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stop:
+        main(["--data", absent, "--network", "dlib", "--output", output])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("error: no LFW images in")
+
+
+def test_options_may_come_from_a_file_and_are_explained(
+    lfw_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "options.yaml").write_text("faces: largest\n")
+    status, results = run(lfw_folder, f"--config={tmp_path / 'options.yaml'}")
+    assert status == 0
+    assert results["settings"]["faces"] == "largest"
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    assert "a folder of training photographs" in " ".join(capsys.readouterr().out.split())
 
 
 def test_an_unknown_network_is_refused_by_the_parser(capsys: pytest.CaptureFixture) -> None:

@@ -31,7 +31,9 @@ def test_distance_by_hand() -> None:
 
 def test_distance_agrees_with_scipy(samples: tuple[np.ndarray, np.ndarray]) -> None:
     assert earth_movers_distance(*samples) == pytest.approx(stats.wasserstein_distance(*samples), abs=1e-12)
-    assert earth_movers_distance(samples[0], samples[0]) == 0
+    assert earth_movers_distance(samples[0], samples[0]) == pytest.approx(0, abs=1e-12)
+    shifted = earth_movers_distance(samples[0], samples[0] + 0.25)
+    assert shifted == pytest.approx(0.25, abs=1e-12)
 
 
 def test_leaving_people_out_is_computing_anew(samples: tuple[np.ndarray, np.ndarray]) -> None:

@@ -30,6 +30,25 @@ def test_values_are_left_as_they_are() -> None:
     assert run_command(greet, ["mary-ann", "--times=2"]) == "mary-ann mary-ann"
 
 
+def test_parameters_without_a_default_may_be_required_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(greet, ["--loud-voice", "--name", "ann"], positional=False) == "ANN"
+    with pytest.raises(SystemExit) as stop:
+        run_command(greet, ["--loud-voice"], positional=False)
+    assert stop.value.code == 2
+    assert "--name" in capsys.readouterr().err
+
+
+def test_a_missing_package_is_one_sentence_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    def download() -> None:
+        """Needs a package."""
+        raise ImportError("scikit-learn is not installed; pip install it")
+
+    with pytest.raises(SystemExit) as stop:
+        run_command(download, [])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: scikit-learn is not installed; pip install it\n"
+
+
 def test_bad_input_is_one_sentence_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         run_command(greet, ["ann", "--times", "0"])

@@ -1,0 +1,1 @@
+"""Results files, their provenance and their tables: a library that knows no data set and no method."""
