@@ -1,1 +1,1 @@
-"""Training runs: one (run.py), a grid of them, sweeps."""
+"""Training runs: one, a grid of them, sweeps."""

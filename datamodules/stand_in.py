@@ -48,6 +48,8 @@ class StandInPhotographs(Photographs):
         photographs_per_person: numbers that follow each other show one person; the last may have fewer. With
             more than one, photographs of one person can lie on both sides of the validation split.
         validation_fraction: share that is held back.
+        judge: another network, see Photographs.
+        judged: likewise.
         seed: of people, photographs and the training order.
         ranges: what people and photographs are drawn from.
         backend: of the rasterizer.
@@ -64,6 +66,8 @@ class StandInPhotographs(Photographs):
         count: int = 320,
         photographs_per_person: int = 1,
         validation_fraction: float = 0.05,
+        judge: RecognitionNetwork | None = None,
+        judged: int = 128,
         seed: int = 0,
         ranges: StandInRanges | None = None,
         backend: str | None = None,
@@ -83,6 +87,8 @@ class StandInPhotographs(Photographs):
             cache_folder / "stand-in" / self._digest(seed),
             networks,
             validation_fraction=validation_fraction,
+            judge=judge,
+            judged=judged,
             seed=seed,
             **options,
         )

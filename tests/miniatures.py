@@ -1,5 +1,7 @@
 """Miniatures that several tests share: a coarse face-like model and a network that sees little."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -78,3 +80,51 @@ class SmallNetwork(RecognitionNetwork):
         features = torch.tanh(torch.nn.functional.conv2d(images - 0.5, self.filters, stride=3))
         features = features.mean((2, 3))
         return features, features @ self.projection
+
+
+class SmallFaces(NamedTuple):
+    """As a datamodule's FaceBatch."""
+
+    index: Tensor
+    features: dict[str, Tensor]
+    embeddings: dict[str, Tensor]
+
+
+class SmallSynthetic(NamedTuple):
+    """As a datamodule's SyntheticBatch."""
+
+    shape: Tensor
+    albedo: Tensor
+    features: Tensor
+
+
+class SmallBatch(NamedTuple):
+    """As a datamodule's TrainingBatch."""
+
+    step: int
+    size: int
+    first: int
+    photographs: SmallFaces
+    synthetic: SmallSynthetic
+
+
+def small_batch(size: int = 8, *, rank: int = 0, world_size: int = 1, step: int = 3) -> SmallBatch:
+    """A process's share of a step with made-up features."""
+    generator = torch.Generator().manual_seed(step)
+    features = 0.1 * torch.randn(size, 20, generator=generator)
+    embeddings = torch.nn.functional.normalize(torch.randn(size, 8, generator=generator), dim=1)
+    drawn = [torch.randn(size, count, generator=generator) for count in (4, 3)]
+    synthetic = 0.1 * torch.randn(size, 20, generator=generator)
+    share = size // world_size
+    mine = slice(rank * share, (rank + 1) * share)
+    return SmallBatch(
+        step,
+        size,
+        rank * share,
+        SmallFaces(
+            torch.arange(size)[mine],
+            {"small": features[mine]},
+            {"small": embeddings[mine], "judge": embeddings[mine]},
+        ),
+        SmallSynthetic(drawn[0][mine], drawn[1][mine], synthetic[mine]),
+    )

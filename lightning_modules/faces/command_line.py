@@ -1,11 +1,13 @@
-"""Runs a function as a command: options from its signature, one sentence for bad input, exit statuses."""
+"""Commands: options from a signature or from dataclasses, one sentence for bad input, exit statuses."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
 from inspect import signature
 from typing import Any
 
-from jsonargparse import auto_cli
+from jsonargparse import ArgumentParser, auto_cli
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -29,8 +31,42 @@ def run_command(command: Callable, argv: Sequence[str] | None = None, *, positio
         name for name, parameter in signature(command).parameters.items() if parameter.annotation is bool
     }
     arguments = [_spelled_out(argument, switches) for argument in (sys.argv[1:] if argv is None else argv)]
-    try:
+    with one_sentence_for_bad_input():
         return auto_cli(command, args=arguments, as_positional=positional)
+
+
+def parse_settings(
+    classes: Sequence[type], argv: Sequence[str] | None, *, program: str, description: str
+) -> tuple[Any, ...]:
+    """An instance of each dataclass from one flat command line; their fields' names must differ.
+
+    Written as for `run_command`; `--config FILE` reads options from YAML, `--print_config` prints them.
+
+    Args:
+        classes: dataclasses whose docstrings say under "Attributes" what each field is.
+        argv: the arguments; None takes the process's own.
+        program: its name, for `--help`.
+        description: of the command, likewise.
+    """
+    switches = {field.name for cls in classes for field in fields(cls) if field.type in (bool, bool | None)}
+    parser = ArgumentParser(prog=program, description=description)
+    parser.add_argument("--config", action="config", help="a YAML file of options")
+    for cls in classes:
+        parser.add_class_arguments(cls, as_group=False)
+    arguments = sys.argv[1:] if argv is None else argv
+    options = parser.parse_args([_spelled_out(argument, switches) for argument in arguments])
+    return tuple(cls(**{field.name: options[field.name] for field in fields(cls)}) for cls in classes)
+
+
+@contextmanager
+def one_sentence_for_bad_input() -> Iterator[None]:
+    """Turns errors that a user can mend into a sentence and an exit status.
+
+    Raises:
+        SystemExit: with status 2 for bad input, with 130 when interrupted.
+    """
+    try:
+        yield
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from error

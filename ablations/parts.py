@@ -1,0 +1,143 @@
+"""The parts of a training run: morphable model, networks, data, and what photographs say before training."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from datamodules.cheeks import cheek_colours
+from datamodules.lfw_lists import find_images
+from datamodules.photographs import Photographs
+from datamodules.stand_in import StandInPhotographs
+from datamodules.synthetic_faces import SyntheticFaces
+from evaluation.metrics.skin_tone import individual_typology_angle, lab
+from lightning_modules.faces.loading import load_morphable_model
+from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.recognition.network import RecognitionNetwork
+from lightning_modules.recognition.networks import load_network
+from lightning_modules.recognition.similarity import MINIMUM_FOR_A_CENTRE, Centre, estimate_centre
+from lightning_modules.skin_tone import ToneTarget
+from lightning_modules.teachers import Teachers
+
+from .settings import Execution, Settings
+
+# Tones and centres are read off so many training photographs at most.
+PHOTOGRAPHS_READ = 5000
+# Enough for a centre after the validation share is held back.
+STAND_INS = 640
+
+
+class Learnt(NamedTuple):
+    """What the training photographs say before training.
+
+    Attributes:
+        centres: by network; none where there are too few photographs.
+        tone: what their skin tone asks for, or None where no loss wants it.
+    """
+
+    centres: dict[str, Centre]
+    tone: ToneTarget | None
+
+
+def load_teachers(settings: Settings, execution: Execution) -> Teachers:
+    """The frozen morphable model and networks, each network once."""
+    model = load_morphable_model(
+        settings.morphable_model,
+        shape_components=settings.shape_components or None,
+        albedo_components=settings.albedo_components or None,
+    )
+    networks: dict[str, RecognitionNetwork] = {}
+    for name in (settings.encoder, settings.identity_network, settings.judge):
+        if name not in networks:
+            networks[name] = load_network(name)
+    chosen = (networks[name] for name in (settings.encoder, settings.identity_network, settings.judge))
+    teachers = Teachers(model, *chosen)
+    return teachers.to(torch.device(device_name(execution)))
+
+
+def device_name(execution: Execution) -> str:
+    """The device, where `auto` leaves it open."""
+    if execution.device != "auto":
+        return execution.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def photographs_of(settings: Settings, execution: Execution, teachers: Teachers) -> Photographs:
+    """The data module of --photographs."""
+    networks = list({network.name: network for network in teachers[1:3]}.values())
+    options: dict[str, Any] = {
+        "judge": teachers.judge,
+        "batch_size": settings.photographs_per_step,
+        "validation_fraction": settings.validation_fraction,
+        "seed": settings.seed,
+        "cache_folder": None if execution.cache_folder is None else execution.cache_folder / "photographs",
+        "workers": execution.workers,
+        "progress": execution.progress,
+    }
+    kind, _, folder = settings.photographs.rpartition(":")
+    if settings.photographs == "stand-in":
+        return StandInPhotographs(
+            teachers.model, networks, count=STAND_INS, backend=execution.rasterizer, **options
+        )
+    if kind == "lfw":
+        return Photographs(find_images(Path(folder)), networks, **options)
+    return Photographs(Path(settings.photographs.removeprefix("photographs:")), networks, **options)
+
+
+def synthetic_of(
+    settings: Settings,
+    execution: Execution,
+    model: MorphableModel,
+    encoder: RecognitionNetwork,
+    *,
+    stage: int,
+) -> SyntheticFaces:
+    """The synthetic faces of a stage; both stages share a pool."""
+    return SyntheticFaces(
+        model,
+        encoder,
+        batch_size=settings.synthetic_per_pretraining_step if stage == 1 else settings.synthetic_per_step,
+        pool_size=settings.synthetic_faces or None,
+        seed=settings.seed,
+        backend=execution.rasterizer,
+        cache_folder=execution.cache_folder,
+        progress=execution.progress,
+    )
+
+
+def learn_from_photographs(
+    settings: Settings, execution: Execution, photographs: Photographs, teachers: Teachers
+) -> Learnt:
+    """Centres of both networks and the tone target, from training photographs alone."""
+    training = evenly(photographs.training, PHOTOGRAPHS_READ)
+    embeddings = photographs.dataset.batch(training).embeddings
+    judged = photographs.judged_training.batch(np.arange(len(photographs.judged_training))).embeddings
+    sources = {settings.judge: judged[settings.judge]}
+    if settings.centred:
+        sources[settings.identity_network] = embeddings[settings.identity_network]
+    networks = {network.name: network for network in teachers[1:]}
+    centres = {
+        name: estimate_centre(
+            values, network=name, sha256=networks[name].sha256, source=f"{photographs.kind}, training"
+        )
+        for name, values in sources.items()
+        if len(values) >= MINIMUM_FOR_A_CENTRE
+    }
+    if settings.centred and settings.identity_network not in centres:
+        print(
+            f"fewer than {MINIMUM_FOR_A_CENTRE} training photographs: the identity loss compares raw cosines"
+        )
+    tone = None
+    if settings.tone_weight:
+        colours = cheek_colours(photographs.dataset, training, progress=execution.progress)
+        angles = individual_typology_angle(lab(colours))
+        tone = ToneTarget.fit(embeddings[settings.encoder], angles, teachers.model)
+    return Learnt(centres, tone)
+
+
+def evenly(indices: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of them, evenly spread."""
+    if len(indices) <= most:
+        return indices
+    return indices[np.arange(most) * len(indices) // most]

@@ -1,0 +1,199 @@
+"""What a finished run says: results.json, a table, a contact sheet."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from rich.console import Console
+from torch import Tensor
+
+from ablations import parts
+from ablations.settings import Execution, Settings
+from datamodules.photograph_statistics import distance_from_photographs
+from datamodules.photographs import Photographs
+from evaluation.metrics.moments import moments
+from evaluation.metrics.paired import mean_and_standard_error
+from evaluation.metrics.retrieval import found, rank
+from evaluation.reporting import tables
+from evaluation.reporting.provenance import provenance
+from evaluation.reporting.results import Counts, Results, Row
+from lightning_modules.faces.aligned_rendering import render_frontal
+from lightning_modules.faces.files import written_atomically
+from lightning_modules.losses import Prediction
+from lightning_modules.pretraining import explained_variance
+from lightning_modules.recognition.frame import WHOLE_FRAME
+from lightning_modules.recognition.similarity import cosine_similarity
+from lightning_modules.regression import Regression
+from lightning_modules.regressor import Regressor
+from lightning_modules.teachers import Teachers, frame_of, render_from_the_front
+
+SHEET, SHEET_PEOPLE, SHEET_YAW = "contact_sheet.png", 12, (0.0, -35.0, 35.0)
+AT_ONCE = 32
+
+
+def show(results: Results, folder: Path) -> None:
+    """Print a finished run's table and name its files."""
+    console = Console()
+    tables.print_results(results, console, across="method")
+    files = [file.name for file in (folder / "final.ckpt", folder / SHEET) if file.exists()]
+    console.print(f"{folder}: results.json {' '.join(files)}", soft_wrap=True)
+
+
+def of_run(
+    module: Regression, photographs: Photographs, settings: Settings, content: dict[str, Any], folder: Path
+) -> Results:
+    """The scores of held-back photographs, and a contact sheet of them."""
+    module.eval()
+    teachers = module.teachers
+    held_back = photographs.judged_validation
+    batch = held_back.batch(np.arange(len(held_back)))
+    encoded = batch.features[settings.encoder].to(teachers.model.shape_mean.device)
+    decoded = module.regressor(encoded)
+    rows = []
+    for role, network in (("judge", teachers.judge), ("training network", teachers.identity_network)):
+        rows += similarity_rows(
+            f"{role} {network.name}", module, decoded, batch.embeddings[network.name], network
+        )
+    rows += coefficient_rows(module, decoded, content)
+    own = photographs.provenance()
+    if own["stand_in"]:
+        everyone = photographs.dataset.batch(parts.evenly(photographs.training, parts.PHOTOGRAPHS_READ))
+        distance = distance_from_photographs(everyone.features[settings.encoder], teachers.encoder)
+        rows.append(
+            Row("stand-in", "encoder feature means", "distance from real photographs", "standard deviations",
+                distance, n=len(everyone.index),
+                reason=None if distance is not None else f"no statistics of {settings.encoder}")
+        )  # fmt: skip
+    contact_sheet(module, held_back.images(range(min(SHEET_PEOPLE, len(held_back)))), decoded, folder / SHEET)
+    total, used = len(held_back.paths), len(photographs.dataset)
+    failures = len({index for index, _ in photographs.dataset.faces.failures})
+    title = f"{settings.method} method, {settings.preset} preset, trained on {used:,} photographs"
+    if settings.views == 1:
+        title += ", one view (identity and loopback both see one)"
+    return Results(
+        "run",
+        ("STAND-IN: " if own["stand_in"] else "") + title,
+        settings.as_dict(),
+        Counts(total, total - failures, {"no usable face": failures} if failures else {}),
+        rows,
+        provenance(**{name: value for name, value in content.items() if name not in ("centres", "commit")}),
+        own["stand_in"],
+    )
+
+
+def of_stage_1(
+    regressor: Regressor, teachers: Teachers, settings: Settings, execution: Execution, folder: Path
+) -> Results | None:
+    """What stage 1 alone explains of faces that it was not trained on."""
+    if execution.fast_dev_run:
+        return None
+    synthetic = parts.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=1)
+    synthetic.prepare_data()
+    synthetic.setup()
+    faces = synthetic.validation_faces()
+    with torch.inference_mode():
+        predicted = regressor.to(faces.features.device)(faces.features)
+    rows = []
+    for part in Prediction._fields:
+        explained = explained_variance(getattr(predicted, part), getattr(faces, part))
+        for name, some in (("all components", explained), ("first ten", explained[:10])):
+            rows.append(
+                Row("stage 1", "held-out synthetic faces", f"explained variance of {part}, {name}", "share",
+                    float(some.mean()), n=len(faces.features))
+            )  # fmt: skip
+    count = len(faces.features)
+    from evaluation.reporting.results import write_results
+
+    results = Results(
+        "run", "Stage 1 alone, on synthetic faces", settings.as_dict(), Counts(count, count, {}), rows,
+        provenance(morphable_model=teachers.model.describe()),
+    )  # fmt: skip
+    write_results(results, folder)
+    return results
+
+
+def similarity_rows(
+    protocol: str,
+    module: Regression,
+    decoded: Prediction,
+    photographs: Tensor,
+    network: Any,  # noqa: ANN401
+) -> list[Row]:
+    """Cosine of photographs and frontal renderings by one network, beside two floors."""
+    seen = shown_to(network, module, decoded)
+    mean_face = Prediction(*(torch.zeros_like(part[:1]) for part in decoded))
+    mean_seen = shown_to(network, module, mean_face).expand_as(seen)
+    photographs = photographs.to(seen.device)
+    centre = module.centres.get(network.name)
+    rows = []
+    for method, faces in (
+        ("this run", seen), ("its faces shuffled", seen.roll(1, 0)), ("mean face", mean_seen),
+    ):  # fmt: skip
+        score = mean_and_standard_error(cosine_similarity(photographs, faces, centre).double().cpu().numpy())
+        rows.append(
+            Row(method, f"held-back photographs, {protocol}{'' if centre is None else ', centred'}",
+                "similarity", "similarity", score.mean, score.standard_error, n=len(seen))
+        )  # fmt: skip
+    identity = np.arange(len(seen))
+    ranks = rank((seen @ photographs.T).cpu().numpy(), identity, identity)
+    for k in (1, 5):
+        if k < len(seen):
+            rows.append(
+                Row("this run", f"held-back photographs, {protocol}", f"top-{k}", "share",
+                    float(found(ranks, k).mean()), n=len(seen))
+            )  # fmt: skip
+    return rows
+
+
+def shown_to(network: Any, module: Regression, faces: Prediction) -> Tensor:  # noqa: ANN401
+    """The embeddings [B, E] of frontal renderings."""
+    seen = []
+    for start in range(0, len(faces.shape), AT_ONCE):
+        some = Prediction(*(part[start : start + AT_ONCE] for part in faces))
+        images = render_from_the_front(module.teachers.model, some, backend=module.rendering.backend)
+        seen.append(network(images).embedding)
+    return torch.cat(seen)
+
+
+def coefficient_rows(module: Regression, decoded: Prediction, content: dict[str, Any]) -> list[Row]:
+    """How far the coefficients of held-back photographs are from the prior."""
+    coefficients = torch.cat(decoded, 1).cpu()
+    if len(coefficients) < 2:
+        return []
+    mean, variance = (part.cpu() for part in module.target_moments(torch.cat(decoded, 1)))
+    measured = moments(coefficients, target_mean=mean, target_variance=variance)
+    names = {
+        "mean_distance": "|mean - target|",
+        "variance_distance": "|variance - target|",
+        "share_beyond": "beyond 3 sd",
+    }
+    return [
+        Row("this run", "held-back photographs, coefficients", title,
+            "share" if name == "share_beyond" else "standard deviations", getattr(measured, name),
+            n=len(coefficients))
+        for name, title in names.items()
+    ]  # fmt: skip
+
+
+def contact_sheet(module: Regression, photographs: Tensor, decoded: Prediction, file: Path) -> None:
+    """Held-back photographs (the user's own, so the sheet stays in the run's folder) and their faces."""
+    people = Prediction(*(part[: len(photographs)] for part in decoded))
+    model = module.teachers.model
+    frame = frame_of(WHOLE_FRAME)
+    faces = render_frontal(model, model(*people), frame, yaw_degrees=SHEET_YAW)
+    rows = torch.cat([photographs[:, None].to(faces), faces], 1)  # [B, 4, 3, 224, 224]
+    half = (len(rows) + 1) // 2
+    columns, size, top = 2 * rows.shape[1], rows.shape[-1], 28
+    sheet = Image.new("RGB", (columns * size, top + half * size), (255, 255, 255))
+    ImageDraw.Draw(sheet).text(
+        (8, 8), "photograph, and its face from three sides (held back)", fill=(0, 0, 0)
+    )
+    for index, row in enumerate(rows):
+        for column, picture in enumerate(row):
+            levels = (picture.permute(1, 2, 0) * 255).round().byte().cpu().numpy()
+            x = (index // half * rows.shape[1] + column) * size
+            sheet.paste(Image.fromarray(levels), (x, top + index % half * size))
+    with written_atomically(file) as temporary:
+        sheet.save(temporary)

@@ -1,0 +1,229 @@
+"""One training run: stage 1 on synthetic faces, stage 2 on photographs, each loss with its switch.
+
+    python ablations/run.py --no-loopback
+    python ablations/run.py --photographs DIR --preset standard
+
+Without arguments: the open morphable model, embedded networks, and rendered stand-ins for photographs; some
+minutes on two cores. The same command continues a run that was stopped, and prints the result of one that is
+finished.
+"""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ablations import parts, report
+from ablations.settings import Execution, Settings
+from ablations.training import fit, seed
+from datamodules.training_data import TrainingData
+from evaluation.reporting.provenance import commit
+from evaluation.reporting.results import (
+    Results,
+    default_output,
+    finished_results,
+    mark_started,
+    plain,
+    read_results,
+    write_results,
+)
+from lightning_modules.callbacks import CoefficientHistograms, ImageGrid, TrainingFailed
+from lightning_modules.checkpoints import (
+    check_same,
+    checkpoint_content,
+    content_of,
+    load_weights,
+    read_checkpoint,
+)
+from lightning_modules.faces.command_line import one_sentence_for_bad_input, parse_settings
+from lightning_modules.optimisation import Optimisation
+from lightning_modules.pretraining import Pretraining
+from lightning_modules.regression import Losses, Regression, Rendering
+from lightning_modules.regressor import Regressor
+from lightning_modules.teachers import Teachers
+
+COMMAND = "run"
+FAILED = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, train, report; exit status 0, 1 where training failed, 2 for bad input, 130 interrupted."""
+    with one_sentence_for_bad_input():
+        settings, execution = parse_settings(
+            (Settings, Execution), argv, program="run.py", description=str(__doc__)
+        )
+        try:
+            results, folder = run(settings.resolved(), execution)
+        except TrainingFailed as error:
+            print(f"error: {error}", file=sys.stderr)
+            return FAILED
+        if results is not None:
+            report.show(results, folder)
+    return 0
+
+
+def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]:
+    """The results of a run and its folder; trains what is not yet trained. No results for a dry run."""
+    folder = execution.output or default_output(COMMAND, settings.as_dict())
+    identity = settings.as_dict()
+    finished = finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)
+    if finished is not None:
+        return finished, folder
+    teachers = parts.load_teachers(settings, execution)
+    if not execution.fast_dev_run:
+        begin(folder, identity, overwrite=execution.overwrite)
+    seed(settings)
+    regressor = Regressor(
+        teachers.encoder.feature_width,
+        teachers.model.shape_variance.numel(),
+        teachers.model.albedo_variance.numel(),
+        hidden_width=settings.hidden_width,
+    )
+    if settings.pretraining:
+        pretrain(regressor, teachers, settings, execution)
+    if settings.stage == "1":
+        return report.of_stage_1(regressor, teachers, settings, execution, folder), folder
+    return train(regressor, teachers, settings, execution, folder), folder
+
+
+@rank_zero_only
+def begin(folder: Path, identity: dict, *, overwrite: bool) -> None:
+    """Note whose folder it is; with --overwrite, empty it."""
+    if overwrite and folder.is_dir():
+        shutil.rmtree(folder)
+    mark_started(folder, COMMAND, identity)
+
+
+def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execution: Execution) -> None:
+    """Stage 1, or the weights of a finished one with the same settings."""
+    own = settings.of_stage_1() | {
+        "model": teachers.model.provenance.sha256,
+        "encoder": teachers.encoder.sha256,
+    }
+    folder = default_output("pretraining", own)
+    final = folder / "final.ckpt"
+    content = checkpoint_content(
+        stage=1,
+        regressor=regressor,
+        model=teachers.model,
+        networks={"encoder": teachers.encoder},
+        centres={},
+        settings=plain(own),
+        commit=commit(),
+    )
+    if not final.is_file():
+        if settings.stage == "2":
+            raise ValueError(
+                f"--stage 2 needs a finished stage 1 of the same settings in {folder}; run with --stage 1 or "
+                "both, or give --no-pretraining"
+            )
+        synthetic = parts.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=1)
+        synthetic.prepare_data()
+        synthetic.setup()
+        known = synthetic.render(range(64)) if synthetic.pool_size is None else synthetic.pooled(
+            np.arange(min(4096, synthetic.pool_size))
+        )  # fmt: skip
+        regressor.standardise(known.features.cpu())
+        optimisation = Optimisation(
+            settings.pretraining_learning_rate,
+            settings.weight_decay,
+            settings.warmup_steps,
+            settings.pretraining_steps,
+        )
+        fit(
+            Pretraining(regressor, settings.weights, optimisation),
+            synthetic,
+            name="stage 1",
+            folder=folder,
+            steps=settings.pretraining_steps,
+            images_per_step=settings.synthetic_per_pretraining_step,
+            settings=settings,
+            execution=execution,
+            content=content,
+        )
+        if execution.fast_dev_run:
+            return
+    checkpoint = read_checkpoint(final)
+    check_same(content_of(checkpoint, str(final)), content)
+    load_weights(regressor, checkpoint)
+
+
+def train(
+    regressor: Regressor, teachers: Teachers, settings: Settings, execution: Execution, folder: Path
+) -> Results | None:
+    """Stage 2."""
+    photographs = parts.photographs_of(settings, execution, teachers)
+    synthetic = None
+    if settings.parameter or not settings.pretraining:
+        synthetic = parts.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=2)
+    data = TrainingData(photographs, synthetic if settings.parameter else None, rendered=settings.rendered)
+    data.prepare_data()
+    data.setup()
+    if not settings.pretraining:
+        regressor.standardise(
+            photographs.dataset.batch(photographs.training[:4096]).features[settings.encoder]
+        )
+    learnt = parts.learn_from_photographs(settings, execution, photographs, teachers)
+    module = Regression(
+        regressor,
+        teachers,
+        Losses(
+            settings.weights,
+            parameter=settings.parameter,
+            identity=settings.identity,
+            batch_distribution=settings.batch_distribution,
+            loopback=settings.loopback,
+            tone=settings.tone_weight,
+        ),
+        Rendering(settings.rendered, settings.views, backend=execution.rasterizer, seed=settings.seed),
+        Optimisation(
+            settings.learning_rate, settings.weight_decay, settings.warmup_steps, settings.max_steps
+        ),
+        centres=learnt.centres,
+        tone=learnt.tone,
+        gradient_norm_interval=execution.gradient_norm_interval,
+    )
+    content = checkpoint_content(
+        stage=2,
+        regressor=regressor,
+        model=teachers.model,
+        networks=dict(zip(("encoder", "identity", "judge"), teachers[1:], strict=True)),
+        centres=learnt.centres,
+        settings=plain(settings.as_dict()),
+        training_data=photographs.provenance(),
+        commit=commit(),
+    )
+    fit(
+        module,
+        data,
+        name="stage 2",
+        folder=folder,
+        steps=settings.max_steps,
+        images_per_step=settings.rendered,
+        settings=settings,
+        execution=execution,
+        content=content,
+        callbacks=[
+            ImageGrid(photographs.dataset.images, folder / "pictures"),
+            CoefficientHistograms(folder / "histograms.csv"),
+        ],
+        best_by="validation/judge_similarity",
+        resume=execution.resume,
+    )
+    if execution.fast_dev_run or not module.trainer.is_global_zero:
+        return None
+    with torch.inference_mode():
+        results = report.of_run(module, photographs, settings, content, folder)
+    write_results(results, folder)
+    return read_results(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,298 @@
+"""What a training run is made of: every option, the methods and the budgets."""
+
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from lightning_modules.losses import PAPER_WEIGHTS, SUITE_WEIGHTS, LossWeights, Reduction
+from lightning_modules.recognition.networks import NetworkName
+
+Stage = Literal["both", "1", "2"]
+Method = Literal["suite", "paper"]
+Preset = Literal["quick", "standard", "paper-scale"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the result of a run depends on.
+
+    An option that is not given follows from the method and the preset.
+
+    Attributes:
+        photographs: a folder of unlabelled photographs, lfw:DIR, or stand-in (renderings, labelled so).
+        stage: 1 (synthetic faces only), 2 (from a finished stage 1 of the same settings), or both.
+        method: paper sets every departure from the paper back; suite has them.
+        preset: the budget. quick: some minutes on two cores; standard: about an hour on two cores;
+            paper-scale: a GPU, days on a CPU.
+        morphable_model: open, open:2, basel:FILE or ict:DIR.
+        shape_components: of the morphable model; 0 takes all.
+        albedo_components: likewise.
+        encoder: the frozen network whose features the regressor reads.
+        identity_network: whose embeddings make the identity loss; the encoder if not given.
+        judge: another network, which training never sees; it scores held-back photographs.
+        identity: the identity loss of stage 2.
+        batch_distribution: the batch distribution loss of stage 2.
+        loopback: the loopback loss of stage 2.
+        parameter: the parameter loss of stage 2 (stage 1 has no other).
+        multi_view: several views of each photograph; --no-multi-view is --views 1.
+        pretraining: whether there is a stage 1; without it stage 2 starts from a network that knows nothing.
+        views: random scenes in which each rendered face is seen; 3 in the paper.
+        identity_weight: of the identity loss.
+        batch_distribution_weight: of the batch distribution loss.
+        loopback_weight: of the loopback loss.
+        shape_weight: w_s, of shape in the parameter and loopback losses.
+        albedo_weight: w_t, of albedo.
+        tone_weight: of the skin tone loss, not in the paper; 0 is off.
+        reduction: whether coordinates of a coefficient vector are summed or averaged.
+        centred: whether the mean embedding of photographs is subtracted before cosines in the identity loss.
+        rendered: photographs of a step that are rendered, over all processes.
+        photographs_per_step: photographs of a step, over all processes; those not rendered serve the batch
+            distribution alone.
+        synthetic_per_step: synthetic faces of a step of stage 2, over all processes.
+        synthetic_per_pretraining_step: of stage 1.
+        synthetic_faces: how many different ones there are; 0 renders fresh ones at every step.
+        hidden_width: of the regressor's layers.
+        pretraining_steps: of stage 1.
+        max_steps: of stage 2.
+        pretraining_learning_rate: of stage 1.
+        learning_rate: of stage 2.
+        weight_decay: of both stages.
+        warmup_steps: of both stages.
+        gradient_clip: largest norm of a gradient; 0 is off.
+        ema: decay of a moving average of the weights, which then is what is validated and kept; 0 is off.
+        validation_fraction: share of the photographs that is held back.
+        seed: of everything that is drawn.
+    """
+
+    photographs: str = "stand-in"
+    stage: Stage = "both"
+    method: Method = "suite"
+    preset: Preset = "quick"
+    morphable_model: str = "open"
+    shape_components: int | None = None
+    albedo_components: int | None = None
+    encoder: NetworkName = "dlib"
+    identity_network: NetworkName | None = None
+    judge: NetworkName = "sface"
+    identity: bool = True
+    batch_distribution: bool = True
+    loopback: bool = True
+    parameter: bool = True
+    multi_view: bool = True
+    pretraining: bool = True
+    views: int | None = None
+    identity_weight: float | None = None
+    batch_distribution_weight: float | None = None
+    loopback_weight: float | None = None
+    shape_weight: float | None = None
+    albedo_weight: float | None = None
+    tone_weight: float | None = None
+    reduction: Reduction | None = None
+    centred: bool | None = None
+    rendered: int | None = None
+    photographs_per_step: int | None = None
+    synthetic_per_step: int | None = None
+    synthetic_per_pretraining_step: int | None = None
+    synthetic_faces: int | None = None
+    hidden_width: int = 1024
+    pretraining_steps: int | None = None
+    max_steps: int | None = None
+    pretraining_learning_rate: float = 1e-3
+    learning_rate: float | None = None
+    weight_decay: float = 0.3
+    warmup_steps: int = 50
+    gradient_clip: float = 5.0
+    ema: float = 0.0
+    validation_fraction: float = 0.05
+    seed: int = 0
+
+    def resolved(self) -> Self:
+        """The same with every option set that follows from the method and the preset.
+
+        Raises:
+            ValueError: if options contradict one another.
+        """
+        if not self.multi_view and self.views not in (None, 1):
+            raise ValueError(f"--no-multi-view means one view, but --views is {self.views}; give one of them")
+        chosen: dict[str, Any] = {"identity_network": self.identity_network or self.encoder}
+        if not self.multi_view:
+            chosen["views"] = 1
+        defaults = METHODS[self.method] | PRESETS[self.preset] | chosen
+        if self.method == "paper" and self.photographs_per_step is None:
+            # In the paper a step's moments come from the photographs that are rendered.
+            defaults["photographs_per_step"] = self.rendered or defaults["rendered"]
+        missing = {
+            name: value for name, value in defaults.items() if getattr(self, name) is None or name in chosen
+        }
+        full = replace(self, **missing)
+        full._check()
+        return full
+
+    def _check(self) -> None:
+        names = {self.encoder, self.identity_network}
+        if self.judge in names:
+            raise ValueError(
+                f"the judge {self.judge} also trains; a network scores its own training too well: "
+                "give another --judge"
+            )
+        if not (
+            self.identity or self.batch_distribution or self.loopback or self.parameter or self.tone_weight
+        ):
+            raise ValueError("every loss is switched off; leave at least one on")
+        for name in ("rendered", "photographs_per_step", "max_steps", "views", "synthetic_per_step"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
+        if self.photographs_per_step % self.rendered:
+            raise ValueError(
+                f"--photographs-per-step ({self.photographs_per_step}) must be a multiple of --rendered "
+                f"({self.rendered})"
+            )
+        if self.batch_distribution and self.photographs_per_step < 2:
+            raise ValueError(
+                "a batch of one photograph has no variance: raise --photographs-per-step, or give "
+                "--no-batch-distribution"
+            )
+
+    @property
+    def weights(self) -> LossWeights:
+        """Of the losses."""
+        return LossWeights(
+            self.shape_weight,
+            self.albedo_weight,
+            self.identity_weight,
+            self.batch_distribution_weight,
+            self.loopback_weight,
+            self.reduction,
+        )
+
+    def of_stage_1(self) -> dict[str, Any]:
+        """The settings that stage 1 depends on: runs that share them share it."""
+        names = (
+            "morphable_model", "shape_components", "albedo_components", "encoder", "shape_weight",
+            "albedo_weight", "reduction", "synthetic_per_pretraining_step", "synthetic_faces", "hidden_width",
+            "pretraining_steps", "pretraining_learning_rate", "weight_decay", "warmup_steps", "gradient_clip",
+            "ema", "seed",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names}
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a run is executed; its result does not depend on it, beyond rounding.
+
+    Attributes:
+        rasterizer: numba, pytorch3d or torch; chosen by the device if not given.
+        device: cpu, cuda, or auto.
+        devices: processes, one a device (on the CPU any number).
+        num_nodes: machines, started by torchrun or SLURM.
+        strategy: of Lightning; ddp where there are several processes.
+        precision: of Lightning.
+        fast_dev_run: a few steps of everything, nothing written but pictures; to try whether it runs.
+        profiler: simple or advanced, of Lightning.
+        wandb: log to Weights & Biases, too; offline where there is no network or account.
+        wandb_project: its project.
+        validation_interval: steps between validations.
+        checkpoint_interval: steps between checkpoints: at most so many are lost when a run is killed.
+        gradient_norm_interval: steps between measurements of each loss's gradient; 0 never.
+        output: folder of the results; runs/run/<digest of the settings> if not given.
+        overwrite: start anew whatever the output folder holds.
+        resume: a checkpoint to continue from instead of the folder's last one.
+        cache_folder: of photographs' and synthetic faces' features; the user's cache folder if not given.
+        workers: processes that align photographs; all cores if not given.
+        progress: whether to show progress bars.
+    """
+
+    rasterizer: str | None = None
+    device: str = "cpu"
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+    precision: str = "32-true"
+    fast_dev_run: bool = False
+    profiler: str | None = None
+    wandb: bool = False
+    wandb_project: str = "unsupervised-morphable-faces"
+    validation_interval: int = 200
+    checkpoint_interval: int = 50
+    gradient_norm_interval: int = 100
+    output: Path | None = None
+    overwrite: bool = False
+    resume: Path | None = None
+    cache_folder: Path | None = None
+    workers: int | None = None
+    progress: bool = True
+
+
+def _of_weights(weights: LossWeights) -> dict[str, Any]:
+    return {
+        "shape_weight": weights.parameter_shape,
+        "albedo_weight": weights.parameter_albedo,
+        "identity_weight": weights.identity,
+        "batch_distribution_weight": weights.batch_distribution,
+        "loopback_weight": weights.loopback,
+        "reduction": weights.reduction,
+    }
+
+
+# Every departure from the paper; benchmarks/search.md says how the suite's values were chosen.
+METHODS: dict[str, dict[str, Any]] = {
+    "paper": _of_weights(PAPER_WEIGHTS)
+    | {
+        "shape_components": 0,
+        "albedo_components": 0,
+        "tone_weight": 0.0,
+        "centred": False,
+        "views": 3,
+        "learning_rate": 1e-4,
+    },
+    "suite": _of_weights(SUITE_WEIGHTS)
+    | {
+        "shape_components": 80,
+        "albedo_components": 80,
+        "tone_weight": 0.1,
+        "centred": True,
+        "views": 3,
+        "learning_rate": 6e-4,
+    },
+}
+# Budgets. A step renders `rendered` times `views` pictures; on two cores a picture costs about 20 ms.
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {
+        "rendered": 8,
+        "photographs_per_step": 128,
+        "synthetic_per_step": 64,
+        "synthetic_per_pretraining_step": 128,
+        "synthetic_faces": 4096,
+        "pretraining_steps": 300,
+        "max_steps": 100,
+    },
+    "standard": {
+        "rendered": 8,
+        "photographs_per_step": 256,
+        "synthetic_per_step": 64,
+        "synthetic_per_pretraining_step": 256,
+        "synthetic_faces": 20_000,
+        "pretraining_steps": 2000,
+        "max_steps": 4000,
+    },
+    "paper-scale": {
+        "rendered": 64,
+        "photographs_per_step": 512,
+        "synthetic_per_step": 256,
+        "synthetic_per_pretraining_step": 512,
+        "synthetic_faces": 1_000_000,
+        "pretraining_steps": 50_000,
+        "max_steps": 200_000,
+    },
+}
+
+assert all(
+    name in {field.name for field in fields(Settings)}
+    for table in (METHODS, PRESETS)
+    for options in table.values()
+    for name in options
+), "a method or preset names an option that does not exist"

@@ -1,0 +1,151 @@
+"""Fits one stage: trainer, loggers, checkpoints; continues where an earlier start stopped."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+
+from lightning_modules.callbacks import Guard, ProgressBar
+from lightning_modules.checkpoints import AtomicCheckpoints, Provenance, content_of, read_checkpoint
+
+from .settings import Execution, Settings
+
+
+def fit(
+    module: LightningModule,
+    data: LightningDataModule,
+    *,
+    name: str,
+    folder: Path,
+    steps: int,
+    images_per_step: int,
+    settings: Settings,
+    execution: Execution,
+    content: dict[str, Any],
+    callbacks: Sequence[Callback] = (),
+    best_by: str | None = None,
+    resume: Path | None = None,
+) -> Trainer:
+    """Train to the last step; `folder/final.ckpt` then holds the weights that count.
+
+    Args:
+        module: to train, in place.
+        data: its data, prepared before.
+        name: of the stage, as shown.
+        folder: of logs and checkpoints.
+        steps: to train, counted from the very start.
+        images_per_step: for the rate in the progress bar.
+        settings: of the run.
+        execution: likewise.
+        content: what checkpoints keep, see `checkpoint_content`.
+        callbacks: further ones.
+        best_by: the logged score whose best checkpoint is kept, too.
+        resume: a checkpoint to continue from; the folder's last one if not given.
+
+    Raises:
+        KeyboardInterrupt: when the run was interrupted; its last checkpoint is whole.
+        TrainingFailed: when losses are not finite.
+    """
+    checkpoints = folder / "checkpoints"
+    last = checkpoints / "last.ckpt"
+    start = resume if resume is not None else (last if last.is_file() else None)
+    kept = {} if start is None else content_of(read_checkpoint(start), str(start))
+    first_step = 0 if start is None else int(read_checkpoint(start)["global_step"])
+    loggers = _loggers(execution, folder, first_step, kept, content)
+    identifier = next((logger for logger in loggers if isinstance(logger, WandbLogger)), None)
+    trainer = Trainer(
+        accelerator=execution.device,
+        devices=execution.devices,
+        num_nodes=execution.num_nodes,
+        strategy=_strategy(execution),
+        precision=execution.precision,
+        max_epochs=-1,
+        max_steps=steps,
+        val_check_interval=min(execution.validation_interval, steps),
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        log_every_n_steps=min(10, steps),
+        gradient_clip_val=settings.gradient_clip or None,
+        use_distributed_sampler=False,
+        fast_dev_run=3 if execution.fast_dev_run else False,
+        profiler=execution.profiler,
+        logger=loggers,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        plugins=[AtomicCheckpoints()],
+        callbacks=[
+            ProgressBar(name, images_per_step, visible=execution.progress),
+            Guard(lambda: str(last) if last.is_file() else "none, the run had just begun"),
+            *([EMAWeightAveraging(decay=settings.ema, use_buffers=False)] if settings.ema else []),
+            *([LearningRateMonitor("step")] if loggers else []),
+            *callbacks,
+            Provenance(content, lambda: {"wandb_id": None if identifier is None else identifier.version}),
+            *_checkpoints(checkpoints, execution, best_by),
+        ],
+    )
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
+    except SystemExit as stop:
+        # Lightning turns Ctrl-C and SIGTERM into an exit of its own.
+        where = f"the last checkpoint is {last}" if last.is_file() else "no checkpoint was due yet"
+        print(f"stopped at step {trainer.global_step}; {where}: the same command continues", file=sys.stderr)
+        raise KeyboardInterrupt from stop
+    if not execution.fast_dev_run:
+        trainer.save_checkpoint(folder / "final.ckpt")
+    return trainer
+
+
+def seed(settings: Settings) -> None:
+    """Seed what initialises weights; everything else is keyed by (seed, step, sample)."""
+    lightning.seed_everything(settings.seed, verbose=False)
+
+
+def _loggers(
+    execution: Execution, folder: Path, first_step: int, kept: dict[str, Any], content: dict[str, Any]
+) -> list[Logger]:
+    if execution.fast_dev_run:
+        return []
+    # A file for each start, named by its first step: what is done again does not overwrite what was.
+    loggers: list[Logger] = [CSVLogger(folder, name="logs", version=f"from_step_{first_step:07d}")]
+    if execution.wandb:
+        loggers.append(
+            WandbLogger(
+                project=execution.wandb_project,
+                save_dir=folder,
+                id=kept.get("wandb_id"),
+                resume="allow",
+                config=content.get("settings"),
+            )
+        )
+    return loggers
+
+
+def _strategy(execution: Execution) -> Any:  # noqa: ANN401 - a name or a strategy
+    if execution.strategy != "auto" or execution.devices * execution.num_nodes == 1:
+        return execution.strategy
+    from lightning.pytorch.strategies import DDPStrategy
+
+    return DDPStrategy(broadcast_buffers=False)
+
+
+def _checkpoints(folder: Path, execution: Execution, best_by: str | None) -> list[ModelCheckpoint]:
+    if execution.fast_dev_run:
+        return []
+    last = ModelCheckpoint(
+        folder,
+        filename="last",
+        every_n_train_steps=execution.checkpoint_interval,
+        save_top_k=1,
+        enable_version_counter=False,
+    )
+    if best_by is None:
+        return [last]
+    best = ModelCheckpoint(
+        folder, filename="best", monitor=best_by, mode="max", save_top_k=1, enable_version_counter=False
+    )
+    return [last, best]

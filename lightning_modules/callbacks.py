@@ -1,0 +1,216 @@
+"""What watches a run: progress, pictures, histograms, and the guard that stops a run gone wrong."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+from PIL import Image
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from .faces.files import written_atomically
+from .losses import Prediction
+from .regression import Regression
+from .teachers import render_from_the_front
+
+# A weighted sum of losses beyond this is a run gone wrong: at the start it is of the order of 1 to 1000.
+LARGEST_LOSS = 1e6
+HISTOGRAM_EDGES = np.linspace(-5, 5, 51)
+
+
+class TrainingFailed(RuntimeError):
+    """The losses are not finite, or exploded."""
+
+
+class Guard(Callback):
+    """Stops a run whose loss or gradient is not finite before it spoils the weights.
+
+    Args:
+        last_checkpoint: asked for what to name in the message.
+    """
+
+    def __init__(self, last_checkpoint: Callable[[], str]) -> None:
+        self.last_checkpoint = last_checkpoint
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        """Look at the sum of the losses."""
+        value = float(loss.detach())
+        if np.isfinite(value) and abs(value) < LARGEST_LOSS:
+            return
+        logged = {
+            name: float(term) for name, term in trainer.callback_metrics.items() if "train/loss/" in name
+        }
+        bad = [name for name, term in logged.items() if not np.isfinite(term) or abs(term) >= LARGEST_LOSS]
+        culprits = [name.removeprefix("train/loss/") for name in bad if not name.endswith("total")]
+        self._stop(trainer, f"the loss became {value:g} ({', '.join(culprits) or 'their sum'})")
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Look at the gradient."""
+        gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
+        if not bool(torch.isfinite(torch.stack([gradient.norm() for gradient in gradients]).sum())):
+            self._stop(trainer, "a gradient is not finite")
+
+    def _stop(self, trainer: Trainer, reason: str) -> None:
+        raise TrainingFailed(
+            f"stopped at step {trainer.global_step}: {reason}; the last good checkpoint is "
+            f"{self.last_checkpoint()}; try a lower --learning-rate"
+        )
+
+
+class ProgressBar(Callback):
+    """A bar with the stage, the losses, photographs per second and the time left; logs the rate, too.
+
+    Args:
+        stage: as shown.
+        photographs: faces that a step sees, over all processes.
+        visible: whether to draw it.
+    """
+
+    def __init__(self, stage: str, photographs: int, *, visible: bool = True) -> None:
+        self.stage, self.photographs, self.visible = stage, photographs, visible
+        self._bar: Progress | None = None
+        self._since: tuple[int, float] = (0, 0.0)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw it where the run stands."""
+        self._since = (trainer.global_step, time.perf_counter())
+        if self.visible and trainer.is_global_zero:
+            self._bar = Progress(
+                TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]:.0f} photographs/s"), TimeRemainingColumn(),
+                TextColumn("{task.fields[losses]}"),
+            )  # fmt: skip
+            self._bar.start()
+            self._task = self._bar.add_task(
+                self.stage, total=trainer.max_steps, completed=trainer.global_step, rate=0.0, losses=""
+            )
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ANN401 - the hook's
+        batch: Any,  # noqa: ANN401
+        batch_idx: int,
+    ) -> None:
+        """Advance; measure the rate where losses are logged."""
+        if trainer.global_step % trainer.log_every_n_steps == 0:
+            step, then = self._since
+            now = time.perf_counter()
+            rate = (trainer.global_step - step) * self.photographs / max(now - then, 1e-9)
+            self._since = (trainer.global_step, now)
+            pl_module.log("train/photographs_per_second", rate, rank_zero_only=True)
+            if self._bar is not None:
+                losses = " ".join(
+                    f"{name.removeprefix('train/loss/')} {float(value):.3g}"
+                    for name, value in trainer.callback_metrics.items()
+                    if name.startswith("train/loss/")
+                )
+                self._bar.update(self._task, rate=rate, losses=losses)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=trainer.global_step)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave the bar as it stands."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+class ImageGrid(Callback):
+    """Pictures of a step after every validation: photograph, its views, and the face decoded from a view.
+
+    They go into `folder/step_N.png` and to W&B. The photographs are the user's: the folder is the run's own.
+
+    Args:
+        photographs: indices -> aligned photographs [B, 3, 224, 224].
+        folder: of the pictures.
+    """
+
+    def __init__(self, photographs: Callable[[Sequence[int]], Tensor], folder: Path) -> None:
+        self.photographs, self.folder = photographs, folder
+
+    @rank_zero_only
+    def on_validation_end(self, trainer: Trainer, pl_module: Regression) -> None:
+        """Draw the last step's pictures."""
+        pictures = pl_module.pictures
+        if trainer.sanity_checking or pictures is None:
+            return
+        photographs = self.photographs(pictures.index.tolist())
+        columns = [photographs, *pictures.views.unbind(1)]
+        if pictures.decoded_again is not None:
+            views = pictures.views.shape[1]
+            first = Prediction(*(part[::views].clamp(-5, 5) for part in pictures.decoded_again))
+            with torch.no_grad():
+                columns.append(render_from_the_front(pl_module.teachers.model, first))
+        grid = picture_grid(columns)
+        file = self.folder / f"step_{trainer.global_step:07d}.png"
+        with written_atomically(file) as temporary:
+            grid.save(temporary)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image("pictures", [grid])
+
+
+def picture_grid(columns: Sequence[Tensor], size: int = 160) -> Image.Image:
+    """Columns of images [B, 3, H, W] in [0, 1], whatever their sizes, side by side."""
+    squares = [
+        torch.nn.functional.interpolate(column.float().cpu(), (size, size), mode="bilinear", antialias=True)
+        for column in columns
+    ]
+    rows = torch.stack(squares, 1)  # [B, columns, 3, size, size]
+    picture = rows.permute(0, 3, 1, 4, 2).reshape(len(rows) * size, len(columns) * size, 3)
+    return Image.fromarray((picture.clamp(0, 1) * 255).round().byte().numpy())
+
+
+class CoefficientHistograms(Callback):
+    """How often each value of a coefficient occurs beside a standard normal, after every validation.
+
+    Appends to `file` (CSV: step, from, to, shares of shape, of albedo, of a normal) and logs to W&B.
+
+    Args:
+        file: of the histograms.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    @rank_zero_only
+    def on_validation_end(self, trainer: Trainer, pl_module: Regression) -> None:
+        """Count."""
+        if trainer.sanity_checking or pl_module.validated is None:
+            return
+        normal = np.diff(torch.special.ndtr(torch.from_numpy(HISTOGRAM_EDGES)).numpy())
+        shares = [shares_in_bins(part) for part in pl_module.validated]
+        is_new = not self.file.exists()
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with self.file.open("a", encoding="utf-8") as stream:
+            if is_new:
+                stream.write("step,from,to,shape,albedo,normal\n")
+            for row in zip(HISTOGRAM_EDGES, HISTOGRAM_EDGES[1:], *shares, normal, strict=False):
+                stream.write(f"{trainer.global_step},{','.join(f'{value:.6g}' for value in row)}\n")
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                import wandb
+
+                histograms = {
+                    f"coefficients/{name}": wandb.Histogram(np_histogram=(values, HISTOGRAM_EDGES))
+                    for name, values in zip(("shape", "albedo", "normal"), [*shares, normal], strict=True)
+                }
+                logger.experiment.log(histograms | {"trainer/global_step": trainer.global_step})
+
+
+def shares_in_bins(coefficients: Tensor) -> np.ndarray:
+    """The share of values in each bin; what lies beyond goes into the outermost."""
+    values = coefficients.detach().float().cpu().numpy().ravel()
+    counts, _ = np.histogram(values.clip(HISTOGRAM_EDGES[0], HISTOGRAM_EDGES[-1]), HISTOGRAM_EDGES)
+    return counts / max(1, len(values))

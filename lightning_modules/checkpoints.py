@@ -1,0 +1,191 @@
+"""Checkpoints: written whole or not at all, read without importing anything of ours, checked before use."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from .faces.files import require_file, written_atomically
+from .faces.morphable_model import MorphableModel
+from .recognition.network import RecognitionNetwork
+from .recognition.similarity import Centre
+from .regressor import Regressor
+
+# Under which a checkpoint keeps what is ours; the rest is Lightning's.
+KEY = "unsupervised_morphable_faces"
+PREFIX = "regressor."
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and then moves it there: a stopped run leaves no half of one."""
+
+    def save_checkpoint(
+        self,
+        checkpoint: dict[str, Any],
+        path: str | Path,
+        storage_options: Any = None,  # noqa: ANN401 - the interface's
+    ) -> None:
+        """Write; what cannot be written leaves the last checkpoint as it was.
+
+        Raises:
+            OSError: with the sentence that names the file and its space, when the disk is full.
+        """
+        try:
+            with written_atomically(Path(path)) as temporary:
+                torch.save(checkpoint, temporary)
+        except (OSError, RuntimeError) as error:
+            # torch's writer turns a full disk into a RuntimeError of its own.
+            raise OSError(
+                f"checkpoint {path} could not be written ({error}); the one before it is whole: free "
+                "some space and start the same command again"
+            ) from error
+
+
+class Provenance(Callback):
+    """Keeps in every checkpoint what it was trained with, and the random states.
+
+    Args:
+        content: see `checkpoint_content`.
+        extra: more of it, asked at every save, such as the run's id at W&B.
+    """
+
+    def __init__(self, content: dict[str, Any], extra: Callable[[], dict[str, Any]] | None = None) -> None:
+        self.content, self.extra = content, extra
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add ours."""
+        more = {} if self.extra is None else self.extra()
+        checkpoint[KEY] = self.content | more | {"random_state": torch.get_rng_state()}
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Refuse a checkpoint of another model or encoder, and go on from its random state."""
+        kept = content_of(checkpoint, "the checkpoint")
+        check_same(kept, self.content)
+        torch.set_rng_state(kept["random_state"].cpu())
+
+
+def checkpoint_content(
+    *,
+    stage: int,
+    regressor: Regressor,
+    model: MorphableModel,
+    networks: dict[str, RecognitionNetwork],
+    centres: dict[str, Centre],
+    **rest: Any,  # noqa: ANN401 - strings, numbers, and dictionaries of them
+) -> dict[str, Any]:
+    """What a checkpoint keeps besides weights: everything needed to use it and to know where it came from.
+
+    Args:
+        stage: 1 or 2.
+        regressor: whose widths are kept.
+        model: the morphable model; its description and hash are kept, none of its tensors.
+        networks: by role: encoder, identity, judge.
+        centres: by network.
+        **rest: settings, training data, commit.
+    """
+    return {
+        "stage": stage,
+        "regressor": regressor.widths,
+        "morphable_model": model.describe(),
+        "networks": {
+            role: {"name": network.name, "sha256": network.sha256} for role, network in networks.items()
+        },
+        "centres": {name: centre.as_dict() for name, centre in centres.items()},
+        **rest,
+    }
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint of ours.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if the file is damaged, or another program's.
+    """
+    require_file(path, "a checkpoint that ablations/run.py wrote")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            f"{path} cannot be read as a checkpoint ({type(error).__name__}: {str(error).splitlines()[0]}); "
+            "it is damaged, or another program's"
+        ) from error
+    content_of(checkpoint, str(path))
+    return checkpoint
+
+
+def content_of(checkpoint: dict[str, Any], name: str) -> dict[str, Any]:
+    """What `checkpoint_content` put in."""
+    if not isinstance(checkpoint, dict) or KEY not in checkpoint:
+        raise ValueError(f"{name} is no checkpoint of this project: expected what ablations/run.py writes")
+    return checkpoint[KEY]
+
+
+def load_regressor(path: Path) -> tuple[Regressor, dict[str, Any]]:
+    """The trained regressor (its moving average, where one was kept), and the checkpoint's content."""
+    checkpoint = read_checkpoint(path)
+    content = checkpoint[KEY]
+    regressor = Regressor(**content["regressor"])
+    load_weights(regressor, checkpoint)
+    return regressor.eval(), content
+
+
+def load_weights(regressor: Regressor, checkpoint: dict[str, Any]) -> None:
+    """Put a checkpoint's weights into a regressor of the same widths."""
+    weights = checkpoint["state_dict"]
+    regressor.load_state_dict(
+        {name.removeprefix(PREFIX): value for name, value in weights.items() if name.startswith(PREFIX)}
+    )
+
+
+def check_same(kept: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Refuse to use a checkpoint with another morphable model or encoder than it was trained with.
+
+    Raises:
+        ValueError: naming both.
+    """
+    model, wanted = kept["morphable_model"], asked["morphable_model"]
+    for field in ("sha256", "shape_components", "albedo_components"):
+        if model[field] != wanted[field]:
+            raise ValueError(
+                f"the checkpoint was trained with {described(model)}, this run has {described(wanted)}; give "
+                "the same --morphable-model and components, or start anew"
+            )
+    encoder, wanted = kept["networks"]["encoder"], asked["networks"]["encoder"]
+    if encoder["sha256"] != wanted["sha256"]:
+        raise ValueError(
+            f"the checkpoint was trained with the encoder {encoder['name']} ({encoder['sha256'][:12]}), this "
+            f"run has {wanted['name']} ({wanted['sha256'][:12]}); give the same --encoder, or start anew"
+        )
+
+
+def described(model: dict[str, Any]) -> str:
+    """A morphable model in a few words."""
+    return (
+        f"{model['name']} ({model['sha256'][:12]}, {model['shape_components']} shape and "
+        f"{model['albedo_components']} albedo components)"
+    )
+
+
+def export(source: Path, destination: Path, *, terms: str) -> None:
+    """Write a checkpoint that holds the regressor and its content only, to publish.
+
+    Args:
+        source: a checkpoint of a run.
+        destination: the small one.
+        terms: under which the training data may be used, for whoever finds the file.
+    """
+    checkpoint = read_checkpoint(source)
+    weights = {name: value for name, value in checkpoint["state_dict"].items() if name.startswith(PREFIX)}
+    content = {name: value for name, value in checkpoint[KEY].items() if name != "random_state"}
+    with written_atomically(destination) as temporary:
+        small = {"state_dict": weights, "global_step": checkpoint["global_step"]}
+        torch.save(small | {KEY: content | {"terms": terms}}, temporary)

@@ -1,0 +1,65 @@
+"""The network that is trained: recognition features in, shape and albedo coefficients out."""
+
+import torch
+from torch import Tensor, nn
+
+from .losses import Prediction
+
+HIDDEN_WIDTH = 1024  # recalled from the paper, not checked
+# Our choice: predictions start near the mean face.
+LAST_LAYER_SCALE = 0.3
+
+
+class Regressor(nn.Module):
+    """Two fully connected layers with ReLU, then a linear layer to shape and albedo coefficients.
+
+    Genova et al. 2018, section 3.1 (the decoder). Ours differs in that features are standardised by the
+    statistics of synthetic faces first, which changes nothing that the first layer could not learn but lets
+    every encoder start alike, and in a smaller last layer at the start.
+
+    Args:
+        feature_width: of the encoder.
+        shape_count: Ks.
+        albedo_count: Kt.
+        hidden_width: of both layers.
+    """
+
+    def __init__(
+        self, feature_width: int, shape_count: int, albedo_count: int, *, hidden_width: int = HIDDEN_WIDTH
+    ) -> None:
+        super().__init__()
+        self.shape_count, self.albedo_count = shape_count, albedo_count
+        self.register_buffer("feature_mean", torch.zeros(feature_width))
+        self.register_buffer("feature_scale", torch.ones(feature_width))
+        self.layers = nn.Sequential(
+            nn.Linear(feature_width, hidden_width),
+            nn.ReLU(),
+            nn.Linear(hidden_width, hidden_width),
+            nn.ReLU(),
+            nn.Linear(hidden_width, shape_count + albedo_count),
+        )
+        with torch.no_grad():
+            self.layers[-1].weight.mul_(LAST_LAYER_SCALE)
+            self.layers[-1].bias.zero_()
+
+    def forward(self, features: Tensor) -> Prediction:
+        """Coefficients in standard deviations of the faces with these features [B, D]."""
+        standardised = (features - self.feature_mean) / self.feature_scale
+        return Prediction(*self.layers(standardised).split([self.shape_count, self.albedo_count], dim=-1))
+
+    @torch.no_grad()
+    def standardise(self, features: Tensor) -> None:
+        """Take the mean and standard deviation of these features [N, D] as those of the input."""
+        self.feature_mean.copy_(features.mean(0))
+        # A feature that never changes carries nothing: its scale does not matter, but must not be zero.
+        self.feature_scale.copy_(features.std(0).clamp(min=1e-6 + 1e-3 * float(features.std())))
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """The arguments that build a regressor of this size."""
+        return {
+            "feature_width": len(self.feature_mean),
+            "shape_count": self.shape_count,
+            "albedo_count": self.albedo_count,
+            "hidden_width": self.layers[0].out_features,
+        }

@@ -1,0 +1,138 @@
+"""Skin tone from unlabelled photographs: what their cheeks say of the first albedo component.
+
+Not in the paper. A morphable model's prior need not have the tones of the photographs: matching a batch of
+them to N(0, 1) turns light people dark or dark people light, and the map from features to tone that is learnt
+on renderings does not carry over to photographs. No label is needed to mend it: the colour of the cheeks,
+regressed with a strong penalty on the encoder's embedding over the training photographs, leaves out exposure
+and keeps what goes with the person. It also pulls individuals towards those who look alike, which is why it
+is a switch and measured (benchmarks/skin_tone.md).
+"""
+
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from evaluation.metrics.skin_tone import individual_typology_angle, lab
+
+from .faces.landmarks import five_points
+from .faces.morphable_model import MorphableModel
+from .recognition.frame import CHEEKS, RENDERED_POINTS
+from .rendering.camera import align_to_template, project
+from .rendering.pose import cameras_from_poses, frontal_poses
+
+# Of the ridge regression on standardised embeddings, times the number of photographs: strong, so that only
+# what many photographs share is kept. Chosen on LFW's development people, as the spread below.
+PENALTY = 12.0
+# A regression predicts less spread than there is; predictions are spread this much wider about their mean.
+SPREAD = 1.6
+# Angles beyond these are failures of light or of the cheek's box, not skin.
+TONE_RANGE_DEGREES = (-60.0, 75.0)
+ALBEDO_RANGE = (-3.0, 3.0)
+
+
+class ToneTarget(nn.Module):
+    """The first albedo component that photographs' skin tone asks for, given the encoder's embeddings.
+
+    Attributes:
+        mean: of the target over the photographs it was fitted to.
+        variance: likewise.
+    """
+
+    def __init__(self, weight: Tensor, offset: float, angles: Tensor) -> None:
+        """From the regression's weights [E] and offset in degrees and the angles [T] of `tone_table`."""
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.register_buffer("offset", torch.tensor(offset, dtype=weight.dtype))
+        self.register_buffer("angles", angles)
+        self.mean, self.variance = 0.0, 1.0
+
+    @classmethod
+    def fit(cls, embeddings: Tensor, angles: np.ndarray, model: MorphableModel) -> Self:
+        """Regress the cheeks' angles [N] of photographs on their embeddings [N, E].
+
+        Raises:
+            ValueError: if the model's first albedo component does not change skin tone steadily.
+        """
+        values = torch.from_numpy(np.clip(angles, *TONE_RANGE_DEGREES)).double()
+        weight, offset = _calibrated_ridge(embeddings.double().cpu(), values)
+        target = cls(weight.float(), float(offset), tone_table(model))
+        fitted = target(embeddings.cpu())
+        target.mean, target.variance = float(fitted.mean()), float(fitted.var())
+        return target.to(embeddings.device)
+
+    def angle(self, embeddings: Tensor) -> Tensor:
+        """The individual typology angle [B] in degrees of people with these embeddings [B, E]."""
+        return embeddings @ self.weight + self.offset
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """The first albedo component [B] whose cheeks have that angle, other components being zero."""
+        angles, table = self.angle(embeddings), self.angles
+        values = torch.linspace(*ALBEDO_RANGE, len(table), device=table.device)
+        ascending = table[-1] > table[0]
+        keys, values = (table, values) if ascending else (table.flip(0), values.flip(0))
+        place = torch.searchsorted(keys, angles.contiguous()).clamp(1, len(keys) - 1)
+        share = ((angles - keys[place - 1]) / (keys[place] - keys[place - 1])).clamp(0, 1)
+        return torch.lerp(values[place - 1], values[place], share)
+
+
+def tone_table(model: MorphableModel, steps: int = 61) -> Tensor:
+    """The angle [steps] of the albedo's cheeks as its first component runs over ALBEDO_RANGE.
+
+    Raises:
+        ValueError: if it does not rise or fall all the way, so that no tone has one value of its own.
+    """
+    values = torch.linspace(*ALBEDO_RANGE, steps)[:, None].to(model.albedo_mean)
+    angles = torch.from_numpy(albedo_angles(model, model.albedo(values))).float()
+    steps_between = angles.diff()
+    if not (bool((steps_between > 0).all()) or bool((steps_between < 0).all())):
+        raise ValueError(
+            f"the first albedo component of {model.provenance.name} is not skin tone: the angle of its "
+            "cheeks does not rise or fall steadily; train with --tone 0"
+        )
+    return angles.to(model.albedo_mean.device)
+
+
+@torch.no_grad()
+def albedo_angles(model: MorphableModel, albedo: Tensor) -> np.ndarray:
+    """The individual typology angle [B] in degrees of the cheeks of albedos [B, V, 3]."""
+    cheeks = albedo[:, cheek_vertices(model)].clamp(0, 1).median(1).values
+    return individual_typology_angle(lab(cheeks.cpu().numpy()))
+
+
+@torch.no_grad()
+def cheek_vertices(model: MorphableModel) -> Tensor:
+    """Ids of the vertices that the mean face, seen from the front, shows in the boxes of both cheeks."""
+    vertices = model.neutral_mean.view(1, -1, 3)
+    cameras = cameras_from_poses(frontal_poses((1, 1), like=vertices), (224, 224))
+    points = five_points(model.landmarks.on(vertices))
+    cameras = align_to_template(cameras, points, torch.from_numpy(RENDERED_POINTS))
+    x, y = project(cameras, vertices)[0, 0, :, :2].unbind(-1)
+    facing = model.normals(vertices)[0, :, 2] > 0.3
+    inside = [(x >= left) & (x <= right) & (y >= top) & (y <= bottom) for left, top, right, bottom in CHEEKS]
+    return torch.nonzero(facing & (inside[0] | inside[1]))[:, 0]
+
+
+def _calibrated_ridge(inputs: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights and offset of a ridge regression whose slope is set right on folds that it did not see."""
+    fold = torch.arange(len(inputs)) % 5
+    predicted = torch.empty_like(values)
+    for number in fold.unique():
+        held_out = fold == number
+        weight, offset = _ridge(inputs[~held_out], values[~held_out])
+        predicted[held_out] = inputs[held_out] @ weight + offset
+    centred = predicted - predicted.mean()
+    slope = (centred @ (values - values.mean())) / centred.square().sum().clamp(min=1e-12)
+    weight, _ = _ridge(inputs, values)
+    weight = SPREAD * slope.clamp(min=0) * weight
+    return weight, values.mean() - inputs.mean(0) @ weight
+
+
+def _ridge(inputs: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    mean, scale = inputs.mean(0), inputs.std(0).clamp(min=1e-9)
+    standardised = (inputs - mean) / scale
+    identity = torch.eye(inputs.shape[1], dtype=inputs.dtype)
+    gram = standardised.T @ standardised + PENALTY * len(inputs) * identity
+    weight = torch.linalg.solve(gram, standardised.T @ (values - values.mean())) / scale
+    return weight, values.mean() - mean @ weight

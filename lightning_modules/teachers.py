@@ -1,0 +1,109 @@
+"""What teaches the regressor: a morphable model and recognition networks, all frozen."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from .faces.aligned_rendering import AlignedFrame, render_aligned, render_frontal
+from .faces.morphable_model import MorphableModel
+from .losses import Prediction
+from .recognition.frame import RENDERED_POINTS, WHOLE_FRAME, Crop
+from .recognition.network import Recognition, RecognitionNetwork
+from .rendering.ranges import SceneRanges
+from .rendering.scenes import noise_backgrounds, random_scenes, scene_generators
+
+
+class Seen(NamedTuple):
+    """What the networks see in B faces rendered N times.
+
+    Attributes:
+        images: [B, N, 3, size, size], what was rendered.
+        encoder: of the B N images, image b * N + n showing face b.
+        identity: likewise; the same object where one network does both.
+    """
+
+    images: Tensor
+    encoder: Recognition
+    identity: Recognition
+
+
+class Teachers(NamedTuple):
+    """The frozen parts. No module registers them, so no optimiser, average or checkpoint holds them.
+
+    Attributes:
+        model: the morphable model.
+        encoder: its features are the regressor's input.
+        identity_network: its embeddings make the identity loss; usually the encoder.
+        judge: another network, which training never sees.
+    """
+
+    model: MorphableModel
+    encoder: RecognitionNetwork
+    identity_network: RecognitionNetwork
+    judge: RecognitionNetwork
+
+    def to(self, device: torch.device) -> Self:
+        """The same on a device."""
+        return Teachers(*(part.to(device) for part in self))
+
+    @property
+    def crop(self) -> Crop:
+        """What training renders: the network's own crop, or the whole frame where two networks look at it."""
+        return self.encoder.crop if self.encoder is self.identity_network else WHOLE_FRAME
+
+    def see(self, images: Tensor) -> Seen:
+        """Show renderings [B, N, 3, size, size] of `crop` to the networks, once to each."""
+        flat = images.flatten(0, 1)
+        if self.encoder is self.identity_network:
+            recognition = self.encoder(flat, frame="native")
+            return Seen(images, recognition, recognition)
+        return Seen(images, self.encoder(flat), self.identity_network(flat))
+
+
+def frame_of(crop: Crop) -> AlignedFrame:
+    """Where renderings' five points lie in a network's crop."""
+    return AlignedFrame(torch.from_numpy(crop.to_crop(RENDERED_POINTS)), crop.size)
+
+
+def render_randomly(
+    model: MorphableModel,
+    coefficients: Prediction,
+    crop: Crop,
+    *,
+    views: int,
+    seed: int,
+    step: int,
+    samples: Sequence[int],
+    ranges: SceneRanges | None = None,
+    backend: str | None = None,
+) -> Tensor:
+    """Images [B, N, 3, size, size] of faces in random scenes, each keyed by seed, step and sample.
+
+    Genova et al. 2018, sections 3.2 and 3.3.3. Backgrounds are smooth noise; the paper does not say.
+
+    Args:
+        model: the morphable model.
+        coefficients: of B neutral faces.
+        crop: of the aligned frame.
+        views: N.
+        seed: of the run.
+        step: counted over all epochs.
+        samples: B numbers of the faces within the step's batch over all processes.
+        ranges: of the scenes.
+        backend: of the rasterizer.
+    """
+    generators = scene_generators(seed, step, samples)
+    scenes = random_scenes(generators, views, ranges=ranges)
+    background = noise_backgrounds(generators, views, (crop.size, crop.size)).to(coefficients.shape)
+    return render_aligned(
+        model, model(*coefficients), scenes, frame_of(crop), background=background, backend=backend
+    )
+
+
+def render_from_the_front(
+    model: MorphableModel, coefficients: Prediction, crop: Crop = WHOLE_FRAME, *, backend: str | None = None
+) -> Tensor:
+    """Images [B, 3, size, size] of faces from the front in even light, by which they are judged."""
+    return render_frontal(model, model(*coefficients), frame_of(crop), backend=backend)[:, 0]

@@ -1,0 +1,131 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning import Trainer
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lightning_modules.callbacks import (
+    HISTOGRAM_EDGES,
+    CoefficientHistograms,
+    Guard,
+    ImageGrid,
+    ProgressBar,
+    TrainingFailed,
+    picture_grid,
+    shares_in_bins,
+)
+from lightning_modules.regression import Regression
+from tests.miniatures import small_batch
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers"),
+    pytest.mark.filterwarnings("ignore:The number of training batches"),
+]
+
+
+def fit(module: Regression, *callbacks: object, batches: int = 3) -> Trainer:
+    loader = DataLoader([small_batch(step=step) for step in range(batches)], batch_size=None)
+    validation = DataLoader([small_batch(4).photographs], batch_size=None)
+    trainer = Trainer(
+        max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False, accelerator="cpu",
+        enable_model_summary=False, callbacks=list(callbacks), num_sanity_val_steps=0, log_every_n_steps=1,
+    )  # fmt: skip
+    trainer.fit(module, loader, validation)
+    return trainer
+
+
+def test_pictures_show_photograph_views_and_loopback(build: object, tmp_path: Path) -> None:
+    def photographs(indices: list[int]) -> Tensor:
+        return torch.ones(len(indices), 3, 224, 224) * torch.tensor([1.0, 0.0, 0.0])[:, None, None]
+
+    fit(build(), ImageGrid(photographs, tmp_path))
+    (file,) = tmp_path.iterdir()
+    assert file.name == "step_0000003.png"
+    with Image.open(file) as picture:
+        grid = np.asarray(picture)
+    assert grid.shape == (2 * 160, 4 * 160, 3)  # two photographs; photograph, two views, loopback
+    assert (grid[:, :160] == (255, 0, 0)).all()
+    assert grid[:, 160:].std() > 10
+
+
+def test_without_loopback_its_column_is_missing(build: object, tmp_path: Path) -> None:
+    fit(build(loopback=False), ImageGrid(lambda indices: torch.zeros(len(indices), 3, 224, 224), tmp_path))
+    (file,) = tmp_path.iterdir()
+    with Image.open(file) as grid:
+        assert grid.width == 3 * 160
+
+
+def test_a_grid_keeps_rows_and_columns() -> None:
+    left, right = torch.zeros(2, 3, 8, 8), torch.ones(2, 3, 30, 30)
+    left[1] = 0.5
+    grid = np.asarray(picture_grid([left, right], size=4))
+    assert grid[:4, :4].max() == 0
+    assert (grid[4:, :4] == 128).all()
+    assert (grid[:, 4:] == 255).all()
+
+
+def test_histograms_hold_shares_beside_a_normal(build: object, tmp_path: Path) -> None:
+    file = tmp_path / "histograms.csv"
+    fit(build(), CoefficientHistograms(file))
+    table = np.genfromtxt(file, delimiter=",", names=True)
+    assert len(table) == len(HISTOGRAM_EDGES) - 1
+    for column in ("shape", "albedo", "normal"):
+        assert table[column].sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_what_lies_beyond_goes_into_the_outermost_bins() -> None:
+    shares = shares_in_bins(torch.tensor([-9.0, 0.05, 9.0, 9.0]))
+    assert (shares[0], shares[-1], shares.sum()) == (0.25, 0.5, 1.0)
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_itself(build: object) -> None:
+    module = build()
+    terms = module.terms
+
+    def spoilt(batch: object) -> dict[str, Tensor]:
+        values = terms(batch)
+        if batch.step == 1:
+            values["identity"] = values["identity"] * float("nan")
+        return values
+
+    module.terms = spoilt
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    with pytest.raises(
+        TrainingFailed,
+        match=r"stopped at step 1: the loss became nan \(identity\); the last good checkpoint is here.ckpt",
+    ):
+        fit(module, Guard(lambda: "here.ckpt"))
+    assert all(torch.isfinite(value).all() for value in module.state_dict().values())
+    assert any(not torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_an_exploding_loss_stops(build: object) -> None:
+    module = build()
+    terms = module.terms
+    module.terms = lambda batch: {name: 1e8 * value for name, value in terms(batch).items()}
+    with pytest.raises(
+        TrainingFailed, match=r"stopped at step 0: the loss became .*; try a lower --learning"
+    ):
+        fit(module, Guard(lambda: "none"))
+
+
+def test_a_gradient_that_is_not_finite_stops(build: object) -> None:
+    module = build()
+    module.regressor.layers[-1].weight.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(TrainingFailed, match="a gradient is not finite"):
+        fit(module, Guard(lambda: "none"))
+
+
+def test_the_bar_shows_stage_losses_and_rate(
+    build: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    trainer = fit(build(), ProgressBar("stage 2", 2))
+    printed = capsys.readouterr().out
+    for word in ("stage 2", "photographs/s", "identity", "loopback"):
+        assert word in printed
+    assert float(trainer.callback_metrics["train/photographs_per_second"]) > 0

@@ -1,0 +1,111 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightning_modules import checkpoints
+from lightning_modules.checkpoints import (
+    KEY,
+    AtomicCheckpoints,
+    check_same,
+    checkpoint_content,
+    export,
+    load_regressor,
+    read_checkpoint,
+)
+from lightning_modules.regressor import Regressor
+from lightning_modules.teachers import Teachers
+from tests import miniatures
+
+from .conftest import small_regressor
+
+
+def content(teachers: Teachers, regressor: Regressor) -> dict:
+    return checkpoint_content(
+        stage=2, regressor=regressor, model=teachers.model,
+        networks={"encoder": teachers.encoder, "judge": teachers.judge}, centres={}, settings={"seed": 3},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def written(tmp_path: Path, teachers: Teachers) -> Path:
+    """A checkpoint as a run writes it."""
+    regressor = small_regressor()
+    weights = {f"regressor.{name}": value for name, value in regressor.state_dict().items()}
+    file = tmp_path / "run.ckpt"
+    kept = content(teachers, regressor) | {"random_state": torch.get_rng_state()}
+    AtomicCheckpoints().save_checkpoint(
+        {"state_dict": weights, "global_step": 7, "optimizer_states": [weights], KEY: kept}, file
+    )
+    return file
+
+
+def test_a_regressor_comes_back_as_it_was(written: Path) -> None:
+    regressor, kept = load_regressor(written)
+    features = torch.randn(3, 20)
+    torch.testing.assert_close(regressor(features), small_regressor()(features), rtol=0, atol=0)
+    assert kept["settings"] == {"seed": 3}
+    assert not regressor.training
+
+
+def test_an_exported_checkpoint_is_small_and_carries_its_terms(written: Path, tmp_path: Path) -> None:
+    export(written, tmp_path / "small.ckpt", terms="research only")
+    small = read_checkpoint(tmp_path / "small.ckpt")
+    assert set(small) == {"state_dict", "global_step", KEY}
+    assert small[KEY]["terms"] == "research only"
+    assert "random_state" not in small[KEY]
+    assert (tmp_path / "small.ckpt").stat().st_size < 0.7 * written.stat().st_size
+
+
+def test_no_tensor_of_the_model_is_kept(written: Path, teachers: Teachers) -> None:
+    largest = max(value.numel() for value in read_checkpoint(written)["state_dict"].values())
+    assert largest < teachers.model.shape_mean.numel()
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_and_says_so(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = written.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints.torch, "save", full)
+    with pytest.raises(
+        OSError, match=r"run.ckpt could not be written \(.*No space left on device\); the one"
+    ):
+        AtomicCheckpoints().save_checkpoint({}, written)
+    assert written.read_bytes() == before
+    assert [file.name for file in written.parent.iterdir()] == ["run.ckpt"]
+
+
+def test_a_damaged_file_is_named(written: Path) -> None:
+    written.write_bytes(written.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"run.ckpt cannot be read as a checkpoint .* it is damaged"):
+        read_checkpoint(written)
+
+
+def test_another_program_s_checkpoint_is_refused(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    with pytest.raises(ValueError, match=r"other.ckpt is no checkpoint of this project"):
+        read_checkpoint(tmp_path / "other.ckpt")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"none.ckpt does not exist; expected a checkpoint that"):
+        read_checkpoint(tmp_path / "none.ckpt")
+
+
+def test_a_checkpoint_of_another_model_is_refused(teachers: Teachers) -> None:
+    other = teachers._replace(model=miniatures.small_model(seed=9))
+    kept, asked = content(teachers, small_regressor()), content(other, small_regressor())
+    check_same(kept, kept)
+    with pytest.raises(ValueError, match=r"was trained with miniature \(0{12}.*this run has miniature \(09"):
+        check_same(kept, asked)
+
+
+def test_a_checkpoint_of_another_encoder_is_refused(teachers: Teachers) -> None:
+    other = teachers._replace(encoder=miniatures.SmallNetwork(8))
+    kept, asked = content(teachers, small_regressor()), content(other, small_regressor())
+    with pytest.raises(ValueError, match=r"trained with the encoder small \(01.*this run has small \(08"):
+        check_same(kept, asked)

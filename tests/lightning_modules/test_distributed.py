@@ -1,0 +1,59 @@
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightning_modules.distributed import global_batch, is_distributed
+from tests.miniatures import small_batch
+
+from .two_processes import SWITCHES, build
+
+ROOT = Path(__file__).resolve().parents[2]
+Results = dict[str, dict[str, torch.Tensor]]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """What two gloo processes compute together."""
+    output = tmp_path_factory.mktemp("two") / "results.pt"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    script = str(Path(__file__).with_name("two_processes.py"))
+    processes = [
+        subprocess.Popen(
+            [sys.executable, script, str(rank), port, str(output)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    for process in processes:
+        printed, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, printed
+    return torch.load(output, weights_only=True)
+
+
+@pytest.mark.parametrize("off", [None, *SWITCHES])
+def test_two_processes_compute_what_one_computes(two: Results, off: str | None) -> None:
+    module = build(**({} if off is None else {off: False}))
+    loss = torch.stack(list(module.terms(small_batch(8)).values())).sum()
+    loss.backward()
+    gradient = torch.cat([parameter.grad.flatten() for parameter in module.regressor.parameters()])
+    together = two[str(off)]
+    torch.testing.assert_close(together["value"], loss.detach(), rtol=1e-5, atol=0)
+    assert float((together["gradient"] - gradient).norm() / gradient.norm()) < 1e-5
+
+
+def test_the_global_batch_keeps_the_order_of_ranks(two: Results) -> None:
+    assert two["gathered"]["value"][:, 0].tolist() == [0.0, 0.0, 1.0, 1.0]
+
+
+def test_one_process_is_its_own_global_batch() -> None:
+    assert not is_distributed()
+    values = torch.randn(3, 2)
+    assert global_batch(values) is values

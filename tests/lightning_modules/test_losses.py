@@ -1,0 +1,124 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from lightning_modules.losses import (
+    PAPER_WEIGHTS,
+    LossWeights,
+    Prediction,
+    batch_distribution_loss,
+    identity_loss,
+    loopback_loss,
+    parameter_distance,
+    parameter_loss,
+    tone_loss,
+)
+from lightning_modules.recognition.similarity import Centre
+
+MEANS = LossWeights(1.0, 1.0, 1.0, 1.0, 1.0, "mean")
+
+
+def prediction(shape: list, albedo: list) -> Prediction:
+    return Prediction(torch.tensor(shape, dtype=torch.float64), torch.tensor(albedo, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("reduction", "expected"), [("sum", 0.4 * 7.5 + 0.002 * 4.5), ("mean", 0.4 * 3.75 + 0.002 * 4.5)]
+)
+def test_parameter_distance_by_hand(reduction: str, expected: float) -> None:
+    # Shape differs by (1, 2) and (1, 3): squares 5 and 10, 7.5 on average; albedo by 0 and 3: 4.5.
+    first = prediction([[1, 2], [0, 0]], [[1], [3]])
+    second = prediction([[0, 0], [1, 3]], [[1], [0]])
+    distance = parameter_distance(first, second, shape_weight=0.4, albedo_weight=0.002, reduction=reduction)
+    assert float(distance) == pytest.approx(expected)
+
+
+def test_parameter_loss_takes_its_weights() -> None:
+    predicted, drawn = prediction([[2.0, 0.0]], [[1.0]]), prediction([[0.0, 0.0]], [[0.0]])
+    assert float(parameter_loss(predicted, drawn, PAPER_WEIGHTS)) == pytest.approx(0.4 * 4 + 0.002)
+
+
+def test_identity_loss_by_hand() -> None:
+    # One view agrees, one is orthogonal, one is 60 degrees away: cosines 1, 0 and 1/2.
+    photograph = torch.tensor([[1.0, 0.0]])
+    views = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [0.5, math.sqrt(0.75)]]])
+    assert float(identity_loss(photograph, views)) == pytest.approx(0.5)
+
+
+def test_identity_loss_averages_faces_and_views_alike() -> None:
+    photographs = torch.eye(2)
+    views = torch.stack([torch.eye(2), torch.eye(2)])  # each face sees itself once and the other once
+    assert float(identity_loss(photographs, views)) == pytest.approx(0.5)
+
+
+def test_a_centre_is_subtracted_on_both_sides() -> None:
+    centre = Centre(torch.tensor([0.6, 0.0]), "small", "00", "test", 500)
+    photograph, view = torch.tensor([[0.6, 0.8]]), torch.tensor([[[0.6, -0.8]]])
+    # Raw cosine 0.36 - 0.64; without their common part they point in opposite directions.
+    assert float(identity_loss(photograph, view)) == pytest.approx(1.28)
+    assert float(identity_loss(photograph, view, centre)) == pytest.approx(2.0)
+
+
+def exact_moments(count: int, coefficients: int) -> Tensor:
+    """Coefficients with mean 0 and unbiased variance 1 in every column."""
+    values = torch.randn(count, coefficients, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    return (values - values.mean(0)) / values.std(0)
+
+
+def test_batch_distribution_is_zero_on_exact_moments() -> None:
+    assert float(batch_distribution_loss(exact_moments(16, 5), "sum")) == pytest.approx(0.0, abs=1e-24)
+
+
+@pytest.mark.parametrize(("reduction", "expected"), [("sum", 5.0 + 1 + 49), ("mean", 2.5 + 25)])
+def test_batch_distribution_by_hand(reduction: str, expected: float) -> None:
+    # Columns (0, 2) and (0, 4): means 1 and 2, unbiased variances 2 and 8.
+    coefficients = torch.tensor([[0.0, 0.0], [2.0, 4.0]])
+    assert float(batch_distribution_loss(coefficients, reduction)) == pytest.approx(expected)
+
+
+def test_batch_distribution_can_have_another_target() -> None:
+    shifted = exact_moments(16, 2) * math.sqrt(0.5) + 0.9
+    assert float(batch_distribution_loss(shifted, "sum", mean=0.9, variance=0.5)) == pytest.approx(
+        0, abs=1e-20
+    )
+
+
+def test_one_face_has_no_batch_distribution() -> None:
+    with pytest.raises(
+        ValueError, match="at least 2 faces over all processes, got 1; a single face has no var"
+    ):
+        batch_distribution_loss(torch.zeros(1, 3), "mean")
+
+
+def test_loopback_is_zero_for_a_perfect_regressor() -> None:
+    decoded = prediction([[1, 2], [3, 4]], [[5], [6]])
+    again = Prediction(*(part.repeat_interleave(3, 0) for part in decoded))
+    assert float(loopback_loss(decoded, again, MEANS)) == 0
+
+
+def test_loopback_compares_each_view_with_its_own_face() -> None:
+    decoded = prediction([[0.0], [10.0]], [[0.0], [0.0]])
+    # Views of the first face, then of the second: off by 1, 1, 0, 2.
+    again = prediction([[1.0], [-1.0], [10.0], [12.0]], [[0.0]] * 4)
+    assert float(loopback_loss(decoded, again, MEANS)) == pytest.approx((1 + 1 + 0 + 4) / 4)
+
+
+def test_loopback_moves_both_sides() -> None:
+    decoded = Prediction(torch.zeros(1, 2, requires_grad=True), torch.zeros(1, 1, requires_grad=True))
+    again = Prediction(torch.ones(2, 2, requires_grad=True), torch.ones(2, 1, requires_grad=True))
+    loopback_loss(decoded, again, MEANS).backward()
+    for part in (*decoded, *again):
+        assert part.grad.abs().sum() > 0
+
+
+def test_tone_loss_by_hand() -> None:
+    assert float(tone_loss(torch.tensor([0.0, 2.0]), torch.tensor([1.0, 0.0]))) == pytest.approx(2.5)
+
+
+def test_an_unknown_reduction_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match='reduction must be "sum" or "mean", got "median"'.replace('"median"', "'median'")
+    ):
+        batch_distribution_loss(torch.zeros(2, 3), "median")

@@ -1,0 +1,187 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from lightning import Trainer
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lightning_modules import losses, regression
+from lightning_modules.losses import SUITE_WEIGHTS, Prediction
+from lightning_modules.regression import Losses, Regression
+from lightning_modules.skin_tone import ToneTarget
+from lightning_modules.teachers import Teachers, render_randomly
+from tests.miniatures import small_batch
+
+Build = Callable[..., Regression]
+SWITCHES = ("parameter", "identity", "batch_distribution", "loopback")
+
+
+def gradients(module: Regression, loss: Tensor) -> Tensor:
+    parameters = list(module.regressor.parameters())
+    parts = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True)
+    return torch.cat(
+        [(torch.zeros_like(p) if g is None else g).flatten() for p, g in zip(parameters, parts, strict=True)]
+    )
+
+
+def test_every_loss_is_there_and_teaches(build: Build) -> None:
+    module = build()
+    terms = module.terms(small_batch())
+    assert set(terms) == set(SWITCHES)
+    for name, term in terms.items():
+        assert torch.isfinite(term), name
+        assert gradients(module, term).norm() > 0, name
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_a_switch_removes_its_loss_and_changes_no_other(build: Build, switch: str) -> None:
+    everything = build().terms(small_batch())
+    without = build(**{switch: False}).terms(small_batch())
+    assert set(everything) - set(without) == {switch}
+    for name, term in without.items():
+        torch.testing.assert_close(term, everything[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("switch", [None, *SWITCHES])
+def test_the_total_is_the_sum_of_what_is_on(
+    build: Build, switch: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = build(**({} if switch is None else {switch: False}))
+    logged: dict[str, Tensor] = {}
+    monkeypatch.setattr(module, "log", lambda name, value, **_: logged.__setitem__(name, value))
+    total = module.training_step(small_batch(), 0)
+    parts = [value for name, value in logged.items() if name != "train/loss/total"]
+    assert len(parts) == (4 if switch is None else 3)
+    torch.testing.assert_close(total, torch.stack(parts).sum())
+    torch.testing.assert_close(logged["train/loss/total"], total)
+
+
+def test_what_is_off_is_not_computed(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("computed although it is off")
+
+    monkeypatch.setattr(regression, "render_randomly", forbidden)
+    assert set(build(identity=False, loopback=False).terms(small_batch())) == {
+        "parameter",
+        "batch_distribution",
+    }
+    monkeypatch.setattr(regression, "batch_distribution_loss", forbidden)
+    monkeypatch.setattr(regression, "parameter_loss", forbidden)
+    batch = small_batch()._replace(synthetic=None)
+    with pytest.raises(AssertionError, match="although it is off"):
+        build(parameter=False, batch_distribution=False).terms(batch)
+
+
+def test_one_recognition_pass_serves_identity_and_loopback(build: Build, teachers: Teachers) -> None:
+    passes: list[int] = []
+    teachers.encoder.register_forward_hook(lambda *_: passes.append(1))
+    build().terms(small_batch())
+    assert len(passes) == 1
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_each_rendered_photograph_is_seen_in_so_many_views(build: Build, views: int) -> None:
+    module = build(views=views)
+    assert set(module.terms(small_batch())) == set(SWITCHES)
+    assert module.pictures.views.shape[:2] == (2, views)
+    assert module.pictures.decoded_again.shape.shape == (2 * views, 4)
+
+
+def test_rendered_photographs_are_spread_over_the_batch(build: Build) -> None:
+    module = build(rendered=4)
+    module.terms(small_batch(8))
+    assert module.pictures.index.tolist() == [0, 2, 4, 6]
+
+
+def loopback(module: Regression, *, cut: str) -> Tensor:
+    """The loopback loss with one of its two gradient paths cut."""
+    batch = small_batch()
+    decoded = module.regressor(batch.photographs.features["small"])
+    decoded = Prediction(*(part[:2] for part in decoded))
+    kept = Prediction(*(part.detach() for part in decoded))
+    images = render_randomly(
+        module.teachers.model,
+        kept if cut == "rendering" else decoded,
+        module.teachers.crop, views=2, seed=5, step=3, samples=range(2),
+    )  # fmt: skip
+    again = module.regressor(module.teachers.see(images).encoder.features)
+    if cut == "regressor":
+        parameters = dict(module.regressor.named_parameters())
+        frozen = {name: value.detach() for name, value in parameters.items()}
+        features = module.teachers.see(images).encoder.features
+        again = Prediction(*torch.func.functional_call(module.regressor, frozen, (features,)))
+    target = kept if cut in ("rendering", "regressor") else decoded
+    return losses.loopback_loss(target, again, SUITE_WEIGHTS)
+
+
+def test_loopback_reaches_the_regressor_through_the_rendering(build: Build) -> None:
+    # Decoding is frozen and the target detached: what is left flows through renderer and encoder.
+    module = build()
+    assert gradients(module, loopback(module, cut="regressor")).norm() > 0
+
+
+def test_loopback_reaches_the_regressor_through_the_decoding(build: Build) -> None:
+    # The rendering and the target are detached: what is left flows through the second decoding alone.
+    module = build()
+    assert gradients(module, loopback(module, cut="rendering")).norm() > 0
+
+
+def test_nothing_reaches_the_frozen_teachers(build: Build, teachers: Teachers) -> None:
+    module = build()
+    torch.stack(list(module.terms(small_batch()).values())).sum().backward()
+    for part in teachers:
+        assert not list(part.parameters())
+        assert all(buffer.grad is None and not buffer.requires_grad for buffer in part.buffers())
+    assert all(parameter.grad is not None for parameter in module.regressor.parameters())
+
+
+def test_no_teacher_is_in_a_checkpoint(build: Build) -> None:
+    assert all(name.startswith("regressor.") for name in build().state_dict())
+
+
+def test_two_networks_see_the_same_rendering(build: Build, teachers: Teachers) -> None:
+    module = build()
+    module.teachers = teachers._replace(identity_network=teachers.judge)
+    terms = module.terms(small_batch())
+    assert module.pictures.views.shape[-1] == 224
+    assert set(terms) == set(SWITCHES)
+
+
+def test_tone_pulls_the_first_albedo_component(build: Build) -> None:
+    target = ToneTarget(torch.zeros(8), 20.0, torch.linspace(-60, 60, 61))
+    module = Regression(
+        build().regressor, build().teachers, Losses(SUITE_WEIGHTS, tone=0.5), build().rendering,
+        build().optimisation, tone=target, gradient_norm_interval=0,
+    )  # fmt: skip
+    batch = small_batch()
+    decoded = module.regressor(batch.photographs.features["small"])
+    expected = 0.5 * (decoded.albedo[:, 0] - 1.0).square().mean()  # 20 degrees lie at 1 of -3 to 3
+    torch.testing.assert_close(module.terms(batch)["tone"], expected, atol=1e-5, rtol=0)
+
+
+def test_a_run_without_any_loss_is_refused() -> None:
+    with pytest.raises(ValueError, match="every loss is switched off; leave at least one on"):
+        Losses(SUITE_WEIGHTS, parameter=False, identity=False, batch_distribution=False, loopback=False)
+
+
+def test_validation_logs_judge_beside_training_network(build: Build) -> None:
+    module = build()
+    faces = small_batch(6).photographs
+    trainer = Trainer(
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
+    )
+    (logged,) = trainer.validate(module, DataLoader([faces], batch_size=None), verbose=False)
+    assert logged["validation/fooling_gap"] == pytest.approx(
+        logged["validation/training_similarity"] - logged["validation/judge_similarity"], abs=1e-6
+    )
+    assert set(logged) == {
+        "validation/judge_similarity", "validation/training_similarity", "validation/fooling_gap",
+        "validation/top1", "validation/mean_error", "validation/variance_error",
+        "validation/beyond_three_deviations",
+    }  # fmt: skip
+    assert module.validated.shape.shape == (6, 4)

@@ -1,0 +1,46 @@
+import torch
+
+from lightning_modules.regressor import Regressor
+
+
+def test_widths_follow_from_encoder_and_model() -> None:
+    regressor = Regressor(12, 5, 3, hidden_width=16)
+    predicted = regressor(torch.randn(4, 12))
+    assert (predicted.shape.shape, predicted.albedo.shape) == ((4, 5), (4, 3))
+    assert [tuple(p.shape) for p in regressor.parameters()] == [
+        (16, 12),
+        (16,),
+        (16, 16),
+        (16,),
+        (8, 16),
+        (8,),
+    ]
+    assert Regressor(**regressor.widths).widths == regressor.widths
+
+
+def test_features_are_standardised_by_known_statistics() -> None:
+    features = 5 + 3 * torch.randn(500, 12, generator=torch.Generator().manual_seed(0))
+    features[:, 4] = 7.0  # a dead feature
+    regressor = Regressor(12, 2, 2)
+    regressor.standardise(features)
+    seen = []
+    regressor.layers.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    regressor(features)
+    alive = [index for index in range(12) if index != 4]
+    torch.testing.assert_close(seen[0][:, alive].mean(0), torch.zeros(11), atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen[0][:, alive].std(0), torch.ones(11), atol=1e-4, rtol=0)
+    assert torch.equal(seen[0][:, 4], torch.zeros(500))
+
+
+def test_the_statistics_travel_with_the_weights() -> None:
+    first, second = Regressor(12, 2, 2), Regressor(12, 2, 2)
+    first.standardise(torch.randn(50, 12) + 2)
+    second.load_state_dict(first.state_dict())
+    features = torch.randn(3, 12)
+    torch.testing.assert_close(first(features), second(features), rtol=0, atol=0)
+
+
+def test_predictions_start_near_the_mean_face() -> None:
+    torch.manual_seed(0)
+    predicted = Regressor(64, 40, 40)(torch.randn(200, 64))
+    assert float(torch.cat(predicted, 1).detach().std()) < 0.2

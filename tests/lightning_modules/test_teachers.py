@@ -1,0 +1,56 @@
+import torch
+
+from lightning_modules.losses import Prediction
+from lightning_modules.recognition.frame import WHOLE_FRAME
+from lightning_modules.teachers import Teachers, render_from_the_front, render_randomly
+from tests.miniatures import SmallNetwork
+
+
+def faces(count: int) -> Prediction:
+    generator = torch.Generator().manual_seed(0)
+    return Prediction(torch.randn(count, 4, generator=generator), torch.randn(count, 3, generator=generator))
+
+
+def draw(
+    teachers: Teachers, some: Prediction, samples: range, *, seed: int = 1, step: int = 2
+) -> torch.Tensor:
+    return render_randomly(
+        teachers.model, some, teachers.crop, views=2, seed=seed, step=step, samples=samples
+    )
+
+
+def test_a_face_s_scene_follows_from_seed_step_and_sample(teachers: Teachers) -> None:
+    some = faces(4)
+    whole = draw(teachers, some, range(4))
+    assert whole.shape == (4, 2, 3, 24, 24)
+    last = draw(teachers, Prediction(some.shape[2:], some.albedo[2:]), range(2, 4))
+    torch.testing.assert_close(last, whole[2:], atol=1e-5, rtol=0)
+    for change in ({"seed": 3}, {"step": 3}):
+        assert not torch.allclose(draw(teachers, some, range(4), **change), whole, atol=1e-2)
+
+
+def test_views_of_a_face_differ(teachers: Teachers) -> None:
+    views = draw(teachers, faces(1), range(1))
+    assert not torch.allclose(views[:, 0], views[:, 1], atol=1e-2)
+
+
+def test_one_network_that_does_both_is_asked_once(teachers: Teachers) -> None:
+    seen = teachers.see(draw(teachers, faces(2), range(2)))
+    assert seen.encoder is seen.identity
+    assert seen.encoder.features.shape == (4, 20)
+
+
+def test_two_networks_are_shown_the_whole_frame(teachers: Teachers) -> None:
+    both = teachers._replace(identity_network=SmallNetwork(7))
+    assert (teachers.crop.size, both.crop) == (24, WHOLE_FRAME)
+    seen = both.see(draw(both, faces(1), range(1)))
+    assert not torch.allclose(seen.encoder.embedding, seen.identity.embedding)
+
+
+def test_from_the_front_a_face_is_lit_and_symmetric_in_pose(teachers: Teachers) -> None:
+    mean = Prediction(torch.zeros(1, 4), torch.zeros(1, 3))
+    image = render_from_the_front(teachers.model, mean)[0]
+    covered = (image - 0.5).abs().amax(0) > 1e-3
+    columns = torch.nonzero(covered.any(0))[:, 0]
+    assert abs(float(columns.min() + columns.max()) - 223) <= 6
+    assert 0.3 < float(image[:, covered].mean()) < 0.9

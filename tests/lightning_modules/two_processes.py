@@ -1,0 +1,70 @@
+"""Run by test_distributed.py in two processes: a full step's value and gradient on each process's share."""
+
+import sys
+
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from lightning_modules.distributed import global_batch
+from lightning_modules.losses import SUITE_WEIGHTS
+from lightning_modules.optimisation import Optimisation
+from lightning_modules.regression import Losses, Regression, Rendering
+from lightning_modules.regressor import Regressor
+from lightning_modules.teachers import Teachers
+from tests import miniatures
+
+SWITCHES = ("parameter", "identity", "batch_distribution", "loopback")
+
+
+class Step(torch.nn.Module):
+    """A training step as the forward pass that DDP expects."""
+
+    def __init__(self, module: Regression) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, batch: object) -> torch.Tensor:
+        """The sum of the losses."""
+        return torch.stack(list(self.module.terms(batch).values())).sum()
+
+
+def build(**losses: bool) -> Regression:
+    """The same module on every process."""
+    torch.manual_seed(0)
+    network, judge = miniatures.SmallNetwork(1), miniatures.SmallNetwork(2)
+    judge.name = "judge"
+    return Regression(
+        Regressor(20, 4, 3, hidden_width=16),
+        Teachers(miniatures.small_model(), network, network, judge),
+        Losses(SUITE_WEIGHTS, **losses),
+        Rendering(4, 2, seed=5),
+        Optimisation(1e-3, 0.0, 0, 10),
+        gradient_norm_interval=0,
+    )
+
+
+def main(rank: int, port: str, output: str) -> None:
+    """Step with everything on, then with each loss off; save the averaged value and the gradient."""
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    results = {}
+    for off in (None, *SWITCHES):
+        module = build(**({} if off is None else {off: False}))
+        step = DistributedDataParallel(Step(module), broadcast_buffers=False)
+        loss = step(miniatures.small_batch(8, rank=rank, world_size=2))
+        loss.backward()
+        value = loss.detach().clone()
+        distributed.all_reduce(value)
+        gradient = torch.cat([parameter.grad.flatten() for parameter in module.regressor.parameters()])
+        results[str(off)] = {"value": value / 2, "gradient": gradient}
+    gathered = global_batch(torch.full((2, 3), float(rank)))
+    results["gathered"] = {"value": gathered, "gradient": gathered}
+    if rank == 0:
+        torch.save(results, output)
+    distributed.barrier()
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
