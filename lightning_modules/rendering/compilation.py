@@ -16,14 +16,18 @@ import torch
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
-def compiled(function: Callable) -> Callable:
+def compiled(function: Callable, *, contract: bool = False) -> Callable:
     """A numba kernel without the interpreter's lock, compiled at its first call and cached if possible.
 
     Numba looks for a writable folder beside the source, then in the user's cache; where neither is writable,
     it refuses, and this compiles without a cache. Its cache notices changes of the kernel's own file only, so
     kernels call no kernel of another file.
+
+    Args:
+        function: in the subset of Python that numba compiles.
+        contract: let a product and a sum be rounded once, as one instruction.
     """
-    options = {"nogil": True, "error_model": "numpy"}
+    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"} if contract else False}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError as error:

@@ -12,10 +12,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .compilation import for_each
-from .fused_kernels import shade_view, shade_view_backward
+from .fused_kernels import shade_face_backward, shade_view
 from .shading import Lights, Material
-
-GRADIENT_BYTES_AT_ONCE = 2**26  # of per-view vertex gradients, before they are summed over a face's views
 
 
 def shade(
@@ -51,9 +49,7 @@ def shade(
         references = torch.zeros_like(lights.intensities)
     irradiance = lights.colours * lights.intensities[..., None]
     return _Shade.apply(
-        vertices.contiguous(),
-        normals.contiguous(),
-        albedo.contiguous(),
+        torch.cat([vertices, normals, albedo], dim=-1),
         *(
             part.double().contiguous()
             for part in (matrices, eyes, lights.positions, irradiance, lights.ambient, references)
@@ -68,47 +64,36 @@ def shade(
 class _Shade(torch.autograd.Function):
     @staticmethod
     def forward(ctx, *arguments):  # noqa: ANN001, ANN002, ANN205
-        *tensors, triangles, ids, background, constants = arguments
+        meshes, *scenes, triangles, ids, background, constants = arguments
         images = background.clone(memory_format=torch.contiguous_format)
-        kept = images.new_empty(*ids.shape, 3), torch.empty_like(images)  # diffuse colours, slopes
-        views, corners = tensors[3].shape[1], triangles.numpy()
-        meshes, scenes = tuple(_arrays(tensors[:3])), tuple(_arrays(tensors[3:]))
-        results = _arrays((ids, images, *kept))
+        slopes = torch.empty_like(images)
+        views, flat = scenes[0].shape[1], (images.flatten(2), slopes.flatten(2))
+        corners, scene_arrays = triangles.numpy(), tuple(_arrays(scenes))
+        mesh_array, *results = _arrays((meshes, ids, *flat))
         for_each(
-            lambda m: shade_view(meshes, corners, scenes, constants, *results, *divmod(m, views)), len(images)
+            lambda m: shade_view(mesh_array, corners, scene_arrays, constants, *results, *divmod(m, views)),
+            len(images),
         )
-        ctx.save_for_backward(*tensors, triangles, ids, *kept)
+        ctx.save_for_backward(meshes, *scenes, triangles, ids, slopes)
         ctx.constants = constants
         return images
 
     @staticmethod
     @once_differentiable
     def backward(ctx, images_gradient):  # noqa: ANN001, ANN205
-        *tensors, triangles, ids, diffuses, slopes = ctx.saved_tensors
-        batch, views = tensors[3].shape[:2]
-        per_vertex = [torch.empty_like(tensor) for tensor in tensors[:3]]
-        per_view = [torch.zeros_like(tensor) for tensor in tensors[3:]]
-        meshes, scenes = tuple(_arrays(tensors[:3])), tuple(_arrays(tensors[3:]))
-        kept = _arrays((ids, diffuses, slopes, images_gradient.contiguous()))
-        corners, view_gradients = triangles.numpy(), tuple(_arrays(per_view))
-        lights_too = any(ctx.needs_input_grad[5:9])
-        faces_at_once = max(1, GRADIENT_BYTES_AT_ONCE // (3 * views * per_vertex[0][0].nbytes))
-        for first in range(0, batch, faces_at_once):
-            faces = min(faces_at_once, batch - first)
-            # Each view adds into arrays of its own, so that the order of additions is fixed.
-            sums = [gradient.new_zeros(faces, views, *gradient.shape[1:]) for gradient in per_vertex]
-            gradients = tuple(_arrays(sums)), first, view_gradients, lights_too
-
-            def task(m: int, first: int = first, gradients: tuple = gradients) -> None:
-                face, view = divmod(m, views)
-                shade_view_backward(
-                    meshes, corners, scenes, ctx.constants, *kept, *gradients, first + face, view
-                )
-
-            for_each(task, faces * views)
-            for gradient, part in zip(per_vertex, sums, strict=True):
-                torch.sum(part, dim=1, out=gradient[first : first + faces])
-        return *per_vertex, *per_view, None, None, None, None
+        meshes, *scenes, triangles, ids, slopes = ctx.saved_tensors
+        of_meshes, of_scenes = torch.zeros_like(meshes), [torch.zeros_like(scene) for scene in scenes]
+        mesh_array, *kept = _arrays((meshes, ids, slopes.flatten(2), images_gradient.contiguous().flatten(2)))
+        gradients = of_meshes.numpy(), tuple(_arrays(of_scenes)), any(ctx.needs_input_grad[1:7])
+        corners, scene_arrays = triangles.numpy(), tuple(_arrays(scenes))
+        # A face's views add to the same vertices, so one task takes them in order.
+        for_each(
+            lambda face: shade_face_backward(
+                mesh_array, corners, scene_arrays, ctx.constants, *kept, *gradients, face
+            ),
+            len(meshes),
+        )
+        return of_meshes, *of_scenes, None, None, None, None
 
 
 def _arrays(tensors: Iterable[Tensor]) -> list[np.ndarray]:

@@ -1,33 +1,82 @@
 """Interpolation, Phong shading and their derivatives for one image, compiled.
 
-The arithmetic of `barycentrics`, `shading.phong` and the renderer's plain path, which judge it in the tests,
-in one pass over the covered samples. Vectors are tuples, which compile to registers; geometry is float64,
-powers have the images' dtype. i, j, k are a triangle's corners.
+The arithmetic of `barycentrics`, `shading.phong` and the renderer's plain path, which judge it in the tests.
+Covered samples are gathered in blocks, and every step is a loop over a block that the compiler turns into
+vector instructions: no branches, one value of a kind per row. A sample's corners and barycentrics are float64
+(`wide`); all that follows has the images' dtype (`lanes`), and takes what is small as a difference, such as a
+triangle's edges, from the float64 side. i, j, k are a triangle's corners.
 """
 
-# ruff: noqa: ANN001, ANN201, ANN202 - kernels take and return arrays, scalars and triples of float64
+# ruff: noqa: ANN001, ANN201, ANN202 - kernels take and return arrays, scalars and triples of scalars
 
 import math
+from functools import partial
 
 import numpy as np
-import torch
+from numpy.polynomial import chebyshev
 
-from .colour import decode_srgb, encode_srgb
-from .compilation import compiled
+from . import compilation
 
+compiled = partial(compilation.compiled, contract=True)
+
+BLOCK = 64  # samples; its rows stay in the fastest cache
 SMALLEST_LENGTH = 1e-12  # as in torch.nn.functional.normalize
 
-# For float32 images, sRGB's curves come from tables: a power takes three times as long. Linear interpolation
-# is off by at most 3e-8, half of what float32 resolves at 1; the encoding is tabulated over the square root,
-# which straightens it.
-STEPS = 4096
-DECODED = decode_srgb(torch.arange(STEPS + 2, dtype=torch.float64) / STEPS).numpy()
-ENCODED_OF_ROOT = encode_srgb((torch.arange(STEPS + 2, dtype=torch.float64) / STEPS).square()).numpy()
+# Rows of `wide`: the corners' places.
+VERTICES_I, VERTICES_J, VERTICES_K, WIDE_ROWS = 0, 3, 6, 9
+# Rows of `lanes`; the compiler proves no bounds of sums of these, so each has a name. The pixel; what its
+# corners hold.
+PIXEL_X, PIXEL_Y, NORMAL_I, ALBEDO_I, NORMAL_J, ALBEDO_J, NORMAL_K, ALBEDO_K = 0, 1, 2, 5, 8, 11, 14, 17
+# Barycentrics, the inverse of the area that they were divided by, the corners' offsets, two edges.
+WEIGHTS, INVERSE_AREA, OFFSETS_X, OFFSETS_Y, EDGE_J, EDGE_K = 20, 23, 24, 27, 30, 33
+# The surface: place, normal, the inverse of its length before, albedo, its linear colour, the slope of that.
+POSITION, NORMAL, NORMAL_INVERSE, COLOUR, DIFFUSE, DIFFUSE_SLOPE = 36, 39, 42, 43, 46, 49
+# To the eye, inverse distance, n.v, and all light for the diffuse and for the specular colour.
+TO_EYE, EYE_INVERSE, UPRIGHT, DIFFUSE_LIGHT, SPECULAR_LIGHT = 52, 55, 56, 57, 60
+# One light: direction, inverse distance, fall-off, n.l, l.v, r.v, (r.v)^(shininess - 1), squares on the way.
+DIRECTION, INVERSE, FALLOFF, FACING, TOWARD, MIRRORED, POWER, SQUARE = 63, 66, 67, 68, 69, 70, 71, 72
+FORWARD_ROWS = 73
+# Gradients: by the linear image, by the light's place and its fall-off; then by the rows above.
+GRADIENT, OF_LIGHT, OF_FALLOFF, OF_NORMAL, OF_EYE, OF_POSITION = 73, 76, 79, 80, 83, 86
+OF_UPRIGHT, OF_COLOUR, OF_OFFSETS_X, OF_OFFSETS_Y, OF_I, OF_J, OF_K = 89, 90, 93, 96, 99, 102, 105
+BACKWARD_ROWS = 108
+
+
+def _polynomial(function, low, high):
+    """Twelve coefficients, highest first, of a function between two bounds that are mapped to -1 and 1."""
+    fitted = chebyshev.chebinterpolate(lambda z: function((low + high) / 2 + z * (high - low) / 2), 11)
+    return tuple(float(c) for c in chebyshev.cheb2poly(fitted)[::-1])
+
+
+# sRGB's powers for float32 images, of a root that straightens them: their relative error is below 2e-8, under
+# half of what float32 resolves. A call of `pow` takes ten times as long.
+DECODE_LOW, ENCODE_LOW = ((0.04045 + 0.055) / 1.055) ** 0.5, 0.0031308**0.25
+DECODE_POWER = _polynomial(lambda s: s**0.8, DECODE_LOW, 1.0)  # u^2.4 = u^2 s^0.8 with s = sqrt(u)
+ENCODE_POWER = _polynomial(lambda q: q ** (5 / 3), ENCODE_LOW, 1.0)  # u^(1/2.4), q the fourth root of u
 
 
 @compiled
-def _row(array, index):
-    return np.float64(array[index, 0]), np.float64(array[index, 1]), np.float64(array[index, 2])
+def _get(lanes, row, p):
+    return lanes[row * BLOCK + p], lanes[(row + 1) * BLOCK + p], lanes[(row + 2) * BLOCK + p]
+
+
+@compiled
+def _put(lanes, row, p, vector):
+    lanes[row * BLOCK + p] = vector[0]
+    lanes[(row + 1) * BLOCK + p] = vector[1]
+    lanes[(row + 2) * BLOCK + p] = vector[2]
+
+
+@compiled
+def _triple(array, kind):
+    return kind(array[0]), kind(array[1]), kind(array[2])
+
+
+@compiled
+def _rows(matrix, kind):
+    """A camera matrix as three rows for points and the shift of each; an array would hold up the compiler."""
+    rows = _triple(matrix[0], kind), _triple(matrix[1], kind), _triple(matrix[2], kind)
+    return rows, (kind(matrix[0, 3]), kind(matrix[1, 3]), kind(matrix[2, 3]))
 
 
 @compiled
@@ -51,10 +100,8 @@ def _plus(a, b, s):
 
 
 @compiled
-def _add_to(array, index, vector, scale):
-    array[index, 0] += scale * vector[0]
-    array[index, 1] += scale * vector[1]
-    array[index, 2] += scale * vector[2]
+def _minus(a, b):
+    return a[0] - b[0], a[1] - b[1], a[2] - b[2]
 
 
 @compiled
@@ -63,8 +110,8 @@ def _blend(weights, a, b, c):
 
 
 @compiled
-def _unit(a):
-    inverse = 1.0 / max(math.sqrt(_dot(a, a)), SMALLEST_LENGTH)
+def _unit(a, kind):
+    inverse = kind(1) / max(math.sqrt(_dot(a, a)), kind(SMALLEST_LENGTH))
     return _scaled(a, inverse), inverse
 
 
@@ -74,334 +121,465 @@ def _unit_backward(direction, inverse, gradient):
 
 
 @compiled
-def _clamped(value):
-    return min(max(value, 0.0), 1.0)
+def _cubic(a, b, c, d, place, kind):
+    return ((kind(a) * place + kind(b)) * place + kind(c)) * place + kind(d)
 
 
 @compiled
-def _highlight(mirrored, shininess, like):
-    """(r.v)^shininess, by squaring if the exponent is whole."""
-    if shininess == math.floor(shininess):
-        power, square, left = 1.0, mirrored, int(shininess)
-        while left > 0:
-            if left & 1:
-                power *= square
-            square *= square
-            left >>= 1
-        return power
-    kind = like.dtype.type
-    return np.float64(kind(mirrored) ** kind(shininess))
+def _polynomial_at(c, place, kind):
+    square = place * place
+    fourth = square * square
+    high, middle = _cubic(c[0], c[1], c[2], c[3], place, kind), _cubic(c[4], c[5], c[6], c[7], place, kind)
+    return (high * fourth + middle) * fourth + _cubic(c[8], c[9], c[10], c[11], place, kind)
 
 
 @compiled
-def _interpolated(table, position):
-    place = position * STEPS
-    cell = int(place)
-    return table[cell] + (place - cell) * (table[cell + 1] - table[cell])
+def _decode(encoded, linear, slopes):
+    """Decode to linear light values that are clamped to [0, 1], and its derivative as if they were not."""
+    kind = encoded.dtype.type
+    for p in range(encoded.size):
+        value = min(max(encoded[p], kind(0)), kind(1))
+        base = (max(value, kind(0.04045)) + kind(0.055)) * kind(1 / 1.055)
+        if encoded.itemsize == 4:
+            root = math.sqrt(base)
+            place = (root - kind((1 + DECODE_LOW) / 2)) * kind(2 / (1 - DECODE_LOW))
+            power = base * _polynomial_at(DECODE_POWER, place, kind)
+        else:
+            power = base ** kind(1.4)
+        curved = value > kind(0.04045)
+        linear[p] = base * power if curved else value * kind(1 / 12.92)
+        slopes[p] = kind(2.4 / 1.055) * power if curved else kind(1 / 12.92)
 
 
 @compiled
-def _decode(encoded, like):
-    if encoded <= 0.04045:
-        return encoded / 12.92
-    if like.itemsize == 4:
-        return _interpolated(DECODED, encoded)
-    return ((encoded + 0.055) / 1.055) ** 2.4
+def _encode(linear, encoded, slopes):
+    """Encode, as sRGB, linear light that is clamped to [0, 1], and its derivative as if it were not."""
+    kind = linear.dtype.type
+    for p in range(linear.size):
+        value = min(max(linear[p], kind(0)), kind(1))
+        base = max(value, kind(0.0031308))
+        if linear.itemsize == 4:
+            root = math.sqrt(math.sqrt(base))
+            place = (root - kind((1 + ENCODE_LOW) / 2)) * kind(2 / (1 - ENCODE_LOW))
+            power = kind(1.055) * _polynomial_at(ENCODE_POWER, place, kind)
+        else:
+            power = kind(1.055) * base ** kind(1 / 2.4)
+        curved = value > kind(0.0031308)
+        encoded[p] = power - kind(0.055) if curved else kind(12.92) * value
+        slopes[p] = power / (kind(2.4) * base) if curved else kind(12.92)
 
 
 @compiled
-def _decode_slope(encoded, linear):
-    return 2.4 * linear / (encoded + 0.055) if encoded > 0.04045 else 1 / 12.92
+def _find(ids, start, samples, block):
+    """Gather the next covered samples from `start` on, row by row; returns their count and the next start."""
+    found, pixels, lanes = block
+    height, width = ids.shape
+    y, x, count = start // width, start % width, 0
+    while y < height and count < BLOCK:
+        first = (y // samples) * (width // samples)
+        while x < width and count < BLOCK:
+            found[count] = ids[y, x]
+            pixels[count] = first + (x if samples == 1 else x // samples)
+            lanes[PIXEL_X * BLOCK + count] = x
+            lanes[PIXEL_Y * BLOCK + count] = y
+            count += ids[y, x] >= 0
+            x += 1
+        if x == width:
+            x, y = 0, y + 1
+    return count, y * width + x
 
 
 @compiled
-def _encode(linear, like):
-    if linear <= 0.0031308:
-        return 12.92 * linear
-    if like.itemsize == 4:
-        return _interpolated(ENCODED_OF_ROOT, math.sqrt(linear))
-    return 1.055 * linear ** (1 / 2.4) - 0.055
+def _gather(mesh, triangles, found, corners, wide, lanes, n):
+    for p in range(n):
+        t = found[p]
+        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        corners[p], corners[BLOCK + p], corners[2 * BLOCK + p] = i, j, k
+        for c in range(3):
+            wide[(VERTICES_I + c) * BLOCK + p] = mesh[i, c]
+            wide[(VERTICES_J + c) * BLOCK + p] = mesh[j, c]
+            wide[(VERTICES_K + c) * BLOCK + p] = mesh[k, c]
+        for c in range(6):
+            lanes[(NORMAL_I + c) * BLOCK + p] = mesh[i, 3 + c]
+            lanes[(NORMAL_J + c) * BLOCK + p] = mesh[j, 3 + c]
+            lanes[(NORMAL_K + c) * BLOCK + p] = mesh[k, 3 + c]
 
 
 @compiled
-def _encode_slope(linear, encoded):
-    return (encoded + 0.055) / (2.4 * linear) if linear > 0.0031308 else 12.92
+def _locate(rows, wide, lanes, n):
+    """Barycentrics, place and edges, from float64."""
+    (row_x, row_y, row_z), (shift_x, shift_y, shift_z) = rows
+    for p in range(n):
+        x, y = np.float64(lanes[PIXEL_X * BLOCK + p]), np.float64(lanes[PIXEL_Y * BLOCK + p])
+        # These take a point to its offset from the pixel, times its depth.
+        across, across_shift = _plus(row_x, row_z, -x), shift_x - x * shift_z
+        down, down_shift = _plus(row_y, row_z, -y), shift_y - y * shift_z
+        vi, vj, vk = _get(wide, VERTICES_I, p), _get(wide, VERTICES_J, p), _get(wide, VERTICES_K, p)
+        xi, yi = _dot(across, vi) + across_shift, _dot(down, vi) + down_shift
+        xj, yj = _dot(across, vj) + across_shift, _dot(down, vj) + down_shift
+        xk, yk = _dot(across, vk) + across_shift, _dot(down, vk) + down_shift
+        wi, wj, wk = xj * yk - xk * yj, xk * yi - xi * yk, xi * yj - xj * yi
+        inverse = 1.0 / (wi + wj + wk)
+        weights = wi * inverse, wj * inverse, wk * inverse
+        _put(lanes, WEIGHTS, p, weights)
+        lanes[INVERSE_AREA * BLOCK + p] = inverse
+        _put(lanes, OFFSETS_X, p, (xi, xj, xk))
+        _put(lanes, OFFSETS_Y, p, (yi, yj, yk))
+        _put(lanes, EDGE_J, p, _minus(vj, vi))
+        _put(lanes, EDGE_K, p, _minus(vk, vi))
+        _put(lanes, POSITION, p, _blend(weights, vi, vj, vk))
 
 
 @compiled
-def _seen_from(matrix, axis, pixel):
-    """The row that takes a point to its offset from the pixel along an axis, times its depth."""
-    return (
-        matrix[axis, 0] - pixel * matrix[2, 0],
-        matrix[axis, 1] - pixel * matrix[2, 1],
-        matrix[axis, 2] - pixel * matrix[2, 2],
-        matrix[axis, 3] - pixel * matrix[2, 3],
+def _interpolate(eye, ambient, lanes, n):
+    """Normal, colour and the line to the eye; the sums over lights begin."""
+    kind = lanes.dtype.type
+    for p in range(n):
+        weights = _get(lanes, WEIGHTS, p)
+        normal, inverse = _unit(
+            _blend(weights, _get(lanes, NORMAL_I, p), _get(lanes, NORMAL_J, p), _get(lanes, NORMAL_K, p)),
+            kind,
+        )
+        _put(lanes, NORMAL, p, normal)
+        lanes[NORMAL_INVERSE * BLOCK + p] = inverse
+        to_eye, inverse = _unit(_minus(eye, _get(lanes, POSITION, p)), kind)
+        _put(lanes, TO_EYE, p, to_eye)
+        lanes[EYE_INVERSE * BLOCK + p] = inverse
+        lanes[UPRIGHT * BLOCK + p] = _dot(normal, to_eye)
+        colours = _get(lanes, ALBEDO_I, p), _get(lanes, ALBEDO_J, p), _get(lanes, ALBEDO_K, p)
+        _put(lanes, COLOUR, p, _blend(weights, colours[0], colours[1], colours[2]))
+        _put(lanes, DIFFUSE_LIGHT, p, ambient)
+        _put(lanes, SPECULAR_LIGHT, p, (kind(0), kind(0), kind(0)))
+    _decode(
+        lanes[COLOUR * BLOCK : (COLOUR + 3) * BLOCK],
+        lanes[DIFFUSE * BLOCK : (DIFFUSE + 3) * BLOCK],
+        lanes[DIFFUSE_SLOPE * BLOCK : (DIFFUSE_SLOPE + 3) * BLOCK],
     )
 
 
 @compiled
-def _offset(across, down, point):
-    return _dot(across, point) + across[3], _dot(down, point) + down[3]
-
-
-@compiled
-def _barycentrics(ci, cj, ck):
-    """Barycentrics and the inverse of the triangle's area."""
-    wi = cj[0] * ck[1] - ck[0] * cj[1]
-    wj = ck[0] * ci[1] - ci[0] * ck[1]
-    wk = ci[0] * cj[1] - cj[0] * ci[1]
-    inverse = 1.0 / (wi + wj + wk)
-    return (wi * inverse, wj * inverse, wk * inverse), inverse
-
-
-@compiled
-def _light_at(light, position, normal, to_eye, upright, positions, references):
-    """Direction, inverse distance, fall-off, n.l, l.v and r.v of a light; zeros where it is behind.
-
-    `upright` is n.v. Such a light is sent away before its distance is asked for.
-    """
-    offset = _plus(_row(positions, light), position, -1.0)
-    facing = _dot(normal, offset)
-    if facing <= 0:
-        return offset, 0.0, 0.0, 0.0, 0.0, 0.0
-    toward = _dot(offset, to_eye)
-    inverse = 1.0 / max(math.sqrt(_dot(offset, offset)), SMALLEST_LENGTH)
-    falloff = (references[light] * inverse) ** 2 if references[light] > 0 else 1.0
-    facing, toward = facing * inverse, toward * inverse
-    return _scaled(offset, inverse), inverse, falloff, facing, toward, max(2 * facing * upright - toward, 0.0)
-
-
-@compiled
-def _light_sums(position, normal, to_eye, positions, irradiance, ambient, references, shininess, like):
-    """Light for the diffuse and for the specular colour."""
-    upright = _dot(normal, to_eye)
-    diffuse_light = (ambient[0], ambient[1], ambient[2])
-    specular_light = (0.0, 0.0, 0.0)
-    for light in range(positions.shape[0]):
-        _, _, falloff, facing, _, mirrored = _light_at(
-            light, position, normal, to_eye, upright, positions, references
+def _meet(place, reference, shininess, lanes, n):
+    """How a light stands to the surface; n.l and r.v are zero where it is behind."""
+    kind = lanes.dtype.type
+    for p in range(n):
+        normal, to_eye = _get(lanes, NORMAL, p), _get(lanes, TO_EYE, p)
+        direction, inverse = _unit(_minus(place, _get(lanes, POSITION, p)), kind)
+        facing, toward = max(_dot(normal, direction), kind(0)), _dot(direction, to_eye)
+        mirrored = max((facing + facing) * lanes[UPRIGHT * BLOCK + p] - toward, kind(0))
+        _put(lanes, DIRECTION, p, direction)
+        lanes[INVERSE * BLOCK + p] = inverse
+        lanes[FALLOFF * BLOCK + p] = (
+            (reference * inverse) * (reference * inverse) if reference > 0 else kind(1)
         )
-        if facing > 0:
-            arriving = _row(irradiance, light)
-            diffuse_light = _plus(diffuse_light, arriving, falloff * facing)
-            if mirrored > 0:
-                highlight = _highlight(mirrored, shininess, like)
-                specular_light = _plus(specular_light, arriving, falloff * highlight)
-    return diffuse_light, specular_light
+        lanes[FACING * BLOCK + p] = facing
+        lanes[TOWARD * BLOCK + p] = toward
+        lanes[MIRRORED * BLOCK + p] = mirrored if facing > kind(0) else kind(0)
+    _raise(shininess - 1, lanes, n)
+
+
+@compiled
+def _raise(exponent, lanes, n):
+    """A power of r.v, zero where r.v is; by squaring if the exponent is whole."""
+    kind = lanes.dtype.type
+    for p in range(n):
+        mirrored = lanes[MIRRORED * BLOCK + p]
+        lanes[POWER * BLOCK + p] = kind(1) if mirrored > kind(0) else kind(0)
+        lanes[SQUARE * BLOCK + p] = mirrored
+    if exponent != math.floor(exponent):
+        for p in range(n):
+            if lanes[MIRRORED * BLOCK + p] > 0:
+                lanes[POWER * BLOCK + p] = lanes[MIRRORED * BLOCK + p] ** kind(exponent)
+        return
+    left = int(exponent)
+    while left > 0:
+        if left & 1:
+            for p in range(n):
+                lanes[POWER * BLOCK + p] *= lanes[SQUARE * BLOCK + p]
+        left >>= 1
+        for p in range(n):
+            lanes[SQUARE * BLOCK + p] *= lanes[SQUARE * BLOCK + p]
+
+
+@compiled
+def _light(irradiance, lanes, n):
+    """Add a light to the sums."""
+    for p in range(n):
+        arriving = _scaled(irradiance, lanes[FALLOFF * BLOCK + p])
+        highlight = lanes[POWER * BLOCK + p] * lanes[MIRRORED * BLOCK + p]
+        diffuse_light = _plus(_get(lanes, DIFFUSE_LIGHT, p), arriving, lanes[FACING * BLOCK + p])
+        _put(lanes, DIFFUSE_LIGHT, p, diffuse_light)
+        _put(lanes, SPECULAR_LIGHT, p, _plus(_get(lanes, SPECULAR_LIGHT, p), arriving, highlight))
 
 
 @compiled
 def _specular(diffuse, constant):
-    return constant * (1 - diffuse[0]), constant * (1 - diffuse[1]), constant * (1 - diffuse[2])
+    return (
+        constant - constant * diffuse[0],
+        constant - constant * diffuse[1],
+        constant - constant * diffuse[2],
+    )
 
 
 @compiled
-def _shade_image(mesh, view, constants, ids, image, diffuses, slopes):
+def _reflect(constant, lanes, n):
+    """Linear light towards the eye, put in place of the diffuse light."""
+    for p in range(n):
+        diffuse = _get(lanes, DIFFUSE, p)
+        light = _times(diffuse, _get(lanes, DIFFUSE_LIGHT, p))
+        shine = _times(_specular(diffuse, constant), _get(lanes, SPECULAR_LIGHT, p))
+        _put(lanes, DIFFUSE_LIGHT, p, (light[0] + shine[0], light[1] + shine[1], light[2] + shine[2]))
+
+
+@compiled
+def _shade_image(mesh, triangles, view, constants, ids, image, slopes):
     """Shade the covered samples and put the pixels that hold any over the background in `image`.
 
     Args:
-        mesh: vertices, normals and albedo [V, 3], triangles [T, 3].
+        mesh: vertices, normals and albedo side by side, [V, 9].
+        triangles: [T, 3].
         view: camera matrix [3, 4] for S times the pixels, eye [3]; of L lights positions [L, 3], irradiance
             [L, 3], ambient light [3], reference distances [L] with 0 for no fall-off. All float64.
         constants: specular constant, shininess, samples per axis S.
         ids: [H S, W S].
-        image: [3, H, W] sRGB, changed in place.
-        diffuses: [H S, W S, 3], filled for the backward pass with the linear diffuse colour.
-        slopes: [3, H, W], filled for the backward pass with the derivative of the encoded by the linear
-        image.
+        image: [3, H W] sRGB, changed in place.
+        slopes: [3, H W], filled for the backward pass with the derivative of the encoded by the linear image.
     """
-    vertices, normals, albedo, triangles = mesh
     matrix, eye, positions, irradiance, ambient, references = view
     constant, shininess, samples = constants
-    _, height, width = image.shape
-    eye_position = (eye[0], eye[1], eye[2])
-    share = 1.0 / (samples * samples)
-    for row in range(height):
-        for column in range(width):
-            total, seen = (0.0, 0.0, 0.0), 0
-            for y in range(row * samples, (row + 1) * samples):
-                for x in range(column * samples, (column + 1) * samples):
-                    t = ids[y, x]
-                    if t < 0:
-                        continue
-                    seen += 1
-                    i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-                    vi, vj, vk = _row(vertices, i), _row(vertices, j), _row(vertices, k)
-                    across, down = _seen_from(matrix, 0, x), _seen_from(matrix, 1, y)
-                    weights, _ = _barycentrics(
-                        _offset(across, down, vi), _offset(across, down, vj), _offset(across, down, vk)
-                    )
-                    position = _blend(weights, vi, vj, vk)
-                    normal, _ = _unit(_blend(weights, _row(normals, i), _row(normals, j), _row(normals, k)))
-                    colour = _blend(weights, _row(albedo, i), _row(albedo, j), _row(albedo, k))
-                    diffuse = (
-                        _decode(_clamped(colour[0]), image),
-                        _decode(_clamped(colour[1]), image),
-                        _decode(_clamped(colour[2]), image),
-                    )
-                    to_eye, _ = _unit(_plus(eye_position, position, -1.0))
-                    diffuse_light, specular_light = _light_sums(
-                        position, normal, to_eye, positions, irradiance, ambient, references, shininess, image
-                    )
-                    total = _plus(total, _times(diffuse, diffuse_light), share)
-                    total = _plus(total, _times(_specular(diffuse, constant), specular_light), share)
-                    diffuses[y, x, 0], diffuses[y, x, 1], diffuses[y, x, 2] = diffuse
-            if seen == 0:
-                continue
-            unseen = (samples * samples - seen) * share
+    kind = image.dtype.type
+    lanes, wide = np.zeros(FORWARD_ROWS * BLOCK, image.dtype), np.zeros(WIDE_ROWS * BLOCK)
+    found, pixels = np.zeros(BLOCK, np.int32), np.zeros(BLOCK, np.int32)
+    corners = np.zeros(3 * BLOCK, np.int32)
+    seen = np.zeros(image.shape[1], image.dtype)
+    slopes[:] = 0  # until then, a place for the linear image
+    eye, ambient, start = _triple(eye, kind), _triple(ambient, kind), 0
+    while start < ids.size:
+        n, start = _find(ids, start, samples, (found, pixels, lanes))
+        _gather(mesh, triangles, found, corners, wide, lanes, n)
+        _locate(_rows(matrix, np.float64), wide, lanes, n)
+        _interpolate(eye, ambient, lanes, n)
+        for light in range(positions.shape[0]):
+            _meet(_triple(positions[light], kind), kind(references[light]), shininess, lanes, n)
+            _light(_triple(irradiance[light], kind), lanes, n)
+        _reflect(kind(constant), lanes, n)
+        for p in range(n):
+            seen[pixels[p]] += kind(1)
             for c in range(3):
-                linear = total[c]
-                if unseen > 0:
-                    linear += unseen * _decode(_clamped(np.float64(image[c, row, column])), image)
-                linear = _clamped(linear)
-                encoded = _encode(linear, image)
-                image[c, row, column] = encoded
-                slopes[c, row, column] = _encode_slope(linear, encoded)
+                slopes[c, pixels[p]] += lanes[(DIFFUSE_LIGHT + c) * BLOCK + p]
+    _resolve(seen, kind(1 / (samples * samples)), ids.shape[1] // samples, image, slopes)
+
+
+@compiled
+def _resolve(seen, share, width, image, slopes):
+    """Average samples, put background behind those that see nothing, encode, row by row."""
+    kind = image.dtype.type
+    linear, behind, spare = (
+        np.empty(width, image.dtype),
+        np.empty(width, image.dtype),
+        np.empty(width, image.dtype),
+    )
+    for c in range(3):
+        for first in range(0, seen.size, width):
+            row, slope, covered = (
+                image[c, first : first + width],
+                slopes[c, first : first + width],
+                seen[first : first + width],
+            )
+            linear[:] = slope
+            if share < 1:
+                _decode(row, behind, spare)
+                for p in range(width):
+                    linear[p] = share * linear[p] + (kind(1) - share * covered[p]) * behind[p]
+            _encode(linear, behind, slope)
+            for p in range(width):
+                row[p] = behind[p] if covered[p] > 0 else row[p]
+
+
+@compiled
+def _begin_backward(pixels, share, image_gradient, slopes, lanes, n):
+    kind = lanes.dtype.type
+    for p in range(n):
+        for c in range(3):
+            slope = share * slopes[c, pixels[p]]
+            lanes[(GRADIENT + c) * BLOCK + p] = slope * image_gradient[c, pixels[p]]
+    for at in range(OF_NORMAL * BLOCK, (OF_UPRIGHT + 1) * BLOCK):
+        lanes[at] = kind(0)
+
+
+@compiled
+def _light_backward(irradiance, reference, constant, shininess, lanes, n):
+    """Gradients through one light, added to those of the surface; `_light` on the way."""
+    kind = lanes.dtype.type
+    falls_off = kind(2) if reference > 0 else kind(0)
+    for p in range(n):
+        normal, to_eye, direction = _get(lanes, NORMAL, p), _get(lanes, TO_EYE, p), _get(lanes, DIRECTION, p)
+        facing, mirrored, power = (
+            lanes[FACING * BLOCK + p],
+            lanes[MIRRORED * BLOCK + p],
+            lanes[POWER * BLOCK + p],
+        )
+        gradient, diffuse = _get(lanes, GRADIENT, p), _get(lanes, DIFFUSE, p)
+        arriving = _scaled(irradiance, lanes[FALLOFF * BLOCK + p])
+        _put(lanes, DIFFUSE_LIGHT, p, _plus(_get(lanes, DIFFUSE_LIGHT, p), arriving, facing))
+        _put(lanes, SPECULAR_LIGHT, p, _plus(_get(lanes, SPECULAR_LIGHT, p), arriving, power * mirrored))
+        of_facing = _dot(_times(gradient, diffuse), arriving) if facing > kind(0) else kind(0)
+        of_highlight = _dot(_times(gradient, _specular(diffuse, constant)), arriving)
+        of_mirrored = of_highlight * shininess * power
+        of_falloff = of_facing * facing + of_highlight * power * mirrored  # times the fall-off
+        lanes[OF_FALLOFF * BLOCK + p] = of_falloff
+        lanes[OF_UPRIGHT * BLOCK + p] += (of_mirrored + of_mirrored) * facing
+        of_facing += (of_mirrored + of_mirrored) * lanes[UPRIGHT * BLOCK + p]
+        _put(lanes, OF_NORMAL, p, _plus(_get(lanes, OF_NORMAL, p), direction, of_facing))
+        _put(lanes, OF_EYE, p, _plus(_get(lanes, OF_EYE, p), direction, -of_mirrored))
+        # Turning the light's direction; away from the light, only fall-off changes.
+        along = of_facing * facing - of_mirrored * lanes[TOWARD * BLOCK + p] + falls_off * of_falloff
+        of_light = _plus(_plus(_scaled(normal, of_facing), to_eye, -of_mirrored), direction, -along)
+        of_light = _scaled(of_light, lanes[INVERSE * BLOCK + p])
+        _put(lanes, OF_LIGHT, p, of_light)
+        _put(lanes, OF_POSITION, p, _minus(_get(lanes, OF_POSITION, p), of_light))
+
+
+@compiled
+def _surface_backward(constant, lanes, n):
+    """From the surface to what was interpolated: place, normal before its length, albedo."""
+    for p in range(n):
+        normal, to_eye = _get(lanes, NORMAL, p), _get(lanes, TO_EYE, p)
+        of_upright = lanes[OF_UPRIGHT * BLOCK + p]
+        of_normal = _plus(_get(lanes, OF_NORMAL, p), to_eye, of_upright)
+        of_eye = _plus(_get(lanes, OF_EYE, p), normal, of_upright)
+        of_eye = _unit_backward(to_eye, lanes[EYE_INVERSE * BLOCK + p], of_eye)
+        _put(lanes, OF_NORMAL, p, _unit_backward(normal, lanes[NORMAL_INVERSE * BLOCK + p], of_normal))
+        _put(lanes, OF_EYE, p, of_eye)
+        _put(lanes, OF_POSITION, p, _minus(_get(lanes, OF_POSITION, p), of_eye))
+        light = _plus(_get(lanes, DIFFUSE_LIGHT, p), _get(lanes, SPECULAR_LIGHT, p), -constant)
+        of_diffuse = _times(_get(lanes, GRADIENT, p), light)
+        _put(lanes, OF_COLOUR, p, _times(of_diffuse, _get(lanes, DIFFUSE_SLOPE, p)))
+
+
+@compiled
+def _barycentrics_backward(rows, lanes, n):
+    """From what was interpolated to the corners' places."""
+    (row_x, row_y, row_z), _ = rows
+    for p in range(n):
+        weights, inverse = _get(lanes, WEIGHTS, p), lanes[INVERSE_AREA * BLOCK + p]
+        of_position, of_normal, of_colour = (
+            _get(lanes, OF_POSITION, p), _get(lanes, OF_NORMAL, p), _get(lanes, OF_COLOUR, p)
+        )  # fmt: skip
+        # Weights sum to one, so only the corners' differences count.
+        ni, ai = _get(lanes, NORMAL_I, p), _get(lanes, ALBEDO_I, p)
+        of_wj = _dot(of_position, _get(lanes, EDGE_J, p)) + _dot(
+            of_normal, _minus(_get(lanes, NORMAL_J, p), ni)
+        )
+        of_wj += _dot(of_colour, _minus(_get(lanes, ALBEDO_J, p), ai))
+        of_wk = _dot(of_position, _get(lanes, EDGE_K, p)) + _dot(
+            of_normal, _minus(_get(lanes, NORMAL_K, p), ni)
+        )
+        of_wk += _dot(of_colour, _minus(_get(lanes, ALBEDO_K, p), ai))
+        of_wi = -(weights[1] * of_wj + weights[2] * of_wk)
+        wi, wj, wk = of_wi * inverse, (of_wj + of_wi) * inverse, (of_wk + of_wi) * inverse
+        (xi, xj, xk), (yi, yj, yk) = _get(lanes, OFFSETS_X, p), _get(lanes, OFFSETS_Y, p)
+        of_x = wk * yj - wj * yk, wi * yk - wk * yi, wj * yi - wi * yj
+        of_y = wj * xk - wk * xj, wk * xi - wi * xk, wi * xj - wj * xi
+        _put(lanes, OF_OFFSETS_X, p, of_x)
+        _put(lanes, OF_OFFSETS_Y, p, of_y)
+        across, down = (
+            _plus(row_x, row_z, -lanes[PIXEL_X * BLOCK + p]),
+            _plus(row_y, row_z, -lanes[PIXEL_Y * BLOCK + p]),
+        )
+        _put(lanes, OF_I, p, _plus(_plus(_scaled(of_position, weights[0]), across, of_x[0]), down, of_y[0]))
+        _put(lanes, OF_J, p, _plus(_plus(_scaled(of_position, weights[1]), across, of_x[1]), down, of_y[1]))
+        _put(lanes, OF_K, p, _plus(_plus(_scaled(of_position, weights[2]), across, of_x[2]), down, of_y[2]))
+
+
+@compiled
+def _scatter(mesh_gradient, corners, lanes, n):
+    for p in range(n):
+        i, j, k = corners[p], corners[BLOCK + p], corners[2 * BLOCK + p]
+        weights = _get(lanes, WEIGHTS, p)
+        for c in range(3):
+            of_normal, of_colour = lanes[(OF_NORMAL + c) * BLOCK + p], lanes[(OF_COLOUR + c) * BLOCK + p]
+            mesh_gradient[i, c] += lanes[(OF_I + c) * BLOCK + p]
+            mesh_gradient[i, 3 + c] += weights[0] * of_normal
+            mesh_gradient[i, 6 + c] += weights[0] * of_colour
+            mesh_gradient[j, c] += lanes[(OF_J + c) * BLOCK + p]
+            mesh_gradient[j, 3 + c] += weights[1] * of_normal
+            mesh_gradient[j, 6 + c] += weights[1] * of_colour
+            mesh_gradient[k, c] += lanes[(OF_K + c) * BLOCK + p]
+            mesh_gradient[k, 3 + c] += weights[2] * of_normal
+            mesh_gradient[k, 6 + c] += weights[2] * of_colour
+
+
+@compiled
+def _add_light(light, reference, constant, lanes, n, gradients):
+    positions_gradient, irradiance_gradient, references_gradient = gradients
+    for p in range(n):
+        gradient, diffuse = _get(lanes, GRADIENT, p), _get(lanes, DIFFUSE, p)
+        of_diffuse, of_specular = _times(gradient, diffuse), _times(gradient, _specular(diffuse, constant))
+        falloff, facing = np.float64(lanes[FALLOFF * BLOCK + p]), np.float64(lanes[FACING * BLOCK + p])
+        highlight = np.float64(lanes[POWER * BLOCK + p] * lanes[MIRRORED * BLOCK + p])
+        for c in range(3):
+            positions_gradient[light, c] += lanes[(OF_LIGHT + c) * BLOCK + p]
+            irradiance_gradient[light, c] += falloff * (facing * of_diffuse[c] + highlight * of_specular[c])
+        if reference > 0:
+            references_gradient[light] += 2 * np.float64(lanes[OF_FALLOFF * BLOCK + p]) / reference
+
+
+@compiled
+def _add_view(wide, lanes, n, gradients):
+    matrix_gradient, eye_gradient, ambient_gradient = gradients
+    for p in range(n):
+        x, y = np.float64(lanes[PIXEL_X * BLOCK + p]), np.float64(lanes[PIXEL_Y * BLOCK + p])
+        vi, vj, vk = _get(wide, VERTICES_I, p), _get(wide, VERTICES_J, p), _get(wide, VERTICES_K, p)
+        of_x, of_y = (
+            _triple(_get(lanes, OF_OFFSETS_X, p), np.float64),
+            _triple(_get(lanes, OF_OFFSETS_Y, p), np.float64),
+        )
+        along_x, along_y = _blend(of_x, vi, vj, vk), _blend(of_y, vi, vj, vk)
+        for c in range(3):
+            matrix_gradient[0, c] += along_x[c]
+            matrix_gradient[1, c] += along_y[c]
+            matrix_gradient[2, c] -= x * along_x[c] + y * along_y[c]
+            eye_gradient[c] += lanes[(OF_EYE + c) * BLOCK + p]
+            ambient_gradient[c] += lanes[(GRADIENT + c) * BLOCK + p] * lanes[(DIFFUSE + c) * BLOCK + p]
+        sum_x, sum_y = of_x[0] + of_x[1] + of_x[2], of_y[0] + of_y[1] + of_y[2]
+        matrix_gradient[0, 3] += sum_x
+        matrix_gradient[1, 3] += sum_y
+        matrix_gradient[2, 3] -= x * sum_x + y * sum_y
 
 
 @compiled
 def _shade_image_backward(
-    mesh, view, constants, ids, diffuses, slopes, image_gradient, mesh_gradient, view_gradient, lights_too
+    mesh, triangles, view, constants, ids, slopes, image_gradient, mesh_gradient, view_gradient, view_too
 ):
-    """Add to the gradients of vertices, normals, albedo and all parts of `view`, lights only on request."""
-    vertices, normals, albedo, triangles = mesh
+    """Add to the gradients of the mesh [V, 9] and, on request, of all parts of `view`."""
     matrix, eye, positions, irradiance, ambient, references = view
+    of_matrix, of_eye, of_positions, of_irradiance, of_ambient, of_references = view_gradient
     constant, shininess, samples = constants
-    vertices_gradient, normals_gradient, albedo_gradient = mesh_gradient
-    matrix_gradient, eye_gradient, positions_gradient = view_gradient[:3]
-    irradiance_gradient, ambient_gradient, references_gradient = view_gradient[3:]
-    _, height, width = image_gradient.shape
-    eye_position = (eye[0], eye[1], eye[2])
-    share = 1.0 / (samples * samples)
-    row = 0
-    for y in range(height * samples):
-        row = row + 1 if y == (row + 1) * samples else row
-        column = 0
-        for x in range(width * samples):
-            column = column + 1 if x == (column + 1) * samples else column
-            t = ids[y, x]
-            if t < 0:
-                continue
-            gradient = (
-                share * image_gradient[0, row, column] * slopes[0, row, column],
-                share * image_gradient[1, row, column] * slopes[1, row, column],
-                share * image_gradient[2, row, column] * slopes[2, row, column],
-            )
-            # The forward pass again.
-            i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-            vi, vj, vk = _row(vertices, i), _row(vertices, j), _row(vertices, k)
-            ni, nj, nk = _row(normals, i), _row(normals, j), _row(normals, k)
-            ai, aj, ak = _row(albedo, i), _row(albedo, j), _row(albedo, k)
-            across, down = _seen_from(matrix, 0, x), _seen_from(matrix, 1, y)
-            ci, cj, ck = _offset(across, down, vi), _offset(across, down, vj), _offset(across, down, vk)
-            weights, inverse_area = _barycentrics(ci, cj, ck)
-            position = _blend(weights, vi, vj, vk)
-            normal, normal_inverse = _unit(_blend(weights, ni, nj, nk))
-            colour = _blend(weights, ai, aj, ak)
-            diffuse = (
-                np.float64(diffuses[y, x, 0]),
-                np.float64(diffuses[y, x, 1]),
-                np.float64(diffuses[y, x, 2]),
-            )
-            to_eye, eye_inverse = _unit(_plus(eye_position, position, -1.0))
-            # Lights.
-            diffuse_light = (ambient[0], ambient[1], ambient[2])
-            specular_light = (0.0, 0.0, 0.0)
-            to_diffuse_light = _times(gradient, diffuse)
-            to_specular_light = _times(gradient, _specular(diffuse, constant))
-            to_normal, to_view, to_position = (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
-            upright, to_upright = _dot(normal, to_eye), 0.0
-            for light in range(positions.shape[0]):
-                direction, inverse, falloff, facing, toward, mirrored = _light_at(
-                    light, position, normal, to_eye, upright, positions, references
-                )
-                if facing <= 0:
-                    continue
-                arriving = _scaled(_row(irradiance, light), falloff)
-                diffuse_light = _plus(diffuse_light, arriving, facing)
-                to_facing = _dot(to_diffuse_light, arriving)
-                highlight, to_highlight, to_mirrored = 0.0, 0.0, 0.0
-                if mirrored > 0:
-                    highlight = _highlight(mirrored, shininess, image_gradient)
-                    specular_light = _plus(specular_light, arriving, highlight)
-                    to_highlight = _dot(to_specular_light, arriving)
-                    to_mirrored = to_highlight * shininess * highlight / mirrored
-                to_falloff = to_facing * facing + to_highlight * highlight  # times the fall-off
-                to_upright += 2 * to_mirrored * facing
-                to_facing += 2 * to_mirrored * upright
-                to_normal = _plus(to_normal, direction, to_facing)
-                to_view = _plus(to_view, direction, -to_mirrored)
-                # Turning the light's direction; away from the light, only fall-off changes.
-                along = to_facing * facing - to_mirrored * toward
-                if references[light] > 0:
-                    along += 2 * to_falloff
-                to_light = _plus(_scaled(normal, to_facing), to_eye, -to_mirrored)
-                to_light = _scaled(_plus(to_light, direction, -along), inverse)
-                to_position = _plus(to_position, to_light, -1.0)
-                if lights_too:
-                    _add_to(irradiance_gradient, light, to_diffuse_light, falloff * facing)
-                    _add_to(irradiance_gradient, light, to_specular_light, falloff * highlight)
-                    _add_to(positions_gradient, light, to_light, 1.0)
-                    if references[light] > 0:
-                        references_gradient[light] += 2 * to_falloff / references[light]
-            if lights_too:
-                ambient_gradient[0] += to_diffuse_light[0]
-                ambient_gradient[1] += to_diffuse_light[1]
-                ambient_gradient[2] += to_diffuse_light[2]
-            to_normal = _plus(to_normal, to_eye, to_upright)
-            to_view = _plus(to_view, normal, to_upright)
-            # Colour, normal and the line to the eye.
-            to_diffuse = _times(gradient, _plus(diffuse_light, specular_light, -constant))
-            to_colour = (
-                to_diffuse[0] * _decode_slope(_clamped(colour[0]), diffuse[0]),
-                to_diffuse[1] * _decode_slope(_clamped(colour[1]), diffuse[1]),
-                to_diffuse[2] * _decode_slope(_clamped(colour[2]), diffuse[2]),
-            )
-            to_normal = _unit_backward(normal, normal_inverse, to_normal)
-            to_view = _unit_backward(to_eye, eye_inverse, to_view)
-            eye_gradient[0] += to_view[0]
-            eye_gradient[1] += to_view[1]
-            eye_gradient[2] += to_view[2]
-            to_position = _plus(to_position, to_view, -1.0)
-            # Interpolation.
-            _add_to(normals_gradient, i, to_normal, weights[0])
-            _add_to(normals_gradient, j, to_normal, weights[1])
-            _add_to(normals_gradient, k, to_normal, weights[2])
-            _add_to(albedo_gradient, i, to_colour, weights[0])
-            _add_to(albedo_gradient, j, to_colour, weights[1])
-            _add_to(albedo_gradient, k, to_colour, weights[2])
-            # Barycentrics.
-            bi = _dot(to_position, vi) + _dot(to_normal, ni) + _dot(to_colour, ai)
-            bj = _dot(to_position, vj) + _dot(to_normal, nj) + _dot(to_colour, aj)
-            bk = _dot(to_position, vk) + _dot(to_normal, nk) + _dot(to_colour, ak)
-            mean = bi * weights[0] + bj * weights[1] + bk * weights[2]
-            wi, wj, wk = (bi - mean) * inverse_area, (bj - mean) * inverse_area, (bk - mean) * inverse_area
-            ui, uj, uk = wk * cj[1] - wj * ck[1], wi * ck[1] - wk * ci[1], wj * ci[1] - wi * cj[1]
-            si, sj, sk = wj * ck[0] - wk * cj[0], wk * ci[0] - wi * ck[0], wi * cj[0] - wj * ci[0]
-            # `across` and `down` are also the derivatives of a corner's offset from the pixel.
-            to_vi = _plus(_plus(_scaled(to_position, weights[0]), across, ui), down, si)
-            to_vj = _plus(_plus(_scaled(to_position, weights[1]), across, uj), down, sj)
-            to_vk = _plus(_plus(_scaled(to_position, weights[2]), across, uk), down, sk)
-            _add_to(vertices_gradient, i, to_vi, 1.0)
-            _add_to(vertices_gradient, j, to_vj, 1.0)
-            _add_to(vertices_gradient, k, to_vk, 1.0)
-            u_sum, v_sum = _blend((ui, uj, uk), vi, vj, vk), _blend((si, sj, sk), vi, vj, vk)
-            depth_sum = _plus(_scaled(u_sum, -x), v_sum, -y)
-            _add_to(matrix_gradient, 0, u_sum, 1.0)
-            _add_to(matrix_gradient, 1, v_sum, 1.0)
-            _add_to(matrix_gradient, 2, depth_sum, 1.0)
-            u, v = ui + uj + uk, si + sj + sk
-            matrix_gradient[0, 3] += u
-            matrix_gradient[1, 3] += v
-            matrix_gradient[2, 3] -= x * u + y * v
+    kind = slopes.dtype.type
+    lanes, wide = np.zeros(BACKWARD_ROWS * BLOCK, slopes.dtype), np.zeros(WIDE_ROWS * BLOCK)
+    found, pixels = np.zeros(BLOCK, np.int32), np.zeros(BLOCK, np.int32)
+    corners = np.zeros(3 * BLOCK, np.int32)
+    constant, eye, ambient, start = kind(constant), _triple(eye, kind), _triple(ambient, kind), 0
+    while start < ids.size:
+        n, start = _find(ids, start, samples, (found, pixels, lanes))
+        _gather(mesh, triangles, found, corners, wide, lanes, n)
+        _locate(_rows(matrix, np.float64), wide, lanes, n)
+        _interpolate(eye, ambient, lanes, n)
+        _begin_backward(pixels, kind(1 / (samples * samples)), image_gradient, slopes, lanes, n)
+        for light in range(positions.shape[0]):
+            reference = kind(references[light])
+            _meet(_triple(positions[light], kind), reference, shininess, lanes, n)
+            _light_backward(_triple(irradiance[light], kind), reference, constant, kind(shininess), lanes, n)
+            if view_too:
+                _add_light(light, reference, constant, lanes, n, (of_positions, of_irradiance, of_references))
+        _surface_backward(constant, lanes, n)
+        _barycentrics_backward(_rows(matrix, kind), lanes, n)
+        _scatter(mesh_gradient, corners, lanes, n)
+        if view_too:
+            _add_view(wide, lanes, n, (of_matrix, of_eye, of_ambient))
 
 
 # Slicing here rather than in Python saves a tenth of a millisecond an image.
-@compiled
-def _of_face(arrays, face):
-    return arrays[0][face], arrays[1][face], arrays[2][face]
-
-
 @compiled
 def _of_view(arrays, face, view):
     matrices, eyes, positions, irradiance, ambient, references = arrays
@@ -416,30 +594,21 @@ def _of_view(arrays, face, view):
 
 
 @compiled
-def shade_view(meshes, triangles, views, constants, ids, images, diffuses, slopes, face, view):
+def shade_view(meshes, triangles, views, constants, ids, images, slopes, face, view):
     """`_shade_image` for one view of one face, of arrays for B faces in N views each."""
-    vertices, normals, albedo = _of_face(meshes, face)
     scene, m = _of_view(views, face, view), face * views[0].shape[1] + view
-    mesh = vertices, normals, albedo, triangles
-    _shade_image(mesh, scene, constants, ids[m], images[m], diffuses[m], slopes[m])
+    _shade_image(meshes[face], triangles, scene, constants, ids[m], images[m], slopes[m])
 
 
 @compiled
-def shade_view_backward(
-    meshes, triangles, views, constants, ids, diffuses, slopes, images_gradient,
-    mesh_gradients, first, view_gradients, lights_too, face, view,
+def shade_face_backward(
+    meshes, triangles, views, constants, ids, slopes, images_gradient, meshes_gradient, views_gradient,
+    view_too, face,
 ):  # fmt: skip
-    """`_shade_image_backward` likewise; `mesh_gradients` [F, N, V, 3] begin with face `first`."""
-    vertices, normals, albedo = _of_face(meshes, face)
-    scene, m = _of_view(views, face, view), face * views[0].shape[1] + view
-    mesh = vertices, normals, albedo, triangles
-    of_vertices, of_normals, of_albedo = mesh_gradients
-    mesh_gradient = (
-        of_vertices[face - first, view],
-        of_normals[face - first, view],
-        of_albedo[face - first, view],
-    )
-    _shade_image_backward(
-        mesh, scene, constants, ids[m], diffuses[m], slopes[m], images_gradient[m],
-        mesh_gradient, _of_view(view_gradients, face, view), lights_too,
-    )  # fmt: skip
+    """`_shade_image_backward` for all views of one face, in order."""
+    for view in range(views[0].shape[1]):
+        m = face * views[0].shape[1] + view
+        _shade_image_backward(
+            meshes[face], triangles, _of_view(views, face, view), constants, ids[m], slopes[m],
+            images_gradient[m], meshes_gradient[face], _of_view(views_gradient, face, view), view_too,
+        )  # fmt: skip

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_modules.rendering import camera, fused, renderer
+from lightning_modules.rendering import camera, renderer
 from lightning_modules.rendering.camera import Cameras, camera_matrices, image_centre, look_at, supersampled
 from lightning_modules.rendering.colour import decode_srgb, encode_srgb
 from lightning_modules.rendering.renderer import geometry_buffer, interpolate, render, visible_triangles
@@ -119,6 +119,43 @@ def test_fused_and_plain_shading_agree_in_images_and_all_gradients(
         assert (ours - judge).norm() <= 1e-12 * judge.norm()
 
 
+@pytest.mark.parametrize("shininess", [0.5, 1.0, 6.5, 7.0])
+def test_fused_and_plain_shading_agree_for_any_shininess(
+    bumpy_head: Callable, views: Callable, shininess: float
+) -> None:
+    # Below 1 the highlight's slope is infinite where it begins; no pixel's centre is just there.
+    arguments, results = scene(bumpy_head, views, 40, SIZE, torch.float64), []
+    for use_fused in (True, False):
+        inputs, leaves = differentiable(arguments)
+        images = render(*inputs, material=Material(0.4, shininess), use_fused=use_fused)
+        results.append([images, *torch.autograd.grad(images.square().sum(), leaves)])
+    for ours, judge in zip(*results, strict=True):
+        assert (ours - judge).norm() <= 1e-12 * judge.norm()
+
+
+def test_fused_float32_images_and_gradients_are_exact_to_rounding(
+    bumpy_head: Callable, views: Callable
+) -> None:
+    # Albedo over all of its range and beyond, so that both pieces of sRGB's curves and the clamp take part.
+    arguments, results = scene(bumpy_head, views, 40, (64, 48), torch.float32), []
+    arguments[3] = 1.6 * (arguments[0] / 30).sin().abs() - 0.3
+    for dtype, use_fused in ((torch.float32, True), (torch.float64, False)):
+        cast = [
+            type(value)(*(None if part is None else part.to(dtype) for part in value))
+            if isinstance(value, tuple)
+            else value.to(dtype)
+            if value.is_floating_point()
+            else value
+            for value in arguments[:6]
+        ]
+        inputs, leaves = differentiable([*cast, arguments[6]])
+        images = render(*inputs, use_fused=use_fused)
+        results.append([images, *torch.autograd.grad(images.square().sum(), leaves)])
+    assert (results[0][0] - results[1][0]).abs().max() <= 2e-6
+    for ours, judge in zip(*results, strict=True):
+        assert (ours - judge).norm() <= 1e-5 * judge.norm()
+
+
 @IMPLEMENTATIONS
 def test_gradients_agree_with_finite_differences_within_triangles(use_fused: bool) -> None:
     # The square reaches beyond the image, so that no outline crosses a pixel when a vertex moves.
@@ -221,21 +258,18 @@ def test_vertex_gradients_of_a_dense_mesh_are_exact(bumpy_head: Callable, views:
 def test_chunks_do_not_change_the_result(
     bumpy_head: Callable, views: Callable, samples: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Plain torch alone needs chunks: compiled shading keeps nothing per pixel but one derivative.
     arguments = scene(bumpy_head, views, 20, SIZE, torch.float32)
     upstream = torch.randn(2, 3, 3, *SIZE, generator=torch.Generator().manual_seed(0))
-    for use_fused in (True, False):
-        results = []
-        for at_once in (2**40, 1):
-            monkeypatch.setattr(renderer, "SAMPLES_AT_ONCE", at_once)
-            monkeypatch.setattr(fused, "GRADIENT_BYTES_AT_ONCE", at_once)
-            inputs, leaves = differentiable(arguments)
-            images = render(*inputs, samples_per_axis=samples, use_fused=use_fused)
-            results.append([images, *torch.autograd.grad(images, leaves, upstream)])
-        for whole, chunked in zip(*results, strict=True):
-            if use_fused:
-                assert torch.equal(whole, chunked)
-            else:  # torch rounds the remainder of its vector loops otherwise, and that depends on the count
-                assert (whole - chunked).norm() <= 1e-6 * whole.norm()
+    results = []
+    for at_once in (2**40, 1):
+        monkeypatch.setattr(renderer, "SAMPLES_AT_ONCE", at_once)
+        inputs, leaves = differentiable(arguments)
+        images = render(*inputs, samples_per_axis=samples, use_fused=False)
+        results.append([images, *torch.autograd.grad(images, leaves, upstream)])
+    for whole, chunked in zip(*results, strict=True):
+        # Torch rounds the remainder of its vector loops otherwise, and that depends on the count.
+        assert (whole - chunked).norm() <= 1e-6 * whole.norm()
 
 
 def test_each_face_and_view_is_rendered_as_if_alone(bumpy_head: Callable, views: Callable) -> None:
