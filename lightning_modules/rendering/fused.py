@@ -49,7 +49,9 @@ def shade(
         references = torch.zeros_like(lights.intensities)
     irradiance = lights.colours * lights.intensities[..., None]
     return _Shade.apply(
-        torch.cat([vertices, normals, albedo], dim=-1),
+        vertices.contiguous(),
+        normals.contiguous(),
+        albedo.contiguous(),
         *(
             part.double().contiguous()
             for part in (matrices, eyes, lights.positions, irradiance, lights.ambient, references)
@@ -64,36 +66,35 @@ def shade(
 class _Shade(torch.autograd.Function):
     @staticmethod
     def forward(ctx, *arguments):  # noqa: ANN001, ANN002, ANN205
-        meshes, *scenes, triangles, ids, background, constants = arguments
+        *tensors, triangles, ids, background, constants = arguments
         images = background.clone(memory_format=torch.contiguous_format)
         slopes = torch.empty_like(images)
-        views, flat = scenes[0].shape[1], (images.flatten(2), slopes.flatten(2))
-        corners, scene_arrays = triangles.numpy(), tuple(_arrays(scenes))
-        mesh_array, *results = _arrays((meshes, ids, *flat))
+        views, corners = tensors[3].shape[1], triangles.numpy()
+        meshes, scenes = tuple(_arrays(tensors[:3])), tuple(_arrays(tensors[3:]))
+        results = _arrays((ids, images.flatten(2), slopes.flatten(2)))
         for_each(
-            lambda m: shade_view(mesh_array, corners, scene_arrays, constants, *results, *divmod(m, views)),
-            len(images),
+            lambda m: shade_view(meshes, corners, scenes, constants, *results, *divmod(m, views)), len(images)
         )
-        ctx.save_for_backward(meshes, *scenes, triangles, ids, slopes)
+        ctx.save_for_backward(*tensors, triangles, ids, slopes)
         ctx.constants = constants
         return images
 
     @staticmethod
     @once_differentiable
     def backward(ctx, images_gradient):  # noqa: ANN001, ANN205
-        meshes, *scenes, triangles, ids, slopes = ctx.saved_tensors
-        of_meshes, of_scenes = torch.zeros_like(meshes), [torch.zeros_like(scene) for scene in scenes]
-        mesh_array, *kept = _arrays((meshes, ids, slopes.flatten(2), images_gradient.contiguous().flatten(2)))
-        gradients = of_meshes.numpy(), tuple(_arrays(of_scenes)), any(ctx.needs_input_grad[1:7])
-        corners, scene_arrays = triangles.numpy(), tuple(_arrays(scenes))
+        *tensors, triangles, ids, slopes = ctx.saved_tensors
+        gradients = [torch.empty_like(mesh) for mesh in tensors[:3]]
+        gradients += [torch.zeros_like(scene) for scene in tensors[3:]]
+        meshes, scenes = tuple(_arrays(tensors[:3])), tuple(_arrays(tensors[3:]))
+        given = _arrays((ids, slopes.flatten(2), images_gradient.contiguous().flatten(2)))
+        made = tuple(_arrays(gradients[:3])), tuple(_arrays(gradients[3:])), any(ctx.needs_input_grad[3:9])
+        corners = triangles.numpy()
         # A face's views add to the same vertices, so one task takes them in order.
         for_each(
-            lambda face: shade_face_backward(
-                mesh_array, corners, scene_arrays, ctx.constants, *kept, *gradients, face
-            ),
-            len(meshes),
+            lambda face: shade_face_backward(meshes, corners, scenes, ctx.constants, *given, *made, face),
+            len(tensors[0]),
         )
-        return of_meshes, *of_scenes, None, None, None, None
+        return *gradients, None, None, None, None
 
 
 def _arrays(tensors: Iterable[Tensor]) -> list[np.ndarray]:
