@@ -50,8 +50,7 @@ def rasterize(
         raise ValueError(f"positions must be [M, V, 3], got {list(positions.shape)}")
     check_finite("positions", positions)
     check_triangles(triangles, positions.shape[1])
-    if not near > 0:
-        raise ValueError(f"near must be above zero, got {near}")
+    check_near(near)
     return rasterize_unchecked(positions, triangles, size, near, backend)
 
 
@@ -88,6 +87,12 @@ def check_size(size: tuple[int, int]) -> None:
     """Raise unless `size` is two positive integers."""
     if len(size) != 2 or any(int(length) != length or length < 1 for length in size):
         raise ValueError(f"size must be (height, width) in pixels, each at least 1, got {tuple(size)}")
+
+
+def check_near(near: float) -> None:
+    """Raise unless the near plane lies before the camera."""
+    if not near > 0:
+        raise ValueError(f"near must be above zero, got {near}")
 
 
 def check_finite(name: str, values: Tensor) -> None:

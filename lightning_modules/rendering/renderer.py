@@ -130,10 +130,11 @@ def render(
     """
     material = Material() if material is None else material
     _check(vertices, triangles, normals, albedo, cameras, lights, size, samples_per_axis)
+    rasterizer.check_near(near)
+    if not material.shininess > 0:
+        raise ValueError(f"material.shininess must be above zero, got {material.shininess}")
     batch, views = cameras.focal_lengths.shape
-    if background is None:
-        background = vertices.new_zeros(3, 1, 1)
-    background = background.detach().to(vertices).expand(batch, views, 3, *size)
+    background = _background(background, (batch, views, 3, *size), like=vertices)
     matrices = camera.supersampled(camera.camera_matrices(cameras), samples_per_axis)
     eyes = camera.centres(cameras)
     fine_size = (size[0] * samples_per_axis, size[1] * samples_per_axis)
@@ -146,6 +147,19 @@ def render(
         samples_per_axis,
     )  # fmt: skip
     return images.unflatten(0, (batch, views))
+
+
+def _background(background: Tensor | None, shape: tuple[int, ...], *, like: Tensor) -> Tensor:
+    if background is None:
+        return like.new_zeros(()).expand(shape)
+    rasterizer.check_finite("background", background)
+    try:
+        return background.detach().to(like).expand(shape)
+    except RuntimeError as error:
+        raise ValueError(
+            f"background must broadcast to {list(shape)}, such as a colour [3, 1, 1], "
+            f"got {list(background.shape)}"
+        ) from error
 
 
 def _shade_in_chunks(

@@ -112,6 +112,15 @@ def test_a_head_gives_the_judges_ids(backend: str, bumpy_head: Callable, views: 
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_a_triangle_within_a_pixel_is_seen_only_if_it_holds_the_centre(backend: str) -> None:
+    holds, misses = [(0.8, 1.9, 3), (1.3, 1.9, 3), (1, 2.4, 3)], [(2.6, 1.6, 3), (2.9, 1.6, 3), (2.7, 1.9, 3)]
+    ids = rasterize(pixels(*holds, *misses), torch.tensor([[0, 1, 2], [3, 4, 5]]), (4, 5), backend=backend)
+    expected = torch.full((1, 4, 5), -1, dtype=torch.int32)
+    expected[0, 2, 1] = 0
+    assert torch.equal(ids, expected)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_triangles_without_area_are_not_seen(backend: str) -> None:
     positions = pixels((0, 0, 3), (3, 3, 3), (1.5, 1.5, 3), (2, 0, 3))
     degenerate = torch.tensor([[0, 1, 2], [0, 0, 1], [1, 1, 1]])  # a line, an edge, a point
