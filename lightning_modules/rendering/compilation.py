@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
+import numpy as np
 import torch
+from torch import Tensor
 
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
@@ -34,6 +36,11 @@ def compiled(function: Callable, *, contract: bool = False) -> Callable:
         if "no locator available" not in str(error):
             raise
         return numba.njit(cache=False, **options)(function)
+
+
+def vertex_ids(triangles: Tensor) -> np.ndarray:
+    """Triangles [T, 3] as the kernels take them: int32, contiguous, on the CPU; converted without threads."""
+    return np.ascontiguousarray(triangles.cpu().numpy(), dtype=np.int32)
 
 
 def for_each(task: Callable[[int], Any], count: int) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .compilation import for_each
+from .compilation import for_each, vertex_ids
 from .fused_kernels import shade_face_backward, shade_view
 from .shading import Lights, Material
 
@@ -56,7 +56,7 @@ def shade(
             part.double().contiguous()
             for part in (matrices, eyes, lights.positions, irradiance, lights.ambient, references)
         ),
-        triangles.to(torch.int32).contiguous(),
+        torch.from_numpy(vertex_ids(triangles)),
         ids,
         background,
         (float(material.specular_constant), float(material.shininess), samples_per_axis),
@@ -67,14 +67,17 @@ class _Shade(torch.autograd.Function):
     @staticmethod
     def forward(ctx, *arguments):  # noqa: ANN001, ANN002, ANN205
         *tensors, triangles, ids, background, constants = arguments
-        images = background.clone(memory_format=torch.contiguous_format)
-        slopes = torch.empty_like(images)
+        images, slopes = background.new_empty(background.shape), background.new_empty(background.shape)
         views, corners = tensors[3].shape[1], triangles.numpy()
         meshes, scenes = tuple(_arrays(tensors[:3])), tuple(_arrays(tensors[3:]))
         results = _arrays((ids, images.flatten(2), slopes.flatten(2)))
-        for_each(
-            lambda m: shade_view(meshes, corners, scenes, constants, *results, *divmod(m, views)), len(images)
-        )
+        images_array, behind = _arrays((images, background))
+
+        def task(m: int) -> None:
+            images_array[m] = behind[m]
+            shade_view(meshes, corners, scenes, constants, *results, *divmod(m, views))
+
+        for_each(task, len(images))
         ctx.save_for_backward(*tensors, triangles, ids, slopes)
         ctx.constants = constants
         return images

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .compilation import compiled, for_each
+from .compilation import compiled, for_each, vertex_ids
 
 BEYOND_ROUNDING = 1e-6  # pixels by which bounding boxes are widened
 
@@ -87,7 +87,7 @@ def rasterize(positions: Tensor, triangles: Tensor, size: tuple[int, int], near:
     """Triangle ids [M, H, W] int32; arguments as in `rasterizer.rasterize`, which has checked them."""
     ids = torch.empty(len(positions), *size, dtype=torch.int32)
     positions_array = positions.cpu().double().contiguous().numpy()
-    triangles_array = triangles.to("cpu", torch.int32).contiguous().numpy()
+    triangles_array = vertex_ids(triangles)
     ids_array = ids.numpy()
     for_each(
         lambda m: _rasterize_image(positions_array[m], triangles_array, near, ids_array[m]), len(positions)
@@ -103,7 +103,7 @@ def rasterize_views(
     ids = torch.empty(batch * views, *size, dtype=torch.int32)
     vertices_array = vertices.detach().cpu().contiguous().numpy()
     matrices_array = matrices.detach().cpu().contiguous().numpy()
-    triangles_array = triangles.to("cpu", torch.int32).contiguous().numpy()
+    triangles_array = vertex_ids(triangles)
     ids_array = ids.numpy()
 
     def task(m: int) -> None:

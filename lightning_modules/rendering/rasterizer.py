@@ -6,7 +6,9 @@ gradient. A further backend is a module with a `rasterize` of the same signature
 
 import importlib
 import importlib.util
+import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -99,11 +101,19 @@ def check_finite(name: str, values: Tensor) -> None:
     """Raise if a floating-point tensor holds NaN or infinity."""
     if not values.is_floating_point():
         raise ValueError(f"{name} must be floating-point, got {values.dtype}")
-    if bool(torch.isfinite(values.sum())):
+    if math.isfinite(_sum(values)):
         return  # a sum is quicker than asking each value, and shows any that is not finite
     count = int((~torch.isfinite(values)).sum())
     if count:
         raise ValueError(f"{name} holds {count} values that are NaN or infinite")
+
+
+def _sum(values: Tensor) -> float:
+    if values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64):
+        # NumPy starts no threads. Torch's stay busy for a while and would take the cores from our own.
+        with np.errstate(all="ignore"):
+            return float(values.detach().numpy().sum())
+    return float(values.sum())
 
 
 def check_triangles(triangles: Tensor, vertex_count: int) -> None:
@@ -112,8 +122,12 @@ def check_triangles(triangles: Tensor, vertex_count: int) -> None:
         raise ValueError(f"triangles must be [T, 3], got {list(triangles.shape)}")
     if triangles.is_floating_point() or triangles.dtype == torch.bool:
         raise ValueError(f"triangles must hold integer vertex ids, got {triangles.dtype}")
-    if triangles.numel() and (int(triangles.min()) < 0 or int(triangles.max()) >= vertex_count):
+    if not triangles.numel():
+        return
+    ids = triangles.numpy() if triangles.device.type == "cpu" else triangles
+    lowest, highest = int(ids.min()), int(ids.max())
+    if lowest < 0 or highest >= vertex_count:
         raise ValueError(
-            f"triangles name vertices {int(triangles.min())} to {int(triangles.max())}, "
+            f"triangles name vertices {lowest} to {highest}, "
             f"but there are only vertices 0 to {vertex_count - 1}"
         )
