@@ -133,7 +133,7 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
         regressor.standardise(known.features.cpu())
         optimisation = Optimisation(
             settings.pretraining_learning_rate,
-            settings.weight_decay,
+            settings.pretraining_weight_decay,
             settings.warmup_steps,
             settings.pretraining_steps,
         )

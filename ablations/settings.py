@@ -56,7 +56,8 @@ class Settings:
         max_steps: of stage 2.
         pretraining_learning_rate: of stage 1.
         learning_rate: of stage 2.
-        weight_decay: of both stages.
+        pretraining_weight_decay: of stage 1: strong, or it learns the pool's faces by heart.
+        weight_decay: of stage 2.
         warmup_steps: of both stages.
         gradient_clip: largest norm of a gradient; 0 is off.
         ema: decay of a moving average of the weights, which then is what is validated and kept; 0 is off.
@@ -99,7 +100,8 @@ class Settings:
     max_steps: int | None = None
     pretraining_learning_rate: float = 1e-3
     learning_rate: float | None = None
-    weight_decay: float = 0.3
+    pretraining_weight_decay: float = 1.0
+    weight_decay: float = 0.1
     warmup_steps: int = 50
     gradient_clip: float = 5.0
     ema: float = 0.0
@@ -170,8 +172,8 @@ class Settings:
         names = (
             "morphable_model", "shape_components", "albedo_components", "encoder", "shape_weight",
             "albedo_weight", "reduction", "synthetic_per_pretraining_step", "synthetic_faces", "hidden_width",
-            "pretraining_steps", "pretraining_learning_rate", "weight_decay", "warmup_steps", "gradient_clip",
-            "ema", "seed",
+            "pretraining_steps", "pretraining_learning_rate", "pretraining_weight_decay", "warmup_steps",
+            "gradient_clip", "ema", "seed",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names}
 
@@ -275,8 +277,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "photographs_per_step": 256,
         "synthetic_per_step": 64,
         "synthetic_per_pretraining_step": 256,
-        "synthetic_faces": 20_000,
-        "pretraining_steps": 2000,
+        "synthetic_faces": 50_000,
+        "pretraining_steps": 1500,
         "max_steps": 4000,
     },
     "paper-scale": {

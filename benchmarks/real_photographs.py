@@ -1,0 +1,304 @@
+"""Judges checkpoints on Labeled Faces in the Wild by a network that they were not trained with.
+
+    python -m benchmarks.real_photographs --data lfw:DIR --checkpoints full=A.ckpt,stage1=B.ckpt
+
+The project's reporting protocol: people outside peopleDevTrain (or, with --development, in it) with at least
+two photographs; the query is the frontal rendering of the first, the gallery holds both. Beside the
+checkpoints: the mean face, the full model's faces shuffled, and closed-form ridge regression on the synthetic
+faces of the checkpoints' own stage 1, its coefficients times 1 and times 1.5. Differences to the first
+checkpoint are paired over people. Then coefficients against the prior and skin tone against the median of a
+person's other photographs. Writes a Markdown file and, with --sheet, a contact sheet that shows the
+photographs and must stay with whoever has them.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.linear_model import RidgeCV
+from torch import Tensor
+
+from ablations import parts
+from ablations.settings import Execution, Settings
+from datamodules.cheeks import cheek_colours
+from datamodules.face_data import FaceBatch
+from datamodules.lfw import LFW
+from datamodules.synthetic_faces import VALIDATION
+from evaluation.metrics.moments import moments, moments_of_normal_draws
+from evaluation.metrics.reporting_protocol import Scores, compare, photograph_pairs, score
+from evaluation.metrics.retrieval import centred_by_own_mean
+from evaluation.metrics.skin_tone import individual_typology_angle, lab, tone_agreement
+from lightning_modules.callbacks import picture_grid
+from lightning_modules.checkpoints import load_regressor
+from lightning_modules.losses import Prediction
+from lightning_modules.pretraining import explained_variance
+from lightning_modules.recognition.network import RecognitionNetwork
+from lightning_modules.skin_tone import albedo_angles
+from lightning_modules.teachers import Teachers, render_from_the_front
+
+REPORT = Path(__file__).with_suffix(".md")
+Decode = Callable[[Tensor], Prediction]
+AT_ONCE = 32
+PEOPLE_FOR_TONE = 8  # photographs that a person must have
+SHOWN = {
+    "area_under_roc": "AUC", "mean_same": "same", "mean_different": "different", "top1": "top-1",
+    "top5": "top-5", "top1_without_source": "top-1, source left out",
+    "top5_without_source": "top-5, source left out", "distance_to_same": "EMD same",
+    "distance_to_different": "EMD different",
+}  # fmt: skip
+
+
+class Method(NamedTuple):
+    """Something that turns encoder features into coefficients."""
+
+    name: str
+    decode: Decode
+
+
+class Judged(NamedTuple):
+    """A method under the protocol, by the judge and, for the fooling gap, by the training network."""
+
+    scores: Scores
+    centred: Scores
+    by_training: Scores
+
+
+@torch.inference_mode()
+def main(arguments: list[str] | None = None) -> None:
+    """Judge, write the report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", required=True, help="lfw:DIR")
+    parser.add_argument("--checkpoints", required=True, help="NAME=FILE,NAME=FILE; the first is compared")
+    parser.add_argument("--people", type=int, default=300)
+    parser.add_argument("--development", action="store_true", help="people on whom choices are made")
+    parser.add_argument("--tone", action="store_true", help="skin tone and moments, too")
+    parser.add_argument("--sheet", type=Path, help="contact sheet (shows photographs: never publish)")
+    parser.add_argument("--output", type=Path, default=REPORT)
+    options = parser.parse_args(arguments)
+    named = dict(item.split("=", 1) for item in options.checkpoints.split(","))
+    loaded = {name: load_regressor(Path(file)) for name, file in named.items()}
+    first = next(iter(loaded))
+    settings = settings_of(loaded[first][1])
+    teachers = parts.load_teachers(settings, Execution())
+    data = LFW(Path(options.data.removeprefix("lfw:")), list({n.name: n for n in teachers[1:]}.values()))
+    data.prepare_data()
+    data.setup()
+    subset = data.retrieval_subset(options.people, development=options.development)
+    queries, gallery = data.dataset.batch(subset.query), data.dataset.batch(subset.gallery)
+    learnt = [Method(name, regressor) for name, (regressor, _) in loaded.items()]
+    methods = [*learnt, *ridge_methods(settings, teachers), mean_face(loaded[first][0])]
+    kind = "peopleDevTrain (development)" if options.development else "not in peopleDevTrain"
+    lines = [
+        "# Judged on real photographs", "",
+        f"`python -m benchmarks.real_photographs --people {options.people}"
+        f"{' --development' if options.development else ''}`: {len(subset.query)} people {kind}, two "
+        f"photographs each; judge {teachers.judge.name}, encoder {teachers.encoder.name}. Checkpoints:", "",
+        *(f"- {name}: {described(content)}" for name, (_, content) in loaded.items()), "",
+    ]  # fmt: skip
+    judged = {method.name: judge(method, queries, gallery, teachers) for method in methods}
+    judged[f"{first}, shuffled"] = judge(learnt[0], queries, gallery, teachers, shuffled=True)
+    lines += score_table(judged, first)
+    lines += comparison_table({name: result.scores for name, result in judged.items()}, first)
+    if options.tone:
+        for method in learnt:
+            lines += coefficient_lines(method, data, loaded[method.name][1])
+            lines += tone_lines(method, data, teachers, settings)
+    if options.sheet:
+        sheet(learnt[0], data, subset.query[:: max(1, len(subset.query) // 24)][:24], teachers, options.sheet)
+    options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(options.output.read_text(encoding="utf-8"))
+
+
+def settings_of(content: dict[str, Any]) -> Settings:
+    """The settings of a checkpoint's run."""
+    known = Settings.__dataclass_fields__
+    return Settings(**{name: value for name, value in content["settings"].items() if name in known})
+
+
+def described(content: dict[str, Any]) -> str:
+    """A checkpoint in a line: settings that are not the standard's, data, commit."""
+    settings, data = content["settings"], content.get("training_data")
+    photographs = "synthetic faces only" if data is None else f"{data['count']:,} {data['kind']}"
+    steps = settings.get("max_steps") if content["stage"] == 2 else settings["pretraining_steps"]
+    seed, commit = settings["seed"], content["commit"]
+    return f"stage {content['stage']}, {steps} steps, {photographs}, seed {seed}, commit {commit}"
+
+
+def ridge_methods(settings: Settings, teachers: Teachers) -> list[Method]:
+    """Closed-form ridge regression on stage 1's faces (penalty by leave-one-out), times 1 and times 1.5."""
+    synthetic = parts.synthetic_of(settings, Execution(), teachers.model, teachers.encoder, stage=1)
+    synthetic.prepare_data()
+    synthetic.setup()
+    faces = synthetic.pooled(np.arange(synthetic.pool_size))
+    mean, scale = faces.features.mean(0), faces.features.std(0) + 1e-6
+    targets = torch.cat([faces.shape, faces.albedo], 1).numpy()
+    ridge = RidgeCV(np.logspace(0, 5, 11)).fit(((faces.features - mean) / scale).numpy(), targets)
+    held_out = synthetic.pooled(np.arange(synthetic.validation_size), purpose=VALIDATION)
+
+    def decode(features: Tensor, factor: float = 1.0) -> Prediction:
+        values = torch.from_numpy(ridge.predict(((features - mean) / scale).numpy())).float() * factor
+        return Prediction(*values.split([faces.shape.shape[1], faces.albedo.shape[1]], 1))
+
+    explained = [
+        float(explained_variance(predicted, drawn).mean())
+        for predicted, drawn in zip(decode(held_out.features), held_out[:2], strict=True)
+    ]
+    print(f"ridge, penalty {ridge.alpha_:g}: explains {explained} of held-out shape and albedo")
+    return [Method("ridge x 1", decode), Method("ridge x 1.5", lambda features: decode(features, 1.5))]
+
+
+def mean_face(regressor: Any) -> Method:  # noqa: ANN401 - a Regressor
+    """The mean face for everybody."""
+    return Method(
+        "mean face",
+        lambda features: Prediction(
+            features.new_zeros(len(features), regressor.shape_count),
+            features.new_zeros(len(features), regressor.albedo_count),
+        ),
+    )
+
+
+def judge(
+    method: Method, queries: FaceBatch, gallery: FaceBatch, teachers: Teachers, *, shuffled: bool = False
+) -> Judged:
+    """Scores of a method; shuffled gives each person another's face."""
+    decoded = method.decode(queries.features[teachers.encoder.name])
+    results = []
+    embedded = {
+        network.name: embed(network, decoded, teachers)
+        for network in (teachers.judge, teachers.identity_network)
+    }
+    for network, centre in (
+        (teachers.judge, False), (teachers.judge, True), (teachers.identity_network, True),
+    ):  # fmt: skip
+        seen, photographs = embedded[network.name], gallery.embeddings[network.name]
+        if shuffled:
+            seen = seen.roll(1, 0)
+        if centre:
+            seen, photographs = centred_by_own_mean(seen), centred_by_own_mean(photographs)
+        pairs = photograph_pairs((photographs @ photographs.T).numpy())
+        results.append(score((seen @ photographs.T).numpy(), pairs))
+    return Judged(*results)
+
+
+def embed(network: RecognitionNetwork, faces: Prediction, teachers: Teachers) -> Tensor:
+    """The embeddings of frontal renderings."""
+    embeddings = []
+    for start in range(0, len(faces.shape), AT_ONCE):
+        some = Prediction(*(part[start : start + AT_ONCE] for part in faces))
+        embeddings.append(network(render_from_the_front(teachers.model, some)).embedding)
+    return torch.cat(embeddings)
+
+
+def score_table(judged: dict[str, Judged], first: str) -> list[str]:
+    """All figures of all methods, with the jackknife's standard error."""
+    lines = [
+        "| method | "
+        + " | ".join(SHOWN.values())
+        + " | top-1 / top-5, each side centred by its own mean | same, by the training network (centred) |"
+    ]
+    lines += ["|" + "---|" * (len(SHOWN) + 3)]
+    for name, result in judged.items():
+        cells = [
+            f"{getattr(result.scores, field).value:.3f} ± {getattr(result.scores, field).standard_error:.3f}"
+            for field in SHOWN
+        ]
+        cells.append(f"{result.centred.top1.value:.3f} / {result.centred.top5.value:.3f}")
+        cells.append(f"{result.by_training.mean_same.value:.3f}")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def comparison_table(scores: dict[str, Scores], first: str) -> list[str]:
+    """How far the first method lies above each other one, in standard errors paired over people."""
+    lines = [
+        f"`{first}` minus the others, paired over people, in brackets the difference in standard errors:",
+        "",
+    ]
+    lines += ["| against | AUC | top-1 | top-5 |", "|---|---|---|---|"]
+    for name, other in scores.items():
+        if name != first:
+            differences = compare(scores[first], other)
+            cells = [
+                f"{differences[field].value:+.3f} ({differences[field].standard_errors:+.1f})"
+                for field in ("area_under_roc", "top1", "top5")
+            ]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def coefficient_lines(method: Method, data: LFW, content: dict[str, Any]) -> list[str]:
+    """The coefficients of every photograph against their target, beside exact draws of the same count."""
+    everyone = data.dataset.batch(np.arange(len(data.dataset)))
+    encoder = content["networks"]["encoder"]["name"]
+    coefficients = torch.cat(method.decode(everyone.features[encoder]), 1)
+    target_mean, target_variance = torch.zeros(coefficients.shape[1]), torch.ones(coefficients.shape[1])
+    tone = content.get("tone")
+    if tone is not None:
+        place = content["regressor"]["shape_count"]
+        target_mean[place], target_variance[place] = tone["mean"], tone["variance"]
+    measured = moments(coefficients, target_mean=target_mean, target_variance=target_variance)
+    exact = moments_of_normal_draws(
+        len(coefficients), coefficients.shape[1], torch.Generator().manual_seed(0),
+        target_mean=target_mean, target_variance=target_variance,
+    )  # fmt: skip
+    return [
+        f"Coefficients of `{method.name}` on all {len(coefficients):,} faces of LFW, none trained on: "
+        f"|mean - target| {measured.mean_distance:.3f} (exact draws {exact.mean.mean_distance:.3f}), "
+        f"|variance - target| {measured.variance_distance:.3f} ({exact.mean.variance_distance:.3f}), "
+        f"beyond 3 sd {100 * measured.share_beyond:.2f} % ({100 * exact.mean.share_beyond:.2f} %).",
+        "",
+    ]
+
+
+def tone_lines(method: Method, data: LFW, teachers: Teachers, settings: Settings) -> list[str]:
+    """Skin tone of the albedo predicted from one photograph against the person's other photographs."""
+    development = data.development_people()
+    counts = np.bincount(data.identity)
+    lines = []
+    for kind, is_development in (("development people", True), ("other people", False)):
+        people = [
+            person
+            for person in np.flatnonzero(counts >= PEOPLE_FOR_TONE)
+            if (data.people[person] in development) == is_development
+        ]
+        faces = np.flatnonzero(np.isin(data.identity, people))
+        photographed = individual_typology_angle(lab(cheek_colours(data.dataset, faces, progress=False)))
+        batch = data.dataset.batch(faces)
+        albedo = method.decode(batch.features[teachers.encoder.name]).albedo
+        rendered = np.concatenate(
+            [albedo_angles(teachers.model, teachers.model.albedo(some)) for some in albedo.split(AT_ONCE)]
+        )
+        own, predicted = [], []
+        for person in people:
+            mine = np.flatnonzero(data.identity[faces] == person)
+            # The first photograph is the one predicted from; the others are what it is held against.
+            predicted.append(rendered[mine[0]])
+            own.append(np.median(photographed[mine[1:]]))
+        agreement = tone_agreement(np.array(predicted), np.array(own))
+        lines.append(
+            f"- Skin tone of `{method.name}`, {kind} ({agreement.count} with {PEOPLE_FOR_TONE} or more "
+            f"photographs): rank correlation {agreement.rank_correlation:.3f}; light rendered dark "
+            f"{agreement.light_rendered_dark_count} of {agreement.light_count}, dark rendered light "
+            f"{agreement.dark_rendered_light_count} of {agreement.dark_count}."
+        )
+    return [*lines, ""]
+
+
+def sheet(method: Method, data: LFW, faces: np.ndarray, teachers: Teachers, file: Path) -> None:
+    """Photographs and their faces from the front, in two blocks of columns."""
+    batch = data.dataset.batch(faces)
+    decoded = method.decode(batch.features[teachers.encoder.name])
+    images, photographs = render_from_the_front(teachers.model, decoded), data.dataset.images(faces)
+    rows = [part.unflatten(0, (-1, 4)).unbind(1) for part in (photographs, images)]
+    columns = [column for pair in zip(*rows, strict=True) for column in pair]
+    picture_grid(columns).save(file)
+
+
+if __name__ == "__main__":
+    main()
