@@ -134,7 +134,7 @@ def similarity_rows(
         score = mean_and_standard_error(cosine_similarity(photographs, faces, centre).double().cpu().numpy())
         rows.append(
             Row(method, f"held-back photographs, {protocol}{'' if centre is None else ', centred'}",
-                "similarity", "similarity", score.mean, score.standard_error, n=len(seen))
+                "similarity", "similarity", score.value, score.standard_error, n=len(seen))
         )  # fmt: skip
     identity = np.arange(len(seen))
     ranks = rank((seen @ photographs.T).cpu().numpy(), identity, identity)
