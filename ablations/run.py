@@ -182,7 +182,13 @@ def train(
             loopback=settings.loopback,
             tone=settings.tone_weight,
         ),
-        Rendering(settings.rendered, settings.views, backend=execution.rasterizer, seed=settings.seed),
+        Rendering(
+            settings.rendered,
+            settings.views,
+            backend=execution.rasterizer,
+            seed=settings.seed,
+            jitter=settings.jitter,
+        ),
         Optimisation(
             settings.learning_rate, settings.weight_decay, settings.warmup_steps, settings.max_steps
         ),

@@ -45,6 +45,7 @@ class Settings:
         tone_weight: of the skin tone loss, not in the paper; 0 is off.
         reduction: whether coordinates of a coefficient vector are summed or averaged.
         centred: whether the mean embedding of photographs is subtracted before cosines in the identity loss.
+        jitter: of each view's alignment, not in the paper: standard deviation as a share of the image.
         rendered: photographs of a step that are rendered, over all processes.
         photographs_per_step: photographs of a step, over all processes; those not rendered serve the batch
             distribution alone.
@@ -90,6 +91,7 @@ class Settings:
     tone_weight: float | None = None
     reduction: Reduction | None = None
     centred: bool | None = None
+    jitter: float | None = None
     rendered: int | None = None
     photographs_per_step: int | None = None
     synthetic_per_step: int | None = None
@@ -248,6 +250,7 @@ METHODS: dict[str, dict[str, Any]] = {
         "albedo_components": 0,
         "tone_weight": 0.0,
         "centred": False,
+        "jitter": 0.0,
         "views": 3,
         "learning_rate": 1e-4,
     },
@@ -257,6 +260,7 @@ METHODS: dict[str, dict[str, Any]] = {
         "albedo_components": 80,
         "tone_weight": 0.1,
         "centred": True,
+        "jitter": 0.0,
         "views": 3,
         "learning_rate": 6e-4,
     },

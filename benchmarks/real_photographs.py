@@ -44,7 +44,8 @@ Decode = Callable[[Tensor], Prediction]
 AT_ONCE = 32
 PEOPLE_FOR_TONE = 8  # photographs that a person must have
 SHOWN = {
-    "area_under_roc": "AUC", "mean_same": "same", "mean_different": "different", "top1": "top-1",
+    "area_under_roc": "AUC", "area_under_roc_both": "AUC, both photographs",
+    "mean_same": "same", "mean_different": "different", "top1": "top-1",
     "top5": "top-5", "top1_without_source": "top-1, source left out",
     "top5_without_source": "top-5, source left out", "distance_to_same": "EMD same",
     "distance_to_different": "EMD different",

@@ -66,6 +66,7 @@ class Rendering:
         ranges: of the scenes; the defaults of SceneRanges if None.
         backend: of the rasterizer; chosen by the device if None.
         seed: of the scenes.
+        jitter: of the alignment, not in the paper, see `teachers.jittered`.
     """
 
     photographs: int
@@ -73,6 +74,7 @@ class Rendering:
     ranges: SceneRanges | None = None
     backend: str | None = None
     seed: int = 0
+    jitter: float = 0.0
 
 
 class Pictures(NamedTuple):
@@ -247,6 +249,7 @@ class Regression(LightningModule):
             seed=self.rendering.seed,
             step=step,
             samples=samples,
+            jitter=self.rendering.jitter,
             ranges=self.rendering.ranges,
             backend=self.rendering.backend,
         )

@@ -76,6 +76,7 @@ def render_randomly(
     seed: int,
     step: int,
     samples: Sequence[int],
+    jitter: float = 0.0,
     ranges: SceneRanges | None = None,
     backend: str | None = None,
 ) -> Tensor:
@@ -91,15 +92,41 @@ def render_randomly(
         seed: of the run.
         step: counted over all epochs.
         samples: B numbers of the faces within the step's batch over all processes.
+        jitter: see `jittered`; 0 aligns every view exactly.
         ranges: of the scenes.
         backend: of the rasterizer.
     """
     generators = scene_generators(seed, step, samples)
     scenes = random_scenes(generators, views, ranges=ranges)
     background = noise_backgrounds(generators, views, (crop.size, crop.size)).to(coefficients.shape)
-    return render_aligned(
-        model, model(*coefficients), scenes, frame_of(crop), background=background, backend=backend
-    )
+    frame = frame_of(crop)
+    if jitter:
+        frame = jittered(frame, generators, views, jitter)
+    return render_aligned(model, model(*coefficients), scenes, frame, background=background, backend=backend)
+
+
+def jittered(
+    frame: AlignedFrame, generators: Sequence[torch.Generator], views: int, amount: float
+) -> AlignedFrame:
+    """The frame with each view's template moved, turned and scaled a little, as a detector's points are.
+
+    Not in the paper: photographs are aligned by points that a detector found, with its errors; exact
+    renderings let the regressor fit the network's response to single pixels.
+
+    Args:
+        frame: with one template.
+        generators: one for each face.
+        views: N of each face.
+        amount: standard deviation of the shift, as a share of the image; of the angle in radians and of the
+            logarithm of the scale, likewise.
+    """
+    draws = torch.stack([torch.randn(views, 4, generator=generator) for generator in generators])
+    x, y, angle, scale = (amount * draws.double()).unbind(-1)
+    centre = frame.template.mean(0)
+    cosine, sine = (scale.exp() * f(angle) for f in (torch.cos, torch.sin))
+    turn = torch.stack([cosine, -sine, sine, cosine], -1).unflatten(-1, (2, 2))
+    shift = frame.size * torch.stack([x, y], -1)[..., None, :]
+    return AlignedFrame((frame.template - centre) @ turn.mT + centre + shift, frame.size)
 
 
 def render_from_the_front(

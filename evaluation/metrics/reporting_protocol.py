@@ -29,8 +29,10 @@ class Scores(NamedTuple):
     """One method under the protocol; each with what it is without each person.
 
     Attributes:
-        area_under_roc: a query against the photographs of its person (both) and of all others.
-        mean_same: similarity of a query to the photographs of its person.
+        area_under_roc: a query against its source photograph and the photographs of all others: rendering and
+            photograph against shuffled pairs.
+        area_under_roc_both: against both photographs of its person and those of all others.
+        mean_same: similarity of a query to both photographs of its person.
         mean_different: to those of all others.
         top1: share of queries whose nearest photograph shows their person, the source in the gallery.
         top5: one of the five nearest.
@@ -42,6 +44,7 @@ class Scores(NamedTuple):
     """
 
     area_under_roc: Statistic
+    area_under_roc_both: Statistic
     mean_same: Statistic
     mean_different: Statistic
     top1: Statistic
@@ -93,6 +96,7 @@ def score(similarity: np.ndarray, photographs: PhotographPairs) -> Scores:
     same, different = same_and_different(similarity)
     retrieved = hits(similarity)
     return Scores(
+        _area_statistic(same[:, :1], different),
         _area_statistic(same, different),
         mean_statistic(same.mean(1)),
         _mean_of_others(different),
@@ -145,7 +149,8 @@ def _area_statistic(same: np.ndarray, different: np.ndarray) -> Statistic:
     )
     wins = wins_of_same.sum() - wins_of_same.sum(1) - involved + own
     left = count - 1
-    return Statistic(area_under_roc(same, others), wins / (2 * left * 2 * left * (left - 1)))
+    photographs = same.shape[1]
+    return Statistic(area_under_roc(same, others), wins / (photographs * left * 2 * left * (left - 1)))
 
 
 def _mean_of_others(different: np.ndarray) -> Statistic:

@@ -20,7 +20,8 @@ class AlignedFrame(NamedTuple):
     """A square image and where the five points of a face lie in it.
 
     Attributes:
-        template: [5, 2], x and y in pixels: right and left eye, nose tip, right and left mouth corner.
+        template: [5, 2], or [B, N, 5, 2] for each view its own, x and y in pixels: right and left eye, nose
+            tip, right and left mouth corner.
         size: in pixels.
     """
 
@@ -80,18 +81,20 @@ def render_aligned(
     )
 
 
-# The frontal rendering by which a face is judged: a key light from above on the picture's left, a weaker one
-# on the other side, both two to three metres away, and light from everywhere. Ours; the paper is silent.
-FRONTAL_LIGHTS_MM = ((-900.0, 900.0, 2400.0), (1100.0, 200.0, 2400.0))
+# The frontal rendering by which a face is judged: a key light from above, a weaker one from the side, light
+# from everywhere, matte skin, black behind it, from a metre away. The paper is silent; chosen among seventeen
+# on LFW's development people, for whom the judge's AUC rose from .911 (grey, glossy, lit from the side).
+FRONTAL_LIGHTS_MM = ((-300.0, 1800.0, 1800.0), (900.0, 600.0, 2400.0))
 FRONTAL_INTENSITIES = (0.55, 0.3)
 FRONTAL_AMBIENT = 0.28
-FRONTAL_BACKGROUND = 0.5  # grey, sRGB
+FRONTAL_DISTANCE_MM = 1000.0
+FRONTAL_MATERIAL = Material(specular_constant=0.0)
 
 
 def frontal_scenes(count: int, yaw_degrees: Sequence[float] = (0.0,)) -> Scenes:
     """The same even light for each of `count` faces, seen from the front or at the given yaws, [count, N]."""
     views = len(yaw_degrees)
-    poses = frontal_poses((count, views), like=torch.zeros(()))
+    poses = frontal_poses((count, views), distance_mm=FRONTAL_DISTANCE_MM, like=torch.zeros(()))
     poses = poses._replace(yaw_degrees=torch.tensor(yaw_degrees).expand(count, views))
     lights = Lights(
         torch.tensor(FRONTAL_LIGHTS_MM).expand(count, views, 2, 3),
@@ -110,9 +113,8 @@ def render_frontal(
     yaw_degrees: Sequence[float] = (0.0,),
     backend: str | None = None,
 ) -> Tensor:
-    """Images [B, N, 3, size, size] of faces in `frontal_scenes` on grey, antialiased."""
+    """Images [B, N, 3, size, size] of faces in `frontal_scenes` on black, antialiased."""
     scenes = frontal_scenes(len(faces.vertices), yaw_degrees)
-    background = faces.vertices.new_full((3, 1, 1), FRONTAL_BACKGROUND)
     return render_aligned(
-        model, faces, scenes, frame, background=background, samples_per_axis=2, backend=backend
+        model, faces, scenes, frame, material=FRONTAL_MATERIAL, samples_per_axis=2, backend=backend
     )

@@ -1,8 +1,9 @@
 import torch
 
+from lightning_modules.faces.aligned_rendering import AlignedFrame
 from lightning_modules.losses import Prediction
 from lightning_modules.recognition.frame import WHOLE_FRAME
-from lightning_modules.teachers import Teachers, render_from_the_front, render_randomly
+from lightning_modules.teachers import Teachers, jittered, render_from_the_front, render_randomly
 from tests.miniatures import SmallNetwork
 
 
@@ -50,7 +51,21 @@ def test_two_networks_are_shown_the_whole_frame(teachers: Teachers) -> None:
 def test_from_the_front_a_face_is_lit_and_symmetric_in_pose(teachers: Teachers) -> None:
     mean = Prediction(torch.zeros(1, 4), torch.zeros(1, 3))
     image = render_from_the_front(teachers.model, mean)[0]
-    covered = (image - 0.5).abs().amax(0) > 1e-3
+    covered = image.amax(0) > 1e-3  # the background is black
     columns = torch.nonzero(covered.any(0))[:, 0]
     assert abs(float(columns.min() + columns.max()) - 223) <= 6
     assert 0.3 < float(image[:, covered].mean()) < 0.9
+
+
+def test_jitter_moves_turns_and_scales_each_view_s_template_alone() -> None:
+    frame = AlignedFrame(torch.tensor([[6.0, 8.0], [18.0, 8.0], [12.0, 12.0], [8.0, 18.0], [16.0, 18.0]]), 24)
+    generators = [torch.Generator().manual_seed(seed) for seed in range(400)]
+    moved = jittered(frame, generators, 2, 0.02).template.float()
+    assert moved.shape == (400, 2, 5, 2)
+    assert not torch.equal(moved[:, 0], moved[:, 1])
+    shift = moved.mean(2) - frame.template.mean(0)
+    torch.testing.assert_close(shift.std((0, 1)), torch.full((2,), 0.02 * 24), rtol=0.1, atol=0)
+    # Shape is kept: all distances change by one factor.
+    factors = torch.cdist(moved, moved)[..., 0, 1:] / torch.cdist(frame.template, frame.template)[0, 1:]
+    torch.testing.assert_close(factors, factors[..., :1].expand_as(factors), rtol=1e-4, atol=0)
+    assert abs(float(factors.log().std()) - 0.02) < 0.002

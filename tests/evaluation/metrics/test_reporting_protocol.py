@@ -42,7 +42,9 @@ def test_figures_by_hand() -> None:
     assert scores.mean_different.value == pytest.approx((0.7 + 1.2 + 1.0) / 12)
     # Of 6 x 12 comparisons: .9 .8 beat 12 each; .6 .6 lose to .7: 11 each; .5 loses to .7 and ties with .5;
     # .3 loses to .7 .5 .4 and ties with .3.
-    assert scores.area_under_roc.value == pytest.approx((24 + 22 + 10.5 + 8.5) / 72)
+    assert scores.area_under_roc_both.value == pytest.approx((24 + 22 + 10.5 + 8.5) / 72)
+    # The sources alone are .9, .8 and .5.
+    assert scores.area_under_roc.value == pytest.approx((24 + 10.5) / 36)
     assert scores.top1.value == pytest.approx(2 / 3)
     assert scores.top5.value == 1.0
     # Left out, query 1 has .3 behind .4 and .5; queries 0 and 2 keep .6.
@@ -73,6 +75,7 @@ def test_every_figure_without_a_person_is_the_figure_of_the_others() -> None:
         anew = score(without(similarity, person), photographs)
         for name in (
             "area_under_roc",
+            "area_under_roc_both",
             "mean_same",
             "mean_different",
             "distance_to_same",
@@ -86,7 +89,7 @@ def test_area_agrees_with_all_pairs() -> None:
     similarity = simulated(15, 1, 0.1)
     same, different = same_and_different(similarity)
     wins = np.sign(same.ravel()[:, None] - different[~np.isnan(different)])
-    assert score(similarity, PHOTOGRAPHS).area_under_roc.value == pytest.approx((wins.mean() + 1) / 2)
+    assert score(similarity, PHOTOGRAPHS).area_under_roc_both.value == pytest.approx((wins.mean() + 1) / 2)
     assert area_under_roc(same, different[~np.isnan(different)]) == pytest.approx((wins.mean() + 1) / 2)
 
 
