@@ -121,7 +121,7 @@ def jittered(
             logarithm of the scale, likewise.
     """
     draws = torch.stack([torch.randn(views, 4, generator=generator) for generator in generators])
-    x, y, angle, scale = (amount * draws.double()).unbind(-1)
+    x, y, angle, scale = (amount * draws.to(frame.template)).unbind(-1)
     centre = frame.template.mean(0)
     cosine, sine = (scale.exp() * f(angle) for f in (torch.cos, torch.sin))
     turn = torch.stack([cosine, -sine, sine, cosine], -1).unflatten(-1, (2, 2))
