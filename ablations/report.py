@@ -36,7 +36,8 @@ AT_ONCE = 32
 def show(results: Results, folder: Path) -> None:
     """Print a finished run's table and name its files."""
     console = Console()
-    tables.print_results(results, console, across="method")
+    console.print(tables.rich_list(results))
+    console.print(tables.written_counts(results.counts, "photographs"), markup=False, soft_wrap=True)
     files = [file.name for file in (folder / "final.ckpt", folder / SHEET) if file.exists()]
     console.print(f"{folder}: results.json {' '.join(files)}", soft_wrap=True)
 

@@ -46,11 +46,13 @@ class TrainingData(LightningDataModule):
     ) -> None:
         super().__init__()
         self.photographs, self.synthetic, self.rendered = photographs, synthetic, rendered
+        self._is_prepared = False
 
     def prepare_data(self) -> None:
-        """Align, compute features and render pools, once."""
-        for part in self._parts():
+        """Align, compute features and render pools; does nothing when it is called again."""
+        for part in [] if self._is_prepared else self._parts():
             part.prepare_data()
+        self._is_prepared = True
 
     def setup(self, stage: str | None = None) -> None:
         """Open the caches."""

@@ -92,6 +92,21 @@ def rich_table(results: Results, across: Across = "metric") -> Table:
     return table
 
 
+def rich_list(results: Results) -> Table:
+    """A line for each row, for results of few methods and many protocols."""
+    table = Table(title=escape(results.title))
+    for heading in ("protocol", "method", "metric"):
+        table.add_column(heading)
+    table.add_column("value", justify="right")
+    last = ""
+    for row in results.rows:
+        shown = "" if row.protocol == last else row.protocol
+        method = f"{row.method} (quoted)" if row.quoted else row.method
+        table.add_row(*map(escape, (shown, method, measure(row), written_value(row))))
+        last = row.protocol
+    return table
+
+
 def markdown(results: Results, across: Across = "metric", items: str = "items") -> str:
     """Title, table and counts in Markdown."""
     content = grid(results, across)

@@ -1,3 +1,4 @@
+import io
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from evaluation.reporting.tables import (
     latex,
     markdown,
     print_results,
+    rich_list,
     write_tables,
     written_counts,
     written_value,
@@ -97,3 +99,18 @@ def test_the_screen_shows_brackets_as_they_are() -> None:
     assert "MICC [cooperative]" in printed
     assert "ours [bold], genova" in printed
     assert "1,053 of 1,055 scans used; failed: 2 no face" in printed
+
+
+def test_a_list_names_each_protocol_once() -> None:
+    rows = [
+        Row("ours", "held back", "top-1", "share", 0.25, n=4),
+        Row("mean face", "held back", "top-1", "share", 0.01, n=4, quoted=True),
+        Row("ours", "elsewhere", "error", "mm", 1.5, sd=0.25),
+    ]
+    results = Results("run", "A title", {}, Counts(4, 4, {}), rows, {})
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(rich_list(results))
+    printed = console.export_text()
+    assert printed.count("held back") == 1
+    for words in ("mean face (quoted)", "25.00 %", "1.500 ± 0.250", "A title"):
+        assert words in printed
