@@ -107,7 +107,10 @@ def main(arguments: list[str] | None = None) -> None:
     lines += comparison_table({name: result.scores for name, result in judged.items()}, first)
     if options.tone:
         for method in learnt:
-            lines += coefficient_lines(method, data, loaded[method.name][1])
+            content = loaded[method.name][1]
+            everyone = data.dataset.batch(np.arange(len(data.dataset)))
+            lines += coefficient_lines(method, everyone, content, f"all {len(data.dataset):,} faces of LFW")
+            lines += held_back_lines(method, content, teachers)
             lines += tone_lines(method, data, teachers, settings)
     if options.sheet:
         sheet(learnt[0], data, subset.query[:: max(1, len(subset.query) // 24)][:24], teachers, options.sheet)
@@ -233,11 +236,22 @@ def comparison_table(scores: dict[str, Scores], first: str) -> list[str]:
     return [*lines, ""]
 
 
-def coefficient_lines(method: Method, data: LFW, content: dict[str, Any]) -> list[str]:
-    """The coefficients of every photograph against their target, beside exact draws of the same count."""
-    everyone = data.dataset.batch(np.arange(len(data.dataset)))
+def held_back_lines(method: Method, content: dict[str, Any], teachers: Teachers) -> list[str]:
+    """The same for the photographs that the run held back from training."""
+    settings = settings_of(content)
+    if content["stage"] == 1 or settings.photographs == "stand-in":
+        return []
+    photographs = parts.photographs_of(settings, Execution(), teachers)
+    photographs.setup()
+    held_back = photographs.dataset.batch(photographs.validation)
+    where = f"the {len(photographs.validation):,} photographs held back"
+    return coefficient_lines(method, held_back, content, where)
+
+
+def coefficient_lines(method: Method, faces: FaceBatch, content: dict[str, Any], where: str) -> list[str]:
+    """The coefficients of photographs against their target, beside exact draws of the same count."""
     encoder = content["networks"]["encoder"]["name"]
-    coefficients = torch.cat(method.decode(everyone.features[encoder]), 1)
+    coefficients = torch.cat(method.decode(faces.features[encoder]), 1)
     target_mean, target_variance = torch.zeros(coefficients.shape[1]), torch.ones(coefficients.shape[1])
     tone = content.get("tone")
     if tone is not None:
@@ -249,7 +263,7 @@ def coefficient_lines(method: Method, data: LFW, content: dict[str, Any]) -> lis
         target_mean=target_mean, target_variance=target_variance,
     )  # fmt: skip
     return [
-        f"Coefficients of `{method.name}` on all {len(coefficients):,} faces of LFW, none trained on: "
+        f"Coefficients of `{method.name}` on {where}, none trained on: "
         f"|mean - target| {measured.mean_distance:.3f} (exact draws {exact.mean.mean_distance:.3f}), "
         f"|variance - target| {measured.variance_distance:.3f} ({exact.mean.variance_distance:.3f}), "
         f"beyond 3 sd {100 * measured.share_beyond:.2f} % ({100 * exact.mean.share_beyond:.2f} %).",
