@@ -5,6 +5,11 @@
 Detects, aligns and computes the features of `dlib` and `sface` in a fresh process with an empty cache, then
 again in another one, and writes wall time, CPU time and peak memory to benchmarks/photographs.md. CPU time is
 what can be compared where the machine is shared.
+
+    python -m benchmarks.photographs --data DIR --photographs DIR --sheet FILE
+
+Draws instead, to be looked at, the aligned crops of forty faces of LFW and of forty photographs of another
+folder, taken evenly. The picture shows people and must stay with whoever has the photographs.
 """
 
 import argparse
@@ -22,6 +27,7 @@ from typing import Any
 
 REPORT = Path(__file__).with_suffix(".md")
 NETWORKS = ("dlib", "sface")
+SHEET_FACES, SHEET_COLUMNS, SHEET_SIDE = 40, 10, 112  # of each data set; pixels of a crop
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -30,8 +36,13 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="LFW's folder")
+    parser.add_argument("--photographs", type=Path, help="another folder, for the sheet")
+    parser.add_argument("--sheet", type=Path, help="picture of aligned crops (shows people: never publish)")
     parser.add_argument("--pass-in", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if options.sheet is not None:
+        draw_sheet(options.data, options.photographs, options.sheet)
+        return
     if options.pass_in is not None:
         print(json.dumps(one_pass(options.data, options.pass_in)))
         return
@@ -59,6 +70,27 @@ def one_pass(data: Path, cache: Path) -> dict[str, Any]:
     seconds["reading all features"] = time.perf_counter() - start - sum(seconds.values())
     return {"photographs": len(faces.dataset.paths), "faces": len(faces.dataset), "seconds": seconds,
             "checksum": checksum}  # fmt: skip
+
+
+def draw_sheet(data: Path, photographs: Path | None, file: Path) -> None:
+    """Draw the aligned crops of LFW's faces, then those of another folder, in rows of SHEET_COLUMNS."""
+    # Imported here: the processes that align import this module, and shall not load torch.
+    import numpy as np
+    import torch
+
+    from datamodules.lfw import LFW
+    from datamodules.photographs import Photographs
+    from lightning_modules.callbacks import picture_grid
+
+    columns: list[list[torch.Tensor]] = [[] for _ in range(SHEET_COLUMNS)]
+    for faces in [LFW(data), *([] if photographs is None else [Photographs(photographs)])]:
+        faces.prepare_data()
+        faces.setup()
+        chosen = np.linspace(0, len(faces.dataset) - 1, SHEET_FACES).astype(int)
+        for place, image in enumerate(faces.dataset.images(chosen)):
+            columns[place % SHEET_COLUMNS].append(image)
+    picture_grid([torch.stack(column) for column in columns], SHEET_SIDE).save(file)
+    print(f"written: {file}; it shows people, keep it with the photographs")
 
 
 def measured(data: Path, cache: Path) -> dict[str, Any]:
