@@ -1,4 +1,4 @@
-"""A real head with a photographed skin, its five points marked by hand: Lee Perry-Smith's scan.
+"""A real head with a photographed skin, its points marked by hand: Lee Perry-Smith's scan.
 
 "Infinite, 3D Head Scan by Lee Perry-Smith", Infinite-Realities, CC BY 3.0 (www.ir-ltd.net,
 www.triplegangers.com). The file is not part of this project.
@@ -34,7 +34,7 @@ SUBDIVISIONS = 2  # so that vertex colours keep the colour map's detail
 
 
 class HeadScan(NamedTuple):
-    """The scan as loose triangles: vertices, normals, sRGB colours [V, 3]; triangles [T, 3]; points [5, 3].
+    """The scan as loose triangles: vertices, normals, sRGB colours [V, 3]; triangles [T, 3]; points [7, 3].
 
     Vertices and points are in the file's unit; one is about 52 mm.
     """
@@ -73,14 +73,18 @@ def read_head_scan(folder: Path) -> HeadScan:
         torch.arange(len(flat)).view(-1, 3),
         flat[:, 3:6],
         colours,
-        torch.from_numpy(five_points()),
+        torch.from_numpy(seven_points()),
     )
 
 
-def five_points() -> NDArray[np.float32]:
-    """Eye centres as the mean of six landmarks, nose tip and mouth corners [5, 3], the right ones first."""
+def seven_points() -> NDArray[np.float32]:
+    """Eyes as the mean of six landmarks, nose tip, mouth corners, eyes as the middle of their corners [7, 3].
+
+    The right ones first. The eyes are closed, which lowers the mean of six landmarks and leaves the corners.
+    """
     eyes = [np.average(eye, axis=0, weights=(1, 2, 2, 1)) for eye in (RIGHT_EYE, LEFT_EYE)]
-    return np.array([*eyes, NOSE_TIP, *MOUTH_CORNERS], dtype=np.float32)
+    corners = [np.mean([eye[0], eye[-1]], axis=0) for eye in (RIGHT_EYE, LEFT_EYE)]
+    return np.array([*eyes, NOSE_TIP, *MOUTH_CORNERS, *corners], dtype=np.float32)
 
 
 def _smooth_normals(vertices: NDArray, triangles: NDArray) -> NDArray:
