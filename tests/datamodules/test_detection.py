@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.detection import YUNET_SHA256, YuNet, load_detector
+from datamodules.detection import MTCNN, YUNET_SHA256, YuNet, load_detector
 from lightning_modules.recognition.weight_files import WeightFileError
 
 
@@ -75,6 +75,20 @@ def test_mtcnn_without_its_package_says_what_to_install(monkeypatch: pytest.Monk
     load_detector.cache_clear()
     with pytest.raises(ImportError, match=r"pip install 'unsupervised-morphable-faces\[facenet\]'"):
         load_detector("mtcnn")
+
+
+def test_mtcnn_is_shown_red_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("facenet_pytorch")
+    shown: list[np.ndarray] = []
+
+    def detect(image: np.ndarray, *, landmarks: bool) -> tuple[None, None, None]:
+        shown.append(image)
+        return None, None, None
+
+    detector = MTCNN()
+    monkeypatch.setattr(detector._network, "detect", detect)
+    assert detector(np.full((30, 30, 3), (200, 100, 50), np.uint8)) == []
+    assert shown[0][15, 15].tolist() == [200, 100, 50]
 
 
 def test_mtcnn_finds_no_face_in_noise() -> None:

@@ -36,6 +36,14 @@ def test_features_are_what_the_network_says_of_each_crop(aligned: Aligned, tiny:
     torch.testing.assert_close(store.embeddings(rows), embedding)
 
 
+def test_crops_become_images_with_red_first_and_their_sides_kept() -> None:
+    crop = np.zeros((8, 8, 3), np.uint8)
+    crop[1, 6] = (255, 102, 0)  # orange, at the top right
+    image = to_images(crop[None])[0]
+    torch.testing.assert_close(image[:, 1, 6], torch.tensor([1.0, 0.4, 0.0]))
+    assert image.sum() == image[:, 1, 6].sum()
+
+
 def test_the_second_run_asks_the_network_nothing(aligned: Aligned, tiny: TinyNetwork) -> None:
     compute(*aligned, tiny)
     assert tiny.asked == 4

@@ -4,10 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from datamodules.sampling import step_sampler
-from datamodules.synthetic_faces import VALIDATION, SyntheticFaces
+from datamodules.synthetic_faces import VALIDATION, SyntheticFaces, draw_synthetic
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.recognition.frame import DLIB_CROP, SFACE_CROP, WHOLE_FRAME, Crop
+from lightning_modules.recognition.resampling import resample
 from lightning_modules.rendering.ranges import SceneRanges
 
 from .conftest import TinyNetwork
@@ -38,6 +41,20 @@ def test_darker_skin_looks_darker(small_model: MorphableModel, tiny: TinyNetwork
     faces = faces_of(small_model, tiny, tmp_path).render(range(64))
     seen = torch.stack([faces.albedo[:, 0], faces.features.mean(1)])
     assert float(torch.corrcoef(seen)[0, 1]) > 0.2
+
+
+@pytest.mark.parametrize("crop", [DLIB_CROP, SFACE_CROP], ids=["dlib", "sface"])
+def test_faces_are_drawn_into_the_networks_crop(small_model: MorphableModel, crop: Crop) -> None:
+    def drawn(into: Crop) -> Tensor:
+        generators = [torch.Generator().manual_seed(seed) for seed in range(3)]
+        return draw_synthetic(small_model, torch.zeros(3, 4), torch.zeros(3, 3), into, generators)
+
+    middle = slice(round(0.3 * crop.size), round(0.7 * crop.size))  # the face alone, no background
+    cut, direct = (
+        images[..., middle, middle] for images in (resample(drawn(WHOLE_FRAME), crop), drawn(crop))
+    )
+    assert (cut - direct).abs().mean() < 0.002
+    assert (cut.flip(3) - direct).abs().mean() > 0.01  # so much is seen of another crop
 
 
 def test_a_step_gives_the_same_faces_again_and_another_step_others(faces: SyntheticFaces) -> None:

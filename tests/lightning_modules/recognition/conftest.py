@@ -1,7 +1,9 @@
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+
+from lightning_modules.recognition.network import RecognitionNetwork
 
 
 @pytest.fixture
@@ -29,3 +31,21 @@ def face_like_images() -> Tensor:
         images.append(image)
     noise = torch.rand(4, 3, 224, 224, generator=generator)
     return (torch.stack(images) + 0.1 * (noise - 0.5)).clamp(0, 1)
+
+
+def assert_frozen(network: RecognitionNetwork, images: Tensor) -> None:
+    """Whatever its parent does: eval mode, no weight to train or save, gradients for the image alone."""
+    parent = nn.ModuleList([network]).train()
+    assert not any(module.training for module in network.modules())
+    assert list(parent.parameters()) == []
+    assert parent.state_dict() == {}
+    assert not any(buffer.requires_grad for buffer in network.buffers())
+    without = network(images).embedding
+    assert without.grad_fn is None  # nothing is kept for a backward pass that nobody asked for
+    seen = images.clone().requires_grad_()
+    embedding = network(seen).embedding
+    torch.testing.assert_close(embedding, without)
+    embedding[:, 0].sum().backward()
+    assert seen.grad.abs().amax(dim=(1, 2, 3)).min() > 0
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(network(images).embedding, without)

@@ -9,6 +9,8 @@ from lightning_modules.recognition.networks import load_network
 from lightning_modules.recognition.resampling import resample
 from lightning_modules.recognition.weight_files import WeightFileError, sha256_of
 
+from .conftest import assert_frozen
+
 
 def random_judge() -> torch.nn.Module:
     """facenet-pytorch's own module with random weights and batch statistics of trained size."""
@@ -45,6 +47,7 @@ def test_it_agrees_with_facenet_pytorchs_own_module(
     features, embedding, _ = network(face_like_images)
     torch.testing.assert_close(embedding, expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(features, pooled[0], atol=1e-4, rtol=1e-4)
+    assert_frozen(network, face_like_images[:1])
 
 
 def test_missing_weights_explain_where_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,8 @@ from lightning_modules.recognition.resampling import resample
 from lightning_modules.recognition.vggface import FILE, GROUPS, MEAN_BGR, load_vggface
 from lightning_modules.recognition.weight_files import WeightFileError, sha256_of
 
+from .conftest import assert_frozen
+
 
 def random_layers() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Kernels and biases in Keras' layout, scaled so that activations neither vanish nor explode."""
@@ -109,6 +111,7 @@ def test_it_agrees_with_keras_vggfaces_own_network(
     torch.testing.assert_close(
         network(face_like_images).descriptor / scale, fc6.relu() / scale, atol=1e-4, rtol=0
     )
+    assert_frozen(network, face_like_images[:1])
 
 
 def test_missing_weights_explain_where_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
