@@ -158,7 +158,8 @@ class FaceCache:
             except BrokenProcessPool as error:
                 raise RuntimeError(
                     "a process that aligns photographs died, perhaps for want of memory; run again: it "
-                    "continues where it was (fewer workers need less memory)"
+                    "continues where it was (fewer workers need less memory; a script that calls this must "
+                    "lie in a file, below `if __name__ == '__main__':`, or take workers=0)"
                 ) from error
             finally:
                 pool.shutdown(cancel_futures=True)

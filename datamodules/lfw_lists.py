@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 SOURCE = (
     "Labeled Faces in the Wild: folders <Name>/<Name>_0001.jpg in lfw-deepfunneled (or lfw_funneled, lfw), "
-    "with pairs.txt and people*.txt beside or inside; scikit-learn's fetch_lfw_people downloads it"
+    "with pairs.txt and people*.txt beside or inside; scikit-learn's fetch_lfw_people downloads all but "
+    "people*.txt, which lie at vis-www.cs.umass.edu/lfw"
 )
 IMAGE_FOLDERS = ("lfw-deepfunneled", "lfw_funneled", "lfw-funneled", "lfw")
 

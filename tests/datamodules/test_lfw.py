@@ -88,6 +88,18 @@ def test_missing_images_and_lists_name_their_layout(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("stub_detector")
+def test_without_people_lists_pairs_serve_and_retrieval_says_where_they_are(
+    tmp_path: Path, tiny: TinyNetwork
+) -> None:
+    root = write_lfw(tmp_path, "lfw_funneled", ".")
+    (root / "peopleDevTrain.txt").unlink()  # as scikit-learn leaves it
+    data = prepared(root, tiny)
+    assert len(data.pairs().first) == 4
+    with pytest.raises(FileNotFoundError, match=r"no peopleDevTrain\.txt in .*all but people\*\.txt, which"):
+        data.retrieval_subset(300)
+
+
+@pytest.mark.usefixtures("stub_detector")
 def test_faces_carry_their_person_and_pairs_their_faces(tmp_path: Path, tiny: TinyNetwork) -> None:
     data = prepared(write_lfw(tmp_path), tiny)
     assert data.people == sorted(PEOPLE)
