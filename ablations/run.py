@@ -200,6 +200,7 @@ def train(
     folder: Path,
 ) -> Results | None:
     """Stage 2, on photographs that are prepared."""
+    seed(settings)  # the same whether stage 1 was trained just now, or before
     synthetic = None
     if settings.parameter:
         synthetic = parts.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=2)

@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning_modules.callbacks import Guard, ProgressBar, Termination
 from lightning_modules.checkpoints import (
     AtomicCheckpoints,
+    CheckpointAfterLogging,
     Provenance,
     check_continues,
     content_of,
@@ -30,6 +31,7 @@ CHECKPOINTS, LAST, FINAL = "checkpoints", "last.ckpt", "final.ckpt"
 # Of Lightning, and why a user of ours need not read it.
 NOISE = (
     "Checkpoint directory .* exists and is not empty",  # a run that continues
+    "The dirpath has changed from",  # --resume from another folder
     "Experiment logs directory .* exists and is not empty",  # what is deleted is done again
     "The '.*_dataloader' does not have many workers",  # features are cached, a batch is one read
     ".isinstance.treespec, LeafSpec.",  # between Lightning 2.6 and torch 2.12
@@ -212,7 +214,7 @@ def _strategy(execution: Execution) -> Any:  # noqa: ANN401 - a name or a strate
 def _checkpoints(folder: Path, execution: Execution, best_by: str | None) -> list[ModelCheckpoint]:
     if execution.fast_dev_run:
         return []
-    last = ModelCheckpoint(
+    last = CheckpointAfterLogging(
         folder,
         filename="last",
         every_n_train_steps=execution.checkpoint_interval,

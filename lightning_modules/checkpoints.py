@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from .faces.files import require_file, written_atomically
@@ -43,6 +43,27 @@ class AtomicCheckpoints(TorchCheckpointIO):
                 f"checkpoint {path} could not be written ({error}); the one before it is whole: free "
                 "some space and start the same command again"
             ) from error
+
+
+class CheckpointAfterLogging(ModelCheckpoint):
+    """Saves when a step's row is in the log; Lightning's saves before, and a run killed between loses it."""
+
+    def on_train_batch_end(self, *hook: Any) -> None:  # noqa: ANN401 - the hook's
+        """Too early."""
+
+    def on_train_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,  # noqa: ANN401
+        batch_idx: int,
+    ) -> None:
+        """Save what the steps before have reached, if it is due and not saved yet."""
+        super().on_train_batch_end(trainer, pl_module, None, batch, batch_idx)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """No batch starts after the last step."""
+        super().on_train_batch_end(trainer, pl_module, None, None, 0)
 
 
 class Provenance(Callback):

@@ -3,11 +3,15 @@
 Also run as a script, by tests that need processes of their own; each of DDP's processes runs it again.
 """
 
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import torch
 
 from ablations import parts, run
 from ablations.settings import Execution, Settings
@@ -29,7 +33,24 @@ def small_teachers(settings: Settings, execution: Execution) -> Teachers:
     )
 
 
-if __name__ == "__main__":
+def main(argv: Sequence[str] | None = None) -> int:
+    """ablations/run.py's in a process that ends with it: nothing is put back."""
     parts.load_teachers = small_teachers
     aligned_faces.load_detector = lambda name: detect_by_colour
-    sys.exit(run.main())
+    return run.main(argv)
+
+
+def main_in(folder: Path, argv: Sequence[str]) -> None:
+    """The same in a folder, on one thread; what is printed goes into `printed.txt`."""
+    torch.set_num_threads(1)
+    os.chdir(folder)
+    with open("printed.txt", "a") as file:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(file.fileno(), stream.fileno())
+        status = main(argv)
+        sys.stdout.flush()
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
