@@ -82,6 +82,14 @@ def test_only_held_back_photographs_are_validated_with_the_judge(build: object) 
     assert not np.isin(validated, training).any()
 
 
+def test_validation_leaves_the_random_state_as_it_is(build: object) -> None:
+    data = build()
+    before = torch.get_rng_state()
+    for loader in (data.val_dataloader(), data.synthetic.val_dataloader()):
+        assert len(list(loader)) == 1
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.parametrize(("rendered", "processes"), [(3, 1), (2, 4), (1, 2)])
 def test_photographs_that_cannot_be_spread_evenly_are_refused(
     build: object, rendered: int, processes: int
