@@ -25,7 +25,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ablations import parts, report
-from ablations.settings import Execution, Settings
+from ablations.settings import Execution, Settings, check_shares
 from ablations.training import FINAL, fit, seed, starting_point, tell, without_noise
 from datamodules.photographs import Photographs
 from datamodules.training_data import TrainingData
@@ -80,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]:
     """The results of a run and its folder; trains what is not yet trained. No results for a dry run."""
+    check_shares(settings, execution)
     folder = execution.output or default_output(COMMAND, settings.as_dict())
     identity = settings.as_dict()
     finished = finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)

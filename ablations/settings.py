@@ -247,6 +247,23 @@ class Execution:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
 
 
+def check_shares(settings: Settings, execution: Execution) -> None:
+    """Refuse numbers of a step that its processes cannot share evenly.
+
+    Raises:
+        ValueError: naming the option.
+    """
+    processes = execution.devices * execution.num_nodes
+    for name in (
+        "rendered", "photographs_per_step", "synthetic_per_step", "synthetic_per_pretraining_step",
+    ):  # fmt: skip
+        if getattr(settings, name) % processes:
+            raise ValueError(
+                f"--{name.replace('_', '-')} ({getattr(settings, name)}) cannot be shared evenly by "
+                f"{processes} processes"
+            )
+
+
 def _of_weights(weights: LossWeights) -> dict[str, Any]:
     return {
         "shape_weight": weights.parameter_shape,

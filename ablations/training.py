@@ -86,6 +86,7 @@ def fit(
         check_continues(kept, content, str(start))
     loggers = _loggers(execution, folder, first_step, kept, content)
     identifier = next((logger for logger in loggers if isinstance(logger, WandbLogger)), None)
+    guard = Guard(lambda: str(last) if last.is_file() else "none, the run had just begun")
     trainer = Trainer(
         accelerator=execution.device,
         devices=execution.devices,
@@ -109,7 +110,7 @@ def fit(
         callbacks=[
             Termination(),
             ProgressBar(name, images_per_step, visible=execution.progress),
-            Guard(lambda: str(last) if last.is_file() else "none, the run had just begun"),
+            guard,
             *([EMAWeightAveraging(decay=settings.ema, use_buffers=False)] if settings.ema else []),
             *([LearningRateMonitor("step")] if loggers else []),
             *callbacks,
@@ -124,6 +125,11 @@ def fit(
         where = f"the last checkpoint is {last}" if last.is_file() else "no checkpoint was due yet"
         tell(f"stopped at step {trainer.global_step}; {where}: the same command continues")
         raise KeyboardInterrupt from stop
+    except ValueError as error:
+        # What is given was good for a step: now the faces are beyond what can be rendered.
+        if trainer.global_step == first_step:
+            raise
+        raise guard.failed(trainer, str(error)) from error
     if not execution.fast_dev_run:
         trainer.save_checkpoint(folder / FINAL, weights_only=False)
         # A run that had nothing left to do has not put its moving average in place.

@@ -52,7 +52,7 @@ class Guard(Callback):
             return
         bad = [name for name, term in logged.items() if not np.isfinite(term) or abs(term) >= LARGEST_LOSS]
         culprits = [name.removeprefix("train/loss/") for name in bad if not name.endswith("total")]
-        self._stop(trainer, f"the loss became {value:g} ({', '.join(culprits) or 'their sum'})")
+        raise self.failed(trainer, f"the loss became {value:g} ({', '.join(culprits) or 'their sum'})")
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
@@ -60,10 +60,11 @@ class Guard(Callback):
         """Look at the gradient."""
         gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
         if not bool(torch.isfinite(torch.stack([gradient.norm() for gradient in gradients]).sum())):
-            self._stop(trainer, "a gradient is not finite")
+            raise self.failed(trainer, "a gradient is not finite")
 
-    def _stop(self, trainer: Trainer, reason: str) -> None:
-        raise TrainingFailed(
+    def failed(self, trainer: Trainer, reason: str) -> TrainingFailed:
+        """What to raise, and what it says."""
+        return TrainingFailed(
             f"stopped at step {trainer.global_step}: {reason}; the last good checkpoint is "
             f"{self.last_checkpoint()}; try a lower --learning-rate"
         )

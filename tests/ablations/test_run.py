@@ -2,6 +2,7 @@ import csv
 import json
 import logging
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -401,6 +402,16 @@ def test_a_loss_gone_wrong_names_itself_and_the_last_good_checkpoint(
     assert not (folder_of(tmp_path) / "results.json").exists()
 
 
+def test_faces_that_cannot_be_rendered_any_more_stop_a_run(
+    start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start("--no-pretraining", "--learning-rate", "1e25", "--gradient-clip", 0) == 1
+    sentence = refused(capsys)
+    assert sentence.startswith("error: stopped at step ")
+    assert "the last good checkpoint is " in sentence
+    assert sentence.endswith("; try a lower --learning-rate")
+
+
 def test_a_full_disk_is_one_sentence_and_leaves_the_last_checkpoint_whole(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -451,3 +462,26 @@ def test_wandb_offline_keeps_its_id(
     runs = [file.name for file in (folder / "wandb").iterdir() if file.name.startswith("offline-run")]
     assert len(runs) >= 1
     assert all(name.endswith(before) for name in runs)
+
+
+def test_wandb_without_an_account_logs_offline_and_says_so(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wandb = pytest.importorskip("wandb")
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    assert start("--wandb", "--no-pretraining") == 0
+    wandb.finish()
+    assert "no Weights & Biases account is known here: logging offline" in capsys.readouterr().err
+    assert list(folder_of(tmp_path).glob("wandb/offline-run-*"))
+
+
+def test_wandb_without_its_package_is_one_sentence(
+    start: Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert start("--wandb", "--no-pretraining") == 2
+    assert refused(capsys) == "error: --wandb needs Weights & Biases: pip install wandb"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ablations.settings import METHODS, PRESETS, Execution, Settings
+from ablations.settings import METHODS, PRESETS, Execution, Settings, check_shares
 from lightning_modules.faces.command_line import parse_settings
 from lightning_modules.losses import PAPER_WEIGHTS, SUITE_WEIGHTS
 
@@ -154,3 +154,13 @@ def test_help_describes_every_option(
     for option in (*fields(Settings), *fields(Execution)):
         described = re.search(rf"--{option.name} \S+\s+(.*?) \(type: .*?default: .*?\)\n", text)
         assert described, f"--{option.name} has no description, or no default"
+
+
+@pytest.mark.parametrize(
+    "name", ["rendered", "photographs_per_step", "synthetic_per_step", "synthetic_per_pretraining_step"]
+)
+def test_what_processes_cannot_share_evenly_is_refused(name: str) -> None:
+    check_shares(parse(), Execution(devices=2, num_nodes=4))
+    message = rf"--{name.replace('_', '-')} \(12\) cannot be shared evenly by 8 processes"
+    with pytest.raises(ValueError, match=message):
+        check_shares(replace(parse(), **{name: 12}), Execution(devices=2, num_nodes=4))

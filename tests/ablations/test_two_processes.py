@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -42,13 +43,21 @@ def run(tmp_path: Path, options: list[str]) -> Iterator[Run]:
         process.communicate()
 
 
-def kill_session(process: subprocess.Popen) -> bool:
-    """Whether any of its processes was still there."""
-    try:
+def kill_session(process: subprocess.Popen) -> None:
+    """End what is left of it."""
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return False
-    return True
+
+
+def no_process_is_left(process: subprocess.Popen) -> bool:
+    """Whether all of a run's processes have ended, or do so soon."""
+    for _ in range(400):
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def ended(process: subprocess.Popen) -> tuple[int, list[str]]:
@@ -91,22 +100,12 @@ def test_no_switch_makes_two_processes_hang(run: Run, tmp_path: Path, off: tuple
 
 
 @pytest.mark.slow
-def test_photographs_that_two_processes_cannot_share_are_refused(run: Run) -> None:
-    status, said = ended(run("--devices", 2, "--rendered", 1, "--no-pretraining"))
-    assert status == 2
-    assert any(
-        "1 rendered photographs of 8 cannot be spread evenly over 2 processes" in line for line in said
-    )
-    assert not any("Traceback" in line for line in said)
-
-
-@pytest.mark.slow
 def test_an_exploding_loss_stops_both_processes(run: Run) -> None:
     process = run("--devices", 2, "--no-pretraining", "--learning-rate", "1e25", "--gradient-clip", 0)
     status, said = ended(process)
     assert status == 1
     assert len([line for line in said if line.startswith("error: stopped at step ")]) == 1
-    assert not kill_session(process)
+    assert no_process_is_left(process)
 
 
 @pytest.mark.slow
@@ -124,13 +123,6 @@ def test_two_processes_stop_together_and_continue(run: Run, tmp_path: Path, kind
     else:
         assert status == 130
         assert len([line for line in said if "the same command continues" in line]) == 1
-    until = time.monotonic() + 40
-    while time.monotonic() < until:
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            break
-        time.sleep(0.1)
-    assert not kill_session(process)
+    assert no_process_is_left(process)
     (last,) = tmp_path.glob(f"runs/run/*/{CHECKPOINTS}/last.ckpt")
     assert read_checkpoint(last)["global_step"] >= 2
