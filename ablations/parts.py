@@ -21,6 +21,7 @@ from lightning_modules.skin_tone import ToneTarget
 from lightning_modules.teachers import Teachers
 
 from .settings import Execution, Settings
+from .training import tell
 
 # Tones and centres are read off so many training photographs at most.
 PHOTOGRAPHS_READ = 5000
@@ -85,6 +86,31 @@ def photographs_of(settings: Settings, execution: Execution, teachers: Teachers)
     return Photographs(Path(settings.photographs.removeprefix("photographs:")), networks, **options)
 
 
+def prepare(photographs: Photographs, settings: Settings) -> None:
+    """Align photographs and compute their features once; refuse too few of them before anything is trained.
+
+    Raises:
+        ValueError: saying how many there are, and which option to lower or raise.
+    """
+    photographs.prepare_data()
+    photographs.setup()
+    # The trainer prepares them again; what there is to say has been said.
+    photographs.progress = False
+    trained, held_back = len(photographs.training), len(photographs.judged_validation)
+    if trained < settings.photographs_per_step:
+        raise ValueError(
+            f"a step takes {settings.photographs_per_step} photographs, and {photographs.folder} has "
+            f"{trained} faces to train on ({held_back} more are held back); add photographs, or give "
+            f"--photographs-per-step and --rendered (which divides it) of at most {trained}"
+        )
+    if held_back < 2:
+        raise ValueError(
+            f"{held_back} of the {len(photographs.dataset)} faces of {photographs.folder} are held back to "
+            "validate on, at least 2 are needed; add photographs, or raise --validation-fraction "
+            f"({settings.validation_fraction:g})"
+        )
+
+
 def synthetic_of(
     settings: Settings,
     execution: Execution,
@@ -125,7 +151,7 @@ def learn_from_photographs(
         if len(values) >= MINIMUM_FOR_A_CENTRE
     }
     if settings.centred and settings.identity_network not in centres:
-        print(
+        tell(
             f"fewer than {MINIMUM_FOR_A_CENTRE} training photographs: the identity loss compares raw cosines"
         )
     tone = None

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image, ImageDraw
 from rich.console import Console
 from torch import Tensor
@@ -18,7 +19,7 @@ from evaluation.metrics.paired import mean_and_standard_error
 from evaluation.metrics.retrieval import found, rank
 from evaluation.reporting import tables
 from evaluation.reporting.provenance import provenance
-from evaluation.reporting.results import Counts, Results, Row
+from evaluation.reporting.results import Counts, Results, Row, write_results
 from lightning_modules.faces.aligned_rendering import render_frontal
 from lightning_modules.faces.files import written_atomically
 from lightning_modules.losses import Prediction
@@ -68,9 +69,9 @@ def of_run(
                 reason=None if distance is not None else f"no statistics of {settings.encoder}")
         )  # fmt: skip
     contact_sheet(module, held_back.images(range(min(SHEET_PEOPLE, len(held_back)))), decoded, folder / SHEET)
-    total, used = len(held_back.paths), len(photographs.dataset)
+    total, trained = len(held_back.paths), len(photographs.training)
     failures = len({index for index, _ in photographs.dataset.faces.failures})
-    title = f"{settings.method} method, {settings.preset} preset, trained on {used:,} photographs"
+    title = f"{settings.method} method, {settings.preset} preset, trained on {trained:,} photographs"
     if settings.views == 1:
         title += ", one view (identity and loopback both see one)"
     return Results(
@@ -88,7 +89,7 @@ def of_stage_1(
     regressor: Regressor, teachers: Teachers, settings: Settings, execution: Execution, folder: Path
 ) -> Results | None:
     """What stage 1 alone explains of faces that it was not trained on."""
-    if execution.fast_dev_run:
+    if execution.fast_dev_run or rank_zero_only.rank != 0:
         return None
     synthetic = parts.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=1)
     synthetic.prepare_data()
@@ -105,8 +106,6 @@ def of_stage_1(
                     float(some.mean()), n=len(faces.features))
             )  # fmt: skip
     count = len(faces.features)
-    from evaluation.reporting.results import write_results
-
     results = Results(
         "run", "Stage 1 alone, on synthetic faces", settings.as_dict(), Counts(count, count, {}), rows,
         provenance(morphable_model=teachers.model.describe()),

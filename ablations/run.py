@@ -9,8 +9,12 @@ finished.
 """
 
 import shutil
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +25,14 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ablations import parts, report
-from ablations.settings import Execution, Settings
-from ablations.training import fit, seed
+from ablations.settings import Execution, Settings, check_shares
+from ablations.training import FINAL, fit, seed, starting_point, tell, without_noise
+from datamodules.photographs import Photographs
 from datamodules.training_data import TrainingData
 from evaluation.reporting.provenance import commit
 from evaluation.reporting.results import (
+    RESULTS,
+    STARTED,
     Results,
     default_output,
     finished_results,
@@ -34,7 +41,7 @@ from evaluation.reporting.results import (
     read_results,
     write_results,
 )
-from lightning_modules.callbacks import CoefficientHistograms, ImageGrid, TrainingFailed
+from lightning_modules.callbacks import CoefficientHistograms, ImageGrid, TrainingFailed, interrupt
 from lightning_modules.checkpoints import (
     check_same,
     checkpoint_content,
@@ -55,14 +62,16 @@ FAILED = 1
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, train, report; exit status 0, 1 where training failed, 2 for bad input, 130 interrupted."""
-    with one_sentence_for_bad_input():
+    with one_sentence_for_bad_input(), stopped_by_termination(), without_noise():
         settings, execution = parse_settings(
             (Settings, Execution), argv, program="run.py", description=str(__doc__)
         )
+        if rank_zero_only.rank != 0:
+            execution = replace(execution, progress=False)
         try:
             results, folder = run(settings.resolved(), execution)
         except TrainingFailed as error:
-            print(f"error: {error}", file=sys.stderr)
+            tell(f"error: {error}")
             return FAILED
         if results is not None:
             report.show(results, folder)
@@ -71,12 +80,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]:
     """The results of a run and its folder; trains what is not yet trained. No results for a dry run."""
+    check_shares(settings, execution)
     folder = execution.output or default_output(COMMAND, settings.as_dict())
     identity = settings.as_dict()
     finished = finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)
     if finished is not None:
         return finished, folder
+    if execution.resume is not None:
+        read_checkpoint(execution.resume)
     teachers = parts.load_teachers(settings, execution)
+    photographs = None
+    if settings.stage != "1":
+        photographs = parts.photographs_of(settings, execution, teachers)
+        parts.prepare(photographs, settings)
     if not execution.fast_dev_run:
         begin(folder, identity, overwrite=execution.overwrite)
     seed(settings)
@@ -86,17 +102,37 @@ def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]
         teachers.model.albedo_variance.numel(),
         hidden_width=settings.hidden_width,
     )
-    if settings.pretraining:
+    # Stage 2 that continues has stage 1's weights in its checkpoint.
+    if settings.pretraining and (photographs is None or starting_point(folder, execution.resume) is None):
         pretrain(regressor, teachers, settings, execution)
-    if settings.stage == "1":
+    if photographs is None:
         return report.of_stage_1(regressor, teachers, settings, execution, folder), folder
-    return train(regressor, teachers, settings, execution, folder), folder
+    return train(regressor, teachers, photographs, settings, execution, folder), folder
+
+
+@contextmanager
+def stopped_by_termination() -> Iterator[None]:
+    """SIGTERM, as schedulers send it, does what Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @rank_zero_only
 def begin(folder: Path, identity: dict, *, overwrite: bool) -> None:
-    """Note whose folder it is; with --overwrite, empty it."""
-    if overwrite and folder.is_dir():
+    """Note whose folder it is; with --overwrite, empty it.
+
+    Raises:
+        ValueError: if what would be deleted is not a run's.
+    """
+    if overwrite and folder.is_dir() and any(folder.iterdir()):
+        if not any((folder / name).is_file() for name in (STARTED, RESULTS)):
+            raise ValueError(f"{folder} holds other files than a run's, and --overwrite would delete them")
         shutil.rmtree(folder)
     mark_started(folder, COMMAND, identity)
 
@@ -108,7 +144,7 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
         "encoder": teachers.encoder.sha256,
     }
     folder = default_output("pretraining", own)
-    final = folder / "final.ckpt"
+    final = folder / FINAL
     content = checkpoint_content(
         stage=1,
         regressor=regressor,
@@ -147,6 +183,7 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
             settings=settings,
             execution=execution,
             content=content,
+            resume=execution.resume if settings.stage == "1" else None,
         )
         if execution.fast_dev_run:
             return
@@ -156,16 +193,19 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
 
 
 def train(
-    regressor: Regressor, teachers: Teachers, settings: Settings, execution: Execution, folder: Path
+    regressor: Regressor,
+    teachers: Teachers,
+    photographs: Photographs,
+    settings: Settings,
+    execution: Execution,
+    folder: Path,
 ) -> Results | None:
-    """Stage 2."""
-    photographs = parts.photographs_of(settings, execution, teachers)
+    """Stage 2, on photographs that are prepared."""
+    seed(settings)  # the same whether stage 1 was trained just now, or before
     synthetic = None
-    if settings.parameter or not settings.pretraining:
+    if settings.parameter:
         synthetic = parts.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=2)
-    data = TrainingData(photographs, synthetic if settings.parameter else None, rendered=settings.rendered)
-    data.prepare_data()
-    data.setup()
+    data = TrainingData(photographs, synthetic, rendered=settings.rendered)
     if not settings.pretraining:
         regressor.standardise(
             photographs.dataset.batch(photographs.training[:4096]).features[settings.encoder]
@@ -205,6 +245,11 @@ def train(
         settings=plain(settings.as_dict()),
         training_data=photographs.provenance(),
         commit=commit(),
+        **(
+            {}
+            if learnt.tone is None
+            else {"tone": {"mean": learnt.tone.mean, "variance": learnt.tone.variance}}
+        ),
     )
     fit(
         module,

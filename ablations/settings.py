@@ -139,11 +139,15 @@ class Settings:
                 f"the judge {self.judge} also trains; a network scores its own training too well: "
                 "give another --judge"
             )
-        if not (
-            self.identity or self.batch_distribution or self.loopback or self.parameter or self.tone_weight
-        ):
+        if self.stage == "1" and not self.pretraining:
+            raise ValueError("--stage 1 is the pretraining that --no-pretraining removes; give one of them")
+        # The skin tone loss knows one component only: it does not train a regressor by itself.
+        if not (self.identity or self.batch_distribution or self.loopback or self.parameter):
             raise ValueError("every loss is switched off; leave at least one on")
-        for name in ("rendered", "photographs_per_step", "max_steps", "views", "synthetic_per_step"):
+        for name in (
+            "rendered", "photographs_per_step", "max_steps", "views", "synthetic_per_step",
+            "synthetic_per_pretraining_step", "pretraining_steps",
+        ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
         if self.photographs_per_step % self.rendered:
@@ -156,6 +160,12 @@ class Settings:
                 "a batch of one photograph has no variance: raise --photographs-per-step, or give "
                 "--no-batch-distribution"
             )
+        for name in ("synthetic_per_pretraining_step", "synthetic_per_step"):
+            if 0 < self.synthetic_faces < getattr(self, name):
+                raise ValueError(
+                    f"--{name.replace('_', '-')} ({getattr(self, name)}) must not be above --synthetic-faces "
+                    f"({self.synthetic_faces})"
+                )
 
     @property
     def weights(self) -> LossWeights:
@@ -229,6 +239,29 @@ class Execution:
     cache_folder: Path | None = None
     workers: int | None = None
     progress: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        for name in ("devices", "num_nodes", "validation_interval", "checkpoint_interval"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
+
+
+def check_shares(settings: Settings, execution: Execution) -> None:
+    """Refuse numbers of a step that its processes cannot share evenly.
+
+    Raises:
+        ValueError: naming the option.
+    """
+    processes = execution.devices * execution.num_nodes
+    for name in (
+        "rendered", "photographs_per_step", "synthetic_per_step", "synthetic_per_pretraining_step",
+    ):  # fmt: skip
+        if getattr(settings, name) % processes:
+            raise ValueError(
+                f"--{name.replace('_', '-')} ({getattr(settings, name)}) cannot be shared evenly by "
+                f"{processes} processes"
+            )
 
 
 def _of_weights(weights: LossWeights) -> dict[str, Any]:

@@ -1,7 +1,11 @@
 """Fits one stage: trainer, loggers, checkpoints; continues where an earlier start stopped."""
 
+import logging
+import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +13,32 @@ import lightning
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 
-from lightning_modules.callbacks import Guard, ProgressBar
-from lightning_modules.checkpoints import AtomicCheckpoints, Provenance, content_of, read_checkpoint
+from lightning_modules.callbacks import Guard, ProgressBar, Termination
+from lightning_modules.checkpoints import (
+    AtomicCheckpoints,
+    CheckpointAfterLogging,
+    Provenance,
+    check_continues,
+    content_of,
+    read_checkpoint,
+)
 
 from .settings import Execution, Settings
+
+CHECKPOINTS, LAST, FINAL = "checkpoints", "last.ckpt", "final.ckpt"
+# Of Lightning, and why a user of ours need not read it.
+NOISE = (
+    "Checkpoint directory .* exists and is not empty",  # a run that continues
+    "The dirpath has changed from",  # --resume from another folder
+    "Experiment logs directory .* exists and is not empty",  # what is deleted is done again
+    "The '.*_dataloader' does not have many workers",  # features are cached, a batch is one read
+    ".isinstance.treespec, LeafSpec.",  # between Lightning 2.6 and torch 2.12
+    "GPU available but not used",  # --device says so
+    "torch.distributed.nn.functional.all_gather is deprecated",  # what replaces it is not in torch 2.6
+    "It is recommended to use .self.log",  # every process validates all photographs
+)
 
 
 def fit(
@@ -51,13 +76,17 @@ def fit(
         KeyboardInterrupt: when the run was interrupted; its last checkpoint is whole.
         TrainingFailed: when losses are not finite.
     """
-    checkpoints = folder / "checkpoints"
-    last = checkpoints / "last.ckpt"
-    start = resume if resume is not None else (last if last.is_file() else None)
-    kept = {} if start is None else content_of(read_checkpoint(start), str(start))
-    first_step = 0 if start is None else int(read_checkpoint(start)["global_step"])
+    checkpoints = folder / CHECKPOINTS
+    last = checkpoints / LAST
+    start = starting_point(folder, resume)
+    kept, first_step = {}, 0
+    if start is not None:
+        checkpoint = read_checkpoint(start)
+        kept, first_step = content_of(checkpoint, str(start)), int(checkpoint["global_step"])
+        check_continues(kept, content, str(start))
     loggers = _loggers(execution, folder, first_step, kept, content)
     identifier = next((logger for logger in loggers if isinstance(logger, WandbLogger)), None)
+    guard = Guard(lambda: str(last) if last.is_file() else "none, the run had just begun")
     trainer = Trainer(
         accelerator=execution.device,
         devices=execution.devices,
@@ -79,8 +108,9 @@ def fit(
         enable_model_summary=False,
         plugins=[AtomicCheckpoints()],
         callbacks=[
+            Termination(),
             ProgressBar(name, images_per_step, visible=execution.progress),
-            Guard(lambda: str(last) if last.is_file() else "none, the run had just begun"),
+            guard,
             *([EMAWeightAveraging(decay=settings.ema, use_buffers=False)] if settings.ema else []),
             *([LearningRateMonitor("step")] if loggers else []),
             *callbacks,
@@ -91,13 +121,51 @@ def fit(
     try:
         trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
     except SystemExit as stop:
-        # Lightning turns Ctrl-C and SIGTERM into an exit of its own.
+        # Lightning turns Ctrl-C into an exit of its own.
         where = f"the last checkpoint is {last}" if last.is_file() else "no checkpoint was due yet"
-        print(f"stopped at step {trainer.global_step}; {where}: the same command continues", file=sys.stderr)
+        tell(f"stopped at step {trainer.global_step}; {where}: the same command continues")
         raise KeyboardInterrupt from stop
+    except ValueError as error:
+        # What is given was good for a step: now the faces are beyond what can be rendered.
+        if trainer.global_step == first_step:
+            raise
+        raise guard.failed(trainer, str(error)) from error
     if not execution.fast_dev_run:
-        trainer.save_checkpoint(folder / "final.ckpt")
+        trainer.save_checkpoint(folder / FINAL, weights_only=False)
+        # A run that had nothing left to do has not put its moving average in place.
+        module.load_state_dict(read_checkpoint(folder / FINAL)["state_dict"])
     return trainer
+
+
+def starting_point(folder: Path, resume: Path | None) -> Path | None:
+    """The checkpoint from which a stage continues: the one asked for, or the folder's last one, if any."""
+    if resume is not None:
+        return resume
+    last = folder / CHECKPOINTS / LAST
+    return last if last.is_file() else None
+
+
+@contextmanager
+def without_noise() -> Iterator[None]:
+    """Lightning's advice and notices are left out; what the user can act on is ours to say."""
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for message in NOISE:
+            warnings.filterwarnings("ignore", message)
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@rank_zero_only
+def tell(sentence: str) -> None:
+    """Print to the user, once however many processes there are."""
+    print(sentence, file=sys.stderr)
 
 
 def seed(settings: Settings) -> None:
@@ -111,7 +179,10 @@ def _loggers(
     if execution.fast_dev_run:
         return []
     # A file for each start, named by its first step: what is done again does not overwrite what was.
-    loggers: list[Logger] = [CSVLogger(folder, name="logs", version=f"from_step_{first_step:07d}")]
+    # Every row is written at once: those before a checkpoint are never logged again.
+    loggers: list[Logger] = [
+        CSVLogger(folder, name="logs", version=f"from_step_{first_step:07d}", flush_logs_every_n_steps=1)
+    ]
     if execution.wandb:
         loggers.append(
             WandbLogger(
@@ -120,13 +191,27 @@ def _loggers(
                 id=kept.get("wandb_id"),
                 resume="allow",
                 config=content.get("settings"),
+                offline=_is_offline(),
             )
         )
     return loggers
 
 
+@rank_zero_only
+def _is_offline() -> bool:
+    """Whether W&B has to write to the disk alone: without an account it would ask for one, and wait."""
+    try:
+        import wandb
+    except ImportError as error:
+        raise ImportError("--wandb needs Weights & Biases: pip install wandb") from error
+    if os.environ.get("WANDB_MODE") is not None or wandb.api.api_key is not None:
+        return False
+    tell("no Weights & Biases account is known here: logging offline; `wandb login`, then `wandb sync`")
+    return True
+
+
 def _strategy(execution: Execution) -> Any:  # noqa: ANN401 - a name or a strategy
-    if execution.strategy != "auto" or execution.devices * execution.num_nodes == 1:
+    if execution.strategy not in ("auto", "ddp") or execution.devices * execution.num_nodes == 1:
         return execution.strategy
     from lightning.pytorch.strategies import DDPStrategy
 
@@ -136,7 +221,7 @@ def _strategy(execution: Execution) -> Any:  # noqa: ANN401 - a name or a strate
 def _checkpoints(folder: Path, execution: Execution, best_by: str | None) -> list[ModelCheckpoint]:
     if execution.fast_dev_run:
         return []
-    last = ModelCheckpoint(
+    last = CheckpointAfterLogging(
         folder,
         filename="last",
         every_n_train_steps=execution.checkpoint_interval,

@@ -192,7 +192,8 @@ class FaceDataModule(LightningDataModule):
         return self._in_order(self.dataset)
 
     def _in_order(self, dataset: Dataset[FaceBatch]) -> DataLoader[FaceBatch]:
-        return DataLoader(dataset, self.batch_size, collate_fn=_as_it_is)
+        # Every iteration draws a seed: from here, or validation would change the run's random state.
+        return DataLoader(dataset, self.batch_size, collate_fn=_as_it_is, generator=torch.Generator())
 
     def _large_enough(self, faces: AlignedFaces) -> AlignedFaces:
         distance = faces.quality[:, Quality._fields.index("eye_distance")]

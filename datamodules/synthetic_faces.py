@@ -158,7 +158,8 @@ class SyntheticFaces(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[SyntheticBatch]:
         """The same faces every time, in one batch; every process validates all of them."""
-        return DataLoader([self.validation_faces()], batch_size=None)
+        # Every iteration draws a seed: from here, or validation would change the run's random state.
+        return DataLoader([self.validation_faces()], batch_size=None, generator=torch.Generator())
 
     def validation_faces(self) -> SyntheticBatch:
         """All faces that training never sees."""

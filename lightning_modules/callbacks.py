@@ -1,5 +1,7 @@
 """What watches a run: progress, pictures, histograms, and the guard that stops a run gone wrong."""
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -41,15 +43,16 @@ class Guard(Callback):
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Look at the sum of the losses."""
-        value = float(loss.detach())
-        if np.isfinite(value) and abs(value) < LARGEST_LOSS:
-            return
         logged = {
             name: float(term) for name, term in trainer.callback_metrics.items() if "train/loss/" in name
         }
+        # Logged values are means over all processes, so that all of them stop or none.
+        value = logged.get("train/loss/total", float(loss.detach()))
+        if np.isfinite(value) and abs(value) < LARGEST_LOSS:
+            return
         bad = [name for name, term in logged.items() if not np.isfinite(term) or abs(term) >= LARGEST_LOSS]
         culprits = [name.removeprefix("train/loss/") for name in bad if not name.endswith("total")]
-        self._stop(trainer, f"the loss became {value:g} ({', '.join(culprits) or 'their sum'})")
+        raise self.failed(trainer, f"the loss became {value:g} ({', '.join(culprits) or 'their sum'})")
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
@@ -57,13 +60,32 @@ class Guard(Callback):
         """Look at the gradient."""
         gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
         if not bool(torch.isfinite(torch.stack([gradient.norm() for gradient in gradients]).sum())):
-            self._stop(trainer, "a gradient is not finite")
+            raise self.failed(trainer, "a gradient is not finite")
 
-    def _stop(self, trainer: Trainer, reason: str) -> None:
-        raise TrainingFailed(
+    def failed(self, trainer: Trainer, reason: str) -> TrainingFailed:
+        """What to raise, and what it says."""
+        return TrainingFailed(
             f"stopped at step {trainer.global_step}: {reason}; the last good checkpoint is "
             f"{self.last_checkpoint()}; try a lower --learning-rate"
         )
+
+
+class Termination(Callback):
+    """SIGTERM, as schedulers send it, stops a run as Ctrl-C does: at once, on every process.
+
+    Lightning's own handler waits for the other processes inside the signal, and hangs where they wait for a
+    gradient. Lightning puts back the handler that was there before.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take Lightning's place."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, interrupt)
+
+
+def interrupt(*_: object) -> None:
+    """A signal's handler that does what Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 class ProgressBar(Callback):

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from .faces.files import require_file, written_atomically
@@ -45,6 +45,27 @@ class AtomicCheckpoints(TorchCheckpointIO):
             ) from error
 
 
+class CheckpointAfterLogging(ModelCheckpoint):
+    """Saves when a step's row is in the log; Lightning's saves before, and a run killed between loses it."""
+
+    def on_train_batch_end(self, *hook: Any) -> None:  # noqa: ANN401 - the hook's
+        """Too early."""
+
+    def on_train_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,  # noqa: ANN401
+        batch_idx: int,
+    ) -> None:
+        """Save what the steps before have reached, if it is due and not saved yet."""
+        super().on_train_batch_end(trainer, pl_module, None, batch, batch_idx)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """No batch starts after the last step."""
+        super().on_train_batch_end(trainer, pl_module, None, None, 0)
+
+
 class Provenance(Callback):
     """Keeps in every checkpoint what it was trained with, and the random states.
 
@@ -66,10 +87,8 @@ class Provenance(Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Refuse a checkpoint of another model or encoder, and go on from its random state."""
-        kept = content_of(checkpoint, "the checkpoint")
-        check_same(kept, self.content)
-        torch.set_rng_state(kept["random_state"].cpu())
+        """Go on from its random state."""
+        torch.set_rng_state(content_of(checkpoint, "the checkpoint")["random_state"].cpu())
 
 
 def checkpoint_content(
@@ -164,6 +183,42 @@ def check_same(kept: dict[str, Any], asked: dict[str, Any]) -> None:
         raise ValueError(
             f"the checkpoint was trained with the encoder {encoder['name']} ({encoder['sha256'][:12]}), this "
             f"run has {wanted['name']} ({wanted['sha256'][:12]}); give the same --encoder, or start anew"
+        )
+
+
+def check_continues(kept: dict[str, Any], asked: dict[str, Any], name: str) -> None:
+    """Refuse to continue from a checkpoint whose run is not the one that was asked for.
+
+    Args:
+        kept: the checkpoint's content.
+        asked: this run's.
+        name: of the checkpoint.
+
+    Raises:
+        ValueError: saying what differs.
+    """
+    if kept["stage"] != asked["stage"]:
+        raise ValueError(
+            f"{name} is of stage {kept['stage']}, and stage {asked['stage']} cannot go on from it"
+        )
+    check_same(kept, asked)
+    if kept["regressor"] != asked["regressor"]:
+        raise ValueError(
+            f"{name} holds a regressor of {kept['regressor']}, this run has {asked['regressor']}; give the "
+            "same --hidden-width, or start anew"
+        )
+    before, now = (content.get("training_data", {"digest": None}) for content in (kept, asked))
+    if before["digest"] != now["digest"]:
+        raise ValueError(
+            f"{name} was trained on {before['count']} photographs, this run has {now['count']} and not the "
+            "same ones; bring those back, or start anew with --overwrite or another --output"
+        )
+    with_tone = [bool(content["settings"].get("tone_weight")) for content in (kept, asked)]
+    if with_tone[0] != with_tone[1]:
+        had, has = ("with" if on else "without" for on in with_tone)
+        raise ValueError(
+            f"{name} was trained {had} the skin tone loss, this run is {has} it; give the same "
+            "--tone-weight, or start anew"
         )
 
 

@@ -89,7 +89,7 @@ def tone_table(model: MorphableModel, steps: int = 61) -> Tensor:
     if not (bool((steps_between > 0).all()) or bool((steps_between < 0).all())):
         raise ValueError(
             f"the first albedo component of {model.provenance.name} is not skin tone: the angle of its "
-            "cheeks does not rise or fall steadily; train with --tone 0"
+            "cheeks does not rise or fall steadily; train with --tone-weight 0"
         )
     return angles.to(model.albedo_mean.device)
 

@@ -14,10 +14,13 @@ GRID = 17
 HALF_WIDTH, HALF_HEIGHT, DEPTH = 75.0, 95.0, 70.0  # mm
 
 
-def small_model(shape_count: int = 4, albedo_count: int = 3, seed: int = 0) -> MorphableModel:
+def small_model(
+    shape_count: int = 4, albedo_count: int = 3, seed: int = 0, *, skin: bool = False
+) -> MorphableModel:
     """A bowl of 17 x 17 vertices with the five points about where a face has them, origin at the nose tip.
 
-    Shape components are smooth random displacements; the first albedo component is brightness.
+    Shape components are smooth random displacements; the first albedo component is brightness. It is grey, or
+    with `skin` of a colour, and varies so little, that its first albedo component is skin tone.
     """
     generator = torch.Generator().manual_seed(seed)
     y, x = torch.meshgrid(torch.linspace(1, -1, GRID), torch.linspace(-1, 1, GRID), indexing="ij")
@@ -38,11 +41,12 @@ def small_model(shape_count: int = 4, albedo_count: int = 3, seed: int = 0) -> M
     colours = torch.linalg.qr(torch.cat([brightness, smooth(albedo_count)[:, 1:]], 1)).Q
     colours = colours * colours[0].sign()  # brighter is positive
     shape_variance = 60.0**2 / torch.arange(1, shape_count + 1)
-    albedo_variance = 4.0**2 / torch.arange(1, albedo_count + 1)
+    albedo_variance = (2.5 if skin else 4.0) ** 2 / torch.arange(1, albedo_count + 1)
+    colour = torch.tensor([0.68, 0.52, 0.42] if skin else [0.55, 0.55, 0.55])
     return MorphableModel(
         shape=PrincipalComponents(mean, displacements, shape_variance, float(shape_variance.sum())),
         albedo=PrincipalComponents(
-            torch.full_like(mean, 0.55), colours, albedo_variance, float(albedo_variance.sum())
+            colour.repeat(GRID**2), colours, albedo_variance, float(albedo_variance.sum())
         ),
         expression=None,
         triangles=triangles,

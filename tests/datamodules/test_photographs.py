@@ -174,3 +174,57 @@ def test_a_resumed_run_sees_what_it_would_have_seen(many: Path, tiny: TinyNetwor
     trainer(tmp_path, 11, **options).fit(second, datamodule=photographs, ckpt_path=tmp_path / "stopped.ckpt")
     assert len(straight.seen) == 11
     assert first.seen + second.seen == straight.seen
+
+
+# ---------------------------------------------------------------------- the judge
+
+
+@pytest.fixture
+def judge() -> TinyNetwork:
+    network = TinyNetwork()
+    network.name = "judge"
+    return network
+
+
+def test_the_judge_looks_at_held_back_photographs_and_some_others_only(
+    many: Path, tiny: TinyNetwork, judge: TinyNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datamodules.photographs.CENTRE_PHOTOGRAPHS", 5)
+    photographs = prepared(many, tiny, judge=judge, judged=3, validation_fraction=0.3)
+    assert len(photographs.validation) > 3
+    assert judge.asked == 3 + 5
+    assert (len(photographs.judged_validation), len(photographs.judged_training)) == (3, 5)
+    digests = photographs.dataset.faces.digest
+    for some, everyone in (
+        (photographs.judged_validation, photographs.validation),
+        (photographs.judged_training, photographs.training),
+    ):
+        assert np.isin(some.faces.digest, digests[everyone]).all()
+        batch = some.batch(range(len(some)))
+        assert set(batch.embeddings) == {"tiny", "judge"}
+        torch.testing.assert_close(batch.embeddings["judge"], judge(some.images(range(len(some)))).embedding)
+
+
+def test_the_judge_is_never_among_the_training_s_features(
+    many: Path, tiny: TinyNetwork, judge: TinyNetwork
+) -> None:
+    photographs = prepared(many, tiny, judge=judge, batch_size=4, validation_fraction=0.3)
+    assert set(photographs.batch(0).embeddings) == set(photographs.batch(0).features) == {"tiny"}
+
+
+def test_whom_the_judge_sees_follows_from_content_not_from_names(
+    many: Path, tiny: TinyNetwork, judge: TinyNetwork
+) -> None:
+    options = {"judge": judge, "judged": 3, "validation_fraction": 0.3}
+    before = prepared(many, tiny, **options).judged_validation.faces.digest.tolist()
+    for file in sorted(many.iterdir()):
+        file.rename(many / f"{file.stem[::-1]}x.png")
+    assert prepared(many, tiny, **options).judged_validation.faces.digest.tolist() == before
+
+
+def test_the_judge_s_loader_reads_each_face_once_in_order(
+    many: Path, tiny: TinyNetwork, judge: TinyNetwork
+) -> None:
+    photographs = prepared(many, tiny, judge=judge, batch_size=2, validation_fraction=0.3)
+    index = torch.cat([batch.index for batch in photographs.judged_dataloader()])
+    assert index.tolist() == list(range(len(photographs.validation)))

@@ -1,0 +1,56 @@
+"""ablations/run.py on miniatures: a coarse model, tiny networks, faces found by colour.
+
+Also run as a script, by tests that need processes of their own; each of DDP's processes runs it again.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import torch
+
+from ablations import parts, run
+from ablations.settings import Execution, Settings
+from datamodules import aligned_faces
+from lightning_modules.teachers import Teachers
+from tests import miniatures
+from tests.datamodules.conftest import detect_by_colour
+
+
+def small_teachers(settings: Settings, execution: Execution) -> Teachers:
+    """Miniatures under the names that the settings ask for; a name's network is always the same."""
+    networks = {}
+    for name in (settings.encoder, settings.identity_network, settings.judge):
+        seed = {"dlib": 1, "sface": 2, "facenet": 3}[name]
+        networks.setdefault(name, miniatures.SmallNetwork(seed)).name = name
+    model = miniatures.small_model(seed=9 if settings.morphable_model == "open:1" else 0, skin=True)
+    return Teachers(
+        model, *(networks[name] for name in (settings.encoder, settings.identity_network, settings.judge))
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """ablations/run.py's in a process that ends with it: nothing is put back."""
+    parts.load_teachers = small_teachers
+    aligned_faces.load_detector = lambda name: detect_by_colour
+    return run.main(argv)
+
+
+def main_in(folder: Path, argv: Sequence[str]) -> None:
+    """The same in a folder, on one thread; what is printed goes into `printed.txt`."""
+    torch.set_num_threads(1)
+    os.chdir(folder)
+    with open("printed.txt", "a") as file:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(file.fileno(), stream.fileno())
+        status = main(argv)
+        sys.stdout.flush()
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ablations import report
+from evaluation.reporting.results import Counts, Results, Row
+from lightning_modules.losses import SUITE_WEIGHTS, Prediction
+from lightning_modules.optimisation import Optimisation
+from lightning_modules.recognition.similarity import Centre
+from lightning_modules.regression import Losses, Regression, Rendering
+from lightning_modules.regressor import Regressor
+from lightning_modules.teachers import Teachers
+from tests import miniatures
+
+
+@pytest.fixture
+def module() -> Regression:
+    network, judge = miniatures.SmallNetwork(1), miniatures.SmallNetwork(2)
+    judge.name = "judge"
+    torch.manual_seed(0)
+    return Regression(
+        Regressor(20, 4, 3, hidden_width=16),
+        Teachers(miniatures.small_model(), network, network, judge),
+        Losses(SUITE_WEIGHTS),
+        Rendering(2, 2),
+        Optimisation(1e-3, 0.0, 0, 10),
+    )
+
+
+def faces(count: int = 40) -> Prediction:
+    generator = torch.Generator().manual_seed(0)
+    return Prediction(*(torch.randn(count, width, generator=generator) for width in (4, 3)))
+
+
+def value(rows: list[Row], method: str, metric: str) -> float:
+    (row,) = (row for row in rows if (row.method, row.metric) == (method, metric))
+    return row.value
+
+
+@torch.no_grad()
+def test_faces_that_are_the_photographs_score_one_and_are_found(module: Regression) -> None:
+    people = faces()
+    judge = module.teachers.judge
+    photographs = report.shown_to(judge, module, people)
+    rows = report.similarity_rows("judge", module, people, photographs, judge)
+    assert value(rows, "this run", "similarity") == pytest.approx(1, abs=1e-6)
+    assert value(rows, "this run", "top-1") == value(rows, "this run", "top-5") == 1
+    shuffled = (photographs * photographs.roll(1, 0)).sum(1).mean()
+    assert value(rows, "its faces shuffled", "similarity") == pytest.approx(float(shuffled), abs=1e-6)
+    mean = report.shown_to(judge, module, Prediction(torch.zeros(1, 4), torch.zeros(1, 3)))
+    assert value(rows, "mean face", "similarity") == pytest.approx(
+        float((photographs @ mean.T).mean()), abs=1e-6
+    )
+    assert {row.n for row in rows} == {40}
+
+
+@torch.no_grad()
+def test_a_centre_is_subtracted_and_named(module: Regression) -> None:
+    people = faces(6)
+    judge = module.teachers.judge
+    photographs = torch.nn.functional.normalize(torch.randn(6, 8), dim=1)
+    centre = torch.full((8,), 0.2)
+    raw = report.similarity_rows("judge", module, people, photographs, judge)
+    module.centres = {"judge": Centre(centre, "judge", judge.sha256, 500, "some")}
+    rows = report.similarity_rows("judge", module, people, photographs, judge)
+    assert rows[0].protocol == "held-back photographs, judge, centred"
+    assert raw[0].protocol == "held-back photographs, judge"
+    seen = report.shown_to(judge, module, people)
+    cosine = torch.cosine_similarity(photographs - centre, seen - centre).mean()
+    assert rows[0].value == pytest.approx(float(cosine), abs=1e-5)
+
+
+def test_five_photographs_have_no_top_5(module: Regression) -> None:
+    with torch.no_grad():
+        photographs = torch.nn.functional.normalize(torch.randn(5, 8), dim=1)
+        rows = report.similarity_rows("judge", module, faces(5), photographs, module.teachers.judge)
+    assert [row.metric for row in rows] == ["similarity"] * 3 + ["top-1"]
+
+
+def test_coefficients_are_compared_with_their_targets(module: Regression) -> None:
+    decoded = Prediction(torch.tensor([[1.0] * 4, [-1.0] * 4]), torch.tensor([[4.0, 0, 0], [4.0, 0, 0]]))
+    rows = {row.metric: row.value for row in report.coefficient_rows(module, decoded, {})}
+    assert rows["|mean - target|"] == pytest.approx(4 / 7)
+    # Shape varies by 2, albedo not at all.
+    assert rows["|variance - target|"] == pytest.approx(1)
+    assert rows["beyond 3 sd"] == pytest.approx(2 / 14)
+
+
+@torch.no_grad()
+def test_the_contact_sheet_has_each_photograph_beside_its_face(module: Regression, tmp_path: Path) -> None:
+    photographs = torch.zeros(3, 3, 224, 224)
+    photographs[:, 0] = torch.tensor([0.2, 0.6, 1.0])[:, None, None]
+    report.contact_sheet(module, photographs, faces(8), tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as picture:
+        sheet = np.asarray(picture)
+    assert sheet.shape == (28 + 2 * 224, 8 * 224, 3)
+    for (row, column), red in {(0, 0): 51, (1, 0): 153, (0, 4): 255}.items():
+        tile = sheet[28 + row * 224 :, column * 224 :][:224, :224]
+        assert (tile == (red, 0, 0)).all()
+        for view in range(1, 4):
+            assert sheet[28 + row * 224 :, (column + view) * 224 :][:224, :224].std() > 5
+    assert (sheet[28 + 224 :, 4 * 224 :] == 255).all()
+
+
+def test_what_is_printed_fits_a_screen(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [
+        Row("this run", f"held-back photographs, {who}", metric, "similarity", number)
+        for who, number in (("judge sface", 0.25), ("training network dlib", 0.75))
+        for metric in ("similarity", "top-1", "top-5")
+    ]
+    (tmp_path / "final.ckpt").touch()
+    report.show(
+        Results("run", "STAND-IN: [a run]", {}, Counts(3, 2, {"no face": 1}), rows, {}, True), tmp_path
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "STAND-IN: [a run]"
+    assert sum("0.25" in line for line in lines) == sum("0.75" in line for line in lines) == 1
+    assert all(len(line) <= 80 for line in lines[1:-1])
+    assert lines[-1] == f"{tmp_path}: results.json final.ckpt"
+
+
+def test_stage_1_reports_on_rank_0_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report.rank_zero_only, "rank", 1)
+    assert report.of_stage_1(*[None] * 3, SimpleNamespace(fast_dev_run=False), Path("nowhere")) is None

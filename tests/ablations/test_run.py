@@ -1,0 +1,487 @@
+import csv
+import json
+import logging
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ablations import parts, run
+from ablations.training import CHECKPOINTS
+from evaluation.reporting.results import read_results
+from lightning_modules import checkpoints
+from lightning_modules.checkpoints import KEY, load_regressor, read_checkpoint
+from lightning_modules.regression import Regression
+from tests import miniatures
+from tests.datamodules.conftest import write_photograph
+from tests.miniatures import SmallBatch
+
+from .conftest import Start
+
+LOSSES = {"identity", "batch_distribution", "loopback", "parameter"}
+
+
+def folder_of(tmp_path: Path) -> Path:
+    (folder,) = (tmp_path / "runs" / "run").iterdir()
+    return folder
+
+
+def logged(folder: Path) -> list[dict[str, str]]:
+    """All rows of all starts."""
+    rows = []
+    for file in sorted(folder.glob("logs/*/metrics.csv")):
+        with file.open() as stream:
+            rows += list(csv.DictReader(stream))
+    return rows
+
+
+def losses_of(folder: Path) -> list[dict[str, float]]:
+    prefix = "train/loss/"
+    return [
+        {name.removeprefix(prefix): float(value) for name, value in row.items() if name.startswith(prefix)}
+        for row in logged(folder)
+        if row.get("train/loss/total")
+    ]
+
+
+def refused(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one sentence that a refused run ends with."""
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert not any("Traceback" in line for line in lines)
+    return lines[-1]
+
+
+# ---------------------------------------------------------------------- a whole run
+
+
+def test_a_run_leaves_results_checkpoints_pictures_and_logs(
+    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start() == 0
+    folder = folder_of(tmp_path)
+    results = read_results(folder)
+    assert results.command == "run"
+    assert not results.stand_in
+    assert results.title == "suite method, quick preset, trained on 16 photographs"
+    assert results.counts == (24, 24, {})
+    assert {row.metric for row in results.rows} >= {"similarity", "top-1", "|mean - target|", "beyond 3 sd"}
+    assert results.provenance["networks"]["judge"]["name"] == "sface"
+    with Image.open(folder / "contact_sheet.png") as sheet:
+        assert sheet.width == 2 * 4 * 224
+    assert [file.name for file in (folder / "pictures").iterdir()] == ["step_0000004.png"]
+    assert (folder / "histograms.csv").is_file()
+    assert {file.name for file in (folder / CHECKPOINTS).iterdir()} == {"last.ckpt", "best.ckpt"}
+    names = {name for row in logged(folder) for name, value in row.items() if value}
+    assert names >= {f"train/loss/{name}" for name in (*LOSSES, "tone", "total")}
+    assert names >= {f"train/gradient_norm/{name}" for name in LOSSES}
+    assert names >= {
+        f"validation/{name}" for name in ("judge_similarity", "training_similarity", "fooling_gap", "top1")
+    }
+    printed = capsys.readouterr()
+    for word in (
+        results.title,
+        "judge sface",
+        "24 of 24 items used",
+        "results.json final.ckpt contact_sheet.png",
+    ):
+        assert word in printed.out
+    assert printed.err.splitlines() == [
+        "fewer than 500 training photographs: the identity loss compares raw cosines"
+    ]
+
+
+def test_the_same_command_prints_a_finished_result_and_trains_nothing(
+    start: Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start()
+    before = capsys.readouterr().out
+    monkeypatch.setattr(parts, "load_teachers", None)
+    assert start() == 0
+    assert capsys.readouterr().out == before
+
+
+def test_a_user_sees_no_notice_of_lightning_s(
+    start: Start, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    levels = [logging.getLogger(name).level for name in ("lightning.pytorch", "lightning.fabric")]
+    assert start("--max-steps", 3, "--checkpoint-interval", 1) == 0
+    assert [logging.getLogger(name).level for name in ("lightning.pytorch", "lightning.fabric")] == levels
+    assert not recwarn.list
+    assert len(capfd.readouterr().err.splitlines()) == 1
+
+
+def test_progress_shows_both_stages(
+    start: Start, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert start(progress=True) == 0
+    printed = capsys.readouterr().out
+    for word in ("stage 1", "stage 2", "photographs/s", "4/4", "6/6", "loopback"):
+        assert word in printed
+    assert printed.count("24 photographs, 24 faces; 0 photographs left out") == 1
+
+
+def test_a_run_on_stand_ins_says_so_in_its_title(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(parts, "STAND_INS", 24)
+    assert start("--photographs", "stand-in") == 0
+    results = read_results(folder_of(tmp_path))
+    assert results.stand_in
+    assert results.title.startswith("STAND-IN: suite method")
+    assert "STAND-IN: suite method" in capsys.readouterr().out
+    distance = next(row for row in results.rows if row.metric == "distance from real photographs")
+    assert distance.value is None
+    assert distance.reason == "no statistics of dlib"
+
+
+def test_photographs_without_a_face_are_counted_with_their_reason(
+    start: Start, tmp_path: Path, material: Path
+) -> None:
+    mixed = tmp_path / "mixed"
+    shutil.copytree(material / "photographs", mixed)
+    write_photograph(mixed / "sky.png", 99, face=False)
+    (mixed / "text.jpg").write_text("not a photograph")
+    assert start("--photographs", mixed) == 0
+    assert read_results(folder_of(tmp_path)).counts == (26, 24, {"no usable face": 2})
+
+
+def test_a_dry_run_trains_a_few_steps_and_leaves_no_result(start: Start, tmp_path: Path) -> None:
+    assert start("--fast-dev-run") == 0
+    assert not list(tmp_path.rglob("*.ckpt"))
+    assert not list(tmp_path.rglob("*.json"))
+
+
+# ---------------------------------------------------------------------- switches
+
+
+@pytest.mark.parametrize("off", [None, *sorted(LOSSES)])
+def test_a_switch_removes_exactly_its_term_and_the_sum_stays_right(
+    start: Start, tmp_path: Path, off: str | None
+) -> None:
+    assert start("--no-pretraining", *([] if off is None else [f"--no-{off}"])) == 0
+    for losses in losses_of(folder_of(tmp_path)):
+        total = losses.pop("total")
+        assert set(losses) == LOSSES - {off} | {"tone"}
+        assert sum(losses.values()) == pytest.approx(total, rel=1e-5)
+
+
+def test_one_view_removes_no_term_and_is_said_in_the_title(start: Start, tmp_path: Path) -> None:
+    assert start("--no-pretraining", "--no-multi-view", "--views", 1) == 0
+    folder = folder_of(tmp_path)
+    assert all(set(losses) == LOSSES | {"tone", "total"} for losses in losses_of(folder))
+    assert read_results(folder).title.endswith(", one view (identity and loopback both see one)")
+
+
+def test_without_pretraining_there_is_no_stage_1(start: Start, tmp_path: Path) -> None:
+    assert start("--no-pretraining") == 0
+    assert [file.name for file in (tmp_path / "runs").iterdir()] == ["run"]
+
+
+def test_stages_can_be_run_one_after_the_other(start: Start, tmp_path: Path) -> None:
+    assert start("--output", "at once") == 0
+    shutil.rmtree(tmp_path / "runs")
+    assert start("--stage", 1, "--output", "first") == 0
+    assert read_results(tmp_path / "first").title == "Stage 1 alone, on synthetic faces"
+    assert not (tmp_path / "first" / "contact_sheet.png").exists()
+    assert start("--stage", 2, "--output", "second") == 0
+    at_once, apart = (read_checkpoint(tmp_path / name / "final.ckpt") for name in ("at once", "second"))
+    assert_same(at_once["state_dict"], apart["state_dict"])
+
+
+def test_runs_that_differ_in_stage_2_share_stage_1(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start()
+    monkeypatch.setattr(run, "Pretraining", None)
+    assert start("--no-identity") == 0
+    assert len(list((tmp_path / "runs" / "run").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "given",
+    [("--method", "paper"), ("--identity-network", "facenet"), ("--ema", "0.9"), ("--synthetic-faces", "0"),
+     ("--gradient-clip", "0"), ("--profiler", "simple")],
+)  # fmt: skip
+def test_options_go_through(start: Start, given: tuple[str, str]) -> None:
+    assert start("--photographs-per-step", 2, *given) == 0
+
+
+# ---------------------------------------------------------------------- checkpoints
+
+
+def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+def test_checkpoints_hold_what_the_run_was_and_no_tensor_of_the_model(start: Start, tmp_path: Path) -> None:
+    assert start("--ema", "0.9") == 0
+    folder = folder_of(tmp_path)
+    for file in (folder / "final.ckpt", folder / CHECKPOINTS / "last.ckpt"):
+        checkpoint = torch.load(file, weights_only=True)
+        content = checkpoint[KEY]
+        assert content["stage"] == 2
+        assert content["settings"] == json.loads((folder / "results.json").read_text())["settings"]
+        assert content["morphable_model"]["sha256"] == "00" * 32
+        roles = {
+            role: (network["name"], network["sha256"][:2]) for role, network in content["networks"].items()
+        }
+        assert roles == {"encoder": ("dlib", "01"), "identity": ("dlib", "01"), "judge": ("sface", "02")}
+        assert content["training_data"]["count"] == 24
+        assert content["commit"] is None or len(content["commit"].removesuffix("+dirty")) == 40
+        assert set(content["tone"]) == {"mean", "variance"}
+        assert all(type(value) is float for value in content["tone"].values())
+        vertices = miniatures.small_model().shape_mean.numel()
+        for key in ("state_dict", "current_model_state"):
+            assert all(value.numel() < vertices for value in checkpoint[key].values())
+            assert {name.split(".")[0] for name in checkpoint[key]} == {"regressor", "tone"}
+
+
+def test_without_the_tone_loss_a_checkpoint_has_no_tone(start: Start, tmp_path: Path) -> None:
+    assert start("--tone-weight", 0) == 0
+    checkpoint = read_checkpoint(folder_of(tmp_path) / "final.ckpt")
+    assert "tone" not in checkpoint[KEY]
+    assert {name.split(".")[0] for name in checkpoint["state_dict"]} == {"regressor"}
+
+
+def test_a_moving_average_is_what_counts(start: Start, tmp_path: Path) -> None:
+    assert start("--ema", "0.9") == 0
+    folder = folder_of(tmp_path)
+    final = read_checkpoint(folder / "final.ckpt")
+    last = read_checkpoint(folder / CHECKPOINTS / "last.ckpt")
+    assert_same(final["state_dict"], last["state_dict"])
+    name = "regressor.layers.0.weight"
+    assert not torch.equal(last["current_model_state"][name], final["state_dict"][name])
+    regressor, _ = load_regressor(folder / "final.ckpt")
+    assert torch.equal(regressor.layers[0].weight, final["state_dict"][name])
+
+
+# ---------------------------------------------------------------------- bad input
+
+
+def test_an_unknown_switch_is_refused(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start("--no-lopback") == 2
+    assert "error: unrecognized arguments: --no_lopback" in refused(capsys)
+
+
+def test_a_judge_that_trains_is_refused(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start("--judge", "dlib") == 2
+    assert refused(capsys).startswith("error: the judge dlib also trains; ")
+
+
+@pytest.mark.parametrize("fill", ["nothing", "skies", "no folder"])
+def test_a_folder_without_faces_is_refused(
+    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str], fill: str
+) -> None:
+    folder = tmp_path / "empty"
+    if fill != "no folder":
+        folder.mkdir()
+    if fill == "skies":
+        for index in range(3):
+            write_photograph(folder / f"{index}.png", index, face=False)
+    assert start("--photographs", folder) == 2
+    sentence = refused(capsys)
+    assert sentence.startswith("error: ")
+    assert str(folder) in sentence
+    if fill == "skies":
+        assert "no face to train on among the 3 photographs" in sentence
+    assert not (tmp_path / "runs").exists()
+
+
+def test_fewer_photographs_than_a_step_takes_are_refused_before_anything_is_trained(
+    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start("--photographs-per-step", 100) == 2
+    assert refused(capsys).startswith("error: a step takes 100 photographs, and ")
+    assert not (tmp_path / "runs").exists()
+    start("--photographs-per-step", 100)
+    sentence = refused(capsys)
+    assert "has 16 faces to train on (8 more are held back); add photographs, or give" in sentence
+    assert sentence.endswith("--photographs-per-step and --rendered (which divides it) of at most 16")
+
+
+def test_too_few_photographs_to_validate_on_are_refused(
+    start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start("--validation-fraction", 0) == 2
+    assert refused(capsys).endswith(
+        "at least 2 are needed; add photographs, or raise --validation-fraction (0)"
+    )
+
+
+def test_a_batch_of_one_is_refused(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start("--photographs-per-step", 1, "--rendered", 1) == 2
+    assert refused(capsys).startswith("error: a batch of one photograph has no variance: raise")
+
+
+def test_stage_2_without_stage_1_is_refused(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start("--stage", 2) == 2
+    assert "--stage 2 needs a finished stage 1 of the same settings in runs/pretraining/" in refused(capsys)
+
+
+def test_an_output_folder_of_other_settings_is_refused_unless_overwritten(
+    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start("--output", "mine") == 0
+    before = (tmp_path / "mine" / "results.json").read_bytes()
+    capsys.readouterr()
+    assert start("--output", "mine", "--no-identity") == 2
+    sentence = refused(capsys)
+    assert "computed with other settings (identity: True there, False now); name another --output" in sentence
+    assert (tmp_path / "mine" / "results.json").read_bytes() == before
+    assert start("--output", "mine", "--no-identity", "--overwrite") == 0
+    assert read_results(tmp_path / "mine").settings["identity"] is False
+    assert len(list((tmp_path / "mine" / "logs").iterdir())) == 1
+
+
+def test_overwrite_deletes_no_folder_but_a_run_s(
+    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").write_text("years of work")
+    assert start("--output", "thesis", "--overwrite") == 2
+    assert (
+        refused(capsys) == "error: thesis holds other files than a run's, and --overwrite would delete them"
+    )
+    assert (tmp_path / "thesis" / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_component_that_is_not_skin_tone_names_the_option_that_goes_without(
+    start: Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    colourful = parts.load_teachers
+    monkeypatch.setattr(
+        parts, "load_teachers", lambda *given: colourful(*given)._replace(model=miniatures.small_model())
+    )
+    assert start() == 2
+    assert refused(capsys).endswith("train with --tone-weight 0")
+
+
+# ---------------------------------------------------------------------- a run gone wrong
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, at: int, spoilt: Callable[[dict[str, Tensor]], Any]) -> None:
+    terms = Regression.terms
+
+    def of(module: Regression, batch: SmallBatch) -> dict[str, Tensor]:
+        values = terms(module, batch)
+        return spoilt(values) if batch.step == at else values
+
+    monkeypatch.setattr(Regression, "terms", of)
+
+
+@pytest.mark.parametrize("factor", [float("nan"), float("inf"), 1e30])
+def test_a_loss_gone_wrong_names_itself_and_the_last_good_checkpoint(
+    start: Start,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    factor: float,
+) -> None:
+    spoil(
+        monkeypatch, 5, lambda values: values | {"batch_distribution": factor * values["batch_distribution"]}
+    )
+    assert start() == 1
+    last = Path("runs", "run", folder_of(tmp_path).name, CHECKPOINTS, "last.ckpt")
+    sentence = refused(capsys)
+    assert sentence.startswith("error: stopped at step 5: the loss became ")
+    assert sentence.endswith(
+        f"(batch_distribution); the last good checkpoint is {last}; try a lower --learning-rate"
+    )
+    checkpoint = read_checkpoint(last)
+    assert checkpoint["global_step"] == 4
+    assert all(torch.isfinite(value).all() for value in checkpoint["state_dict"].values())
+    assert not (folder_of(tmp_path) / "results.json").exists()
+
+
+def test_faces_that_cannot_be_rendered_any_more_stop_a_run(
+    start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start("--no-pretraining", "--learning-rate", "1e25", "--gradient-clip", 0) == 1
+    sentence = refused(capsys)
+    assert sentence.startswith("error: stopped at step ")
+    assert "the last good checkpoint is " in sentence
+    assert sentence.endswith("; try a lower --learning-rate")
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_the_last_checkpoint_whole(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start("--output", "straight") == 0
+    save, count = torch.save, []
+
+    def half(checkpoint: dict, file: Path) -> None:
+        count.append(file)
+        if len(count) < 3:
+            save(checkpoint, file)
+            return
+        Path(file).write_bytes(b"half of a checkpoint")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.torch, "save", half)
+        assert start("--output", "full") == 2
+    last = Path("full", CHECKPOINTS, "last.ckpt")
+    sentence = refused(capsys)
+    assert sentence.startswith("error: checkpoint ")
+    assert "could not be written ([Errno 28] No space left on device); the one before it is whole" in sentence
+    assert read_checkpoint(last)["global_step"] in (2, 4)
+    assert not [file for file in Path("full").rglob(".*") if file.is_file()]
+    assert start("--output", "full") == 0
+    final = [read_checkpoint(Path(name, "final.ckpt")) for name in ("straight", "full")]
+    assert_same(*(checkpoint["state_dict"] for checkpoint in final))
+
+
+# ---------------------------------------------------------------------- Weights & Biases
+
+
+def test_wandb_offline_keeps_its_id(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    with monkeypatch.context() as patch:
+        spoil(patch, 5, lambda values: {name: value * float("nan") for name, value in values.items()})
+        assert start("--wandb", "--no-pretraining") == 1
+    wandb.finish()
+    folder = folder_of(tmp_path)
+    before = read_checkpoint(folder / CHECKPOINTS / "last.ckpt")[KEY]["wandb_id"]
+    assert before
+    assert start("--wandb", "--no-pretraining") == 0
+    wandb.finish()
+    assert read_checkpoint(folder / "final.ckpt")[KEY]["wandb_id"] == before
+    runs = [file.name for file in (folder / "wandb").iterdir() if file.name.startswith("offline-run")]
+    assert len(runs) >= 1
+    assert all(name.endswith(before) for name in runs)
+
+
+def test_wandb_without_an_account_logs_offline_and_says_so(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wandb = pytest.importorskip("wandb")
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    assert start("--wandb", "--no-pretraining") == 0
+    wandb.finish()
+    assert "no Weights & Biases account is known here: logging offline" in capsys.readouterr().err
+    assert list(folder_of(tmp_path).glob("wandb/offline-run-*"))
+
+
+def test_wandb_without_its_package_is_one_sentence(
+    start: Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert start("--wandb", "--no-pretraining") == 2
+    assert refused(capsys) == "error: --wandb needs Weights & Biases: pip install wandb"

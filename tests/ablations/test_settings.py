@@ -1,0 +1,166 @@
+import re
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from ablations.settings import METHODS, PRESETS, Execution, Settings, check_shares
+from lightning_modules.faces.command_line import parse_settings
+from lightning_modules.losses import PAPER_WEIGHTS, SUITE_WEIGHTS
+
+LOSSES = ("identity", "batch_distribution", "loopback", "parameter")
+
+
+def parse(*argv: str) -> Settings:
+    return parse_settings((Settings, Execution), argv, program="run.py", description="")[0].resolved()
+
+
+def changed(*argv: str) -> dict[str, object]:
+    """What options change in the settings of a run without any."""
+    before, after = parse().as_dict(), parse(*argv).as_dict()
+    return {name: value for name, value in after.items() if before[name] != value}
+
+
+@pytest.mark.parametrize("name", [*LOSSES, "pretraining"])
+def test_a_switch_changes_one_setting_with_hyphens_and_underscores(name: str) -> None:
+    for argument in (f"--no-{name.replace('_', '-')}", f"--no_{name}", f"--{name}=false"):
+        assert changed(argument) == {name: False}
+
+
+def test_no_multi_view_equals_one_view() -> None:
+    assert changed("--no-multi-view") == {"multi_view": False, "views": 1}
+    assert changed("--views", "1") == {"views": 1}
+    assert changed("--no-multi-view", "--views=1") == {"multi_view": False, "views": 1}
+
+
+def test_no_multi_view_with_more_views_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"--no-multi-view means one view, but --views is 3; give one of"):
+        parse("--no_multi_view", "--views", "3")
+
+
+@pytest.mark.parametrize("method", ["paper", "suite"])
+def test_without_any_loss_there_is_no_run(method: str) -> None:
+    with pytest.raises(ValueError, match="every loss is switched off; leave at least one on"):
+        parse("--method", method, *(f"--no-{name.replace('_', '-')}" for name in LOSSES))
+
+
+@pytest.mark.parametrize("kept", LOSSES)
+def test_one_loss_is_enough(kept: str) -> None:
+    off = {name: name == kept for name in LOSSES}
+    assert getattr(replace(Settings(), **off).resolved(), kept)
+
+
+def test_the_suite_is_the_default_and_centres_tones_and_averages() -> None:
+    settings = parse()
+    assert settings.weights == SUITE_WEIGHTS
+    assert (settings.centred, settings.views, settings.shape_components) == (True, 3, 80)
+    assert settings.tone_weight > 0
+    assert settings.identity_network == settings.encoder == "dlib"
+
+
+def test_the_paper_method_takes_every_departure_back() -> None:
+    settings = parse("--method", "paper")
+    assert settings.weights == PAPER_WEIGHTS
+    assert (settings.centred, settings.views, settings.tone_weight) == (False, 3, 0)
+    assert (settings.shape_components, settings.albedo_components) == (0, 0)
+    assert settings.photographs_per_step == settings.rendered
+    assert parse("--method", "paper", "--rendered", "16").photographs_per_step == 16
+
+
+def test_an_option_that_is_given_wins_over_method_and_preset() -> None:
+    settings = parse("--method=paper", "--preset=standard", "--loopback-weight=2", "--max-steps=7")
+    assert (settings.loopback_weight, settings.max_steps) == (2.0, 7)
+    assert settings.pretraining_steps == PRESETS["standard"]["pretraining_steps"]
+    assert parse("--tone-weight", "0").tone_weight == 0
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_changes_the_budget_only(preset: str) -> None:
+    budget = {name: value for name, value in PRESETS[preset].items() if value != PRESETS["quick"][name]}
+    given = {} if preset == "quick" else {"preset": preset}
+    assert changed("--preset", preset) == budget | given
+    assert not set(PRESETS[preset]) & set(METHODS["paper"])
+
+
+def test_nothing_is_left_open() -> None:
+    assert None not in parse().as_dict().values()
+
+
+@pytest.mark.parametrize(
+    "option", [("--judge", "dlib"), ("--encoder", "sface"), ("--identity-network", "sface")]
+)
+def test_a_judge_that_trains_is_refused(option: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"the judge (dlib|sface) also trains; .* give another --judge"):
+        parse(*option)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (
+            "--photographs-per-step 1 --rendered 1",
+            "a batch of one photograph has no variance: raise --photog",
+        ),
+        ("--photographs-per-step 10 --rendered 4", r"-step \(10\) must be a multiple of --rendered \(4\)"),
+        ("--rendered 0", "--rendered must be at least 1, got 0"),
+        ("--max-steps -3", "--max-steps must be at least 1, got -3"),
+        ("--pretraining-steps 0", "--pretraining-steps must be at least 1, got 0"),
+        ("--views 0", "--views must be at least 1, got 0"),
+        ("--stage 1 --no-pretraining", "--stage 1 is the pretraining that --no-pretraining removes"),
+        ("--synthetic-faces 100", r"-pretraining-step \(128\) must not be above --synthetic-faces \(100\)"),
+        ("--checkpoint-interval 0", "--checkpoint-interval must be at least 1, got 0"),
+        ("--devices 0", "--devices must be at least 1, got 0"),
+    ],
+)
+def test_what_cannot_be_is_refused(argv: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse(*argv.split())
+
+
+def test_a_batch_of_one_is_enough_without_the_batch_distribution() -> None:
+    parse("--photographs-per-step", "1", "--rendered", "1", "--no-batch-distribution")
+
+
+def test_a_file_of_options_gives_way_to_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "options.yaml"
+    file.write_text("method: paper\nidentity: false\nmax_steps: 12\n")
+    settings = parse("--config", str(file), "--max-steps", "13")
+    assert (settings.method, settings.identity, settings.max_steps) == ("paper", False, 13)
+    assert settings.weights == PAPER_WEIGHTS
+
+
+def test_runs_share_stage_1_unless_an_option_of_stage_1_differs() -> None:
+    stage_1 = parse().of_stage_1()
+    for argument in (
+        "--no-identity",
+        "--no-parameter",
+        "--max-steps=9",
+        "--tone-weight=0",
+        "--judge=facenet",
+    ):
+        assert parse(argument).of_stage_1() == stage_1
+    for argument in ("--seed=1", "--pretraining-steps=9", "--shape-weight=2", "--encoder=facenet"):
+        assert parse(argument).of_stage_1() != stage_1
+
+
+def test_help_describes_every_option(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    with pytest.raises(SystemExit) as end:
+        parse("--help")
+    assert end.value.code == 0
+    text = capsys.readouterr().out.partition("options:")[2]
+    for option in (*fields(Settings), *fields(Execution)):
+        described = re.search(rf"--{option.name} \S+\s+(.*?) \(type: .*?default: .*?\)\n", text)
+        assert described, f"--{option.name} has no description, or no default"
+
+
+@pytest.mark.parametrize(
+    "name", ["rendered", "photographs_per_step", "synthetic_per_step", "synthetic_per_pretraining_step"]
+)
+def test_what_processes_cannot_share_evenly_is_refused(name: str) -> None:
+    check_shares(parse(), Execution(devices=2, num_nodes=4))
+    message = rf"--{name.replace('_', '-')} \(12\) cannot be shared evenly by 8 processes"
+    with pytest.raises(ValueError, match=message):
+        check_shares(replace(parse(), **{name: 12}), Execution(devices=2, num_nodes=4))

@@ -1,0 +1,128 @@
+"""--devices 2: run.py starts itself a second time, so the test has to run it as a script."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+
+from ablations.training import CHECKPOINTS
+from evaluation.reporting.results import read_results
+from lightning_modules.checkpoints import read_checkpoint
+
+from . import small_run
+
+LOSSES = ("identity", "batch_distribution", "loopback", "parameter")
+Run = Callable[..., subprocess.Popen]
+
+
+@pytest.fixture
+def run(tmp_path: Path, options: list[str]) -> Iterator[Run]:
+    """Starts runs on miniatures as a user does; none of their processes outlives the test."""
+    started = []
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+    def run(*more: object) -> subprocess.Popen:
+        command = [sys.executable, small_run.__file__, *options, "--no-progress", *map(str, more)]
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            text=True, start_new_session=True,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        kill_session(process)
+        process.communicate()
+
+
+def kill_session(process: subprocess.Popen) -> None:
+    """End what is left of it."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def no_process_is_left(process: subprocess.Popen) -> bool:
+    """Whether all of a run's processes have ended, or do so soon."""
+    for _ in range(400):
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def ended(process: subprocess.Popen) -> tuple[int, list[str]]:
+    """Exit status and what was said, without waiting for what hangs."""
+    _, error = process.communicate(timeout=150)
+    return process.returncode, error.splitlines()
+
+
+def assert_close_weights(first: Path, second: Path) -> None:
+    """Rounding apart: sums over processes are taken in another order."""
+    one, other = (read_checkpoint(folder / "final.ckpt")["state_dict"] for folder in (first, second))
+    for name, value in one.items():
+        torch.testing.assert_close(value, other[name], rtol=1e-4, atol=1e-6)
+
+
+def test_two_processes_train_what_one_does(run: Run, tmp_path: Path) -> None:
+    status, said = ended(run("--devices", 2, "--output", "two"))
+    assert (status, said) == (
+        0,
+        ["fewer than 500 training photographs: the identity loss compares raw cosines"],
+    )
+    (tmp_path / "runs").rename(tmp_path / "runs of two")
+    assert ended(run("--output", "one"))[0] == 0
+    assert_close_weights(tmp_path / "one", tmp_path / "two")
+    rows = [read_results(tmp_path / name).rows for name in ("one", "two")]
+    assert [row.value for row in rows[0]] == pytest.approx([row.value for row in rows[1]], abs=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "off",
+    [*((name,) for name in LOSSES), ("identity", "loopback"), LOSSES[:3], LOSSES[1:]],
+    ids="-".join,
+)
+def test_no_switch_makes_two_processes_hang(run: Run, tmp_path: Path, off: tuple[str, ...]) -> None:
+    given = ["--no-pretraining", *(f"--no-{name}" for name in off)]
+    assert ended(run("--devices", 2, "--output", "two", "--strategy", "ddp", *given))[0] == 0
+    assert ended(run("--output", "one", *given))[0] == 0
+    assert_close_weights(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_an_exploding_loss_stops_both_processes(run: Run) -> None:
+    process = run("--devices", 2, "--no-pretraining", "--learning-rate", "1e25", "--gradient-clip", 0)
+    status, said = ended(process)
+    assert status == 1
+    assert len([line for line in said if line.startswith("error: stopped at step ")]) == 1
+    assert no_process_is_left(process)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_two_processes_stop_together_and_continue(run: Run, tmp_path: Path, kind: signal.Signals) -> None:
+    given = ("--devices", 2, "--no-pretraining", "--max-steps", 1000, "--validation-interval", 1000)
+    process = run(*given)
+    until = time.monotonic() + 100
+    while not list(tmp_path.glob(f"runs/run/*/{CHECKPOINTS}/last.ckpt")) and time.monotonic() < until:
+        time.sleep(0.05)
+    os.kill(process.pid, kind)
+    status, said = ended(process)
+    if kind == signal.SIGKILL:
+        assert status == -kind
+    else:
+        assert status == 130
+        assert len([line for line in said if "the same command continues" in line]) == 1
+    assert no_process_is_left(process)
+    (last,) = tmp_path.glob(f"runs/run/*/{CHECKPOINTS}/last.ckpt")
+    assert read_checkpoint(last)["global_step"] >= 2
