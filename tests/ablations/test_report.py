@@ -120,9 +120,9 @@ def test_what_is_printed_fits_a_screen(
         Results("run", "STAND-IN: [a run]", {}, Counts(3, 2, {"no face": 1}), rows, {}, True), tmp_path
     )
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "STAND-IN: [a run]"
-    assert sum("0.25" in line for line in lines) == sum("0.75" in line for line in lines) == 1
-    assert all(len(line) <= 80 for line in lines[1:-1])
+    assert "STAND-IN: [a run]" in lines[0]
+    assert sum("0.25" in line for line in lines) == sum("0.75" in line for line in lines) == 3
+    assert all(len(line) <= 80 for line in lines[:-1])
     assert lines[-1] == f"{tmp_path}: results.json final.ckpt"
 
 

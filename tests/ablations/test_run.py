@@ -61,8 +61,9 @@ def refused(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_a_run_leaves_results_checkpoints_pictures_and_logs(
-    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     assert start() == 0
     folder = folder_of(tmp_path)
     results = read_results(folder)
@@ -87,7 +88,7 @@ def test_a_run_leaves_results_checkpoints_pictures_and_logs(
     for word in (
         results.title,
         "judge sface",
-        "24 of 24 items used",
+        "24 of 24 photographs used",
         "results.json final.ckpt contact_sheet.png",
     ):
         assert word in printed.out
