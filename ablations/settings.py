@@ -275,7 +275,7 @@ def _of_weights(weights: LossWeights) -> dict[str, Any]:
     }
 
 
-# Every departure from the paper; benchmarks/search.md says how the suite's values were chosen.
+# Every departure from the paper; the search for the suite's values has begun (benchmarks/search.md).
 METHODS: dict[str, dict[str, Any]] = {
     "paper": _of_weights(PAPER_WEIGHTS)
     | {

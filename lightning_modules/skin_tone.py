@@ -5,7 +5,7 @@ them to N(0, 1) turns light people dark or dark people light, and the map from f
 on renderings does not carry over to photographs. No label is needed to mend it: the colour of the cheeks,
 regressed with a strong penalty on the encoder's embedding over the training photographs, leaves out exposure
 and keeps what goes with the person. It also pulls individuals towards those who look alike, which is why it
-is a switch and measured (benchmarks/skin_tone.md).
+is a switch and measured (`python -m benchmarks.real_photographs --tone`).
 """
 
 from typing import Self
