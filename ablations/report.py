@@ -68,7 +68,10 @@ def of_run(
                 distance, n=len(everyone.index),
                 reason=None if distance is not None else f"no statistics of {settings.encoder}")
         )  # fmt: skip
-    contact_sheet(module, held_back.images(range(min(SHEET_PEOPLE, len(held_back)))), decoded, folder / SHEET)
+    shown = held_back.images(range(min(SHEET_PEOPLE, len(held_back))))
+    heading = "STAND-IN: " if own["stand_in"] else ""
+    heading += "held-back photographs, and their faces from three sides"
+    contact_sheet(module, shown, decoded, folder / SHEET, heading)
     total, trained = len(held_back.paths), len(photographs.training)
     failures = len({index for index, _ in photographs.dataset.faces.failures})
     title = f"{settings.method} method, {settings.preset} preset, trained on {trained:,} photographs"
@@ -177,7 +180,9 @@ def coefficient_rows(module: Regression, decoded: Prediction, content: dict[str,
     ]  # fmt: skip
 
 
-def contact_sheet(module: Regression, photographs: Tensor, decoded: Prediction, file: Path) -> None:
+def contact_sheet(
+    module: Regression, photographs: Tensor, decoded: Prediction, file: Path, heading: str
+) -> None:
     """Held-back photographs (the user's own, so the sheet stays in the run's folder) and their faces."""
     people = Prediction(*(part[: len(photographs)] for part in decoded))
     model = module.teachers.model
@@ -187,9 +192,7 @@ def contact_sheet(module: Regression, photographs: Tensor, decoded: Prediction, 
     half = (len(rows) + 1) // 2
     columns, size, top = 2 * rows.shape[1], rows.shape[-1], 28
     sheet = Image.new("RGB", (columns * size, top + half * size), (255, 255, 255))
-    ImageDraw.Draw(sheet).text(
-        (8, 8), "photograph, and its face from three sides (held back)", fill=(0, 0, 0)
-    )
+    ImageDraw.Draw(sheet).text((8, 8), heading, fill=(0, 0, 0))
     for index, row in enumerate(rows):
         for column, picture in enumerate(row):
             levels = (picture.permute(1, 2, 0) * 255).round().byte().cpu().numpy()

@@ -94,7 +94,7 @@ def test_coefficients_are_compared_with_their_targets(module: Regression) -> Non
 def test_the_contact_sheet_has_each_photograph_beside_its_face(module: Regression, tmp_path: Path) -> None:
     photographs = torch.zeros(3, 3, 224, 224)
     photographs[:, 0] = torch.tensor([0.2, 0.6, 1.0])[:, None, None]
-    report.contact_sheet(module, photographs, faces(8), tmp_path / "sheet.png")
+    report.contact_sheet(module, photographs, faces(8), tmp_path / "sheet.png", "STAND-IN: people")
     with Image.open(tmp_path / "sheet.png") as picture:
         sheet = np.asarray(picture)
     assert sheet.shape == (28 + 2 * 224, 8 * 224, 3)
