@@ -1,0 +1,108 @@
+"""From features of photographs to neutral textured faces: a checkpoint with all that it was trained with."""
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from .checkpoints import described, load_regressor
+from .faces.loading import load_morphable_model
+from .faces.morphable_model import Faces, MorphableModel
+from .losses import Prediction
+from .recognition.network import RecognitionNetwork
+from .recognition.networks import load_network
+from .regressor import Regressor
+
+# Where commands look for the morphable model when neither an option nor the checkpoint's own place has it.
+ENVIRONMENT_VARIABLE = "MORPHABLE_MODEL"
+
+
+class Reconstructor(NamedTuple):
+    """A trained regressor with its morphable model and its encoder, all frozen.
+
+    Attributes:
+        regressor: encoder features -> coefficients.
+        model: the morphable model that it was trained with.
+        encoder: the network whose features it reads.
+        content: what the checkpoint says of itself, see `checkpoints.checkpoint_content`.
+    """
+
+    regressor: Regressor
+    model: MorphableModel
+    encoder: RecognitionNetwork
+    content: dict[str, Any]
+
+    def to(self, device: str | torch.device) -> Self:
+        """The same on a device."""
+        return self._replace(
+            regressor=self.regressor.to(device), model=self.model.to(device), encoder=self.encoder.to(device)
+        )
+
+    @torch.no_grad()
+    def coefficients(self, features: Tensor) -> Prediction:
+        """Coefficients of faces with these encoder features [B, D], on the model's device.
+
+        Features of several photographs of one person are averaged before (Genova et al. 2018, section 5.1).
+        """
+        return self.regressor(features.to(self.model.shape_mean))
+
+    @torch.no_grad()
+    def faces(self, coefficients: Prediction) -> Faces:
+        """Neutral faces: vertices [B, V, 3] in mm, albedo [B, V, 3] sRGB-encoded and unclamped."""
+        return self.model(*coefficients)
+
+
+def load_reconstructor(
+    checkpoint: Path,
+    *,
+    morphable_model: str | None = None,
+    encoder_weights: Path | None = None,
+    device: str | torch.device = "cpu",
+) -> Reconstructor:
+    """A checkpoint's regressor, and the morphable model and encoder whose hashes it names.
+
+    Args:
+        checkpoint: of either stage.
+        morphable_model: open, open:2, basel:FILE or ict:DIR, where the model does not lie where it did in
+            training; the environment variable MORPHABLE_MODEL comes second, the checkpoint's own word last.
+        encoder_weights: the encoder's weight file, where it does not lie in its usual place.
+        device: where all parts go.
+
+    Raises:
+        FileNotFoundError: if the checkpoint or the model's file is missing.
+        ValueError: if the checkpoint is damaged, or model or encoder are not those that it was trained with.
+    """
+    regressor, content = load_regressor(checkpoint)
+    model = _morphable_model(content, checkpoint, morphable_model)
+    encoder = _encoder(content, checkpoint, encoder_weights)
+    return Reconstructor(regressor, model, encoder, content).to(device)
+
+
+def _morphable_model(content: dict[str, Any], checkpoint: Path, given: str | None) -> MorphableModel:
+    kept = content["morphable_model"]
+    specification = given or os.environ.get(ENVIRONMENT_VARIABLE) or content["settings"]["morphable_model"]
+    advice = (
+        f"{checkpoint} was trained with {described(kept)}; give that model by --morphable-model, or in the "
+        f"environment variable {ENVIRONMENT_VARIABLE}"
+    )
+    counts = {part: kept[part] for part in ("shape_components", "albedo_components")}
+    try:
+        model = load_morphable_model(specification, **counts)
+    except (FileNotFoundError, ValueError) as error:
+        raise type(error)(f"{error}; {advice}") from error
+    if model.provenance.sha256 != kept["sha256"]:
+        raise ValueError(f"{specification} is {described(model.describe())}, but {advice}")
+    return model
+
+
+def _encoder(content: dict[str, Any], checkpoint: Path, weights: Path | None) -> RecognitionNetwork:
+    kept = content["networks"]["encoder"]
+    encoder = load_network(kept["name"], weights)
+    if encoder.sha256 != kept["sha256"]:
+        raise ValueError(
+            f"{checkpoint} was trained with the encoder {kept['name']} ({kept['sha256'][:12]}), but these "
+            f"are other weights ({encoder.sha256[:12]}); give those that it was trained with"
+        )
+    return encoder

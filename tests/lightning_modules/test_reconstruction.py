@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightning_modules import reconstruction
+from lightning_modules.checkpoints import KEY
+from lightning_modules.reconstruction import load_reconstructor
+from lightning_modules.teachers import Teachers
+from tests import miniatures
+
+from .conftest import small_regressor
+from .test_checkpoints import content
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, teachers: Teachers, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkpoint of miniatures; the model `other` and other weights can be asked for, too."""
+    kept = content(teachers, small_regressor()) | {"settings": {"morphable_model": "open"}}
+    weights = {f"regressor.{name}": value for name, value in small_regressor().state_dict().items()}
+    torch.save({"state_dict": weights, "global_step": 7, KEY: kept}, tmp_path / "run.ckpt")
+
+    def load_model(specification: str, **counts: int) -> object:
+        assert counts == {"shape_components": 4, "albedo_components": 3}
+        if specification == "basel:gone.h5":
+            raise FileNotFoundError("gone.h5 does not exist")
+        return miniatures.small_model(seed=0 if specification in ("open", "basel:moved.h5") else 9)
+
+    monkeypatch.setattr(reconstruction, "load_morphable_model", load_model)
+    monkeypatch.setattr(
+        reconstruction, "load_network", lambda name, weights: miniatures.SmallNetwork(8 if weights else 1)
+    )
+    monkeypatch.delenv("MORPHABLE_MODEL", raising=False)
+    return tmp_path / "run.ckpt"
+
+
+def test_features_become_the_model_s_neutral_faces(checkpoint: Path, teachers: Teachers) -> None:
+    loaded = load_reconstructor(checkpoint)
+    features = torch.randn(3, 20, generator=torch.Generator().manual_seed(1))
+    coefficients = loaded.coefficients(features)
+    expected = small_regressor()(features)
+    for part, wanted in zip(coefficients, expected, strict=True):
+        torch.testing.assert_close(part, wanted.detach())
+        assert not part.requires_grad
+    torch.testing.assert_close(loaded.faces(coefficients), teachers.model(*expected))
+
+
+def test_an_option_comes_before_the_environment_and_that_before_the_checkpoint(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MORPHABLE_MODEL", "basel:gone.h5")
+    assert load_reconstructor(checkpoint, morphable_model="basel:moved.h5").model is not None
+    with pytest.raises(
+        FileNotFoundError, match=r"gone.h5 does not exist; .*run.ckpt was trained with mini.*"
+    ):
+        load_reconstructor(checkpoint)
+
+
+def test_another_morphable_model_is_refused(checkpoint: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"other is miniature \(09.*but .*run.ckpt was trained with miniature \(00.*--morph"
+    ):
+        load_reconstructor(checkpoint, morphable_model="other")
+
+
+def test_other_weights_of_the_encoder_are_refused(checkpoint: Path) -> None:
+    with pytest.raises(ValueError, match=r"the encoder small \(01.*other weights \(08"):
+        load_reconstructor(checkpoint, encoder_weights=Path("other.dat"))
