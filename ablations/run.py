@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ if __name__ == "__main__":
 
 from ablations import parts, report
 from ablations.settings import Execution, Settings, check_shares
+from ablations.shared_work import one_run_at_a_time
 from ablations.training import FINAL, fit, seed, starting_point, tell, without_noise
 from datamodules.photographs import Photographs
 from datamodules.training_data import TrainingData
@@ -56,7 +57,7 @@ from lightning_modules.regression import Losses, Regression, Rendering
 from lightning_modules.regressor import Regressor
 from lightning_modules.teachers import Teachers
 
-COMMAND = "run"
+COMMAND, STAGE_1 = "run", "pretraining"
 FAILED = 1
 
 
@@ -104,7 +105,9 @@ def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]
     )
     # Stage 2 that continues has stage 1's weights in its checkpoint.
     if settings.pretraining and (photographs is None or starting_point(folder, execution.resume) is None):
-        pretrain(regressor, teachers, settings, execution)
+        shared = default_output(STAGE_1, identity_of_stage_1(settings, teachers))
+        with nullcontext() if execution.fast_dev_run else one_run_at_a_time(shared, str(folder.absolute())):
+            pretrain(regressor, teachers, settings, execution)
     if photographs is None:
         return report.of_stage_1(regressor, teachers, settings, execution, folder), folder
     return train(regressor, teachers, photographs, settings, execution, folder), folder
@@ -137,13 +140,16 @@ def begin(folder: Path, identity: dict, *, overwrite: bool) -> None:
     mark_started(folder, COMMAND, identity)
 
 
+def identity_of_stage_1(settings: Settings, teachers: Teachers) -> dict:
+    """What the result of stage 1 depends on."""
+    own = {"model": teachers.model.provenance.sha256, "encoder": teachers.encoder.sha256}
+    return settings.of_stage_1() | own
+
+
 def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execution: Execution) -> None:
     """Stage 1, or the weights of a finished one with the same settings."""
-    own = settings.of_stage_1() | {
-        "model": teachers.model.provenance.sha256,
-        "encoder": teachers.encoder.sha256,
-    }
-    folder = default_output("pretraining", own)
+    own = identity_of_stage_1(settings, teachers)
+    folder = default_output(STAGE_1, own)
     final = folder / FINAL
     content = checkpoint_content(
         stage=1,

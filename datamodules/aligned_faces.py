@@ -16,6 +16,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import platformdirs
+from filelock import FileLock
 
 from .alignment import Quality, Selection, align, quality, select_faces
 from .detection import DetectorName, load_detector
@@ -97,21 +98,20 @@ class FaceCache:
             progress: whether to show a bar.
         """
         workers = available_cores() if workers is None else workers
-        unreadable: dict[int, str] = {}
         with FaceRecords(self.records_file) as records:
-            new = []
-            for index, path in enumerate(paths):
-                try:
-                    if records.digest_of(path) is None:
-                        new.append(index)
-                except OSError as error:
-                    unreadable[index] = f"cannot be read ({error.strerror})"
-            with progress_bar("Aligning photographs", len(new), visible=progress) as advance:
-                for results in self._process(paths, new, workers):
-                    good = [result for result in results if isinstance(result[1], FileState)]
-                    unreadable |= {index: error for index, error, _ in results if isinstance(error, str)}
-                    records.add((state for _, state, _ in good), (r for _, _, r in good if r is not None))
-                    advance(len(results))
+            new, unreadable = _not_yet_seen(records, paths)
+            if new:
+                # Another process may be aligning the same photographs: wait for it, and do what it left.
+                with FileLock(self.folder / "lock"):
+                    new, unreadable = _not_yet_seen(records, paths)
+                    with progress_bar("Aligning photographs", len(new), visible=progress) as advance:
+                        for results in self._process(paths, new, workers):
+                            good = [result for result in results if isinstance(result[1], FileState)]
+                            unreadable |= {i: error for i, error, _ in results if isinstance(error, str)}
+                            records.add(
+                                (state for _, state, _ in good), (r for _, _, r in good if r is not None)
+                            )
+                            advance(len(results))
             return self._table(records, paths, unreadable)
 
     def table(self, paths: Sequence[Path]) -> AlignedFaces:
@@ -191,6 +191,18 @@ class FaceCache:
             np.frombuffer(bytes(qualities)).astype(np.float32).reshape(-1, len(Quality._fields)),
             failures,
         )
+
+
+def _not_yet_seen(records: FaceRecords, paths: Sequence[Path]) -> tuple[list[int], dict[int, str]]:
+    """Which photographs are new or changed since, and why some cannot be read."""
+    new, unreadable = [], {}
+    for index, path in enumerate(paths):
+        try:
+            if records.digest_of(path) is None:
+                new.append(index)
+        except OSError as error:
+            unreadable[index] = f"cannot be read ({error.strerror})"
+    return new, unreadable
 
 
 # A photograph's index, its file's state or why it cannot be read, and what is new of its content.

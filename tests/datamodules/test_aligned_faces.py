@@ -1,5 +1,7 @@
 import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -176,3 +178,21 @@ def test_a_process_that_dies_says_to_run_again(tmp_path: Path, monkeypatch: pyte
     paths = [write_photograph(tmp_path / f"{index}.png", index) for index in range(40)]
     with pytest.raises(RuntimeError, match=r"perhaps for want of memory; run again.*__name__.*workers=0"):
         FaceCache(tmp_path / "cache").align(paths, workers=2, progress=False)
+
+
+def test_two_processes_that_start_at_once_look_at_each_photograph_once(
+    photograph_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stub_detector: Looked
+) -> None:
+    find = aligned_faces.load_detector("yunet")
+
+    def slowly(image: np.ndarray) -> list:
+        time.sleep(0.05)
+        return find(image)
+
+    monkeypatch.setattr(aligned_faces, "load_detector", lambda name: slowly)
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(align_folder, photograph_folder, FaceCache(tmp_path / "cache")) for _ in range(2)]
+        first, second = (future.result() for future in both)
+    assert len(stub_detector) == 5
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
