@@ -21,7 +21,8 @@ from datamodules.detection import Detector, load_detector
 from lightning_modules.faces.landmarks import Landmarks, five_points
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
-from lightning_modules.faces.show import frontal_cameras, studio_lights
+from lightning_modules.faces.portraits import studio_lights
+from lightning_modules.faces.show import frontal_cameras
 from lightning_modules.rendering.camera import Cameras, project
 from lightning_modules.rendering.renderer import render
 

@@ -15,6 +15,7 @@ from lightning_modules.faces.command_line import run_command
 from lightning_modules.faces.files import written_atomically
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.faces.portraits import BACKGROUND, studio_lights
 from lightning_modules.rendering.camera import (
     Cameras,
     focal_length_from_field_of_view,
@@ -23,7 +24,6 @@ from lightning_modules.rendering.camera import (
     project,
 )
 from lightning_modules.rendering.renderer import render
-from lightning_modules.rendering.shading import Lights
 
 COLUMNS = 7
 POSES = (-80.0, -50.0, -25.0, 0.0, 25.0, 50.0, 80.0)  # degrees of yaw
@@ -31,7 +31,6 @@ DEVIATIONS = 3.0
 EXPRESSION_DEVIATIONS = 2.0
 CAMERA_DISTANCE_MM = 1_200.0
 MARGIN = 1.15  # of the field of view around the mean face
-BACKGROUND = 0.93  # sRGB grey
 INK, LANDMARK_INK = (40, 40, 40), (0, 150, 60)
 
 
@@ -144,16 +143,6 @@ def frontal_cameras(model: MorphableModel, yaw: Tensor, size: int) -> Cameras:
     focal = focal_length_from_field_of_view(fov, size).expand(len(yaw))
     centres = image_centre((size, size), like=mean).expand(len(yaw), 2)
     return Cameras(*(value[:, None] for value in (rotations, translations, focal, centres)))
-
-
-def studio_lights(cameras: Cameras) -> Lights:
-    """A key light above the left of each camera [B, N], a weaker fill light on the other side."""
-    batch = cameras.focal_lengths.shape
-    offsets = torch.tensor([[-900.0, -900.0, 0.0], [1100.0, -200.0, 0.0]])  # camera frame: x right, y down
-    positions = offsets - cameras.translations[..., None, :]
-    world = positions @ cameras.rotations
-    intensities = torch.tensor([0.62, 0.28]).expand(*batch, 2)
-    return Lights(world, torch.ones(*batch, 2, 3), intensities, torch.full((*batch, 3), 0.22))
 
 
 def _pictures(model: MorphableModel, row: Row, size: int) -> list[Image.Image]:
