@@ -1,7 +1,8 @@
-"""Reads 68 iBUG landmarks from a file: JSON, text, NumPy or LJSON."""
+"""Reads 68 iBUG landmarks, or some, from a file: JSON, text, NumPy, LJSON or MeshLab's picked points."""
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import torch
@@ -11,7 +12,12 @@ from torch import Tensor
 from lightning_modules.faces.files import require_file
 from lightning_modules.faces.landmarks import NUMBER_OF_LANDMARKS, Landmarks, landmarks_on_vertices
 
-FORMS = "68 vertex ids or 68 points x y z, as .json, .ljson, .txt or .npy"
+SUFFIXES = (".ljson", ".json", ".txt", ".npy", ".pp")
+FORMS = f"68 vertex ids or 68 points x y z, as {', '.join(SUFFIXES)}"
+# Which iBUG landmarks (0-based) a list of so many points holds. Seven are those of the NoW challenge; the tip
+# of the nose may follow.
+SEVEN = (36, 39, 42, 45, 33, 48, 54)
+PARTIAL = {68: tuple(range(68)), 51: tuple(range(17, 68)), 7: SEVEN, 8: (*SEVEN, 30)}
 # A user's point this far from every vertex was marked on another mesh or in another unit.
 FARTHEST_MM = 10.0
 
@@ -24,7 +30,7 @@ def read_landmarks(path: Path) -> Tensor:
     `landmarks.points`), where a null coordinate means a point that was not marked.
 
     Args:
-        path: of the suffix .json, .ljson, .txt or .npy.
+        path: of the suffix .json, .ljson, .txt, .npy or .pp.
 
     Returns:
         [68] int64 vertex ids or [68, 3] float64 points in the file's unit, NaN where not marked.
@@ -33,20 +39,57 @@ def read_landmarks(path: Path) -> Tensor:
         FileNotFoundError: if there is no such file.
         ValueError: if it holds anything else.
     """
-    path = Path(path)
-    require_file(path, f"a landmark file with {FORMS}")
-    try:
-        values = _read(path)
-        array = np.array(values, dtype=float)  # null becomes NaN
-    except (ValueError, TypeError, KeyError, OSError, EOFError) as error:
-        raise ValueError(f"{path} cannot be read as landmarks ({error}); give {FORMS}") from error
+    array = _array(Path(path), FORMS)
     if array.shape not in {(NUMBER_OF_LANDMARKS,), (NUMBER_OF_LANDMARKS, 3)}:
         raise ValueError(f"{path} must hold {FORMS}, got an array of shape {list(array.shape)}")
-    if array.ndim == 2:
-        return torch.from_numpy(array)
+    return torch.from_numpy(array)
+
+
+def read_marked_points(path: Path, vertices: Tensor) -> Tensor:
+    """Landmarks that were marked on a scan or a mesh, as points [68, 3] in iBUG's order.
+
+    Args:
+        path: as for `read_landmarks`, or a list of fewer points or vertex ids: 51 (without the jaw), 7 (the
+            NoW challenge's: outer and inner corner of the right eye, inner and outer of the left, below the
+            nose, right and left mouth corner), 8 (these and the nose's tip). MeshLab's picked points (.pp)
+            count in the order of picking.
+        vertices: [V, 3] that vertex ids refer to.
+
+    Returns:
+        Float64 in the file's unit, NaN where not marked.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it holds anything else, or names vertices that are not there.
+    """
+    forms = f"{', '.join(map(str, PARTIAL))} points x y z or vertex ids, as {', '.join(SUFFIXES)}"
+    array = _array(Path(path), forms)
+    if len(array) not in PARTIAL or array.shape[1:] not in {(), (3,)}:
+        raise ValueError(f"{path} must hold {forms}, got an array of shape {list(array.shape)}")
+    if array.ndim == 1:
+        if array.min() < 0 or array.max() >= len(vertices):
+            raise ValueError(
+                f"{path} names vertices {array.min()} to {array.max()}, but the mesh has 0 to "
+                f"{len(vertices) - 1}; give the file that belongs to this mesh"
+            )
+        array = vertices.double().numpy()[array]
+    points = np.full((NUMBER_OF_LANDMARKS, 3), np.nan)
+    points[list(PARTIAL[len(array)])] = array
+    return torch.from_numpy(points)
+
+
+def _array(path: Path, forms: str) -> np.ndarray:
+    """A landmark file's numbers: ids as integers, points as floats."""
+    require_file(path, f"a landmark file with {forms}")
+    try:
+        array = np.array(_read(path), dtype=float)  # null becomes NaN
+    except (ValueError, TypeError, KeyError, OSError, EOFError, ElementTree.ParseError) as error:
+        raise ValueError(f"{path} cannot be read as landmarks ({error}); give {forms}") from error
+    if array.ndim != 1:
+        return array
     if not np.array_equal(array, np.floor(array)):  # NaN too
-        raise ValueError(f"{path} must hold whole numbers where it lists vertex ids; give {FORMS}")
-    return torch.from_numpy(array.astype(np.int64))
+        raise ValueError(f"{path} must hold whole numbers where it lists vertex ids; give {forms}")
+    return array.astype(np.int64)
 
 
 def _read(path: Path) -> list | np.ndarray:
@@ -54,6 +97,11 @@ def _read(path: Path) -> list | np.ndarray:
         return np.load(path, allow_pickle=False)
     if path.suffix == ".txt":
         return np.loadtxt(path, delimiter="," if "," in path.read_text() else None, ndmin=1)
+    if path.suffix == ".pp":
+        points = ElementTree.parse(path).getroot().iter("point")
+        return [
+            [float(point.attrib[axis]) for axis in "xyz"] for point in points if point.get("active") != "0"
+        ]
     if path.suffix not in {".json", ".ljson"}:
         raise ValueError(f"unknown suffix {path.suffix!r}")
     content = json.loads(path.read_text())

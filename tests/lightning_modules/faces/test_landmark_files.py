@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules.faces.landmark_files import landmarks_from_file, read_landmarks
+from lightning_modules.faces.landmark_files import landmarks_from_file, read_landmarks, read_marked_points
 
 POINTS = np.arange(204, dtype=float).reshape(68, 3)
 IDS = np.arange(68)[::-1]
@@ -90,3 +90,35 @@ def test_landmarks_of_another_mesh_are_refused(tmp_path: Path) -> None:
         landmarks_from_file(write(tmp_path / "a.npy", IDS), vertices[:50])
     with pytest.raises(ValueError, match=r"landmark 68 lies .* mm from the mesh; give points in mm"):
         landmarks_from_file(write(tmp_path / "b.npy", POINTS * 10), vertices)
+
+
+PICKED = """<!DOCTYPE PickedPoints><PickedPoints>
+{points}
+</PickedPoints>"""
+
+
+def test_a_few_picked_points_are_placed_among_the_68(tmp_path: Path) -> None:
+    lines = [f'<point x="{i}" y="{i}.5" z="-{i}" active="1" name="{i}"/>' for i in range(8)]
+    path = tmp_path / "picked.pp"
+    path.write_text(PICKED.format(points="\n".join(lines)))
+    points = read_marked_points(path, torch.zeros(3, 3))
+    assert points.isfinite().all(1).nonzero().flatten().tolist() == [30, 33, 36, 39, 42, 45, 48, 54]
+    assert points[36].tolist() == [0, 0.5, 0]  # picked first: the outer corner of the right eye
+    assert points[30].tolist() == [7, 7.5, -7]  # picked last: the tip of the nose
+
+
+def test_vertex_ids_of_a_mesh_become_its_points(tmp_path: Path) -> None:
+    vertices = torch.from_numpy(POINTS)
+    marked = read_marked_points(write(tmp_path / "ids.txt", IDS[:51]), vertices)
+    assert marked[:17].isnan().all()
+    assert marked[17].tolist() == POINTS[IDS[0]].tolist()
+    with pytest.raises(ValueError, match="names vertices 17 to 67, but the mesh has 0 to 9"):
+        read_marked_points(tmp_path / "ids.txt", vertices[:10])
+    with pytest.raises(ValueError, match=r"must hold 68, 51, 7, 8 points .* got an array of shape \[6\]"):
+        read_marked_points(write(tmp_path / "six.txt", IDS[:6]), vertices)
+
+
+def test_damaged_picked_points_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.pp").write_text("<PickedPoints>")
+    with pytest.raises(ValueError, match=r"a\.pp cannot be read as landmarks"):
+        read_marked_points(tmp_path / "a.pp", torch.zeros(3, 3))
