@@ -1,0 +1,95 @@
+"""Frames of videos by OpenCV, and of folders of photographs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from .images import PhotographError, list_photographs, read_photograph
+
+
+class Frame(NamedTuple):
+    """A frame: its number in the video (or among the photographs) and its pixels, or why there are none.
+
+    Attributes:
+        number: from 0.
+        pixels: [H, W, 3], RGB, 8 bits; None where the photograph cannot be used.
+        reason: why.
+    """
+
+    number: int
+    pixels: np.ndarray | None
+    reason: str = ""
+
+
+class FootageError(ValueError):
+    """A video cannot be used; the message names it."""
+
+
+def read_frames(path: Path, count: int | None = None) -> Iterator[Frame]:
+    """Frames of a video, or of a folder of photographs, one after another.
+
+    Args:
+        path: a video file, or a folder.
+        count: so many, evenly spread over the whole; all by default, and where there are fewer.
+
+    Raises:
+        FootageError: if the video cannot be decoded, or has no frame.
+    """
+    if count is not None and count < 1:
+        raise ValueError(f"the number of frames must be at least 1, got {count}")
+    if Path(path).is_dir():
+        yield from _photographs(Path(path), count)
+    else:
+        yield from _video(Path(path), count)
+
+
+def evenly_spread(total: int, count: int | None) -> list[int]:
+    """Which of `total` frames are taken: `count` of them, each in the middle of an equal part."""
+    if count is None or count >= total:
+        return list(range(total))
+    return [(2 * index + 1) * total // (2 * count) for index in range(count)]
+
+
+def _photographs(folder: Path, count: int | None) -> Iterator[Frame]:
+    paths = list_photographs(folder)
+    for number in evenly_spread(len(paths), count):
+        try:
+            yield Frame(number, read_photograph(paths[number]).pixels)
+        except PhotographError as error:
+            yield Frame(number, None, str(error))
+
+
+def _video(path: Path, count: int | None) -> Iterator[Frame]:
+    # A file's own count is an estimate, and none at all in a bare stream of JPEGs: count what can be decoded.
+    wanted = None if count is None else set(evenly_spread(_length(path), count))
+    capture, number = _opened(path), 0
+    try:
+        while capture.grab():
+            if wanted is None or number in wanted:
+                decoded, picture = capture.retrieve()
+                if not decoded:
+                    raise FootageError(f"frame {number} of {path} cannot be decoded; copy the video again")
+                yield Frame(number, np.ascontiguousarray(picture[:, :, ::-1]))
+            number += 1
+    finally:
+        capture.release()
+    if number == 0:
+        raise FootageError(f"{path} holds no frame that OpenCV can decode; convert it to .avi or .mp4")
+
+
+def _length(path: Path) -> int:
+    capture, length = _opened(path), 0
+    while capture.grab():
+        length += 1
+    capture.release()
+    return length
+
+
+def _opened(path: Path) -> cv2.VideoCapture:
+    capture = cv2.VideoCapture(str(path))
+    if not capture.isOpened():
+        raise FootageError(f"{path} is no video that OpenCV can open; expected a video or a folder of images")
+    return capture

@@ -1,0 +1,139 @@
+"""People with face scans and with videos or photographs: MICC, and any other scans in a plain layout."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypedDict, Unpack
+
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from lightning_modules.recognition.network import RecognitionNetwork
+
+from .alignment import Selection
+from .detection import DetectorName
+from .scan_folders import Subject, micc_subjects, scanned_subjects
+from .seen_faces import FaceWatcher, SeenFaces
+
+
+class ScanOptions(TypedDict, total=False):
+    """Options that all sets of scans share.
+
+    Attributes:
+        frames: of each video, evenly spread; None, the default, takes all.
+        landmarks: a folder of landmark files, where they do not lie in their usual place.
+        limit: the first so many subjects; all by default.
+        detector: finds the faces; `yunet` by default.
+        faces: which of a frame's faces is used, the largest by default.
+        cache_folder: for features; the user's cache folder by default.
+        workers: processes that look at videos; all cores by default.
+        progress: whether to show bars.
+    """
+
+    frames: int | None
+    landmarks: Path | None
+    limit: int | None
+    detector: DetectorName
+    faces: Selection
+    cache_folder: Path | None
+    workers: int | None
+    progress: bool
+
+
+class Sighting(NamedTuple):
+    """A subject in one condition: what was seen, or why nothing was.
+
+    Attributes:
+        subject: the name.
+        condition: such as cooperative.
+        faces: None where the footage is missing or cannot be used.
+        reason: why.
+    """
+
+    subject: str
+    condition: str
+    faces: SeenFaces | None
+    reason: str = ""
+
+
+class MICC(LightningDataModule):
+    """The Florence 2D/3D face dataset of MICC: 53 people, their scans, three videos of each.
+
+    `prepare_data` looks at the videos once, for all later runs. Whoever scores reads the scans.
+
+    Args:
+        folder: see `scan_folders.MICC_LAYOUT`.
+        networks: whose features of the frames are wanted.
+        **options: see ScanOptions.
+    """
+
+    kind = "micc"
+    conditions: tuple[str, ...] = ("cooperative", "indoor", "outdoor")
+
+    def __init__(
+        self, folder: Path, networks: Sequence[RecognitionNetwork] = (), **options: Unpack[ScanOptions]
+    ) -> None:
+        super().__init__()
+        self.folder, self.networks = Path(folder), list(networks)
+        self.landmarks, self.limit = options.get("landmarks"), options.get("limit")
+        self.workers, self.progress = options.get("workers"), options.get("progress", True)
+        self.watcher = FaceWatcher(
+            self.networks,
+            frames=options.get("frames"),
+            detector=options.get("detector", "yunet"),
+            faces=options.get("faces", "largest"),
+            cache_folder=options.get("cache_folder"),
+        )
+
+    def subjects(self) -> list[Subject]:
+        """The people, with their scans and footage; those that cannot be scored with the reason."""
+        return self._found()[: self.limit]
+
+    def prepare_data(self) -> None:
+        """Look at what footage was not looked at before."""
+        if self.networks:
+            footage = [path for subject in self.subjects() for path in subject.footage.values()]
+            self.watcher.see(footage, workers=self.workers, progress=self.progress)
+
+    def sighting(self, subject: Subject, condition: str) -> Sighting:
+        """What was seen of a subject in a condition."""
+        path = subject.footage.get(condition)
+        if path is None:
+            return Sighting(subject.name, condition, None, f"no footage: {condition}")
+        try:
+            return Sighting(subject.name, condition, self.watcher.seen(path))
+        except (ValueError, OSError) as error:
+            return Sighting(subject.name, condition, None, str(error))
+
+    def predict_dataloader(self) -> DataLoader[Sighting]:
+        """Every subject in every condition, one after another."""
+        asked = [(subject, condition) for subject in self.subjects() for condition in self.conditions]
+        return DataLoader(asked, batch_size=None, collate_fn=lambda pair: self.sighting(*pair))
+
+    def provenance(self) -> dict[str, Any]:
+        """Which scans these are, for results: their digest covers names and sizes of the files in use."""
+        subjects = self.subjects()
+        scans = [scan for subject in subjects for scan in subject.scans]
+        lines = [f"{scan.path.name} {scan.path.stat().st_size}" for scan in scans]
+        return {
+            "kind": self.kind,
+            "folder": str(self.folder),
+            "subjects": sum(not subject.missing for subject in subjects),
+            "scans": len(scans),
+            "marked": sum(scan.landmarks is not None for scan in scans),
+            "digest": hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest(),
+            "stand_in": False,
+        }
+
+    def _found(self) -> list[Subject]:
+        return micc_subjects(self.folder, self.landmarks)
+
+
+class Scans(MICC):
+    """Any other scans, with photographs or meshes of the same people; see `scan_folders.SCANS_LAYOUT`."""
+
+    kind = "scans"
+    conditions = ("photographs",)
+
+    def _found(self) -> list[Subject]:
+        return scanned_subjects(self.folder, self.landmarks)

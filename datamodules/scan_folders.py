@@ -1,0 +1,180 @@
+"""Folders of people with scans and with photographs or videos: MICC's layout, and a plain one for others."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from lightning_modules.faces.landmark_files import SUFFIXES as LANDMARK_SUFFIXES
+
+from .images import EXTENSIONS as IMAGE_SUFFIXES
+
+MESH_SUFFIXES = (".obj", ".ply", ".glb")
+VIDEO_SUFFIXES = (".mjpg", ".mjpeg", ".avi", ".mp4", ".mov", ".mkv", ".mpg", ".mpeg", ".m4v", ".wmv", ".webm")
+MICC_SUBJECTS = tuple(f"subject_{number:02d}" for number in range(1, 54))
+FRONTAL = ("frontal1", "frontal2")
+MICC_CONDITIONS = {"cooperative": "Indoor-Cooperative", "indoor": "PTZ-Indoor", "outdoor": "PTZ-Outdoor"}
+MICC_LANDMARKS = "MICC_landmarks"
+MICC_LAYOUT = (
+    "subject_01 to subject_53, each with Model/frontal1/obj/<stamp>.obj and the videos Indoor-Cooperative, "
+    "PTZ-Indoor and PTZ-Outdoor (the Florence 2D/3D face dataset, on request at "
+    "micc.unifi.it/resources/datasets/florence-3d-faces)"
+)
+SCANS_LAYOUT = (
+    "scans/<subject>.obj (or .ply, .glb), photos/<subject>/ or photos/<subject>.<video>, and, if there are, "
+    f"landmarks/<subject> ({', '.join(LANDMARK_SUFFIXES)})"
+)
+
+
+class ScanFile(NamedTuple):
+    """A scan: its name among the subject's, its mesh file, and its landmarks' file where there is one."""
+
+    name: str
+    path: Path
+    landmarks: Path | None
+
+
+class Subject(NamedTuple):
+    """A person.
+
+    Attributes:
+        name: such as subject_01.
+        scans: the first is the one to score against, where a protocol takes one; empty where there is none.
+        footage: by condition, a video or a folder of photographs.
+        missing: why the person cannot be scored; empty otherwise.
+    """
+
+    name: str
+    scans: tuple[ScanFile, ...]
+    footage: dict[str, Path]
+    missing: str = ""
+
+
+def micc_subjects(folder: Path, landmarks: Path | None = None) -> list[Subject]:
+    """The 53 subjects of MICC, those whose folder or frontal scan is missing included, with the reason.
+
+    Args:
+        folder: the data set's, see MICC_LAYOUT; files of one name may lie at any depth below a subject's.
+        landmarks: GANFit's folder of marks, `subject_XX/Model/frontalN/obj/<stamp>.ljson`; by default
+            MICC_landmarks inside `folder` or beside it, then files beside the scans.
+
+    Raises:
+        FileNotFoundError: if there is no subject at all, or no folder of landmarks by that name.
+    """
+    folder = Path(folder)
+    if not any((folder / name).is_dir() for name in MICC_SUBJECTS):
+        found = "holds none of them" if folder.is_dir() else "does not exist"
+        raise FileNotFoundError(f"MICC is not in {folder}, which {found}; expected {MICC_LAYOUT}")
+    marks = _landmark_folder(folder, landmarks)
+    return [_micc_subject(folder / name, marks) for name in MICC_SUBJECTS]
+
+
+def scanned_subjects(folder: Path, landmarks: Path | None = None) -> list[Subject]:
+    """The subjects of a plain folder of scans, in the order of their names; see SCANS_LAYOUT.
+
+    A scan may also lie in a folder of its subject's name, with others. The condition's name is `photographs`.
+
+    Args:
+        folder: with `scans/`, and `photos/` where checkpoints are scored.
+        landmarks: the marks' folder; `landmarks/` in `folder`, then files beside the scans by default.
+
+    Raises:
+        FileNotFoundError: if there are no scans, or no folder of landmarks by that name.
+    """
+    folder = Path(folder)
+    scans = folder / "scans"
+    names = sorted({_subject_of(path, scans) for path in _files(scans, MESH_SUFFIXES)})
+    if not names:
+        raise FileNotFoundError(f"no scans in {folder}; expected {SCANS_LAYOUT}")
+    marks = _required(landmarks) if landmarks is not None else folder / "landmarks"
+    return [
+        Subject(name, _scans_of(name, scans, marks), _plain_footage(name, folder / "photos"))
+        for name in names
+    ]
+
+
+def _micc_subject(folder: Path, marks: Path | None) -> Subject:
+    if not folder.is_dir():
+        return Subject(folder.name, (), {}, "no folder of the subject")
+    scans = []
+    for name in FRONTAL:
+        files = sorted(_files(folder / "Model" / name, MESH_SUFFIXES))
+        if files:
+            scans.append(ScanFile(name, files[0], _marks_of(files[0], folder.parent, marks)))
+    missing = "" if scans else f"no scan in Model/{FRONTAL[0]} or Model/{FRONTAL[1]}"
+    return Subject(folder.name, tuple(scans), _micc_footage(folder), missing)
+
+
+def _landmark_folder(folder: Path, landmarks: Path | None) -> Path | None:
+    if landmarks is not None:
+        return _required(landmarks)
+    places = (folder / MICC_LANDMARKS, folder.parent / MICC_LANDMARKS)
+    return next((place for place in places if place.is_dir()), None)
+
+
+def _required(folder: Path) -> Path:
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(
+            f"no folder {folder}; name a folder of landmark files, or leave --landmarks out"
+        )
+    return Path(folder)
+
+
+def _marks_of(scan: Path, root: Path, marks: Path | None) -> Path | None:
+    """The landmark file of a scan: in the marks' folder under the scan's own path, or beside it."""
+    stems = [] if marks is None else [marks / scan.relative_to(root).with_suffix("")]
+    return _first_landmark_file([*stems, scan.with_suffix("")])
+
+
+def _first_landmark_file(stems: list[Path]) -> Path | None:
+    candidates = (stem.with_name(stem.name + suffix) for stem in stems for suffix in LANDMARK_SUFFIXES)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _micc_footage(folder: Path) -> dict[str, Path]:
+    """Of each condition its video, or folder of frames, which have its name at any depth."""
+    named = {name: condition for condition, name in MICC_CONDITIONS.items()}
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        condition = named.get(path.stem if path.is_file() else path.name)
+        if condition is not None and (usable := _video_or_frames(path)) is not None:
+            found.setdefault(condition, usable)
+    return found
+
+
+def _plain_footage(name: str, photos: Path) -> dict[str, Path]:
+    """A subject's photographs or video, as the condition `photographs`."""
+    places = [photos / name, *(photos / f"{name}{suffix}" for suffix in VIDEO_SUFFIXES)]
+    usable = (_video_or_frames(place) for place in places if place.exists())
+    path = next((path for path in usable if path is not None), None)
+    return {} if path is None else {"photographs": path}
+
+
+def _video_or_frames(path: Path) -> Path | None:
+    """The video that a path is or holds, else the folder itself if it holds images."""
+    if path.is_file():
+        return path if path.suffix.lower() in VIDEO_SUFFIXES else None
+    videos = sorted(_files(path, VIDEO_SUFFIXES))
+    return videos[0] if videos else path if any(_files(path, tuple(IMAGE_SUFFIXES))) else None
+
+
+def _files(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+
+
+def _subject_of(path: Path, scans: Path) -> str:
+    first = path.relative_to(scans).parts[0]
+    return first if (scans / first).is_dir() else path.stem
+
+
+def _scans_of(name: str, scans: Path, marks: Path) -> tuple[ScanFile, ...]:
+    paths = sorted(path for path in _files(scans, MESH_SUFFIXES) if _subject_of(path, scans) == name)
+    return tuple(
+        ScanFile(
+            path.stem,
+            path,
+            _first_landmark_file(
+                [marks / path.relative_to(scans).with_suffix(""), marks / path.stem, path.with_suffix("")]
+            ),
+        )
+        for path in paths
+    )

@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+
+from datamodules.scan_folders import MICC_SUBJECTS, micc_subjects, scanned_subjects
+
+
+def touch(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+def micc_person(root: Path, name: str, *frontal: str) -> None:
+    for folder in frontal:
+        touch(root / name / "Model" / folder / "obj" / "110920150452.obj")
+
+
+def test_micc_subjects_have_their_frontal_scans_and_three_videos(tmp_path: Path) -> None:
+    micc_person(tmp_path, "subject_01", "frontal1", "frontal2", "sidel", "sider")
+    touch(tmp_path / "subject_01/Video/Indoor-Cooperative.mjpg")
+    touch(tmp_path / "subject_01/Video/PTZ-Indoor.mjpeg")
+    touch(tmp_path / "subject_01/PTZ-Outdoor/frames/0001.jpg")
+    subjects = micc_subjects(tmp_path)
+    assert [subject.name for subject in subjects] == list(MICC_SUBJECTS)
+    assert [scan.name for scan in subjects[0].scans] == ["frontal1", "frontal2"]
+    assert {condition: path.name for condition, path in subjects[0].footage.items()} == {
+        "cooperative": "Indoor-Cooperative.mjpg", "indoor": "PTZ-Indoor.mjpeg", "outdoor": "PTZ-Outdoor",
+    }  # fmt: skip
+
+
+def test_missing_people_and_scans_stay_in_the_list_with_their_reason(tmp_path: Path) -> None:
+    micc_person(tmp_path, "subject_01", "frontal2")
+    micc_person(tmp_path, "subject_02", "sidel")
+    first, second, third = micc_subjects(tmp_path)[:3]
+    assert [scan.name for scan in first.scans] == ["frontal2"]
+    assert not first.missing
+    assert second.missing == "no scan in Model/frontal1 or Model/frontal2"
+    assert third.missing == "no folder of the subject"
+
+
+@pytest.mark.parametrize("place", ["micc/MICC_landmarks", "MICC_landmarks", "elsewhere", "micc"])
+def test_published_landmarks_are_found_inside_beside_named_and_with_the_scans(
+    tmp_path: Path, place: str
+) -> None:
+    micc_person(tmp_path / "micc", "subject_01", "frontal1")
+    marks = touch(tmp_path / place / "subject_01/Model/frontal1/obj/110920150452.ljson")
+    named = tmp_path / place if place == "elsewhere" else None
+    (scan,) = micc_subjects(tmp_path / "micc", named)[0].scans
+    assert scan.landmarks == marks
+
+
+def test_a_folder_that_is_not_micc_is_told_what_is_expected_and_where_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"MICC is not in .*absent, which does not exist; expected sub"
+    ):
+        micc_subjects(tmp_path / "absent")
+    with pytest.raises(FileNotFoundError, match=r"holds none of them.*micc\.unifi\.it"):
+        micc_subjects(tmp_path)
+    micc_person(tmp_path, "subject_01", "frontal1")
+    with pytest.raises(FileNotFoundError, match=r"no folder .*marks; name a folder of landmark files"):
+        micc_subjects(tmp_path, tmp_path / "marks")
+
+
+def test_other_scans_are_found_as_files_and_in_folders_with_photographs_and_landmarks(tmp_path: Path) -> None:
+    touch(tmp_path / "scans/ann.ply")
+    touch(tmp_path / "scans/bob/left.obj")
+    touch(tmp_path / "scans/bob/front.obj")
+    touch(tmp_path / "photos/ann/1.jpg")
+    touch(tmp_path / "photos/bob.mp4")
+    marks = [touch(tmp_path / "landmarks/ann.txt"), touch(tmp_path / "landmarks/bob/front.pp")]
+    beside = touch(tmp_path / "scans/bob/left.npy")
+    ann, bob = scanned_subjects(tmp_path)
+    assert (ann.name, ann.footage) == ("ann", {"photographs": tmp_path / "photos/ann"})
+    assert bob.footage == {"photographs": tmp_path / "photos/bob.mp4"}
+    assert [scan.name for scan in bob.scans] == ["front", "left"]
+    assert [scan.landmarks for subject in (ann, bob) for scan in subject.scans] == [*marks, beside]
+
+
+def test_a_folder_without_scans_is_told_what_is_expected(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no scans in .*; expected scans/<subject>\.obj"):
+        scanned_subjects(tmp_path)
