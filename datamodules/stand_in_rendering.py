@@ -97,6 +97,29 @@ def draw_photographs(
         torch.cat([person.coefficients.albedo for person in people]),
         expressions,
     )
+    return photographs_of_faces(model, faces, people, chances, ranges, backend=backend)
+
+
+@torch.no_grad()
+def photographs_of_faces(
+    model: MorphableModel,
+    faces: Faces,
+    people: Sequence[Person],
+    chances: Sequence[np.random.Generator],
+    ranges: StandInRanges,
+    *,
+    backend: str | None = None,
+) -> list[Photograph]:
+    """One photograph of each of these faces [B, V, 3], which need not be the model's, only of its topology.
+
+    Args:
+        model: gives topology and landmarks.
+        faces: with their expressions.
+        people: whose hair is drawn; their coefficients are not used.
+        chances: to draw everything else from, one for each face.
+        ranges: what is drawn from.
+        backend: of the rasterizer.
+    """
     points = anchor_points(model, faces.vertices)
     normals = model.normals(faces.vertices)
     heads = [

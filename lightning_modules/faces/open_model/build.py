@@ -99,9 +99,18 @@ def model_name(level: int) -> str:
     return f"open-recipe{RECIPE_VERSION}-{source_files.PACKAGE}{source_files.package_version()}-level{level}"
 
 
-def draw_shapes(count: int, generator: np.random.Generator, source: HeadSource) -> NDArray[np.float64]:
-    """Base vertices [N, n, 3] mm of people drawn from the sliders, aligned rigidly: size is kept."""
-    features = identities.sliders()
+def draw_shapes(
+    count: int, generator: np.random.Generator, source: HeadSource, *, widened: float = 1.0
+) -> NDArray[np.float64]:
+    """Base vertices [N, n, 3] mm of people drawn from the sliders, aligned rigidly: size is kept.
+
+    Args:
+        count: N.
+        generator: to draw from.
+        source: the head.
+        widened: factor on the deviation of every facial slider; above 1 they leave the recipe's ranges.
+    """
+    features = [slider._replace(deviation=widened * slider.deviation) for slider in identities.sliders()]
     people = identities.draw_identities(count, generator, features)
     targets = identities.MorphTargets(source.head.base_vertices, source.vertex_count)
     shapes = source.base + targets.blend(identities.target_weights(people, features))

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from datamodules.footage import FootageError, evenly_spread, read_frames
+from datamodules.stand_in_scans import write_video
+from tests.datamodules.conftest import write_photograph
+
+
+def grey_video(path: Path, levels: list[int]) -> Path:
+    write_video(path, [np.full((48, 64, 3), level, np.uint8) for level in levels])
+    return path
+
+
+def test_frames_are_the_middles_of_equal_parts() -> None:
+    assert evenly_spread(6, 3) == [1, 3, 5]
+    assert evenly_spread(5, 1) == [2]
+    assert evenly_spread(2, 9) == evenly_spread(2, None) == [0, 1]
+
+
+def test_all_or_some_frames_of_a_video_come_in_order(tmp_path: Path) -> None:
+    video = grey_video(tmp_path / "a.avi", [20, 60, 100, 140, 180, 220])
+    every = list(read_frames(video))
+    assert [frame.number for frame in every] == [0, 1, 2, 3, 4, 5]
+    assert [round(float(frame.pixels.mean()), -1) for frame in every] == [20, 60, 100, 140, 180, 220]
+    assert [frame.number for frame in read_frames(video, 2)] == [1, 4]
+
+
+def test_frames_are_red_green_blue(tmp_path: Path) -> None:
+    red = np.zeros((48, 64, 3), np.uint8)
+    red[..., 0] = 200
+    write_video(tmp_path / "a.avi", [red])
+    (frame,) = read_frames(tmp_path / "a.avi")
+    assert frame.pixels[..., 0].mean() > 150
+    assert frame.pixels[..., 2].mean() < 50
+
+
+def test_a_bare_stream_of_jpegs_is_a_video(tmp_path: Path) -> None:
+    encoded = tmp_path / "Indoor-Cooperative.mjpg"
+    pictures = [cv2.imencode(".jpg", np.full((48, 64, 3), level, np.uint8))[1] for level in (30, 90, 150)]
+    encoded.write_bytes(b"".join(picture.tobytes() for picture in pictures))
+    assert [frame.number for frame in read_frames(encoded, 2)] == [0, 2]
+
+
+def test_photographs_of_a_folder_are_frames_and_unreadable_ones_have_a_reason(tmp_path: Path) -> None:
+    write_photograph(tmp_path / "a.png", 1)
+    (tmp_path / "b.jpg").write_text("no photograph")
+    first, second = read_frames(tmp_path)
+    assert first.pixels.shape == (90, 90, 3)
+    assert (second.pixels, second.reason) == (None, "not an image, or of an unknown format")
+
+
+def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.avi").write_text("no video")
+    with pytest.raises(FootageError, match=r"a\.avi is no video that OpenCV can open"):
+        list(read_frames(tmp_path / "a.avi"))
+    with pytest.raises(ValueError, match="number of frames must be at least 1, got 0"):
+        list(read_frames(tmp_path / "a.avi", 0))
