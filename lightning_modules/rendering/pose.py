@@ -63,6 +63,28 @@ def head_rotations(poses: Poses) -> Tensor:
     return tilt @ nod @ turn
 
 
+def head_angles(rotations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Yaw, pitch and roll in degrees of heads that cameras of these rotations see, each [...].
+
+    The inverse of `cameras_from_poses`. Pitch is within 90 degrees; at exactly that, yaw and roll turn about
+    one axis and only their sum counts.
+
+    Args:
+        rotations: [..., 3, 3], world to camera.
+    """
+    heads = facing_cameras(like=rotations) @ rotations
+    nose, crown = heads[..., 2, :], heads[..., :, 1]
+    yaw = torch.atan2(-nose[..., 0], nose[..., 2])
+    pitch = torch.asin(-nose[..., 1].clamp(-1, 1))
+    roll = torch.atan2(crown[..., 0], crown[..., 1])
+    return torch.rad2deg(yaw), torch.rad2deg(pitch), torch.rad2deg(roll)
+
+
+def facing_cameras(*, like: Tensor) -> Tensor:
+    """From the frame that faces the head (x right, y up, z to the viewer) to the camera's or back, [3, 3]."""
+    return torch.diag(like.new_tensor([1.0, -1.0, -1.0]))
+
+
 def cameras_from_poses(poses: Poses, size: tuple[int, int], *, target: Tensor | None = None) -> Cameras:
     """Cameras that see heads so posed, with `target` in the middle of the image.
 
@@ -71,9 +93,7 @@ def cameras_from_poses(poses: Poses, size: tuple[int, int], *, target: Tensor | 
         size: (H, W) in pixels.
         target: the point looked at and turned about, world, mm: [3], or [B, 1, 3]; the origin if not given.
     """
-    # From the frame that faces the head (x right, y up, z to the viewer) to the camera's.
-    facing = torch.diag(poses.distances.new_tensor([1.0, -1.0, -1.0]))
-    rotations = facing @ head_rotations(poses)
+    rotations = facing_cameras(like=poses.distances) @ head_rotations(poses)
     translations = torch.nn.functional.pad(poses.distances[..., None], (2, 0))
     if target is not None:
         translations = translations - (rotations @ target.to(rotations)[..., None])[..., 0]

@@ -7,6 +7,7 @@ from lightning_modules.rendering.pose import (
     Poses,
     cameras_from_poses,
     frontal_poses,
+    head_angles,
     head_rotations,
     poses_from_uniform,
 )
@@ -76,3 +77,12 @@ def test_poses_fill_their_ranges() -> None:
     for name, index in (("yaw_degrees", 0), ("pitch_degrees", 1), ("roll_degrees", 2), ("distance_mm", 3)):
         assert (low[index].item(), high[index].item()) == pytest.approx(getattr(ranges, name), rel=1e-5)
     assert (low.frame_heights.item(), high.frame_heights.item()) == pytest.approx(ranges.frame_height_mm)
+
+
+def test_angles_are_those_that_made_the_rotation() -> None:
+    uniform = torch.rand(50, POSE_DRAWS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    ranges = SceneRanges(yaw_degrees=(-170, 170), pitch_degrees=(-85, 85), roll_degrees=(-170, 170))
+    poses = poses_from_uniform(uniform, ranges)
+    cameras = cameras_from_poses(poses, (100, 100), target=torch.tensor([1.0, 2, 3]))
+    for angle, expected in zip(head_angles(cameras.rotations), poses[:3], strict=True):
+        torch.testing.assert_close(angle, expected)
