@@ -10,7 +10,7 @@ from datamodules.cheeks import cheek_colours
 from datamodules.lfw_lists import find_images
 from datamodules.photographs import Photographs
 from datamodules.stand_in import StandInPhotographs
-from datamodules.synthetic_faces import SyntheticFaces
+from datamodules.synthetic_faces import SyntheticBatch, SyntheticFaces
 from evaluation.metrics.skin_tone import individual_typology_angle, lab
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
@@ -25,6 +25,8 @@ from .training import tell
 
 # Tones and centres are read off so many training photographs at most.
 PHOTOGRAPHS_READ = 5000
+# The same for synthetic faces of a pool, and where every one has to be rendered.
+FACES_READ, FRESH_FACES = 100_000, 2048
 # Enough for a centre after the validation share is held back.
 STAND_INS = 640
 
@@ -130,6 +132,13 @@ def synthetic_of(
         cache_folder=execution.cache_folder,
         progress=execution.progress,
     )
+
+
+def known_faces(synthetic: SyntheticFaces) -> SyntheticBatch:
+    """Synthetic faces whose features standardise a network's input, and to which a linear start is fitted."""
+    if synthetic.pool_size is None:
+        return synthetic.render(range(FRESH_FACES))
+    return synthetic.pooled(np.arange(min(FACES_READ, synthetic.pool_size)))
 
 
 def learn_from_photographs(

@@ -17,7 +17,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -51,6 +50,7 @@ from lightning_modules.checkpoints import (
     read_checkpoint,
 )
 from lightning_modules.faces.command_line import one_sentence_for_bad_input, parse_settings
+from lightning_modules.losses import Prediction
 from lightning_modules.optimisation import Optimisation
 from lightning_modules.pretraining import Pretraining
 from lightning_modules.regression import Losses, Regression, Rendering
@@ -102,12 +102,15 @@ def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]
         teachers.model.shape_variance.numel(),
         teachers.model.albedo_variance.numel(),
         hidden_width=settings.hidden_width,
+        linear_path=settings.linear_path,
     )
     # Stage 2 that continues has stage 1's weights in its checkpoint.
     if settings.pretraining and (photographs is None or starting_point(folder, execution.resume) is None):
         shared = default_output(STAGE_1, identity_of_stage_1(settings, teachers))
         with nullcontext() if execution.fast_dev_run else one_run_at_a_time(shared, str(folder.absolute())):
             pretrain(regressor, teachers, settings, execution)
+        if photographs is not None and settings.linear_path:
+            regressor.amplify(settings.linear_start)
     if photographs is None:
         return report.of_stage_1(regressor, teachers, settings, execution, folder), folder
     return train(regressor, teachers, photographs, settings, execution, folder), folder
@@ -169,10 +172,10 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
         synthetic = parts.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=1)
         synthetic.prepare_data()
         synthetic.setup()
-        known = synthetic.render(range(64)) if synthetic.pool_size is None else synthetic.pooled(
-            np.arange(min(4096, synthetic.pool_size))
-        )  # fmt: skip
-        regressor.standardise(known.features.cpu())
+        known = parts.known_faces(synthetic)
+        regressor.standardise(known.features)
+        if settings.linear_path:
+            regressor.start_linearly(known.features, Prediction(known.shape, known.albedo))
         optimisation = Optimisation(
             settings.pretraining_learning_rate,
             settings.pretraining_weight_decay,

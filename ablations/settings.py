@@ -53,6 +53,8 @@ class Settings:
         synthetic_per_pretraining_step: of stage 1.
         synthetic_faces: how many different ones there are; 0 renders fresh ones at every step.
         hidden_width: of the regressor's layers.
+        linear_start: stage 1 starts from ridge regression in a linear path beside the layers, and stage 2
+            multiplies what stage 1 predicts by this; 0 has neither. Not in the paper.
         pretraining_steps: of stage 1.
         max_steps: of stage 2.
         pretraining_learning_rate: of stage 1.
@@ -98,6 +100,7 @@ class Settings:
     synthetic_per_pretraining_step: int | None = None
     synthetic_faces: int | None = None
     hidden_width: int = 1024
+    linear_start: float | None = None
     pretraining_steps: int | None = None
     max_steps: int | None = None
     pretraining_learning_rate: float = 1e-3
@@ -121,6 +124,8 @@ class Settings:
         chosen: dict[str, Any] = {"identity_network": self.identity_network or self.encoder}
         if not self.multi_view:
             chosen["views"] = 1
+        if self.linear_start and not self.pretraining:
+            raise ValueError("--linear-start begins in the stage 1 that --no-pretraining removes; give one")
         defaults = METHODS[self.method] | PRESETS[self.preset] | chosen
         if self.method == "paper" and self.photographs_per_step is None:
             # In the paper a step's moments come from the photographs that are rendered.
@@ -141,6 +146,8 @@ class Settings:
             )
         if self.stage == "1" and not self.pretraining:
             raise ValueError("--stage 1 is the pretraining that --no-pretraining removes; give one of them")
+        if self.linear_start < 0:
+            raise ValueError(f"--linear-start must not be below 0, got {self.linear_start:g}; 0 is off")
         # The skin tone loss knows one component only: it does not train a regressor by itself.
         if not (self.identity or self.batch_distribution or self.loopback or self.parameter):
             raise ValueError("every loss is switched off; leave at least one on")
@@ -187,7 +194,12 @@ class Settings:
             "pretraining_steps", "pretraining_learning_rate", "pretraining_weight_decay", "warmup_steps",
             "gradient_clip", "ema", "seed",
         )  # fmt: skip
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {"linear_path": self.linear_path}
+
+    @property
+    def linear_path(self) -> bool:
+        """Whether the regressor has a linear path beside its layers."""
+        return self.pretraining and self.linear_start > 0
 
     def as_dict(self) -> dict[str, Any]:
         """All of them."""
@@ -284,6 +296,7 @@ METHODS: dict[str, dict[str, Any]] = {
         "tone_weight": 0.0,
         "centred": False,
         "jitter": 0.0,
+        "linear_start": 0.0,
         "views": 3,
         "learning_rate": 1e-4,
     },
@@ -294,6 +307,7 @@ METHODS: dict[str, dict[str, Any]] = {
         "tone_weight": 0.1,
         "centred": True,
         "jitter": 0.0,
+        "linear_start": 1.5,
         "views": 3,
         "learning_rate": 6e-4,
     },

@@ -7,20 +7,25 @@ curve, and the true accept rate at fixed false accept rates, for each way to com
 results.json, its tables and the ROC curves into the output folder.
 """
 
-import csv
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
+import pandas as pd
 import torch
-from rich.console import Console
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from datamodules.alignment import Selection
 from datamodules.detection import DetectorName
 from datamodules.lfw import LFW, PairList, PairTable, same_person_pairs
-from datamodules.photographs import Photographs
+from evaluation.judging import centre_of_photographs
 from evaluation.metrics.verification import (
     Curve,
     area_under_curve,
@@ -29,21 +34,15 @@ from evaluation.metrics.verification import (
     share_below,
     true_accept_rate_at,
 )
+from evaluation.places import place_of
+from evaluation.reporting.figures import Line, line_figure
 from evaluation.reporting.provenance import network_entry, provenance
-from evaluation.reporting.results import (
-    Counts,
-    Results,
-    Row,
-    default_output,
-    finished_results,
-    plain,
-    write_results,
-)
-from evaluation.reporting.tables import print_results, write_tables
+from evaluation.reporting.results import Counts, Results, Row, plain
+from evaluation.reports import Layout, Report, evaluate, exit_status
 from lightning_modules.faces.command_line import run_command
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
-from lightning_modules.recognition.similarity import Centre, centred, cosine_similarity, estimate_centre
+from lightning_modules.recognition.similarity import Centre, centred, cosine_similarity
 from lightning_modules.recognition.vggface import Descriptor
 
 FALSE_ACCEPT_RATES = (0.001, 0.01)
@@ -56,13 +55,13 @@ NO_SETTINGS = {"output", "overwrite", "device", "cache_folder", "workers"}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, verify, report; the exit status is 0, or 1 where pairs had no face."""
-    return 1 if run_command(verify, argv, positional=False).counts.failed else 0
+    return exit_status(run_command(verify, argv, positional=False))
 
 
 def verify(
-    data: str,
     network: NetworkName,
     *,
+    data: str | None = None,
     weights: Path | None = None,
     descriptor_layer: Descriptor = "fc7-relu",
     pairs: PairList = "pairs",
@@ -78,8 +77,8 @@ def verify(
     """Ten-fold verification on LFW: accuracy, ROC and their table, in results.json.
 
     Args:
-        data: LFW's folder, as lfw:DIR or DIR.
         network: dlib, sface, facenet or vggface.
+        data: LFW's folder, as lfw:DIR or DIR; by default what LFW_DIR or the configuration file names.
         weights: the weight file, where it does not lie in its usual place.
         descriptor_layer: of vggface: fc6, fc6-relu, fc7 or fc7-relu.
         pairs: pairs is the test; pairsDevTrain and pairsDevTest are for development, split into ten folds.
@@ -92,32 +91,37 @@ def verify(
         cache_folder: of aligned faces and features; the user's cache folder by default.
         workers: processes that align; all cores by default.
     """
-    settings = plain({name: value for name, value in locals().items() if name not in NO_SETTINGS})
-    folder = output if output is not None else default_output("verification", settings)
-    results = finished_results(folder, "verification", settings, overwrite=overwrite)
-    if results is None:
+    settings = {name: value for name, value in locals().items() if name not in NO_SETTINGS}
+    place = place_of(data, ("lfw",))
+    if place.is_stand_in:
+        raise ValueError("verification needs LFW's pairs; give --data lfw:DIR, or set LFW_DIR")
+    settings = plain(settings | {"data": str(place)})
+
+    def compute(_: Path) -> Report:
         loaded = load_network(network, weights, descriptor_layer=descriptor_layer)
         loaded.to(device)
         options = {"detector": detector, "cache_folder": cache_folder, "workers": workers}
-        lfw = LFW(Path(data.removeprefix("lfw:")), [loaded], faces=faces, **options)
+        lfw = LFW(place.folder, [loaded], faces=faces, **options)
         lfw.prepare_data()
         lfw.setup()
         centre = None
         if centre_from is not None:
-            centre = centre_of(Photographs(centre_from, [loaded], **options), loaded, str(centre_from))
-        results, curves = compute(lfw, loaded, settings, centre)
-        write_curves(curves, folder)
-        write_tables(results, folder, "method", "pairs")
-        write_results(results, folder)
-    console = Console()
-    print_results(results, console, "method", "pairs")
-    console.print(f"written: {folder / 'results.json'}, its tables and roc.csv beside it", soft_wrap=True)
-    return results
+            centre = centre_of_photographs(centre_from, loaded, **options)
+        return report_of(lfw, loaded, settings, centre)
+
+    return evaluate(
+        "verification",
+        settings,
+        compute,
+        output=output,
+        overwrite=overwrite,
+        layout=Layout("method", "pairs"),
+    )
 
 
-def compute(
-    lfw: LFW, network: RecognitionNetwork, settings: dict[str, object], centre: Centre | None
-) -> tuple[Results, dict[str, Curve]]:
+def report_of(
+    lfw: LFW, network: RecognitionNetwork, settings: Mapping[str, Any], centre: Centre | None
+) -> Report:
     """The results of scoring the settings' pairs, and the ROC of each way of comparing."""
     table = in_ten_folds(lfw.pairs(settings["pairs"]))
     usable = (table.first >= 0) & (table.second >= 0)
@@ -141,16 +145,7 @@ def compute(
         rows=rows,
         provenance=provenance(network=network_entry(network.name, network.sha256), data=lfw.provenance()),
     )
-    return results, curves
-
-
-def centre_of(photographs: Photographs, network: RecognitionNetwork, source: str) -> Centre:
-    """The network's centre over training photographs."""
-    photographs.prepare_data()
-    photographs.setup()
-    everyone = photographs.dataset.batch(np.arange(len(photographs.dataset)))
-    embeddings = everyone.embeddings[network.name]
-    return estimate_centre(embeddings, network=network.name, sha256=network.sha256, source=source)
+    return Report(results, {"roc": curve_table(curves)}, {"roc": curve_figure(results.title, curves)[0]})
 
 
 def similarities(
@@ -224,16 +219,23 @@ def in_ten_folds(pairs: PairTable) -> PairTable:
     return pairs._replace(fold=fold)
 
 
-def write_curves(curves: dict[str, Curve], folder: Path) -> None:
-    """Write roc.csv."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "roc.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["comparison", *Curve._fields])
-        for name, curve in curves.items():
-            writer.writerows(
-                (name, *point) for point in zip(*(field.tolist() for field in curve), strict=True)
-            )
+def curve_table(curves: Mapping[str, Curve]) -> pd.DataFrame:
+    """Every point of every curve."""
+    return pd.concat(
+        [pd.DataFrame(curve._asdict()).assign(comparison=name) for name, curve in curves.items()]
+    )[["comparison", *Curve._fields]]
+
+
+def curve_figure(title: str, curves: Mapping[str, Curve]) -> tuple[Figure, Axes]:
+    """The curves, false accepts on a logarithmic scale."""
+    figure, axes = line_figure(
+        title,
+        "false accepts (share of pairs of two people)",
+        "true accepts (share of pairs of one person)",
+        [Line(name, curve.false_accept_rate, curve.true_accept_rate) for name, curve in curves.items()],
+    )
+    axes.set_xscale("log")
+    return figure, axes
 
 
 if __name__ == "__main__":

@@ -4,10 +4,13 @@ import torch
 from torch import Tensor, nn
 
 from .losses import Prediction
+from .ridge import ridge
 
 HIDDEN_WIDTH = 1024  # recalled from the paper, not checked
 # Our choice: predictions start near the mean face.
 LAST_LAYER_SCALE = 0.3
+# Of `start_linearly`, for tens of thousands of faces: leave-one-out chose it among powers of ten.
+RIDGE_PENALTY = 1000.0
 
 
 class Regressor(nn.Module):
@@ -15,17 +18,26 @@ class Regressor(nn.Module):
 
     Genova et al. 2018, section 3.1 (the decoder). Ours differs in that features are standardised by the
     statistics of synthetic faces first, which changes nothing that the first layer could not learn but lets
-    every encoder start alike, and in a smaller last layer at the start.
+    every encoder start alike, and in a smaller last layer at the start. A linear path beside the layers, not
+    in the paper, can start from a regression in closed form (`start_linearly`); the layers then learn what it
+    leaves.
 
     Args:
         feature_width: of the encoder.
         shape_count: Ks.
         albedo_count: Kt.
         hidden_width: of both layers.
+        linear_path: whether there is one.
     """
 
     def __init__(
-        self, feature_width: int, shape_count: int, albedo_count: int, *, hidden_width: int = HIDDEN_WIDTH
+        self,
+        feature_width: int,
+        shape_count: int,
+        albedo_count: int,
+        *,
+        hidden_width: int = HIDDEN_WIDTH,
+        linear_path: bool = False,
     ) -> None:
         super().__init__()
         self.shape_count, self.albedo_count = shape_count, albedo_count
@@ -41,11 +53,15 @@ class Regressor(nn.Module):
         with torch.no_grad():
             self.layers[-1].weight.mul_(LAST_LAYER_SCALE)
             self.layers[-1].bias.zero_()
+        self.linear = nn.Linear(feature_width, shape_count + albedo_count) if linear_path else None
 
     def forward(self, features: Tensor) -> Prediction:
         """Coefficients in standard deviations of the faces with these features [B, D]."""
         standardised = (features - self.feature_mean) / self.feature_scale
-        return Prediction(*self.layers(standardised).split([self.shape_count, self.albedo_count], dim=-1))
+        coefficients = self.layers(standardised)
+        if self.linear is not None:
+            coefficients = coefficients + self.linear(standardised)
+        return Prediction(*coefficients.split([self.shape_count, self.albedo_count], dim=-1))
 
     @torch.no_grad()
     def standardise(self, features: Tensor) -> None:
@@ -53,6 +69,28 @@ class Regressor(nn.Module):
         self.feature_mean.copy_(features.mean(0))
         # A feature that never changes carries nothing: its scale does not matter, but must not be zero.
         self.feature_scale.copy_(features.std(0).clamp(min=1e-6 + 1e-3 * float(features.std())))
+
+    @torch.no_grad()
+    def start_linearly(self, features: Tensor, known: Prediction) -> None:
+        """Predict by ridge regression: the linear path in closed form, the layers' output zero.
+
+        Args:
+            features: [N, D], of synthetic faces; `standardise` comes first.
+            known: their coefficients.
+        """
+        standardised = ((features - self.feature_mean) / self.feature_scale).double()
+        weight, offset = ridge(standardised, torch.cat(known, 1).double(), RIDGE_PENALTY)
+        self.linear.weight.copy_(weight.T)
+        self.linear.bias.copy_(offset)
+        self.layers[-1].weight.zero_()
+
+    @torch.no_grad()
+    def amplify(self, factor: float) -> None:
+        """Multiply what the network predicts."""
+        for last in (self.layers[-1], self.linear):
+            if last is not None:
+                last.weight.mul_(factor)
+                last.bias.mul_(factor)
 
     @property
     def widths(self) -> dict[str, int]:
@@ -62,4 +100,5 @@ class Regressor(nn.Module):
             "shape_count": self.shape_count,
             "albedo_count": self.albedo_count,
             "hidden_width": self.layers[0].out_features,
+            "linear_path": self.linear is not None,
         }

@@ -21,6 +21,7 @@ from .faces.morphable_model import MorphableModel
 from .recognition.frame import CHEEKS, RENDERED_POINTS
 from .rendering.camera import align_to_template, project
 from .rendering.pose import cameras_from_poses, frontal_poses
+from .ridge import ridge
 
 # Of the ridge regression on standardised embeddings, times the number of photographs: strong, so that only
 # what many photographs share is kept. Chosen on LFW's development people, as the spread below.
@@ -120,19 +121,10 @@ def _calibrated_ridge(inputs: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     predicted = torch.empty_like(values)
     for number in fold.unique():
         held_out = fold == number
-        weight, offset = _ridge(inputs[~held_out], values[~held_out])
+        weight, offset = ridge(inputs[~held_out], values[~held_out], PENALTY * int((~held_out).sum()))
         predicted[held_out] = inputs[held_out] @ weight + offset
     centred = predicted - predicted.mean()
     slope = (centred @ (values - values.mean())) / centred.square().sum().clamp(min=1e-12)
-    weight, _ = _ridge(inputs, values)
+    weight, _ = ridge(inputs, values, PENALTY * len(inputs))
     weight = SPREAD * slope.clamp(min=0) * weight
     return weight, values.mean() - inputs.mean(0) @ weight
-
-
-def _ridge(inputs: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    mean, scale = inputs.mean(0), inputs.std(0).clamp(min=1e-9)
-    standardised = (inputs - mean) / scale
-    identity = torch.eye(inputs.shape[1], dtype=inputs.dtype)
-    gram = standardised.T @ standardised + PENALTY * len(inputs) * identity
-    weight = torch.linalg.solve(gram, standardised.T @ (values - values.mean())) / scale
-    return weight, values.mean() - mean @ weight

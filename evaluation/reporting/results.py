@@ -15,6 +15,8 @@ from jsonschema.exceptions import best_match
 from torch import Tensor
 
 RESULTS, STARTED = "results.json", "started.json"
+# The reason of a row whose data set is absent: nothing failed.
+NOT_MEASURED = "not measured"
 SCHEMA_VERSION = 1
 
 
@@ -200,13 +202,13 @@ def default_output(command: str, settings: Mapping[str, Any]) -> Path:
     return Path("runs") / command / digest[:12]
 
 
-def write_whole(file: Path, text: str) -> Path:
-    """The file, with the text; a reader sees the old file or the new one, never a part."""
+def write_whole(file: Path, content: str | bytes) -> Path:
+    """The file, with text or bytes; a reader sees the old file or the new one, never a part."""
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(text)
+        with temporary.open("wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, file)

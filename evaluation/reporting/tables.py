@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .results import Counts, Results, Row, write_whole
+from .results import NOT_MEASURED, Counts, Results, Row, write_whole
 
 Across = Literal["metric", "method"]
 _LATEX = str.maketrans(
@@ -63,7 +63,8 @@ def measure(row: Row) -> str:
 def written_value(row: Row) -> str:
     """A row's value with its spread and interval; where there is none, the reason."""
     if row.as_dict()["value"] is None:
-        return f"failed: {row.as_dict().get('reason', 'no reason given')}"
+        reason = row.as_dict().get("reason", "no reason given")
+        return reason if reason == NOT_MEASURED else f"failed: {reason}"
     if row.unit == "count":
         return f"{row.value:,.0f}"
     scale, digits, unit = (100, 2, " %") if row.unit == "share" else (1, 3, "")

@@ -12,7 +12,13 @@ from jsonargparse import ArgumentParser, auto_cli
 BAD_INPUT, INTERRUPTED = 2, 130
 
 
-def run_command(command: Callable, argv: Sequence[str] | None = None, *, positional: bool = True) -> Any:  # noqa: ANN401 - the command's own
+def run_command(
+    command: Callable,
+    argv: Sequence[str] | None = None,
+    *,
+    positional: bool = True,
+    leading: str | None = None,
+) -> Any:  # noqa: ANN401 - the command's own
     """What `command` returns when called with the options that the command line gives.
 
     Parameters without a default are positional (or required options), the others are options, written with
@@ -23,6 +29,7 @@ def run_command(command: Callable, argv: Sequence[str] | None = None, *, positio
         command: a function with annotated parameters and a docstring, which becomes `--help`.
         argv: the arguments; None takes the process's own.
         positional: whether parameters without a default are positional, or required options.
+        leading: the option that a first argument without hyphens sets: a positional one that may be left out.
 
     Raises:
         SystemExit: with status 2 and the error's sentence for bad input, with 130 when interrupted.
@@ -31,6 +38,8 @@ def run_command(command: Callable, argv: Sequence[str] | None = None, *, positio
         name for name, parameter in signature(command).parameters.items() if parameter.annotation is bool
     }
     arguments = [_spelled_out(argument, switches) for argument in (sys.argv[1:] if argv is None else argv)]
+    if leading is not None and arguments and not arguments[0].startswith("-"):
+        arguments[0] = f"--{leading}={arguments[0]}"
     with one_sentence_for_bad_input():
         return auto_cli(command, args=arguments, as_positional=positional)
 

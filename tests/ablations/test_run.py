@@ -196,6 +196,25 @@ def test_stages_can_be_run_one_after_the_other(start: Start, tmp_path: Path) -> 
     assert_same(at_once["state_dict"], apart["state_dict"])
 
 
+def test_stage_1_starts_from_ridge_regression_and_stage_2_from_a_multiple(
+    start: Start, tmp_path: Path
+) -> None:
+    still = ("--learning-rate", 0, "--pretraining-learning-rate", 0, "--linear-start", 2)
+    assert start("--stage", 1, *still, "--output", "first") == 0
+    assert start("--stage", 2, *still, "--output", "second") == 0
+    (pretrained,) = (tmp_path / "runs" / "pretraining").glob("*/final.ckpt")
+    before, after = (load_regressor(file)[0] for file in (pretrained, tmp_path / "second" / "final.ckpt"))
+    features = torch.randn(5, before.linear.in_features)
+    assert not before.layers[-1].weight.any()
+    assert float(before.linear.weight.detach().norm()) > 0
+    torch.testing.assert_close(torch.cat(after(features), 1), 2 * torch.cat(before(features), 1))
+
+
+def test_without_a_linear_start_there_is_no_linear_path(start: Start, tmp_path: Path) -> None:
+    assert start("--linear-start", 0) == 0
+    assert load_regressor(folder_of(tmp_path) / "final.ckpt")[0].linear is None
+
+
 def test_runs_that_differ_in_stage_2_share_stage_1(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,16 @@ def test_one_loss_is_enough(kept: str) -> None:
     assert getattr(replace(Settings(), **off).resolved(), kept)
 
 
+def test_a_linear_start_needs_the_stage_1_in_which_it_begins() -> None:
+    assert parse().linear_path
+    assert not parse("--linear-start", "0").linear_path
+    assert not parse("--no-pretraining").linear_path
+    with pytest.raises(ValueError, match=r"--linear-start begins in the stage 1 that --no-pretraining remov"):
+        parse("--no-pretraining", "--linear-start", "1.5")
+    with pytest.raises(ValueError, match=r"--linear-start must not be below 0, got -1; 0 is off"):
+        parse("--linear-start=-1")
+
+
 def test_the_suite_is_the_default_and_centres_tones_and_averages() -> None:
     settings = parse()
     assert settings.weights == SUITE_WEIGHTS

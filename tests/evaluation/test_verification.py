@@ -11,7 +11,7 @@ from torch import Tensor
 
 from datamodules import aligned_faces
 from datamodules.detection import Detection
-from evaluation import verification
+from evaluation import judging, verification
 from evaluation.verification import in_ten_folds, main
 from lightning_modules.recognition.frame import CANONICAL_POINTS, WHOLE_FRAME
 from lightning_modules.recognition.network import RecognitionNetwork
@@ -109,7 +109,7 @@ def test_a_finished_folder_is_printed_and_other_settings_refused(
     def compute(*_: object) -> tuple:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(verification, "compute", compute)
+    monkeypatch.setattr(verification, "report_of", compute)
     assert run(lfw_folder) == (0, first)
     with pytest.raises(SystemExit) as stop:
         run(lfw_folder, "--faces=largest")
@@ -121,8 +121,8 @@ def test_a_finished_folder_is_printed_and_other_settings_refused(
 
 
 def test_a_centre_adds_a_row(lfw_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    estimate = verification.estimate_centre
-    monkeypatch.setattr(verification, "estimate_centre", lambda *a, **k: estimate(*a, **k, minimum=5))
+    estimate = judging.estimate_centre
+    monkeypatch.setattr(judging, "estimate_centre", lambda *a, **k: estimate(*a, **k, minimum=5))
     _, results = run(lfw_folder, "--centre_from", str(lfw_folder / "lfw-deepfunneled"))
     assert value(results, "centred cosine", "accuracy") == 1.0
     assert "centre of 30 photographs" in results["title"]

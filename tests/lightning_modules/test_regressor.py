@@ -1,6 +1,9 @@
+import numpy as np
 import torch
+from sklearn.linear_model import Ridge
 
-from lightning_modules.regressor import Regressor
+from lightning_modules.losses import Prediction
+from lightning_modules.regressor import RIDGE_PENALTY, Regressor
 
 
 def test_widths_follow_from_encoder_and_model() -> None:
@@ -44,3 +47,43 @@ def test_predictions_start_near_the_mean_face() -> None:
     torch.manual_seed(0)
     predicted = Regressor(64, 40, 40)(torch.randn(200, 64))
     assert float(torch.cat(predicted, 1).detach().std()) < 0.2
+
+
+def test_a_linear_start_predicts_what_ridge_regression_does() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = 3 + 2 * torch.randn(4000, 6, generator=generator)
+    known = Prediction(
+        features @ torch.randn(6, 5, generator=generator) + 1, torch.randn(4000, 3, generator=generator)
+    )
+    regressor = Regressor(6, 5, 3, hidden_width=16, linear_path=True)
+    regressor.standardise(features)
+    regressor.start_linearly(features, known)
+    standardised = (features - features.mean(0)) / features.std(0)
+    expected = Ridge(RIDGE_PENALTY).fit(standardised.numpy(), torch.cat(known, 1).numpy())
+    np.testing.assert_allclose(
+        torch.cat(regressor(features), 1).detach().numpy(),
+        expected.predict(standardised.numpy()),
+        atol=1e-4,
+    )
+
+
+def test_the_layers_learn_beside_a_linear_start() -> None:
+    regressor = Regressor(6, 5, 3, hidden_width=16, linear_path=True)
+    features = torch.randn(50, 6)
+    regressor.start_linearly(features, Prediction(torch.randn(50, 5), torch.randn(50, 3)))
+    sum(part.square().sum() for part in regressor(features)).backward()
+    assert float(regressor.layers[-1].weight.grad.norm()) > 0
+
+
+def test_amplifying_multiplies_what_is_predicted_with_and_without_a_linear_path() -> None:
+    features = torch.randn(4, 6)
+    for linear_path in (True, False):
+        regressor = Regressor(6, 2, 2, linear_path=linear_path)
+        before = torch.cat(regressor(features), 1)
+        regressor.amplify(1.5)
+        torch.testing.assert_close(torch.cat(regressor(features), 1), 1.5 * before)
+
+
+def test_a_linear_path_is_rebuilt_from_a_regressor_s_widths() -> None:
+    regressor = Regressor(6, 2, 2, linear_path=True)
+    Regressor(**regressor.widths).load_state_dict(regressor.state_dict())

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from evaluation.reporting.results import Counts, Results, Row
+from evaluation.reporting.results import NOT_MEASURED, Counts, Results, Row
 from evaluation.reporting.tables import (
     grid,
     latex,
@@ -114,3 +114,8 @@ def test_a_list_names_each_protocol_once() -> None:
     assert printed.count("held back") == 1
     for words in ("mean face (quoted)", "25.00 %", "1.500 ± 0.250", "A title"):
         assert words in printed
+
+
+def test_what_was_not_measured_is_no_failure() -> None:
+    absent = Row("ours", "MICC", "EMD", "similarity", None, reason=NOT_MEASURED)
+    assert written_value(absent) == "not measured"

@@ -64,3 +64,19 @@ def test_an_interrupted_command_ends_with_status_130() -> None:
     with pytest.raises(SystemExit) as stop:
         run_command(interrupted, [])
     assert stop.value.code == 130
+
+
+def score(*, checkpoint: str | None = None, meshes: str | None = None) -> str:
+    """Score something.
+
+    Args:
+        checkpoint: what.
+        meshes: or these.
+    """
+    return f"{checkpoint} {meshes}"
+
+
+def test_a_leading_argument_may_be_left_out() -> None:
+    assert run_command(score, ["run.ckpt"], positional=False, leading="checkpoint") == "run.ckpt None"
+    assert run_command(score, ["--meshes", "x"], positional=False, leading="checkpoint") == "None x"
+    assert run_command(score, ["--checkpoint=a"], positional=False, leading="checkpoint") == "a None"

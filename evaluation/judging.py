@@ -1,0 +1,56 @@
+"""The judge: a recognition network that the scored method was not trained with, and its centre."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Unpack, get_args
+
+import numpy as np
+
+from datamodules.face_data import FaceOptions
+from datamodules.photographs import Photographs
+from lightning_modules.recognition.network import RecognitionNetwork
+from lightning_modules.recognition.networks import NetworkName
+from lightning_modules.recognition.similarity import Centre, estimate_centre
+
+# Where a checkpoint names none, or a method comes without one.
+DEFAULTS: tuple[NetworkName, ...] = ("sface", "dlib")
+
+
+def judge_name(
+    name: NetworkName | None, content: Mapping[str, Any] | None, *, allow_training_network: bool = False
+) -> NetworkName:
+    """The judge that is asked for; by default the checkpoint's own judge, or `sface`.
+
+    Args:
+        name: None takes the default.
+        content: of the checkpoint; None for meshes and renderings, whose training network nobody knows.
+        allow_training_network: whether a network may judge what it has trained; its scores are too good.
+
+    Raises:
+        ValueError: if the judge is the checkpoint's training network, or no network.
+    """
+    networks = {} if content is None else content["networks"]
+    trained = {networks[role]["name"] for role in ("encoder", "identity") if role in networks}
+    if name is None:
+        own = networks.get("judge", {}).get("name")
+        name = own or next(default for default in DEFAULTS if default not in trained)
+    if name not in get_args(NetworkName):
+        raise ValueError(f"no judge is called {name!r}; there are {', '.join(get_args(NetworkName))}")
+    if name in trained and not allow_training_network:
+        raise ValueError(
+            f"the checkpoint was trained with {name}, which scores its own training too well; give another "
+            "--judge, or --allow-training-network to see by how much"
+        )
+    return name
+
+
+def centre_of_photographs(
+    folder: Path, network: RecognitionNetwork, **options: Unpack[FaceOptions]
+) -> Centre:
+    """The network's centre over a folder of training photographs (never of test images)."""
+    photographs = Photographs(folder, [network], **options)
+    photographs.prepare_data()
+    photographs.setup()
+    everyone = photographs.dataset.batch(np.arange(len(photographs.dataset)))
+    embeddings = everyone.embeddings[network.name]
+    return estimate_centre(embeddings, network=network.name, sha256=network.sha256, source=str(folder))

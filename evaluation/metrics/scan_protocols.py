@@ -1,0 +1,169 @@
+"""The published protocols for scoring a mesh against a scan, as data.
+
+Numbers of different protocols never share a column: the same meshes go from 1.50 to 1.77 mm by protocol
+alone. None of the publications states everything. Each protocol names what it knows from its authors' code or
+words, what is recalled without a check, and what was chosen here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .correspondences import Directions
+from .scan_region import RegionKind
+from .surface_distance import Measure, Statistic, Weighting
+
+Scaling = Literal["isotropic", "global", "none"]
+Status = Literal["known", "recalled", "chosen"]
+Reported = Literal["mean and sd over subjects", "pooled over all points"]
+
+ALL_LANDMARKS = tuple(range(68))
+# Chosen: without the jaw line, whose landmarks slide along the contour.
+INNER_LANDMARKS = tuple(range(17, 68))
+# Corners of both eyes, subnasale, corners of the mouth.
+SEVEN_LANDMARKS = (36, 39, 42, 45, 33, 48, 54)
+
+
+@dataclass(frozen=True)
+class ScanProtocol:
+    """How one mesh is scored against one scan.
+
+    Attributes:
+        name: of the preset.
+        region: which part of the scan counts, see `scan_region.region_of`.
+        radius_mm: of the region about the nose tip.
+        disc_factor: of the face disc.
+        radius_overrides_mm: another radius for some subjects, by their number.
+        start: ids of the landmarks of the first similarity; those known on both sides are used.
+        refined: whether ICP follows.
+        scaling: "isotropic": each mesh has its own scale; "global": one factor for all meshes of a method;
+            "none": meshes are in mm.
+        alignment_directions: closest points that ICP uses.
+        least_gain_mm: ICP also stops when the mean distance changes by less; None: by a small step alone.
+        measure: of a distance.
+        directions: both are measured and averaged, or the scan's vertices alone are measured to the mesh.
+        weighting: how vertices are averaged.
+        statistic: of one scan's distances.
+        best_of_scans: whether a subject's score is the least over its frontal scans.
+        reported: how subjects are put together.
+        status: of each field that the authors determine.
+    """
+
+    name: str
+    region: RegionKind = "nose tip"
+    radius_mm: float = 95.0
+    disc_factor: float = 1.2
+    radius_overrides_mm: Mapping[int, float] = field(default_factory=dict, hash=False)
+    start: tuple[int, ...] = INNER_LANDMARKS
+    refined: bool = True
+    scaling: Scaling = "isotropic"
+    alignment_directions: Directions = "both"
+    least_gain_mm: float | None = None
+    measure: Measure = "point-to-plane"
+    directions: Directions = "both"
+    weighting: Weighting = "vertex"
+    statistic: Statistic = "mean"
+    best_of_scans: bool = False
+    reported: Reported = "mean and sd over subjects"
+    status: Mapping[str, Status] = field(default_factory=dict, hash=False)
+
+    def radius_for(self, subject: int | None) -> float:
+        """The radius about the nose tip for a subject's number, in mm."""
+        return self.radius_mm if subject is None else self.radius_overrides_mm.get(subject, self.radius_mm)
+
+
+def _status(**fields: str) -> dict[str, Status]:
+    """The status of each field, from "known", "recalled" and "chosen", each with the fields' names."""
+    return {name: status for status, names in fields.items() for name in names.split()}
+
+
+# Genova et al. 2018, section 5.1. Whether the scale was each mesh's own or one factor for all is disputed by
+# an author of a follow-up. Weighting by area is chosen: a score must not depend on where a mesh is dense.
+GENOVA = ScanProtocol(
+    "genova",
+    weighting="area",
+    status=_status(
+        known="region radius_mm refined scaling measure directions statistic reported",
+        chosen="start alignment_directions weighting",
+    ),
+)
+# Tran et al. 2017: their scans come aligned and cropped; here landmarks align them.
+TRAN = ScanProtocol(
+    "tran",
+    measure="point-to-triangle",
+    statistic="rmse",
+    status=_status(
+        known="region radius_mm refined statistic reported",
+        chosen="start scaling alignment_directions measure directions weighting",
+    ),
+)
+# Gecer et al. 2019 (GANFit). They call the distance point-to-plane; it goes to the closest point.
+GANFIT = ScanProtocol(
+    "ganfit",
+    radius_overrides_mm={28: 60.0},
+    start=ALL_LANDMARKS,
+    least_gain_mm=0.001,
+    measure="point-to-triangle",
+    best_of_scans=True,
+    status=_status(
+        known="region radius_mm radius_overrides_mm start refined scaling least_gain_mm measure directions "
+        "statistic best_of_scans",
+        chosen="alignment_directions weighting",
+    ),
+)
+# Deng et al. 2019. Where the forehead is cut is chosen, see `scan_region.FOREHEAD`.
+DENG = ScanProtocol(
+    "deng",
+    region="nose tip without forehead",
+    statistic="rmse",
+    status=_status(
+        known="radius_mm refined scaling measure statistic reported",
+        chosen="region start alignment_directions directions weighting",
+    ),
+)
+# Sanyal et al. 2019 (NoW): the centre of the disc is recalled.
+NOW = ScanProtocol(
+    "now",
+    region="face disc",
+    disc_factor=1.4,
+    start=SEVEN_LANDMARKS,
+    alignment_directions="scan to mesh",
+    measure="point-to-triangle",
+    directions="scan to mesh",
+    statistic="median",
+    reported="pooled over all points",
+    status=_status(
+        known="disc_factor start refined scaling alignment_directions measure directions reported",
+        recalled="region weighting",
+        chosen="statistic",
+    ),
+)
+# Feng et al. 2018: no refinement after the landmarks.
+FG2018 = ScanProtocol(
+    "fg2018",
+    region="face disc",
+    disc_factor=1.2,
+    start=SEVEN_LANDMARKS,
+    refined=False,
+    measure="point-to-triangle",
+    directions="scan to mesh",
+    statistic="rmse",
+    status=_status(
+        known="disc_factor start refined scaling measure directions statistic",
+        recalled="region weighting",
+        chosen="reported",
+    ),
+)
+PROTOCOLS = {preset.name: preset for preset in (GENOVA, TRAN, GANFIT, DENG, NOW, FG2018)}
+DEFAULT = GENOVA.name
+
+
+def scan_protocol(name: str) -> ScanProtocol:
+    """The preset of this name.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if name not in PROTOCOLS:
+        raise ValueError(f"there is no protocol {name!r}; give one of {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]

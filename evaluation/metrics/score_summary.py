@@ -1,0 +1,154 @@
+"""Scores of many subjects put together, failures counted and never averaged away."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .marked_mesh import failure_kind
+from .paired import bootstrap_interval
+from .scan_score import ScanScore
+from .surface_distance import weighted_median
+
+BOOTSTRAP_SEED = 0
+
+
+class Summary(NamedTuple):
+    """A method's scores over subjects, in mm.
+
+    All figures are of the subjects that have a score; NaN where none has (a deviation, where fewer than two).
+
+    Attributes:
+        mean: over subjects.
+        sd: their standard deviation, n - 1.
+        median: over subjects.
+        rmse: root mean square over subjects.
+        mean_interval: 95 % percentile bootstrap interval of the mean; None for fewer than two subjects.
+        median_interval: of the median.
+        rmse_interval: of the root mean square.
+        used: subjects with a score.
+        total: subjects in all.
+        failed: how many have none, by kind.
+    """
+
+    mean: float
+    sd: float
+    median: float
+    rmse: float
+    mean_interval: tuple[float, float] | None
+    median_interval: tuple[float, float] | None
+    rmse_interval: tuple[float, float] | None
+    used: int
+    total: int
+    failed: Mapping[str, int]
+
+
+class CumulativeCurve(NamedTuple):
+    """Shares of all items, failed ones included, whose error is at most each threshold: both [N]."""
+
+    thresholds_mm: NDArray[np.float64]
+    shares: NDArray[np.float64]
+
+
+def summarise(values_mm: Sequence[float], failures: Sequence[str | None], *, repeats: int = 2000) -> Summary:
+    """The summary of one value for each subject.
+
+    Args:
+        values_mm: [S]; what stands beside a failure is not looked at.
+        failures: [S], the reason why a subject has no value, None where it has one.
+        repeats: samples of the bootstrap.
+
+    Raises:
+        ValueError: if the lengths differ, or a value is not finite and no reason is given.
+    """
+    if len(values_mm) != len(failures):
+        raise ValueError(
+            f"expected a value or a reason for each subject, got {len(values_mm)} values and "
+            f"{len(failures)} entries of failures"
+        )
+    values = np.array([v for v, f in zip(values_mm, failures, strict=True) if f is None], np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("a score is not finite and has no reason; give each failure its reason")
+    reasons = Counter(failure_kind(reason) for reason in failures if reason is not None)
+    if not len(values):
+        return Summary(*[np.nan] * 4, None, None, None, 0, len(failures), dict(reasons))
+    statistics = (np.mean, np.median, root_mean_square)
+    intervals = [_interval(values, statistic, repeats) for statistic in statistics]
+    mean, median, rmse = (float(statistic(values, axis=0)) for statistic in statistics)
+    sd = float(values.std(ddof=1)) if len(values) > 1 else np.nan
+    return Summary(mean, sd, median, rmse, *intervals, len(values), len(failures), dict(reasons))
+
+
+def summarise_scores(scores: Sequence[ScanScore], *, repeats: int = 2000) -> Summary:
+    """The summary of one scan's score for each subject."""
+    return summarise([s.value_mm for s in scores], [s.failure for s in scores], repeats=repeats)
+
+
+def best_of(scores: Sequence[ScanScore]) -> ScanScore:
+    """The least score of one subject's scans; a failed one only where all failed.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    if not scores:
+        raise ValueError("a subject without a score has no best one; count it as a failure")
+    return min(scores, key=lambda score: np.inf if score.failure is not None else score.value_mm)
+
+
+class Pooled(NamedTuple):
+    """Distances of all points of all scans, as NoW reports them: median, mean, sd in mm; how many scans."""
+
+    median: float
+    mean: float
+    sd: float
+    used: int
+
+
+def pooled(scores: Sequence[ScanScore]) -> Pooled:
+    """All scans' distances to the mesh in one heap, each vertex with its weight; failed scans are not in it.
+
+    NaN where every scan failed.
+    """
+    used = [score.scan_to_mesh for score in scores if score.failure is None]
+    if not used:
+        return Pooled(np.nan, np.nan, np.nan, 0)
+    values = np.concatenate([each.values_mm[each.counted] for each in used])
+    weights = np.concatenate([each.weights[each.counted] for each in used])
+    mean = float(np.average(values, weights=weights))
+    sd = float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
+    return Pooled(weighted_median(values, weights), mean, sd, len(used))
+
+
+def cumulative_curve(values_mm: Sequence[float], failed: int, thresholds_mm: NDArray) -> CumulativeCurve:
+    """The share of items with an error of at most each threshold; a failed item is below none.
+
+    Args:
+        values_mm: [N], of the items that have an error.
+        failed: how many have none.
+        thresholds_mm: [K].
+
+    Raises:
+        ValueError: if there is no item, or a value is not finite.
+    """
+    values = np.sort(np.asarray(values_mm, np.float64))
+    if not len(values) + failed:
+        raise ValueError("a cumulative curve needs at least one item, got none")
+    if not np.isfinite(values).all():
+        raise ValueError("an error is not finite; count that item as failed")
+    below = np.searchsorted(values, thresholds_mm, side="right")
+    return CumulativeCurve(np.asarray(thresholds_mm, np.float64), below / (len(values) + failed))
+
+
+def root_mean_square(values: NDArray, axis: int | None = None) -> NDArray:
+    """The root of the mean of squares along an axis."""
+    return np.sqrt(np.mean(np.square(values), axis=axis))
+
+
+def _interval(values: NDArray, statistic: object, repeats: int) -> tuple[float, float] | None:
+    if len(values) < 2:
+        return None
+    generator = torch.Generator().manual_seed(BOOTSTRAP_SEED)
+    return bootstrap_interval(values, generator, statistic=statistic, repeats=repeats)

@@ -1,0 +1,44 @@
+"""`--wandb`: an evaluation's numbers and figures go to the run that made the checkpoint."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from evaluation.reporting.results import Results
+from evaluation.reporting.tables import measure, subject
+from lightning_modules.dashboard import add_to_run
+
+
+def publish(results: Results, folder: Path, content: Mapping[str, Any] | None, project: str) -> str:
+    """A line that says which run got the numbers; figures are the PNG files of the folder itself.
+
+    What lies in the folder's subfolders (pictures that show photographs) is never sent.
+
+    Args:
+        results: whose rows that are not quoted are sent.
+        folder: of the results.
+        content: of the checkpoint, whose `wandb_id` names the run; without one a run of its own begins.
+        project: of W&B.
+    """
+    identifier = None if content is None else content.get("wandb_id")
+    run = add_to_run(
+        identifier,
+        numbers_of(results),
+        sorted(folder.glob("*.png")),
+        folder=folder,
+        tell=lambda sentence: print(sentence, file=sys.stderr),
+        name=results.command if not results.stand_in else f"STAND-IN {results.command}",
+        project=project,
+    )
+    whose = "that made the checkpoint" if identifier is not None else "of its own: the checkpoint names none"
+    return f"added to the Weights & Biases run {run}, {whose}"
+
+
+def numbers_of(results: Results) -> dict[str, float]:
+    """Every measured value by method, protocol and metric."""
+    return {
+        f"{subject(row)}/{measure(row)}": row.as_dict()["value"]
+        for row in results.rows
+        if not row.quoted and row.as_dict()["value"] is not None
+    }

@@ -1,0 +1,120 @@
+"""How every evaluation command ends: results, tables, items, figures, the dashboard, the exit status."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+from pandas import DataFrame
+from rich.console import Console
+
+from evaluation.reporting.figures import save_figure
+from evaluation.reporting.items import write_items
+from evaluation.reporting.results import (
+    STARTED,
+    Results,
+    default_output,
+    finished_results,
+    mark_started,
+    write_results,
+)
+from evaluation.reporting.tables import Across, print_results, write_tables
+
+COMPLETE, WITH_FAILURES = 0, 1
+
+
+class Report(NamedTuple):
+    """What a command found.
+
+    Attributes:
+        results: the numbers.
+        items: tables by file name without suffix, one line an item, also of failed ones.
+        figures: by file name without suffix.
+    """
+
+    results: Results
+    items: Mapping[str, DataFrame] = {}
+    figures: Mapping[str, Figure] = {}
+
+
+class Layout(NamedTuple):
+    """How a command's table looks.
+
+    Attributes:
+        across: what makes the columns.
+        items: what its items are called.
+    """
+
+    across: Across = "metric"
+    items: str = "items"
+
+
+def evaluate(
+    command: str,
+    settings: Mapping[str, Any],
+    compute: Callable[[Path], Report],
+    *,
+    output: Path | None,
+    overwrite: bool,
+    layout: Layout = Layout(),  # noqa: B008 - a tuple does not change
+    notice: str = "",
+    publish: Callable[[Results, Path], str] | None = None,
+) -> Results:
+    """The command's results: those of its finished folder, or computed now; written, shown and published.
+
+    A folder with unfinished work of the same settings is given to `compute` as it is, which continues there.
+
+    Args:
+        command: its name.
+        settings: everything that the result depends on.
+        compute: called with the output folder.
+        output: the folder; runs/<command>/<digest of the settings> if None.
+        overwrite: compute anew.
+        layout: of the table.
+        notice: the first and the last line, where the reader must know something above all.
+        publish: to the dashboard; returns a line that says where.
+    """
+    folder = default_output(command, settings) if output is None else output
+    console = Console()
+    _tell(console, notice)
+    results = finished_results(folder, command, settings, overwrite=overwrite)
+    if results is None:
+        mark_started(folder, command, settings)
+        report = compute(folder)
+        results = report.results
+        write_report(report, folder, layout)
+    print_results(results, console, layout.across, layout.items)
+    if publish is not None:
+        _tell(console, publish(results, folder))
+    _tell(console, f"written: {folder}: {', '.join(written_files(folder))}")
+    _tell(console, notice)
+    return results
+
+
+def write_report(report: Report, folder: Path, layout: Layout) -> None:
+    """All files of a report; results.json last, since it says that the work is finished."""
+    for name, frame in report.items.items():
+        write_items(frame, folder, name)
+    for name, figure in report.figures.items():
+        save_figure(figure, folder, name)
+    write_tables(report.results, folder, layout.across, layout.items)
+    write_results(report.results, folder)
+
+
+def written_files(folder: Path) -> list[str]:
+    """The names of a finished folder's files."""
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.is_file() and path.name != STARTED and not path.name.startswith(".")
+    )
+
+
+def exit_status(results: Results) -> int:
+    """0 for complete results, 1 where items failed."""
+    return WITH_FAILURES if results.counts.failed else COMPLETE
+
+
+def _tell(console: Console, sentence: str) -> None:
+    if sentence:
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,138 @@
+"""What an evaluation scores: a checkpoint of ours, or any other method's meshes or renderings."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from datamodules.images import EXTENSIONS
+from lightning_modules.faces.files import require_file, sha256_of_file
+
+Kind = Literal["checkpoint", "meshes", "renderings"]
+MESH_SUFFIXES = frozenset((".obj", ".ply", ".glb"))
+
+
+class Scored(NamedTuple):
+    """What is scored.
+
+    Attributes:
+        kind: a checkpoint, or a folder of meshes or of renderings.
+        path: of it.
+        method: its name in tables.
+    """
+
+    kind: Kind
+    path: Path
+    method: str
+
+    def settings(self) -> dict[str, Any]:
+        """What results depend on: a checkpoint's content, whatever its name; a folder's path."""
+        if self.kind == "checkpoint":
+            return {"checkpoint": self.path.name, "checkpoint_sha256": sha256_of_file(self.path)}
+        return {self.kind: str(self.path)}
+
+
+class Pairing(NamedTuple):
+    """Files of another method, paired with what they reconstruct.
+
+    Attributes:
+        found: by item's name, the file.
+        missing: names of items without a file.
+        unmatched: files that name no item.
+    """
+
+    found: Mapping[str, Path]
+    missing: list[str]
+    unmatched: list[Path]
+
+
+def what_is_scored(
+    checkpoint: Path | None, meshes: Path | None, renderings: Path | None, *, method: str | None = None
+) -> Scored:
+    """The one of the three that is given.
+
+    Args:
+        checkpoint: of ablations/run.py.
+        meshes: a folder of OBJ, PLY or GLB files.
+        renderings: a folder of pictures.
+        method: its name in tables; by default the checkpoint's or folder's name.
+
+    Raises:
+        FileNotFoundError: if it does not exist.
+        ValueError: unless exactly one is given.
+    """
+    choices: dict[Kind, Path | None] = {
+        "checkpoint": checkpoint, "meshes": meshes, "renderings": renderings,
+    }  # fmt: skip
+    given = {kind: path for kind, path in choices.items() if path is not None}
+    if len(given) != 1:
+        raise ValueError(
+            f"give one of a checkpoint, --meshes DIR and --renderings DIR, got {', '.join(given) or 'none'}"
+        )
+    ((kind, path),) = given.items()
+    if kind == "checkpoint":
+        require_file(path, "a checkpoint that ablations/run.py wrote")
+        return Scored(kind, path, method or path.stem)
+    if not path.is_dir():
+        raise FileNotFoundError(f"--{kind} {path} is no folder; expected one file for each item")
+    return Scored(kind, path, method or path.resolve().name)
+
+
+def files_by_name(folder: Path, suffixes: Iterable[str] = MESH_SUFFIXES) -> dict[str, Path]:
+    """All such files at any depth, by their path in the folder without its suffix.
+
+    Raises:
+        ValueError: if there is none, or two that differ in their suffix only.
+    """
+    suffixes = frozenset(suffixes)
+    files: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in suffixes or not path.is_file():
+            continue
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in files:
+            raise ValueError(f"{files[name]} and {path} are both {name}; keep one of them")
+        files[name] = path
+    if not files:
+        raise ValueError(f"{folder} holds no file ending in {', '.join(sorted(suffixes))}")
+    return files
+
+
+def renderings_by_name(folder: Path) -> dict[str, Path]:
+    """The same of pictures."""
+    return files_by_name(folder, EXTENSIONS)
+
+
+def paired(files: Mapping[str, Path], names: Iterable[str]) -> Pairing:
+    """Each item's file: named as the item (Name/Name_0001), or as the last part of its name (Name_0001).
+
+    Args:
+        files: by path without suffix, see `files_by_name`.
+        names: of the items.
+
+    Raises:
+        ValueError: if no file names any item, or one name fits several items or files.
+    """
+    names = list(names)
+    by_last_part: dict[str, list[str]] = {}
+    for name in files:
+        by_last_part.setdefault(name.rpartition("/")[2], []).append(name)
+    chosen: dict[str, str] = {}
+    for name in names:
+        candidates = [name] if name in files else by_last_part.get(name.rpartition("/")[2], [])
+        if len(candidates) > 1:
+            raise ValueError(f"{name} could be {' or '.join(candidates)}; name files as the items are named")
+        if candidates:
+            chosen[name] = candidates[0]
+    used: dict[str, str] = {}
+    for name, file in chosen.items():
+        if file in used:
+            raise ValueError(f"{files[file]} could be {used[file]} or {name}; name it as the item is named")
+        used[file] = name
+    if not chosen:
+        example = f"{names[0]}{next(iter(files.values())).suffix}" if names else "an item"
+        raise ValueError(f"none of the {len(files)} files names an item; expected names such as {example}")
+    return Pairing(
+        {name: files[file] for name, file in chosen.items()},
+        [name for name in names if name not in chosen],
+        [path for name, path in files.items() if name not in used],
+    )

@@ -1,0 +1,31 @@
+import pytest
+
+from evaluation.judging import judge_name
+
+CONTENT = {"networks": {role: {"name": name} for role, name in
+                        {"encoder": "dlib", "identity": "facenet", "judge": "sface"}.items()}}  # fmt: skip
+
+
+def test_the_checkpoint_s_own_judge_is_the_default() -> None:
+    assert judge_name(None, CONTENT) == "sface"
+    assert judge_name("vggface", CONTENT) == "vggface"
+
+
+def test_without_a_checkpoint_sface_judges() -> None:
+    assert judge_name(None, None) == "sface"
+
+
+def test_stage_1_names_no_judge_and_gets_one_that_did_not_train() -> None:
+    assert judge_name(None, {"networks": {"encoder": {"name": "sface"}}}) == "dlib"
+
+
+@pytest.mark.parametrize("name", ["dlib", "facenet"])
+def test_a_training_network_may_not_judge_unless_it_is_allowed(name: str) -> None:
+    with pytest.raises(ValueError, match=f"was trained with {name}, which scores its own training too well"):
+        judge_name(name, CONTENT)
+    assert judge_name(name, CONTENT, allow_training_network=True) == name
+
+
+def test_an_unknown_judge_is_refused() -> None:
+    with pytest.raises(ValueError, match="no judge is called 'arcface'; there are dlib"):
+        judge_name("arcface", None)

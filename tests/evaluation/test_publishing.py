@@ -1,0 +1,80 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from evaluation.publishing import numbers_of, publish
+from evaluation.reporting.results import Counts, Results, Row
+from lightning_modules import dashboard
+
+ROWS = [
+    Row("ours", "LFW", "top-1", "share", 0.25),
+    Row("ours", "LFW", "similarity", "similarity", None, reason="no face"),
+    Row("Genova et al. 2018", "LFW", "top-1", "share", 0.16, quoted=True),
+]
+RESULTS = Results("clustering", "title", {}, Counts(1, 1, {}), ROWS, {"commit": None, "versions": {}})
+
+
+class Run:
+    id = "abc"
+
+    def __init__(self) -> None:
+        self.logged, self.summary = {}, {}
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def log(self, entries: dict) -> None:
+        self.logged |= entries
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> dict:
+    """What W&B was asked to start, and the run."""
+    asked = {"run": Run()}
+
+    def init(**options: object) -> Run:
+        asked["options"] = options
+        return asked["run"]
+
+    wandb = SimpleNamespace(init=init, Image=lambda file: file, api=SimpleNamespace(api_key=None))
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setattr(dashboard, "_wandb", lambda: wandb)
+    return asked
+
+
+def test_only_what_was_measured_is_sent() -> None:
+    assert numbers_of(RESULTS) == {"ours, LFW/top-1": 0.25}
+
+
+def test_numbers_and_figures_go_to_the_run_of_the_checkpoint(
+    started: dict, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "cmc.png").write_bytes(b"")
+    (tmp_path / "photographs").mkdir()
+    (tmp_path / "photographs/private.png").write_bytes(b"")
+    line = publish(RESULTS, tmp_path, {"wandb_id": "abc"}, "project")
+    assert line == "added to the Weights & Biases run abc, that made the checkpoint"
+    assert (started["options"]["id"], started["options"]["resume"]) == ("abc", "allow")
+    assert started["options"]["mode"] == "offline"
+    assert "logging offline" in capsys.readouterr().err
+    assert started["run"].logged == {"clustering/cmc": str(tmp_path / "cmc.png")}
+    assert started["run"].summary == {"clustering/ours, LFW/top-1": 0.25}
+
+
+def test_without_a_run_one_begins_and_a_stand_in_is_named(started: dict, tmp_path: Path) -> None:
+    assert publish(RESULTS._replace(stand_in=True), tmp_path, None, "project").endswith("names none")
+    assert started["options"]["name"] == "STAND-IN clustering"
+    assert started["options"]["id"] is None
+
+
+@pytest.mark.slow
+def test_wandb_itself_works_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    publish(RESULTS, tmp_path, {"wandb_id": "abc"}, "project")
+    assert [path.name.endswith("-abc") for path in (tmp_path / "wandb").glob("offline-run*")] == [True]

@@ -1,0 +1,91 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pandas import DataFrame, read_csv
+
+from evaluation.reporting.figures import Line, line_figure
+from evaluation.reporting.results import Counts, Results, Row, read_results
+from evaluation.reports import Layout, Report, evaluate, exit_status
+
+SETTINGS = {"data": "stand-in", "k": 5}
+
+
+def report(failed: dict[str, int] | None = None) -> Report:
+    failed = failed or {}
+    rows = [Row("ours", "stand-in", "top-1", "share", 0.5, n=2)]
+    results = Results(
+        "clustering", "STAND-IN: clustering", SETTINGS, Counts(2, 2 - sum(failed.values()), failed), rows,
+        {"commit": None, "versions": {}}, stand_in=True,
+    )  # fmt: skip
+    figure, _ = line_figure("STAND-IN", "k", "share", [Line("ours", np.arange(3), np.arange(3))])
+    return Report(results, {"items": DataFrame({"name": ["a", "b"], "rank": [1, np.nan]})}, {"cmc": figure})
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., Results]:
+    def start(compute: Callable[[Path], Report], settings: dict = SETTINGS, **more: object) -> Results:
+        options = {"overwrite": False, "layout": Layout(items="photographs"), "notice": "STAND-IN: so it is"}
+        return evaluate("clustering", settings, compute, output=tmp_path / "out", **options | more)
+
+    return start
+
+
+def test_everything_is_written_and_the_notice_comes_first_and_last(
+    start: Callable, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert exit_status(start(lambda _: report())) == 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {
+        "results.json", "results.md", "results.tex", "items.csv", "cmc.png", "cmc.pdf", "started.json",
+    }  # fmt: skip
+    assert read_csv(tmp_path / "out" / "items.csv")["rank"].isna().tolist() == [False, True]
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[0] == lines[-1] == "STAND-IN: so it is"
+    assert lines[-2].endswith("cmc.pdf, cmc.png, items.csv, results.json, results.md, results.tex")
+
+
+def test_a_finished_folder_is_not_computed_again_unless_asked(start: Callable) -> None:
+    first = start(lambda _: report())
+
+    def compute(_: Path) -> Report:
+        raise AssertionError("computed again")
+
+    assert start(compute) == first
+    with pytest.raises(ValueError, match=r"computed with other settings \(k: 5 there, 9 now\)"):
+        start(compute, SETTINGS | {"k": 9})
+    with pytest.raises(AssertionError, match="computed again"):
+        start(compute, overwrite=True)
+
+
+def test_unfinished_work_is_handed_over_as_it_is(start: Callable) -> None:
+    def killed(folder: Path) -> Report:
+        (folder / "half.bin").write_text("half")
+        raise KeyboardInterrupt
+
+    def continued(folder: Path) -> Report:
+        assert (folder / "half.bin").read_text() == "half"
+        return report()
+
+    with pytest.raises(KeyboardInterrupt):
+        start(killed)
+    with pytest.raises(ValueError, match="other settings"):
+        start(continued, SETTINGS | {"k": 9})
+    assert start(continued).rows[0].value == 0.5
+
+
+def test_failed_items_change_the_exit_status(start: Callable) -> None:
+    assert exit_status(start(lambda _: report({"no face found": 1}))) == 1
+
+
+def test_what_is_published_is_told(start: Callable, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    seen = []
+
+    def publish(results: Results, folder: Path) -> str:
+        seen.append(read_results(folder) == results)
+        return "added to the run x"
+
+    start(lambda _: report(), publish=publish)
+    assert seen == [True]
+    assert "added to the run x" in capsys.readouterr().out
