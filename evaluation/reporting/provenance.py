@@ -3,7 +3,7 @@
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,12 @@ def machine() -> dict[str, Any]:
 def network_entry(name: str, sha256: str) -> dict[str, str]:
     """A network by its name and its weight file's hash."""
     return {"name": name, "sha256": sha256}
+
+
+def checkpoint_entry(name: str, sha256: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint by its file's name and hash, and what it was trained with and on."""
+    kept = ("stage", "commit", "training_data", "networks", "morphable_model")
+    return {"name": name, "sha256": sha256} | {key: content[key] for key in kept if key in content}
 
 
 def model_entry(

@@ -1,0 +1,91 @@
+"""A reconstructed face as files: GLB, OBJ and PLY meshes in mm, coefficients as JSON, a preview as PNG."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+from torch import Tensor
+
+from evaluation.reporting.results import plain, write_whole
+from lightning_modules.faces.files import written_atomically
+from lightning_modules.faces.mesh import Mesh
+from lightning_modules.faces.mesh_files import write_mesh
+from lightning_modules.losses import Prediction
+
+MESHES = (".glb", ".obj", ".ply")
+COEFFICIENTS, PREVIEW = ".json", ".png"
+SUFFIXES = (*MESHES, COEFFICIENTS, PREVIEW)
+SCHEMA_VERSION = 1
+
+
+class FaceFiles(NamedTuple):
+    """The files of one face: one stem in one folder, one suffix each.
+
+    The coefficients are written last: where they are, all files are whole.
+
+    Attributes:
+        folder: of all faces.
+        name: of this one, perhaps with folders before it.
+    """
+
+    folder: Path
+    name: str
+
+    def path(self, suffix: str) -> Path:
+        """The file of a suffix; the name may hold dots."""
+        return self.folder / f"{self.name}{suffix}"
+
+    def write(
+        self, mesh: Mesh, preview: Image.Image, coefficients: Prediction, source: Mapping[str, Any]
+    ) -> None:
+        """Write all files, each whole or not at all.
+
+        Args:
+            mesh: in mm, its colours sRGB-encoded.
+            preview: PNG, see `reconstructed.preview`.
+            coefficients: shape [Ks] and albedo [Kt], in standard deviations.
+            source: what the face was made from; see `document`.
+        """
+        for suffix in MESHES:
+            write_mesh(mesh, self.path(suffix))
+        with written_atomically(self.path(PREVIEW)) as temporary:
+            preview.save(temporary)
+        content = document(coefficients, source)
+        write_whole(self.path(COEFFICIENTS), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+    def document(self) -> dict[str, Any] | None:
+        """What the coefficients' file holds; None where the face is not finished or the file is damaged."""
+        if not all(self.path(suffix).is_file() for suffix in SUFFIXES):
+            return None
+        try:
+            content = json.loads(self.path(COEFFICIENTS).read_text(encoding="utf-8"))
+        except ValueError:
+            return None
+        return content if isinstance(content, dict) else None
+
+    def finished_from(self, source: Mapping[str, Any]) -> bool:
+        """Whether all files are there and were made from this source."""
+        content = self.document()
+        return content is not None and {name: content.get(name) for name in source} == plain(source)
+
+
+def document(coefficients: Prediction, source: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a coefficients' file.
+
+    Returns:
+        `schema`, the source's entries (`photographs`, each with `file`, `sha256` and `face`; `checkpoint`;
+        `morphable_model`; `encoder`), `unit` of the meshes, and `shape` and `albedo` in standard deviations
+        of the morphable model's components.
+    """
+    shape, albedo = (rounded(part) for part in coefficients)
+    return plain(
+        {"schema": SCHEMA_VERSION, **source, "mesh_unit": "mm", "coefficient_unit": "standard deviations"}
+        | {"shape": shape, "albedo": albedo}
+    )
+
+
+def rounded(values: Tensor) -> list[float]:
+    """Numbers [K] with the seven digits that float32 has."""
+    return [float(f"{value:.7g}") for value in values.tolist()]

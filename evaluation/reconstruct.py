@@ -1,0 +1,295 @@
+"""From photographs to face files: neutral textured meshes in mm, coefficients and a preview.
+
+    python evaluation/reconstruct.py final.ckpt photograph.jpg --output faces
+    python evaluation/reconstruct.py final.ckpt folder --face largest --output faces
+    python evaluation/reconstruct.py final.ckpt folder_of_one_person --one-person --output faces
+
+Writes NAME.glb (metres, as its format has it), NAME.obj and NAME.ply (mm), NAME.json (coefficients and where
+they came from) and NAME.png (photograph, front, three-quarter view, profile) for each face; photographs.csv
+says what became of each photograph. The same command continues where it was stopped, takes up photographs
+that were added, and leaves finished faces as they are.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from pandas import DataFrame
+from rich.console import Console
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from datamodules.chosen_faces import ChosenFaces, FaceChoice, photographs_at
+from datamodules.detection import DetectorName
+from datamodules.face_data import FaceDataset
+from datamodules.face_features import FaceFeatures
+from datamodules.progress import progress_bar
+from evaluation.face_files import SUFFIXES, FaceFiles
+from evaluation.metrics.moments import BEYOND
+from evaluation.reconstructed import faces_of
+from evaluation.reporting.provenance import checkpoint_entry, provenance
+from evaluation.reporting.results import (
+    Counts,
+    Results,
+    Row,
+    default_output,
+    finished_results,
+    mark_started,
+    plain,
+)
+from evaluation.reporting.tables import print_results
+from evaluation.reports import Layout, Report, exit_status, write_report
+from lightning_modules.faces.command_line import run_command
+from lightning_modules.faces.files import require_file, sha256_of_file
+from lightning_modules.reconstruction import Reconstructor, load_reconstructor
+
+COMMAND = "reconstruct"
+LAYOUT = Layout("method", "photographs")
+AT_ONCE = 16  # faces that are decoded and rendered together
+NAMED_FAILURES = 20  # failed photographs that are named on the screen; photographs.csv names all
+
+
+class Item(NamedTuple):
+    """A face to make.
+
+    Attributes:
+        name: of its files.
+        faces: indices into the data set; several of one person, of whom one face is made.
+        source: what it is made from, as its coefficients' file says.
+    """
+
+    name: str
+    faces: list[int]
+    source: dict[str, Any]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, reconstruct, report; exit status 0, or 1 where photographs failed."""
+    return exit_status(run_command(reconstruct, argv))
+
+
+def reconstruct(
+    checkpoint: Path,
+    photographs: Path,
+    *,
+    output: Path | None = None,
+    one_person: bool = False,
+    face: FaceChoice | None = None,
+    detector: DetectorName = "yunet",
+    preview_size: int = 288,
+    morphable_model: str | None = None,
+    device: str = "cpu",
+    cache_folder: Path | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> Results:
+    """Reconstruct the neutral textured 3D face of each photograph, or of one person in several.
+
+    Args:
+        checkpoint: what ablations/run.py wrote.
+        photographs: a photograph, a folder of them (at any depth), or a .txt list of them.
+        output: folder of the faces; runs/reconstruct/<digest of the settings> by default.
+        one_person: all photographs show one person: one face, from the mean of their features.
+        face: in a photograph with several: largest, all, or a number from 0, the largest; without it such a
+            photograph fails.
+        detector: yunet or mtcnn.
+        preview_size: height of a preview's pictures in pixels.
+        morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training:
+            basel:FILE or ict:DIR; the environment variable MORPHABLE_MODEL does the same.
+        device: of encoder and rendering: cpu, cuda, ...
+        cache_folder: of aligned faces and features; the user's cache folder by default.
+        workers: processes that align; all cores by default.
+        overwrite: make all faces anew.
+    """
+    require_file(checkpoint, "a checkpoint that ablations/run.py wrote")
+    paths = photographs_at(photographs)
+    if one_person and face == "all":
+        raise ValueError("--one-person takes one face of each photograph; give another --face than all")
+    settings = plain(
+        {
+            "checkpoint": sha256_of_file(checkpoint),
+            "photographs": photographs.resolve(),
+            "one_person": one_person,
+            "face": face,
+            "detector": detector,
+            "preview_size": preview_size,
+        }
+    )
+    folder = output if output is not None else default_output(COMMAND, settings)
+    results = finished_results(folder, COMMAND, settings, overwrite=overwrite)
+    load = partial(load_reconstructor, checkpoint, morphable_model=morphable_model, device=device)
+    loaded = load() if results is None else None  # a wrong one is told before photographs are aligned
+    data = ChosenFaces(paths, face=face, detector=detector, cache_folder=cache_folder, workers=workers)
+    data.prepare_data()
+    data.setup()
+    items = items_of(data, photographs, settings)
+    missing = [
+        item for item in items if overwrite or not FaceFiles(folder, item.name).finished_from(item.source)
+    ]
+    if results is None or missing or results.counts != counts_of(data):
+        loaded = load() if loaded is None else loaded
+        mark_started(folder, COMMAND, settings)
+        make(missing, data, loaded, folder, preview_size)
+        results = results_of(items, data, loaded, settings, folder, checkpoint)
+        write_report(Report(results, {"photographs": table_of(data, items)}), folder, LAYOUT)
+    tell(results, data, folder)
+    return results
+
+
+def items_of(data: ChosenFaces, photographs: Path, settings: Mapping[str, Any]) -> list[Item]:
+    """The faces to make: one for each chosen face, or one for all photographs of one person."""
+    faces = data.dataset.faces
+    root = photographs if photographs.is_dir() else photographs.parent
+    sources = [
+        {
+            "file": relative(data.dataset.path(index), root),
+            "sha256": faces.digest[index].tobytes().hex(),
+            "face": int(faces.face[index]),
+        }
+        for index in range(len(data.dataset))
+    ]
+    made_by = {"checkpoint": settings["checkpoint"], "detector": settings["detector"]}
+    if settings["one_person"]:
+        everything = list(range(len(sources)))
+        name = photographs.resolve().stem
+        return [Item(name, everything, {"photographs": sources} | made_by)] if sources else []
+    names = names_of([(source["file"], source["face"]) for source in sources], settings["face"] == "all")
+    return [
+        Item(name, [index], {"photographs": [source]} | made_by)
+        for index, (name, source) in enumerate(zip(names, sources, strict=True))
+    ]
+
+
+def relative(path: Path, root: Path) -> str:
+    """A photograph's path as files keep it: below the folder that was given, or its name alone."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
+def names_of(faces: Sequence[tuple[str, int]], numbered: bool) -> list[str]:
+    """The names of faces' files, each another.
+
+    Args:
+        faces: of each its photograph's file and which of its faces it is.
+        numbered: whether the face's number is part of the name.
+
+    Returns:
+        The file without its suffix; with it where two photographs differ in nothing else.
+    """
+    sharing = Counter(Path(file).with_suffix("") for file in {file for file, _ in faces})
+    names = []
+    for file, number in faces:
+        stem = Path(file).with_suffix("")
+        name = stem.as_posix() if sharing[stem] == 1 else file
+        names.append(f"{name}-{number}" if numbered else name)
+    return names
+
+
+def make(
+    items: Sequence[Item], data: ChosenFaces, loaded: Reconstructor, folder: Path, preview_size: int
+) -> None:
+    """Write the files of these faces, some at a time."""
+    encoder, everyone = loaded.encoder, data.dataset
+    wanted = np.array(sorted({index for item in items for index in item.faces}), np.int64)
+    FaceFeatures(data.cache, encoder).compute(
+        data.cache, everyone.faces.subset(wanted), encoder, progress=data.progress
+    )
+    with progress_bar("Faces", len(items), visible=data.progress) as advance:
+        for start in range(0, len(items), AT_ONCE):
+            batch = items[start : start + AT_ONCE]
+            datasets = [
+                FaceDataset(
+                    data.cache, everyone.paths, everyone.faces.subset(np.array(item.faces)), [encoder]
+                )
+                for item in batch
+            ]
+            for item, face in zip(batch, faces_of(datasets, loaded, preview_size), strict=True):
+                FaceFiles(folder, item.name).write(face.mesh, face.preview, face.coefficients, item.source)
+                advance(1)
+
+
+def counts_of(data: ChosenFaces) -> Counts:
+    """Photographs that were used, and why the others were not."""
+    reasons = Counter(reason.split(" (")[0] for _, reason in data.dataset.faces.failures)
+    return Counts(len(data.paths), len(data.paths) - reasons.total(), dict(reasons))
+
+
+def table_of(data: ChosenFaces, items: Sequence[Item]) -> DataFrame:
+    """What became of each photograph: a line for each face that was made, and for each failure."""
+    used = [
+        (str(data.dataset.path(index)), int(data.dataset.faces.face[index]), item.name, "")
+        for item in items
+        for index in item.faces
+    ]
+    failed = [(str(data.paths[index]), None, None, reason) for index, reason in data.dataset.faces.failures]
+    frame = DataFrame([*used, *failed], columns=["photograph", "face", "name", "failure"])
+    return frame.astype({"face": "Int64"}).sort_values(["photograph", "face"], ignore_index=True)
+
+
+def results_of(
+    items: Sequence[Item],
+    data: ChosenFaces,
+    loaded: Reconstructor,
+    settings: Mapping[str, Any],
+    folder: Path,
+    checkpoint: Path,
+) -> Results:
+    """What can be said without knowing the people: whether coefficients look drawn from the prior."""
+    documents = [FaceFiles(folder, item.name).document() for item in items]
+    rows = []
+    for part in ("shape", "albedo"):
+        values = np.array([document[part] for document in documents])
+        size, beyond = f"{part}, root mean square (1 expected)", f"{part}, beyond {BEYOND:g} deviations"
+        rows += [
+            row_of(size, "standard deviations", values**2, np.sqrt),
+            row_of(beyond, "share", abs(values) > BEYOND),
+        ]
+    return Results(
+        command=COMMAND,
+        title=f"Coefficients of neutral faces by {checkpoint.name}",
+        settings=settings,
+        counts=counts_of(data),
+        rows=[row._replace(method=checkpoint.stem) for row in rows],
+        provenance=provenance(
+            checkpoint=checkpoint_entry(checkpoint.name, settings["checkpoint"], loaded.content),
+            data=data.provenance(),
+        ),
+    )
+
+
+def row_of(
+    metric: str,
+    unit: str,
+    values: np.ndarray,
+    of_mean: Callable[[np.ndarray], np.ndarray] = np.asarray,
+) -> Row:
+    """A row of faces' means over coefficients [N, K]: their mean and standard deviation over faces."""
+    row = Row("", "photographs", metric, unit, None, n=len(values), reason="no face")
+    if len(values) == 0:
+        return row
+    each = of_mean(values.mean(1))
+    sd = float(each.std(ddof=1)) if len(each) > 1 else None
+    return row._replace(value=float(each.mean()), sd=sd, reason=None)
+
+
+def tell(results: Results, data: ChosenFaces, folder: Path) -> None:
+    """Print the table, the photographs that failed, and where everything is."""
+    console = Console()
+    print_results(results, console, LAYOUT.across, LAYOUT.items)
+    failures = data.dataset.faces.failures
+    lines = [f"failed: {data.paths[index]}: {reason}" for index, reason in failures[:NAMED_FAILURES]]
+    if len(failures) > NAMED_FAILURES:
+        lines.append(f"and {len(failures) - NAMED_FAILURES:,} more, named in {folder / 'photographs.csv'}")
+    lines.append(
+        f"written: {folder}: of each face NAME{', NAME'.join(SUFFIXES)}; photographs.csv, results.json"
+    )
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

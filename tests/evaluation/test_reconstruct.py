@@ -1,0 +1,293 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+
+from datamodules.face_features import to_images
+from evaluation import face_files, reconstruct
+from evaluation.reconstruct import main, names_of
+from lightning_modules.checkpoints import load_regressor
+from lightning_modules.faces.mesh_files import read_mesh
+from tests import miniatures
+from tests.datamodules.conftest import write_photograph
+
+from .small_checkpoint import checkpoint, small_network, status_of, write_checkpoint  # noqa: F401
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run(checkpoint: Path, tmp_path: Path) -> Run:  # noqa: F811 - the fixture
+    """Reconstructs photographs into tmp_path / "faces"; returns the exit status."""
+
+    def run(photographs: Path, *more: object) -> int:
+        common = [f"--cache-folder={tmp_path / 'cache'}", "--workers=0", "--preview-size=48"]
+        output = f"--output={tmp_path / 'faces'}"
+        arguments = [*more, photographs] if more and str(more[0]).endswith(".ckpt") else None
+        return status_of(main, [*(arguments or [checkpoint, photographs, *more]), *common, output])
+
+    return run
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Three photographs, one of them in a folder, each with a face."""
+    for index, name in enumerate(("a.png", "b.png", "more/c.png")):
+        write_photograph(tmp_path / "photographs" / name, index)
+    return tmp_path / "photographs"
+
+
+def document(folder: Path, name: str) -> dict:
+    return json.loads((folder / "faces" / f"{name}.json").read_text())
+
+
+def results(folder: Path) -> dict:
+    return json.loads((folder / "faces" / "results.json").read_text())
+
+
+def failures(folder: Path) -> str:
+    return (folder / "faces" / "photographs.csv").read_text()
+
+
+def test_a_photograph_becomes_the_face_that_the_regressor_says(
+    run: Run, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert run(photographs / "a.png") == 0
+    # The detector of this test sees the face fill the picture: align it by hand.
+    picture = cv2.imread(str(photographs / "a.png"))[:, :, ::-1]
+    aligned = cv2.resize(np.ascontiguousarray(picture), (224, 224), interpolation=cv2.INTER_LINEAR)
+    features = small_network("dlib")(to_images(aligned[None])).features
+    regressor, _ = load_regressor(tmp_path / "small.ckpt")
+    with torch.no_grad():
+        expected = regressor(features)
+    kept = document(tmp_path, "a")
+    np.testing.assert_allclose(kept["shape"], expected.shape[0], atol=2e-3)
+    np.testing.assert_allclose(kept["albedo"], expected.albedo[0], atol=2e-3)
+    assert (kept["mesh_unit"], kept["coefficient_unit"]) == ("mm", "standard deviations")
+    assert [entry["file"] for entry in kept["photographs"]] == ["a.png"]
+    printed = capsys.readouterr().out
+    assert "1 of 1 photographs used; failed: none" in printed
+    assert f"written: {tmp_path / 'faces'}" in printed
+
+
+def test_all_mesh_files_hold_the_face_of_the_coefficients_in_mm(
+    run: Run, photographs: Path, tmp_path: Path
+) -> None:
+    run(photographs)
+    model = miniatures.small_model(skin=True)
+    for name in ("a", "more/c"):
+        kept = document(tmp_path, name)
+        vertices, albedo = model(*(torch.tensor([kept[part]]) for part in ("shape", "albedo")))
+        for suffix, colour_error in ((".glb", 2e-5), (".obj", 1e-6), (".ply", 0.003)):
+            mesh = read_mesh(tmp_path / "faces" / f"{name}{suffix}")
+            torch.testing.assert_close(mesh.vertices, vertices[0], atol=1e-3, rtol=0)
+            torch.testing.assert_close(mesh.colours, albedo[0].clamp(0, 1), atol=colour_error, rtol=0)
+            assert torch.equal(mesh.triangles, model.triangles)
+        # Another reader finds the same size in the GLB, whose unit is the metre.
+        other = trimesh.load(tmp_path / "faces" / f"{name}.glb", force="mesh", process=False)
+        size = (vertices[0].amax(0) - vertices[0].amin(0)).numpy() / 1000
+        np.testing.assert_allclose(other.extents, size, rtol=1e-4)
+
+
+def test_the_preview_shows_the_photograph_and_three_views(
+    run: Run, photographs: Path, tmp_path: Path
+) -> None:
+    run(photographs / "a.png")
+    preview = np.asarray(Image.open(tmp_path / "faces" / "a.png"))
+    assert preview.shape[1] == 4 * 48
+    shown = preview[-48:].reshape(48, 4, 48, 3).swapaxes(0, 1)
+    photograph = np.asarray(Image.open(photographs / "a.png").resize((48, 48)))
+    assert np.abs(shown[0].astype(int) - photograph).mean() < 12
+    front, three_quarter, profile = shown[1:]
+    covered = [(view != view[0, 0]).any(-1).mean() for view in (front, three_quarter, profile)]
+    assert covered[0] > covered[1] > covered[2] > 0.05  # a bowl gets narrower as it turns
+
+
+def test_one_person_s_face_comes_from_the_mean_of_the_features(
+    run: Run, photographs: Path, tmp_path: Path
+) -> None:
+    run(photographs)
+    regressor, _ = load_regressor(tmp_path / "small.ckpt")
+    network = small_network("dlib")
+    pictures = [cv2.imread(str(path))[:, :, ::-1] for path in sorted(photographs.rglob("*.png"))]
+    crops = np.stack([cv2.resize(np.ascontiguousarray(one), (224, 224)) for one in pictures])
+    with torch.no_grad():
+        expected = regressor(network(to_images(crops)).features.mean(0, keepdim=True))
+    (tmp_path / "faces").rename(tmp_path / "each")
+    assert run(photographs, "--one-person") == 0
+    kept = document(tmp_path, "photographs")
+    np.testing.assert_allclose(kept["shape"], expected.shape[0], atol=2e-3)
+    assert [entry["file"] for entry in kept["photographs"]] == ["a.png", "b.png", "more/c.png"]
+    assert len(list((tmp_path / "faces").glob("*.glb"))) == 1
+
+
+def test_photographs_that_cannot_be_used_are_named_and_change_the_exit_status(
+    run: Run, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    write_photograph(photographs / "sky.png", 9, face=False)
+    write_photograph(photographs / "two.png", 8, two_faces=True)
+    (photographs / "text.jpg").write_text("not a photograph")
+    cv2.imwrite(str(photographs / "tiny.png"), np.zeros((12, 12, 3), np.uint8))
+    cv2.imwrite(str(photographs / "far.png"), np.full((24, 24, 3), 90, np.uint8))
+    assert run(photographs) == 1
+    assert results(tmp_path)["counts"] == {
+        "total": 8, "used": 3, "failed": {
+            "no face found": 1, "several faces": 1, "not an image, or of an unknown format": 1,
+            "12 x 12 pixels; the smallest side is 20": 1, "eyes closer than 8 pixels": 1,
+        },
+    }  # fmt: skip
+    printed = capsys.readouterr().out
+    assert f"failed: {photographs / 'sky.png'}: no face found" in printed
+    assert "two.png: several faces (2; say which by --face largest, all or a number)" in printed
+    assert "sky.png,,,no face found" in failures(tmp_path)
+    assert f"{photographs / 'more/c.png'},0,more/c," in failures(tmp_path)
+    assert not (tmp_path / "faces" / "two.obj").exists()
+
+
+def test_only_failures_leave_a_table_without_numbers(run: Run, tmp_path: Path) -> None:
+    photograph = write_photograph(tmp_path / "sky.png", 9, face=False)
+    assert run(photograph) == 1
+    assert results(tmp_path)["rows"][0]["reason"] == "no face"
+    assert run(photograph, "--one-person", "--overwrite") == 1
+    assert results(tmp_path)["counts"]["used"] == 0
+
+
+@pytest.mark.parametrize(
+    ("face", "names", "numbers"),
+    [("largest", ["two"], [0]), ("1", ["two"], [1]), ("all", ["two-0", "two-1"], [0, 1])],
+)
+def test_of_several_faces_the_one_is_made_that_was_asked_for(
+    run: Run, tmp_path: Path, face: str, names: list[str], numbers: list[int]
+) -> None:
+    photograph = write_photograph(tmp_path / "two.png", 8, two_faces=True)
+    assert run(photograph, "--face", face) == 0
+    assert [document(tmp_path, name)["photographs"][0]["face"] for name in names] == numbers
+    assert sorted(path.stem for path in (tmp_path / "faces").glob("*.obj")) == names
+
+
+def test_a_number_that_no_face_has_is_a_failure(
+    run: Run, photographs: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert run(photographs / "a.png", "--face=2") == 1
+    assert "a.png: no face 2 (1 found, numbered from 0)" in capsys.readouterr().out
+
+
+def test_a_finished_folder_is_left_as_it_is_and_new_photographs_are_added(
+    run: Run, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(photographs)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "faces").rglob("*.*")}
+
+    def load(*_: object, **__: object) -> object:
+        raise AssertionError("loaded a checkpoint to do nothing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reconstruct, "load_reconstructor", load)
+        assert run(photographs) == 0
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "faces").rglob("*.*")}
+    write_photograph(photographs / "d.png", 7)
+    assert run(photographs) == 0
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "faces").rglob("*.obj")}
+    assert [path.stem for path in after if path not in before] == ["d"]
+    assert all(after[path] == before[path] for path in after if path in before)
+    assert results(tmp_path)["counts"]["used"] == 4
+
+
+def test_a_run_that_was_stopped_goes_on_and_leaves_no_half_face(
+    run: Run, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = face_files.write_whole
+    written = []
+
+    def stop_at_the_second(file: Path, *rest: object) -> object:
+        if file.suffix == ".json" and file.name not in ("started.json", "results.json"):
+            if written:
+                raise KeyboardInterrupt
+            written.append(file)
+        return write(file, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(face_files, "write_whole", stop_at_the_second)
+        assert run(photographs) == 130
+    folder = tmp_path / "faces"
+    assert [path.stem for path in folder.rglob("*.json") if path.stem != "started"] == ["a"]
+    assert not list(folder.rglob(".*"))
+    first = (folder / "a.obj").stat().st_mtime_ns
+    assert run(photographs) == 0
+    assert (folder / "a.obj").stat().st_mtime_ns == first
+    assert len(list(folder.rglob("*.glb"))) == 3
+
+
+def test_a_damaged_or_changed_face_is_made_again(run: Run, photographs: Path, tmp_path: Path) -> None:
+    run(photographs)
+    good = (tmp_path / "faces" / "a.json").read_text()
+    (tmp_path / "faces" / "a.json").write_text("{")
+    (tmp_path / "faces" / "b.glb").unlink()
+    write_photograph(photographs / "more/c.png", 77)
+    assert run(photographs) == 0
+    assert (tmp_path / "faces" / "a.json").read_text() == good
+    assert (tmp_path / "faces" / "b.glb").exists()
+    assert (
+        document(tmp_path, "more/c")["photographs"][0]["sha256"]
+        != json.loads(good)["photographs"][0]["sha256"]
+    )
+
+
+def test_another_checkpoint_needs_another_folder(
+    run: Run, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    run(photographs)
+    other = write_checkpoint(tmp_path / "other.ckpt", seed=1)
+    assert run(photographs, other) == 2
+    assert "was computed with other settings (checkpoint: " in capsys.readouterr().err
+    before = document(tmp_path, "a")["shape"]
+    assert run(photographs, other, "--overwrite") == 0
+    assert document(tmp_path, "a")["shape"] != before
+
+
+def test_a_checkpoint_of_another_morphable_model_is_refused_before_photographs_are_read(
+    run: Run, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert run(photographs, "--morphable-model", "basel:other.h5") == 2
+    printed = capsys.readouterr()
+    assert "was trained with miniature (00" in printed.err
+    assert "photographs" not in printed.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.ckpt", "photographs"], "none.ckpt does not exist; expected a checkpoint"),
+        (["text.ckpt", "photographs"], "text.ckpt cannot be read as a checkpoint"),
+        (["small.ckpt", "nowhere"], "nowhere does not exist; expected a photograph (.bmp"),
+        (["small.ckpt", "empty"], "no photographs match **/* in empty"),
+        (["small.ckpt", "photographs", "--face=-1"], "face must be largest, all or a number from 0"),
+        (["small.ckpt", "photographs", "--face=biggest"], "biggest"),
+        (["small.ckpt", "photographs", "--face=all", "--one-person"], "--one-person takes one face of each"),
+    ],
+)
+@pytest.mark.usefixtures("checkpoint", "photographs")
+def test_bad_input_is_said_in_a_sentence(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.ckpt").write_text("no checkpoint")
+    (tmp_path / "empty").mkdir()
+    assert status_of(main, arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_names_of_files_never_collide() -> None:
+    assert names_of([("a.jpg", 0), ("a.png", 0), ("b/a.jpg", 0)], False) == ["a.jpg", "a.png", "b/a"]
+    assert names_of([("a.jpg", 0), ("a.jpg", 1)], True) == ["a-0", "a-1"]
