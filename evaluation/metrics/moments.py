@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .paired import Statistic, mean_statistic
+
 # Standard deviations of the morphable model beyond which a coefficient caricatures.
 BEYOND = 3.0
 
@@ -61,6 +63,56 @@ def moments(
         (values.mean(0) - target_mean).abs().mean().item(),
         (values.var(0) - target_variance).abs().mean().item(),
         (values.abs() > BEYOND).double().mean().item(),
+    )
+
+
+class MomentStatistics(NamedTuple):
+    """The figures of `Moments`, and how wide faces are spread, each with what it is without each face.
+
+    Attributes:
+        mean_distance: |mean - target|, averaged over components.
+        variance_distance: |variance - target|, averaged over components.
+        variance: over faces, averaged over components: below 1 faces are too alike, above 1 they exaggerate.
+        share_beyond: of all coefficients, those farther than 3 of the model's standard deviations from 0.
+    """
+
+    mean_distance: Statistic
+    variance_distance: Statistic
+    variance: Statistic
+    share_beyond: Statistic
+
+
+def moment_statistics(
+    coefficients: Tensor, *, target_mean: Tensor | float = 0.0, target_variance: Tensor | float = 1.0
+) -> MomentStatistics:
+    """`moments` with what they would be without each of the faces.
+
+    Args:
+        coefficients: [N, K], in standard deviations of the model; at least three faces.
+        target_mean: scalar or [K].
+        target_variance: scalar or [K].
+
+    Raises:
+        ValueError: if there are fewer than three faces, or a coefficient is not finite.
+    """
+    whole = moments(coefficients, target_mean=target_mean, target_variance=target_variance)
+    count = len(coefficients)
+    if count < 3:
+        raise ValueError(f"a variance without one of the faces needs at least three of them, got {count}")
+    values = coefficients.detach().double().cpu()
+    target_mean, target_variance = (
+        torch.as_tensor(target, dtype=values.dtype).cpu() for target in (target_mean, target_variance)
+    )
+    deviation = values - values.mean(0)
+    means = values.mean(0) - deviation / (count - 1)
+    squares = deviation.square()
+    variances = (squares.sum(0) - squares * count / (count - 1)) / (count - 2)
+    beyond = (values.abs() > BEYOND).double().mean(1)
+    return MomentStatistics(
+        Statistic(whole.mean_distance, (means - target_mean).abs().mean(1).numpy()),
+        Statistic(whole.variance_distance, (variances - target_variance).abs().mean(1).numpy()),
+        Statistic(values.var(0).mean().item(), variances.mean(1).numpy()),
+        mean_statistic(beyond.numpy()),
     )
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from evaluation.metrics.moments import moments, moments_of_normal_draws
+from evaluation.metrics.moments import moment_statistics, moments, moments_of_normal_draws
 
 
 def test_moments_by_hand() -> None:
@@ -49,3 +49,25 @@ def test_unusable_coefficients_are_refused() -> None:
         moments(torch.tensor([[0.0], [float("nan")]]))
     with pytest.raises(ValueError, match="at least two repeats, got 1"):
         moments_of_normal_draws(10, 3, torch.Generator(), repeats=1)
+
+
+def test_leaving_one_face_out_is_the_moments_of_the_others() -> None:
+    values = torch.randn(9, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64) * 2
+    target = {"target_mean": torch.tensor([0.5, 0, 0, 0]), "target_variance": torch.tensor([0.3, 1, 1, 1])}
+    statistics = moment_statistics(values, **target)
+    whole = moments(values, **target)
+    assert statistics.mean_distance.value == whole.mean_distance
+    assert statistics.variance_distance.value == whole.variance_distance
+    assert statistics.share_beyond.value == pytest.approx(whole.share_beyond)
+    assert statistics.variance.value == pytest.approx(float(values.var(0).mean()))
+    for left_out in range(9):
+        others = values[torch.arange(9) != left_out]
+        expected = moments(others, **target)
+        found = [getattr(statistics, name).leave_one_out[left_out] for name in expected._fields]
+        assert found == pytest.approx(list(expected))
+        assert statistics.variance.leave_one_out[left_out] == pytest.approx(float(others.var(0).mean()))
+
+
+def test_two_faces_are_too_few_to_leave_one_out() -> None:
+    with pytest.raises(ValueError, match="needs at least three of them, got 2"):
+        moment_statistics(torch.zeros(2, 3))
