@@ -27,15 +27,14 @@ from datamodules.cheeks import cheek_colours
 from datamodules.face_data import FaceBatch
 from datamodules.lfw import LFW
 from datamodules.synthetic_faces import VALIDATION
+from evaluation.judged_people import Judged, judge_faces
 from evaluation.metrics.moments import moments, moments_of_normal_draws
-from evaluation.metrics.reporting_protocol import Scores, compare, photograph_pairs, score
-from evaluation.metrics.retrieval import centred_by_own_mean
+from evaluation.metrics.reporting_protocol import Scores, compare
 from evaluation.metrics.skin_tone import individual_typology_angle, lab, tone_agreement
 from lightning_modules.callbacks import picture_grid
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.losses import Prediction
 from lightning_modules.pretraining import explained_variance
-from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.skin_tone import albedo_angles
 from lightning_modules.teachers import Teachers, render_from_the_front
 
@@ -57,14 +56,6 @@ class Method(NamedTuple):
 
     name: str
     decode: Decode
-
-
-class Judged(NamedTuple):
-    """A method under the protocol, by the judge and, for the fooling gap, by the training network."""
-
-    scores: Scores
-    centred: Scores
-    by_training: Scores
 
 
 @torch.inference_mode()
@@ -172,31 +163,9 @@ def judge(
 ) -> Judged:
     """Scores of a method; shuffled gives each person another's face."""
     decoded = method.decode(queries.features[teachers.encoder.name])
-    results = []
-    embedded = {
-        network.name: embed(network, decoded, teachers)
-        for network in (teachers.judge, teachers.identity_network)
-    }
-    for network, centre in (
-        (teachers.judge, False), (teachers.judge, True), (teachers.identity_network, True),
-    ):  # fmt: skip
-        seen, photographs = embedded[network.name], gallery.embeddings[network.name]
-        if shuffled:
-            seen = seen.roll(1, 0)
-        if centre:
-            seen, photographs = centred_by_own_mean(seen), centred_by_own_mean(photographs)
-        pairs = photograph_pairs((photographs @ photographs.T).numpy())
-        results.append(score((seen @ photographs.T).numpy(), pairs))
-    return Judged(*results)
-
-
-def embed(network: RecognitionNetwork, faces: Prediction, teachers: Teachers) -> Tensor:
-    """The embeddings of frontal renderings."""
-    embeddings = []
-    for start in range(0, len(faces.shape), AT_ONCE):
-        some = Prediction(*(part[start : start + AT_ONCE] for part in faces))
-        embeddings.append(network(render_from_the_front(teachers.model, some)).embedding)
-    return torch.cat(embeddings)
+    return judge_faces(
+        decoded, gallery, teachers.model, teachers.judge, teachers.identity_network, shuffled=shuffled
+    )
 
 
 def score_table(judged: dict[str, Judged], first: str) -> list[str]:

@@ -1,0 +1,287 @@
+"""A checkpoint on the people of the reporting protocol, scored person by person.
+
+    python evaluation/reporting_people.py CHECKPOINT --data lfw:DIR
+
+Two photographs of each of 300 people whom no choice has seen: the face that the checkpoint makes from the
+first is rendered from the front and shown to the judge. Without LFW: the suite's stand-in people, labelled
+so, whose true shapes are known. A study (ablations/factorial.py) compares variants by `people.csv`: a line a
+person, a column a figure, and a column's mean is the figure.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from datamodules.face_data import FaceBatch, FaceOptions
+from datamodules.lfw import LFW
+from datamodules.stand_in import StandInPhotographs
+from evaluation.judged_people import Judged, coefficient_statistics, judge_faces, shape_errors
+from evaluation.judging import judge_name
+from evaluation.metrics.contrasts import contributions
+from evaluation.metrics.paired import Statistic, mean_statistic
+from evaluation.places import Place, notice, place_of
+from evaluation.publishing import publish
+from evaluation.reporting.provenance import network_entry, provenance
+from evaluation.reporting.results import Counts, Results, Row, plain
+from evaluation.reports import Layout, Report, evaluate, exit_status
+from lightning_modules.checkpoints import load_regressor
+from lightning_modules.dashboard import PROJECT
+from lightning_modules.faces.command_line import run_command
+from lightning_modules.faces.files import sha256_of_file, written_atomically
+from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.losses import Prediction
+from lightning_modules.recognition.network import RecognitionNetwork
+from lightning_modules.recognition.networks import NetworkName, load_network
+from lightning_modules.reconstruction import Reconstructor, load_reconstructor
+from lightning_modules.teachers import render_from_the_front
+
+COMMAND = "reporting_people"
+ITEMS, COEFFICIENTS, RENDERINGS = "people", "coefficients.npz", "renderings"
+NO_SETTINGS = {
+    "output", "overwrite", "wandb", "wandb_project", "device", "cache_folder", "workers", "checkpoint",
+}  # fmt: skip
+# What of the checkpoint's content goes into the results.
+KEPT = ("stage", "morphable_model", "networks", "commit")
+# Of the stand-in: no training draws its people with this seed.
+STAND_IN_SEED = 20_180_612
+SHOWN = {
+    "mean_same": ("similarity", "similarity"), "area_under_roc": ("AUC", "share"), "top1": ("top-1", "share"),
+    "top5": ("top-5", "share"), "top1_without_source": ("top-1, source left out", "share"),
+    "top5_without_source": ("top-5, source left out", "share"),
+    "distance_to_same": ("EMD to one person", "similarity"),
+    "distance_to_different": ("EMD to two people", "similarity"),
+}  # fmt: skip
+OF_COEFFICIENTS = {
+    "mean_distance": ("|mean - target|", "sd"), "variance_distance": ("|variance - target|", "sd²"),
+    "variance": ("variance", "sd²"), "share_beyond": ("beyond 3 sd", "share"),
+}  # fmt: skip
+
+
+class People(NamedTuple):
+    """Whom the checkpoint is scored on.
+
+    Attributes:
+        names: [I].
+        queries: their first photographs.
+        gallery: [2 I], the first and second photograph of each.
+        shape: [I, K], their true coefficients; None where nobody knows them.
+        counts: of people.
+        source: of the photographs, for the provenance.
+    """
+
+    names: list[str]
+    queries: FaceBatch
+    gallery: FaceBatch
+    shape: torch.Tensor | None
+    counts: Counts
+    source: Mapping[str, Any]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, score, report; the exit status is 0, or 1 where people were left out."""
+    return exit_status(run_command(score_people, argv, positional=False, leading="checkpoint"))
+
+
+def score_people(
+    checkpoint: Path,
+    *,
+    data: str | None = None,
+    people: int = 300,
+    development: bool = False,
+    judge: NetworkName | None = None,
+    morphable_model: str | None = None,
+    renderings: int = 12,
+    output: Path | None = None,
+    overwrite: bool = False,
+    wandb: bool = False,
+    wandb_project: str = PROJECT,
+    device: str = "cpu",
+    cache_folder: Path | None = None,
+    workers: int | None = None,
+) -> Results:
+    """A checkpoint's faces of the reporting protocol's people: figures in results.json, people in people.csv.
+
+    Args:
+        checkpoint: of ablations/run.py.
+        data: LFW's folder, as lfw:DIR or DIR, or stand-in; by default what LFW_DIR or the configuration says.
+        people: how many, two photographs each; as many as there are where there are fewer.
+        development: LFW's development people, on whom choices are made, in place of those that are reported.
+        judge: dlib, sface, facenet or vggface; by default the checkpoint's own judge.
+        morphable_model: where the checkpoint's model does not lie where it did in training.
+        renderings: so many people's renderings are kept as pictures.
+        output: folder of the results; runs/reporting_people/<digest of the settings> by default.
+        overwrite: compute anew although the output folder is finished.
+        wandb: add the figures to the Weights & Biases run that made the checkpoint.
+        wandb_project: its project.
+        device: of model and networks: cpu, cuda, ...
+        cache_folder: of aligned faces and features; the user's cache folder by default.
+        workers: processes that align; all cores by default.
+    """
+    settings = {name: value for name, value in locals().items() if name not in NO_SETTINGS}
+    place = place_of(data, ("lfw",))
+    digest = sha256_of_file(checkpoint) if checkpoint.is_file() else None
+    settings = plain(settings | {"data": str(place), "checkpoint_sha256": digest})
+    options: FaceOptions = {"cache_folder": cache_folder, "workers": workers}
+
+    def compute(folder: Path) -> Report:
+        loaded = load_reconstructor(checkpoint, morphable_model=morphable_model, device=device)
+        chosen = load_network(judge_name(judge, loaded.content)).to(device)
+        trained = training_network(loaded, device)
+        networks = list({network.name: network for network in (loaded.encoder, trained, chosen)}.values())
+        scored = people_of(place, loaded.model, networks, people, development=development, **options)
+        faces = loaded.coefficients(scored.queries.features[loaded.encoder.name])
+        keep_faces(faces, loaded.model, renderings, folder)
+        return report_of(scored, faces, loaded, chosen, trained, settings, place)
+
+    def publish_to_run(results: Results, folder: Path) -> str:
+        return publish(results, folder, load_regressor(checkpoint)[1], wandb_project)
+
+    return evaluate(
+        COMMAND, settings, compute, output=output, overwrite=overwrite, layout=Layout("metric", "people"),
+        notice=notice(place), publish=publish_to_run if wandb else None,
+    )  # fmt: skip
+
+
+def training_network(loaded: Reconstructor, device: str) -> RecognitionNetwork:
+    """The network of the identity loss; a stage 1 has the encoder only."""
+    entry = loaded.content["networks"].get("identity")
+    if entry is None or entry["name"] == loaded.encoder.name:
+        return loaded.encoder
+    return load_network(entry["name"]).to(device)
+
+
+def people_of(
+    place: Place,
+    model: MorphableModel,
+    networks: Sequence[RecognitionNetwork],
+    count: int,
+    *,
+    development: bool,
+    **options: Any,  # noqa: ANN401 - FaceOptions
+) -> People:
+    """The protocol's people, whose photographs are aligned and whose features are cached."""
+    if place.is_stand_in:
+        return stand_in_people(model, networks, count, **options)
+    lfw = LFW(place.folder, networks, **options)
+    lfw.prepare_data()
+    lfw.setup()
+    subset = lfw.retrieval_subset(count, development=development)
+    names = [lfw.people[lfw.identity[face]] for face in subset.query]
+    queries, gallery = (lfw.dataset.batch(faces) for faces in (subset.query, subset.gallery))
+    return People(names, queries, gallery, None, Counts(len(names), len(names), {}), lfw.provenance())
+
+
+def stand_in_people(
+    model: MorphableModel,
+    networks: Sequence[RecognitionNetwork],
+    count: int,
+    **options: Any,  # noqa: ANN401 - FaceOptions
+) -> People:
+    """People of the stand-in with two photographs each; without a face in both they are left out, counted."""
+    photographs = StandInPhotographs(
+        model, networks, count=2 * count, photographs_per_person=2, seed=STAND_IN_SEED, **options
+    )
+    photographs.prepare_data()
+    photographs.setup()
+    face_of = {number: face for face, number in enumerate(photographs.dataset.faces.photograph.tolist())}
+    numbers = [person for person in range(count) if {2 * person, 2 * person + 1} <= face_of.keys()]
+    gallery = [face_of[number] for person in numbers for number in (2 * person, 2 * person + 1)]
+    shape = [photographs.person(2 * person).coefficients.shape for person in numbers]
+    failed = {"no face found in one of two photographs": count - len(numbers)}
+    return People(
+        [f"person {person}" for person in numbers],
+        photographs.dataset.batch(gallery[::2]),
+        photographs.dataset.batch(gallery),
+        torch.cat(shape) if shape else None,
+        Counts(count, len(numbers), {reason: number for reason, number in failed.items() if number}),
+        photographs.provenance(),
+    )
+
+
+def report_of(
+    people: People,
+    faces: Prediction,
+    loaded: Reconstructor,
+    judge: RecognitionNetwork,
+    trained: RecognitionNetwork,
+    settings: Mapping[str, Any],
+    place: Place,
+) -> Report:
+    """All figures, the floors beside them, and each person's part in them.
+
+    Raises:
+        ValueError: if there are fewer than three people.
+    """
+    if len(people.names) < 3:
+        raise ValueError(f"the protocol needs at least three people, got {len(people.names)} with two faces")
+    teachers = (loaded.model, judge, trained)
+    nobody = Prediction(*(torch.zeros_like(part) for part in faces))
+    judged = judge_faces(faces, people.gallery, *teachers)
+    figures = list(figures_of(judged))
+    for field, (metric, unit) in OF_COEFFICIENTS.items():
+        statistics = coefficient_statistics(faces, loaded.content.get("tone"))
+        figures.append((metric, unit, getattr(statistics, field)))
+    if people.shape is not None:
+        errors = shape_errors(faces.shape, people.shape, loaded.model)
+        figures.append(("shape error", "mm", mean_statistic(errors)))
+    source = "stand-in" if place.is_stand_in else "LFW, development" if settings["development"] else "LFW"
+    protocol = f"{source}, {len(people.names)} people, judge {judge.name}"
+    shuffled = judge_faces(faces, people.gallery, *teachers, shuffled=True)
+    rows = rows_of("checkpoint", protocol, figures)
+    rows += rows_of("its faces shuffled", protocol, list(figures_of(shuffled)))
+    mean_face = judge_faces(nobody, people.gallery, *teachers)
+    rows += rows_of("mean face", protocol, list(figures_of(mean_face)))
+    columns = {metric: contributions(statistic) for metric, _, statistic in figures}
+    title = f"Reporting protocol: two photographs of {len(people.names)} people ({source})"
+    results = Results(
+        COMMAND, ("STAND-IN: " if place.is_stand_in else "") + title, settings, people.counts, rows,
+        provenance(
+            checkpoint={name: loaded.content[name] for name in KEPT},
+            judge=network_entry(judge.name, judge.sha256), data=people.source,
+        ),
+        place.is_stand_in,
+    )  # fmt: skip
+    return Report(results, {ITEMS: pd.DataFrame({"person": people.names} | columns)})
+
+
+def figures_of(judged: Judged) -> Iterator[tuple[str, str, Statistic]]:
+    """Metric, unit and statistic of what the judge says."""
+    for field, (metric, unit) in SHOWN.items():
+        yield metric, unit, getattr(judged.scores, field)
+    yield "fooling gap", "similarity", judged.fooling_gap
+
+
+def rows_of(method: str, protocol: str, figures: Sequence[tuple[str, str, Statistic]]) -> list[Row]:
+    """A row for each figure; its `sd` is the jackknife's standard error over people."""
+    return [
+        Row(method, protocol, metric, unit, statistic.value, statistic.standard_error,
+            n=len(statistic.leave_one_out))
+        for metric, unit, statistic in figures
+    ]  # fmt: skip
+
+
+@torch.no_grad()
+def keep_faces(faces: Prediction, model: MorphableModel, count: int, folder: Path) -> None:
+    """Write everybody's coefficients, and the frontal renderings of some, evenly taken; no photograph."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with written_atomically(folder / COEFFICIENTS) as temporary:
+        np.savez(temporary, **{name: part.cpu().numpy() for name, part in faces._asdict().items()})
+    total = len(faces.shape)
+    for person in sorted({number * total // count for number in range(min(count, total))} if count else ()):
+        image = render_from_the_front(model, Prediction(*(part[person : person + 1] for part in faces)))[0]
+        levels = (image.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().cpu().numpy()
+        (folder / RENDERINGS).mkdir(exist_ok=True)
+        Image.fromarray(levels).save(folder / RENDERINGS / f"{person:05d}.png")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

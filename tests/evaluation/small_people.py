@@ -1,0 +1,44 @@
+"""evaluation/reporting_people.py on miniatures: a coarse model, tiny networks, faces found by colour.
+
+Also run as a script, by the test of a whole study.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from datamodules import aligned_faces
+from evaluation import reporting_people
+from lightning_modules import reconstruction
+from tests import miniatures
+from tests.datamodules.conftest import detect_by_colour
+
+SEEDS = {"dlib": 1, "sface": 2, "facenet": 3}
+
+
+def small_network(name: str, weights: Path | None = None) -> miniatures.SmallNetwork:
+    """The same network for the same name, as in tests/ablations/small_run.py."""
+    network = miniatures.SmallNetwork(SEEDS[name])
+    network.name = name
+    return network
+
+
+def with_miniatures(put: Callable[[object, str, object], object]) -> None:
+    """Put miniatures where the command looks for models, networks and a face detector."""
+    put(reconstruction, "load_morphable_model", lambda *_, **__: miniatures.small_model(skin=True))
+    put(reconstruction, "load_network", small_network)
+    put(reporting_people, "load_network", small_network)
+    put(aligned_faces, "load_detector", lambda name: detect_by_colour)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command's in a process that ends with it: nothing is put back."""
+    with_miniatures(setattr)
+    return reporting_people.main(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
