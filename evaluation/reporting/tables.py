@@ -1,5 +1,6 @@
 """Tables of results: on the screen, in Markdown and in LaTeX, from one grid."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -68,11 +69,11 @@ def written_value(row: Row) -> str:
     if row.unit == "count":
         return f"{row.value:,.0f}"
     scale, digits, unit = (100, 2, " %") if row.unit == "share" else (1, 3, "")
-    text = _number(scale * row.value, digits) + unit
+    text = plain_number(scale * row.value, digits) + unit
     if row.sd is not None:
-        text += f" ± {_number(scale * row.sd, digits)}"
+        text += f" ± {plain_number(scale * row.sd, digits)}"
     if row.interval is not None:
-        text += " [" + ", ".join(_number(scale * bound, digits) for bound in row.interval) + "]"
+        text += " [" + ", ".join(plain_number(scale * bound, digits) for bound in row.interval) + "]"
     return text
 
 
@@ -110,17 +111,25 @@ def rich_list(results: Results) -> Table:
 
 def markdown(results: Results, across: Across = "metric", items: str = "items") -> str:
     """Title, table and counts in Markdown."""
-    content = grid(results, across)
+    return markdown_of(grid(results, across), [written_counts(results.counts, items)])
+
+
+def markdown_of(content: Grid, notes: Sequence[str]) -> str:
+    """Title, table and a paragraph of notes in Markdown."""
     lines = [["", *content.columns], ["---", *["---:"] * len(content.columns)]]
     lines += [[label, *cells] for label, cells in content.lines]
     table = "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
-    return f"**{content.title}**\n\n{table}\n\n{written_counts(results.counts, items)}\n"
+    return f"**{content.title}**\n\n{table}\n\n{' '.join(notes)}\n"
 
 
 def latex(results: Results, across: Across = "metric", items: str = "items") -> str:
     """A LaTeX table (package booktabs) with title and counts as its caption."""
-    content = grid(results, across)
-    caption = f"{content.title}. {written_counts(results.counts, items)}."
+    return latex_of(grid(results, across), [f"{written_counts(results.counts, items)}."])
+
+
+def latex_of(content: Grid, notes: Sequence[str]) -> str:
+    """A LaTeX table (package booktabs) with title and notes as its caption."""
+    caption = " ".join([f"{content.title}.", *notes])
     lines = [["", *content.columns], *([label, *cells] for label, cells in content.lines)]
     head, *body = (" & ".join(cell.translate(_LATEX) for cell in line) + r" \\" for line in lines)
     return "\n".join(
@@ -158,7 +167,7 @@ def print_results(
     console.print(written_counts(results.counts, items), markup=False, highlight=False, soft_wrap=True)
 
 
-def _number(value: float, digits: int) -> str:
+def plain_number(value: float, digits: int) -> str:
     """With fixed digits; with two significant ones where those would be all zeros."""
     fixed = f"{value:.{digits}f}"
     return f"{value:.2g}" if value != 0 and float(fixed) == 0 else fixed
