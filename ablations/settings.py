@@ -22,7 +22,7 @@ class Settings:
         photographs: a folder of unlabelled photographs, lfw:DIR, or stand-in (renderings, labelled so).
         stage: 1 (synthetic faces only), 2 (from a finished stage 1 of the same settings), or both.
         method: paper sets every departure from the paper back; suite has them.
-        preset: the budget. quick: some minutes on two cores; standard: about an hour on two cores;
+        preset: the budget. quick: some minutes on two cores; standard: about half an hour on two cores;
             paper-scale: a GPU, days on a CPU.
         morphable_model: open, open:2, basel:FILE or ict:DIR.
         shape_components: of the morphable model; 0 takes all.
@@ -287,7 +287,7 @@ def _of_weights(weights: LossWeights) -> dict[str, Any]:
     }
 
 
-# Every departure from the paper; the search for the suite's values has begun (benchmarks/search.md).
+# Every departure from the paper; the suite's values come from the search in benchmarks/search.md.
 METHODS: dict[str, dict[str, Any]] = {
     "paper": _of_weights(PAPER_WEIGHTS)
     | {
@@ -304,12 +304,12 @@ METHODS: dict[str, dict[str, Any]] = {
     | {
         "shape_components": 80,
         "albedo_components": 80,
-        "tone_weight": 0.1,
+        "tone_weight": 1.0,
         "centred": True,
-        "jitter": 0.0,
+        "jitter": 0.015,
         "linear_start": 1.5,
         "views": 3,
-        "learning_rate": 6e-4,
+        "learning_rate": 5e-4,
     },
 }
 # Budgets. A step renders `rendered` times `views` pictures; on two cores a picture costs about 20 ms.
@@ -330,7 +330,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "synthetic_per_pretraining_step": 256,
         "synthetic_faces": 50_000,
         "pretraining_steps": 1500,
-        "max_steps": 4000,
+        "max_steps": 2000,
     },
     "paper-scale": {
         "rendered": 64,
