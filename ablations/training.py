@@ -25,6 +25,7 @@ from lightning_modules.checkpoints import (
     read_checkpoint,
 )
 
+from .memory import keep_freed_memory
 from .settings import Execution, Settings
 
 CHECKPOINTS, LAST, FINAL = "checkpoints", "last.ckpt", "final.ckpt"
@@ -76,6 +77,7 @@ def fit(
         KeyboardInterrupt: when the run was interrupted; its last checkpoint is whole.
         TrainingFailed: when losses are not finite.
     """
+    keep_freed_memory()
     checkpoints = folder / CHECKPOINTS
     last = checkpoints / LAST
     start = starting_point(folder, resume)
