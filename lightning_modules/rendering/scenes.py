@@ -65,10 +65,16 @@ def noise_backgrounds(
     generators: Sequence[torch.Generator], views: int, size: tuple[int, int], *, cells: int = 6
 ) -> Tensor:
     """Images of a random colour that varies smoothly by up to 0.25, [B, N, 3, H, W] sRGB."""
-    noise = _draw(generators, (views, 3, cells, cells)).flatten(0, 1) - 0.5
-    noise = torch.nn.functional.interpolate(noise, size, mode="bilinear", align_corners=True)
-    colours = colour_backgrounds(generators, views)
-    return (colours + 0.5 * noise.unflatten(0, colours.shape[:2])).clamp(0, 1)
+    noise = _draw(generators, (views, 3, cells, cells)) - 0.5
+    corners = colour_backgrounds(generators, views) + 0.5 * noise
+    rows, columns = (_linear_interpolation(cells, length) for length in size)
+    return (rows @ (corners @ columns.T)).clamp_(0, 1)
+
+
+def _linear_interpolation(count: int, length: int) -> Tensor:
+    """Weights [length, count] that interpolate samples, the first and the last of both at the same places."""
+    identity = torch.eye(count)[None]
+    return torch.nn.functional.interpolate(identity, length, mode="linear", align_corners=True)[0].T
 
 
 def _draw(generators: Sequence[torch.Generator], shape: tuple[int, ...]) -> Tensor:

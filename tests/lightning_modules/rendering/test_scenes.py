@@ -68,6 +68,16 @@ def test_backgrounds_are_images_in_range() -> None:
     assert torch.equal(noise, again)
 
 
+def test_noise_is_interpolated_from_corner_to_corner() -> None:
+    # Six cells: every second of eleven pixels is a drawn number, the others are means (none is clamped here).
+    drawn, between = (
+        noise_backgrounds(scene_generators(0, 0, [0]), 1, size)[0, 0] for size in ((6, 6), (11, 11))
+    )
+    torch.testing.assert_close(between[:, ::2, ::2], drawn)
+    torch.testing.assert_close(between[:, 1::2, ::2], (drawn[:, 1:] + drawn[:, :-1]) / 2)
+    torch.testing.assert_close(between[:, ::2, 1::2], (drawn[..., 1:] + drawn[..., :-1]) / 2)
+
+
 def test_no_views_are_refused() -> None:
     with pytest.raises(ValueError, match="views must be at least 1, got 0"):
         random_scenes(scene_generators(0, 0, [0]), 0)
