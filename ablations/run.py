@@ -181,6 +181,7 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
             settings.pretraining_weight_decay,
             settings.warmup_steps,
             settings.pretraining_steps,
+            fused=execution.updates_in_one_pass,
         )
         fit(
             Pretraining(regressor, settings.weights, optimisation),
@@ -239,7 +240,11 @@ def train(
             jitter=settings.jitter,
         ),
         Optimisation(
-            settings.learning_rate, settings.weight_decay, settings.warmup_steps, settings.max_steps
+            settings.learning_rate,
+            settings.weight_decay,
+            settings.warmup_steps,
+            settings.max_steps,
+            fused=execution.updates_in_one_pass,
         ),
         centres=learnt.centres,
         tone=learnt.tone,

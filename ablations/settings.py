@@ -258,6 +258,11 @@ class Execution:
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
 
+    @property
+    def updates_in_one_pass(self) -> bool:
+        """Whether the optimiser is fused; under mixed precision Lightning could not clip gradients."""
+        return "mixed" not in self.precision
+
 
 def check_shares(settings: Settings, execution: Execution) -> None:
     """Refuse numbers of a step that its processes cannot share evenly.

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 
+from ablations.memory import keep_freed_memory
 from ablations.settings import Settings
 from datamodules.face_data import FaceBatch
 from datamodules.row_files import RowFiles
@@ -58,6 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--pairs", default="dlib:dlib,sface:sface,dlib:sface", help="encoder:identity,...")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    keep_freed_memory()  # as `fit` does
     if options.worker:
         worker(*options.worker)
         return
@@ -89,7 +91,7 @@ def build(encoder: str, identity: str, **losses: bool) -> Regression:
         Teachers(model, networks[encoder], networks[identity], networks[identity]),
         Losses(SUITE_WEIGHTS, **losses),
         Rendering(settings.rendered, settings.views),
-        Optimisation(1e-5, 0.0, 0, 10_000),
+        Optimisation(1e-5, 0.0, 0, 10_000, fused=True),
         gradient_norm_interval=0,
     )
 

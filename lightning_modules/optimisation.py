@@ -18,12 +18,15 @@ class Optimisation:
         weight_decay: of AdamW, decoupled; the paper's "weights regularised towards zero".
         warmup_steps: over which the learning rate rises linearly.
         steps: after which it has fallen to zero along a cosine.
+        fused: update all weights in one pass over memory, in a quarter of the time. Lightning clips no
+            gradient then where the precision is mixed.
     """
 
     learning_rate: float
     weight_decay: float
     warmup_steps: int
     steps: int
+    fused: bool = False
 
     def rate_at(self, step: int) -> float:
         """Share of the learning rate at a step."""
@@ -37,6 +40,8 @@ class Optimisation:
         matrices = [parameter for parameter in module.parameters() if parameter.ndim > 1]
         vectors = [parameter for parameter in module.parameters() if parameter.ndim <= 1]
         groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
-        optimiser = AdamW(groups, lr=self.learning_rate, weight_decay=self.weight_decay)
+        optimiser = AdamW(
+            groups, lr=self.learning_rate, weight_decay=self.weight_decay, fused=self.fused or None
+        )
         schedule = LambdaLR(optimiser, self.rate_at)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

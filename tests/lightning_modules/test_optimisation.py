@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -21,6 +23,41 @@ def test_biases_are_not_regularised() -> None:
         for p in group["params"]
     }
     assert (decay[id(layer.weight)], decay[id(layer.bias)]) == (0.5, 0.0)
+
+
+def test_one_pass_updates_as_several_do() -> None:
+    layers = [torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)]
+    layers[1].load_state_dict(layers[0].state_dict())
+    for layer, fused in zip(layers, (False, True), strict=True):
+        optimiser = Optimisation(0.1, 0.5, 0, 10, fused=fused).configure(layer)["optimizer"]
+        for step in range(3):
+            layer.weight.grad = torch.full_like(layer.weight, 1.0 + step)
+            layer.bias.grad = torch.full_like(layer.bias, -2.0)
+            optimiser.step()
+    torch.testing.assert_close(layers[1].weight, layers[0].weight)
+    torch.testing.assert_close(layers[1].bias, layers[0].bias)
+
+
+def test_one_pass_continues_bit_for_bit_from_its_saved_state(tmp_path: Path) -> None:
+    layer, continued = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    optimisation = Optimisation(0.1, 0.5, 0, 10, fused=True)
+
+    def steps(layer: torch.nn.Linear, optimiser: torch.optim.Optimizer, numbers: range) -> None:
+        for number in numbers:
+            layer.weight.grad = torch.sin(number + torch.arange(6.0)).view(2, 3)
+            layer.bias.grad = torch.cos(number + torch.arange(2.0))
+            optimiser.step()
+
+    optimiser, later = (optimisation.configure(each)["optimizer"] for each in (layer, continued))
+    steps(layer, optimiser, range(3))
+    torch.save((layer.state_dict(), optimiser.state_dict()), tmp_path / "saved")
+    steps(layer, optimiser, range(3, 6))
+    weights, state = torch.load(tmp_path / "saved", weights_only=True)
+    continued.load_state_dict(weights)
+    later.load_state_dict(state)
+    steps(continued, later, range(3, 6))
+    assert torch.equal(continued.weight, layer.weight)
+    assert torch.equal(continued.bias, layer.bias)
 
 
 def test_weights_without_a_gradient_shrink_towards_zero() -> None:
