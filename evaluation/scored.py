@@ -8,7 +8,9 @@ from datamodules.images import EXTENSIONS
 from lightning_modules.faces.files import require_file, sha256_of_file
 
 Kind = Literal["checkpoint", "meshes", "renderings"]
-MESH_SUFFIXES = frozenset((".obj", ".ply", ".glb"))
+# Of one mesh in several formats the first is read: OBJ keeps colours whole. reconstruct.py writes all three.
+MESH_PREFERENCE = (".obj", ".ply", ".glb")
+MESH_SUFFIXES = frozenset(MESH_PREFERENCE)
 
 
 class Scored(NamedTuple):
@@ -80,8 +82,10 @@ def what_is_scored(
 def files_by_name(folder: Path, suffixes: Iterable[str] = MESH_SUFFIXES) -> dict[str, Path]:
     """All such files at any depth, by their path in the folder without its suffix.
 
+    Of a mesh in several formats, one is taken (MESH_PREFERENCE).
+
     Raises:
-        ValueError: if there is none, or two that differ in their suffix only.
+        ValueError: if there is none, or two pictures that differ in their suffix only.
     """
     suffixes = frozenset(suffixes)
     files: dict[str, Path] = {}
@@ -89,9 +93,7 @@ def files_by_name(folder: Path, suffixes: Iterable[str] = MESH_SUFFIXES) -> dict
         if path.suffix.lower() not in suffixes or not path.is_file():
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
-        if name in files:
-            raise ValueError(f"{files[name]} and {path} are both {name}; keep one of them")
-        files[name] = path
+        files[name] = _one_of(name, files.get(name, path), path)
     if not files:
         raise ValueError(f"{folder} holds no file ending in {', '.join(sorted(suffixes))}")
     return files
@@ -136,3 +138,13 @@ def paired(files: Mapping[str, Path], names: Iterable[str]) -> Pairing:
         [name for name in names if name not in chosen],
         [path for name, path in files.items() if name not in used],
     )
+
+
+def _one_of(name: str, first: Path, second: Path) -> Path:
+    """The preferred one of two files of one name, which may be the same file."""
+    suffixes = {path.suffix.lower() for path in (first, second)}
+    if first != second and (len(suffixes) == 1 or not suffixes <= MESH_SUFFIXES):
+        raise ValueError(f"{first} and {second} are both {name}; keep one of them")
+    if first == second:
+        return first
+    return min(first, second, key=lambda path: MESH_PREFERENCE.index(path.suffix.lower()))

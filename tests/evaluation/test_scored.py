@@ -45,12 +45,17 @@ def test_files_are_found_at_any_depth_and_known_by_name(tmp_path: Path) -> None:
     assert sorted(renderings_by_name(tmp_path)) == ["d"]
 
 
-def test_a_folder_without_meshes_or_with_two_of_one_name_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_meshes_or_with_two_pictures_of_one_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holds no file ending in .glb, .obj, .ply"):
         files_by_name(tmp_path)
-    write(tmp_path, "a.obj", "a.ply")
-    with pytest.raises(ValueError, match=r"a.obj and .*a.ply are both a; keep one of them"):
-        files_by_name(tmp_path)
+    write(tmp_path, "a.jpg", "a.png")
+    with pytest.raises(ValueError, match=r"a.jpg and .*a.png are both a; keep one of them"):
+        renderings_by_name(tmp_path)
+
+
+def test_of_one_mesh_in_several_formats_the_obj_is_taken(tmp_path: Path) -> None:
+    write(tmp_path, "a.glb", "a.obj", "a.ply", "b.glb", "b.PLY")
+    assert files_by_name(tmp_path) == {"a": tmp_path / "a.obj", "b": tmp_path / "b.PLY"}
 
 
 def test_files_are_paired_by_whole_name_or_by_its_last_part() -> None:
