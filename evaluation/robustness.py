@@ -1,0 +1,213 @@
+"""How far the reconstructed face moves when its photograph is damaged (section 4.5, Figures 6 and 7).
+
+    python evaluation/robustness.py final.ckpt --data lfw:DIR
+    python evaluation/robustness.py final.ckpt --data photographs:DIR
+
+Thirteen kinds of damage at five strengths each: things before the face, image quality, light and colour,
+turns in the plane, and non-photorealistic filters. What they make are filtered photographs, no artwork; a
+folder of artwork goes where photographs go. Every damaged photograph is detected and aligned anew. How far
+coefficients, mesh (mm) and the judge's similarities move stands beside the same between two photographs of
+one person and between different people. The pictures show the photographs: they stay with whoever has those.
+"""
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from datamodules.detection import DetectorName, load_detector
+from datamodules.progress import progress_bar
+from evaluation.damaged_faces import Responses, respond, versions_of
+from evaluation.judging import judge_name
+from evaluation.movements import figures_of, movements_of, rows_of, table_of
+from evaluation.places import notice, place_of
+from evaluation.portraits_of_people import People, people_of
+from evaluation.publishing import publish
+from evaluation.reporting.provenance import checkpoint_entry, network_entry, provenance
+from evaluation.reporting.results import Counts, Results
+from evaluation.reports import Layout, Report, evaluate, exit_status
+from evaluation.robustness_pictures import draw_pictures
+from evaluation.scored import what_is_scored
+from lightning_modules.dashboard import PROJECT
+from lightning_modules.faces.command_line import run_command
+from lightning_modules.recognition.network import RecognitionNetwork
+from lightning_modules.recognition.networks import NetworkName, load_network
+from lightning_modules.recognition.similarity import Centre, check_centre
+from lightning_modules.reconstruction import Reconstructor, load_reconstructor
+
+COMMAND = "robustness"
+KINDS = ("lfw", "photographs")
+PARTIAL = "responses"  # folder of finished photographs, from which a stopped run goes on
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, measure, report; exit status 0, or 1 where photographs failed."""
+    return exit_status(run_command(robustness, argv))
+
+
+def robustness(
+    checkpoint: Path,
+    *,
+    data: str | None = None,
+    people: int = 100,
+    judge: NetworkName | None = None,
+    allow_training_network: bool = False,
+    centred: bool = False,
+    detector: DetectorName = "yunet",
+    pictures: int = 6,
+    seed: int = 0,
+    morphable_model: str | None = None,
+    output: Path | None = None,
+    overwrite: bool = False,
+    device: str = "cpu",
+    cache_folder: Path | None = None,
+    workers: int | None = None,
+    wandb: bool = False,
+    wandb_project: str = PROJECT,
+) -> Results:
+    """Measure how far reconstructed faces move when their photographs are damaged.
+
+    Args:
+        checkpoint: what ablations/run.py wrote.
+        data: lfw:DIR (people outside peopleDevTrain), photographs:DIR (one person or artwork each), or
+            stand-in; without it where LFW_DIR or the configuration says, else the stand-in.
+        people: at most so many, taken evenly.
+        judge: the network that compares; the checkpoint's own judge by default.
+        allow_training_network: let the checkpoint's own network judge.
+        centred: subtract the judge's centre, which the checkpoint keeps, before cosines.
+        detector: yunet or mtcnn.
+        pictures: people that the pictures show; 0 draws none.
+        seed: of what is drawn at random.
+        morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training.
+        output: folder of the results; runs/robustness/<digest of the settings> by default.
+        overwrite: compute anew.
+        device: of networks and rendering: cpu, cuda, ...
+        cache_folder: of aligned faces; the user's cache folder by default.
+        workers: processes that align; all cores by default.
+        wandb: add numbers and figures to the run that made the checkpoint at Weights & Biases.
+        wandb_project: its project.
+    """
+    if people < 2:
+        raise ValueError(f"--people must be at least 2, so that people can be compared, got {people}")
+    scored = what_is_scored(checkpoint, None, None)
+    place = place_of(data, KINDS)
+    loaded = load_reconstructor(checkpoint, morphable_model=morphable_model, device=device)
+    name = judge_name(judge, loaded.content, allow_training_network=allow_training_network)
+    settings = scored.settings() | {
+        "data": str(place), "people": people, "judge": name, "centred": centred, "detector": detector,
+        "seed": seed,
+    }  # fmt: skip
+
+    def compute(folder: Path) -> Report:
+        if overwrite:
+            shutil.rmtree(folder / PARTIAL, ignore_errors=True)
+        network = load_network(name).to(device)
+        centre = centre_of(loaded, network) if centred else None
+        chosen = people_of(
+            place, loaded.model, most=people, detector=detector, cache_folder=cache_folder, workers=workers
+        )
+        responses = responses_of(chosen, loaded, network, folder / PARTIAL, seed, detector)
+        report = report_of(chosen, responses, loaded, network, centre, settings)
+        if pictures:
+            # Below the folder itself, whose pictures --wandb sends: these show photographs.
+            draw_pictures(
+                chosen,
+                responses,
+                loaded,
+                folder / "pictures",
+                checkpoint=checkpoint.name,
+                seed=seed,
+                most=pictures,
+            )
+        return report
+
+    return evaluate(
+        COMMAND, settings, compute, output=output, overwrite=overwrite, notice=notice(place),
+        layout=Layout(items="photographs"),
+        publish=(lambda results, folder: publish(results, folder, loaded.content, wandb_project))
+        if wandb else None,
+    )  # fmt: skip
+
+
+def centre_of(loaded: Reconstructor, judge: RecognitionNetwork) -> Centre:
+    """The judge's centre over the checkpoint's training photographs.
+
+    Raises:
+        ValueError: if the checkpoint keeps none.
+    """
+    kept = loaded.content["centres"].get(judge.name)
+    if kept is None:
+        raise ValueError(f"the checkpoint keeps no centre of {judge.name}; leave --centred out")
+    centre = Centre.from_dict(dict(kept))
+    check_centre(centre, judge.name, judge.sha256)
+    return centre
+
+
+def responses_of(
+    people: People,
+    loaded: Reconstructor,
+    judge: RecognitionNetwork,
+    folder: Path,
+    seed: int,
+    detector: DetectorName,
+) -> dict[int, Responses]:
+    """The responses to each person's photographs, by face of the data set; written ones are read."""
+    faces = [(face, True) for face in people.first] + [(face, False) for face in people.second]
+    responses, find = {}, load_detector(detector)
+    with progress_bar("Damaged photographs", len(faces)) as advance:
+        for face, damaged in faces:
+            digest = people.dataset.faces.digest[face].tobytes().hex()
+            file = folder / f"{digest}-{people.dataset.faces.face[face]}-{'all' if damaged else 'clean'}.npz"
+            written = Responses.load(file)
+            if written is None:
+                versions = versions_of(people.dataset, face, seed, damaged=damaged)
+                written = respond(list(versions), loaded, judge, find)
+                written.save(file)
+            responses[int(face)] = written
+            advance(1)
+    return responses
+
+
+def report_of(
+    people: People,
+    responses: Mapping[int, Responses],
+    loaded: Reconstructor,
+    judge: RecognitionNetwork,
+    centre: Centre | None,
+    settings: Mapping[str, Any],
+) -> Report:
+    """The rows, the table of photographs and the figures."""
+    lost = sum(not responses[int(face)].found[0] for face in people.first)
+    failed = dict(people.failed) | ({"not found again in its own crop": lost} if lost else {})
+    name, sha256 = settings["checkpoint"], settings["checkpoint_sha256"]
+    movements = movements_of(people, responses, loaded, centre)
+    rows = rows_of(movements, Path(name).stem, torch.Generator().manual_seed(settings["seed"]))
+    found = [int(face) for face in people.first if responses[int(face)].found[0]]
+    items = table_of(movements, [str(people.dataset.path(face)) for face in found])
+    title = f"Movement of faces by {name} when photographs are damaged, judged by {judge.name}" + (
+        "" if centre is None else f", centre of {centre.count:,} photographs"
+    )
+    results = Results(
+        command=COMMAND,
+        title=f"STAND-IN: {title}" if people.provenance["stand_in"] else title,
+        settings=settings,
+        counts=Counts(len(people.first) + sum(people.failed.values()), len(found), failed),
+        rows=rows,
+        provenance=provenance(
+            checkpoint=checkpoint_entry(name, sha256, loaded.content),
+            judge=network_entry(judge.name, judge.sha256),
+            data=people.provenance,
+        ),
+        stand_in=people.provenance["stand_in"],
+    )
+    return Report(results, {"photographs": items}, figures_of(movements, results.title))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
