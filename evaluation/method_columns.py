@@ -1,0 +1,135 @@
+"""Columns of a comparison: what each method makes of the same photographs, by one camera and one light."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datamodules.chosen_faces import ChosenFaces
+from datamodules.detection import Detector
+from datamodules.face_data import FaceDataset
+from datamodules.face_features import FaceFeatures
+from evaluation.reconstructed import preview_images
+from evaluation.scored import files_by_name, paired
+from lightning_modules.faces.mesh import Mesh
+from lightning_modules.faces.mesh_views import view_of
+from lightning_modules.faces.portraits import portraits
+from lightning_modules.faces.units import Unit, read_mesh_in_mm
+from lightning_modules.recognition.frame import WHOLE_FRAME
+from lightning_modules.reconstruction import Reconstructor
+from lightning_modules.teachers import frame_of
+
+AT_ONCE = 16
+DETECTION_PIXELS = 320  # YuNet's smaller canvas
+# The detector's point may fall beside a mesh's edge: the nearest pixel that shows it counts, at most so far.
+FARTHEST_PIXELS = 6.0
+
+
+class Cell(NamedTuple):
+    """What one method makes of one photograph.
+
+    Attributes:
+        images: [N, 3, size, size], a view each; None where there is none.
+        reason: why there is none.
+        shape_only: whether the mesh has no colours and is shown in grey.
+    """
+
+    images: Tensor | None
+    reason: str = ""
+    shape_only: bool = False
+
+
+@torch.no_grad()
+def of_checkpoint(
+    loaded: Reconstructor, data: ChosenFaces, *, size: int, yaw_degrees: Sequence[float]
+) -> list[Cell]:
+    """A checkpoint's face of each photograph.
+
+    Args:
+        loaded: the checkpoint.
+        data: the photographs' faces, aligned.
+        size: of the images.
+        yaw_degrees: of the views.
+    """
+    faces, encoder = data.dataset.faces, loaded.encoder
+    FaceFeatures(data.cache, encoder).compute(data.cache, faces, encoder, progress=data.progress)
+    dataset = FaceDataset(data.cache, data.dataset.paths, faces, [encoder])
+    cells = []
+    for start in range(0, len(dataset), AT_ONCE):
+        some = np.arange(start, min(start + AT_ONCE, len(dataset)))
+        decoded = loaded.faces(loaded.coefficients(dataset.batch(some).features[encoder.name]))
+        cells += [Cell(images) for images in preview_images(decoded, loaded.model, size, yaw_degrees).cpu()]
+    return cells
+
+
+def of_meshes(
+    folder: Path,
+    names: Sequence[str],
+    *,
+    unit: Unit,
+    detector: Detector,
+    size: int,
+    yaw_degrees: Sequence[float],
+) -> list[Cell]:
+    """Another method's mesh of each photograph, of any topology, upright and facing along z.
+
+    Args:
+        folder: of .obj, .ply or .glb files, named as the photographs are.
+        names: of the photographs, without suffix.
+        unit: of the files.
+        detector: finds eyes, nose and mouth on a picture of the mesh.
+        size: of the images.
+        yaw_degrees: of the views.
+
+    Raises:
+        ValueError: if no file is named as a photograph is.
+    """
+    found = paired(files_by_name(folder), names).found
+
+    def draw(file: Path) -> Cell:
+        mesh = read_mesh_in_mm(file, unit).mesh
+        return mesh_cell(mesh, five_points_on(mesh, detector), size=size, yaw_degrees=yaw_degrees)
+
+    return [_cell(found, name, draw) for name in names]
+
+
+def mesh_cell(mesh: Mesh, points: Tensor, *, size: int, yaw_degrees: Sequence[float]) -> Cell:
+    """A mesh in mm with its five points [5, 3], as our own faces are shown; grey without colours."""
+    colours = None if mesh.colours is None else mesh.colours[None].float()
+    frame = frame_of(WHOLE_FRAME._replace(size=size))
+    images = portraits(
+        mesh.vertices[None].float(), mesh.triangles, colours, points[None], frame, yaw_degrees=yaw_degrees
+    )
+    return Cell(images[0], shape_only=colours is None)
+
+
+def five_points_on(mesh: Mesh, detector: Detector) -> Tensor:
+    """Eyes, nose tip and mouth corners [5, 3] on a mesh in mm, where a detector sees them from the front.
+
+    Raises:
+        ValueError: if it finds no face, or a point beside the mesh.
+    """
+    view = view_of(mesh, size=DETECTION_PIXELS)
+    picture = (view.image * 255).round().byte().permute(1, 2, 0).numpy()
+    faces = detector(np.ascontiguousarray(picture))
+    if not faces:
+        raise ValueError("no face is seen on the mesh from the front; turn it to face along z, with y up")
+    rows, columns = torch.nonzero(view.points.isfinite().all(-1), as_tuple=True)
+    pixels = torch.stack([columns, rows], 1).double()
+    distances = torch.cdist(torch.from_numpy(np.asarray(faces[0].points, float)), pixels)  # [5, P]
+    nearest = distances.min(1)
+    if float(nearest.values.max()) > FARTHEST_PIXELS:
+        raise ValueError("a point of the face that is seen on the mesh from the front lies beside the mesh")
+    return view.points[rows[nearest.indices], columns[nearest.indices]].float()
+
+
+def _cell(found: Mapping[str, Path], name: str, draw: Callable[[Path], Cell]) -> Cell:
+    if name not in found:
+        return Cell(None, "no mesh of this name")
+    try:
+        return draw(found[name])
+    except (ValueError, OSError) as error:
+        return Cell(None, str(error))

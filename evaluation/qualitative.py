@@ -1,0 +1,177 @@
+"""A contact sheet of photographs and what several methods make of them (the paper's Figure 4).
+
+    python evaluation/qualitative.py photographs --methods "ours=final.ckpt,Tran et al.=tran,Sela et al.=sela"
+
+A method is a checkpoint or a folder of meshes (.obj, .ply, .glb; any topology and unit; upright, facing along
+z) that are named as the photographs are. All are shown by one camera in one light; meshes without colours
+are grey. The sheet shows the photographs: it stays with whoever has them.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from PIL import Image
+from rich.console import Console
+
+from datamodules.chosen_faces import ChosenFaces, FaceChoice, photographs_at
+from datamodules.detection import DetectorName, load_detector
+from evaluation.method_columns import Cell, of_checkpoint, of_meshes
+from evaluation.reporting.contact_sheets import contact_sheet, picture
+from evaluation.reports import COMPLETE, WITH_FAILURES
+from lightning_modules.faces.command_line import run_command
+from lightning_modules.faces.files import written_atomically
+from lightning_modules.faces.portraits import FRONTAL, THREE_QUARTER
+from lightning_modules.faces.units import Unit
+from lightning_modules.reconstruction import load_reconstructor
+
+FOOTNOTE = "One camera and one light for all methods."
+GREY = "Grey: shape only."
+
+
+class Comparison(NamedTuple):
+    """A sheet that was written.
+
+    Attributes:
+        file: the picture.
+        failures: a sentence for each place that is empty, and each photograph that is not shown.
+    """
+
+    file: Path
+    failures: list[str]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, draw, report; exit status 0, or 1 where places are empty."""
+    return WITH_FAILURES if run_command(qualitative, argv).failures else COMPLETE
+
+
+def qualitative(
+    photographs: Path,
+    methods: str,
+    *,
+    output: Path = Path("qualitative.png"),
+    face: FaceChoice | None = None,
+    three_quarter: bool = False,
+    size: int = 192,
+    unit: Unit = "auto",
+    detector: DetectorName = "yunet",
+    morphable_model: str | None = None,
+    device: str = "cpu",
+    cache_folder: Path | None = None,
+    workers: int | None = None,
+) -> Comparison:
+    """Draw photographs beside what several methods make of them.
+
+    Args:
+        photographs: a photograph, a folder of them, or a .txt list of them: a row each.
+        methods: NAME=PLACE,NAME=PLACE: a column each, PLACE being a checkpoint or a folder of meshes.
+        output: PNG to write.
+        face: in a photograph with several: largest, or a number from 0, the largest; without it such a
+            photograph fails.
+        three_quarter: show each face also from the side.
+        size: of each picture in pixels.
+        unit: of meshes: mm, cm, m, or auto.
+        detector: yunet or mtcnn.
+        morphable_model: of the checkpoints, if it lies elsewhere than in training.
+        device: of the checkpoints.
+        cache_folder: of aligned faces and features; the user's cache folder by default.
+        workers: processes that align; all cores by default.
+    """
+    places = places_of(methods)
+    if face == "all":
+        raise ValueError("a row shows one face: give --face largest or a number, not all")
+    data = ChosenFaces(
+        photographs_at(photographs), face=face, detector=detector, cache_folder=cache_folder, workers=workers
+    )
+    checkpoints = {
+        name: load_reconstructor(place, morphable_model=morphable_model, device=device)
+        for name, place in places.items()
+        if place.is_file()
+    }
+    data.prepare_data()
+    data.setup()
+    if not len(data.dataset):
+        raise ValueError(f"{photographs} shows no face to compare; the reasons are in {data.failures_file()}")
+    root = photographs if photographs.is_dir() else photographs.parent
+    names = [name_of(data.dataset.path(index), root) for index in range(len(data.dataset))]
+    yaws = (FRONTAL, THREE_QUARTER) if three_quarter else (FRONTAL,)
+    columns = {
+        name: of_checkpoint(checkpoints[name], data, size=size, yaw_degrees=yaws)
+        if name in checkpoints
+        else of_meshes(place, names, unit=unit, detector=load_detector(detector), size=size, yaw_degrees=yaws)
+        for name, place in places.items()
+    }
+    with written_atomically(output) as temporary:
+        sheet_of(data, names, columns, size).save(temporary)
+    failures = failures_of(data, names, columns)
+    for line in (*failures, f"written: {output}"):
+        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+    return Comparison(output, failures)
+
+
+def places_of(methods: str) -> dict[str, Path]:
+    """The checkpoint or folder of each method, by name, in order.
+
+    Raises:
+        FileNotFoundError: if one does not exist.
+        ValueError: if the text is no list NAME=PLACE,NAME=PLACE.
+    """
+    places: dict[str, Path] = {}
+    for item in methods.split(","):
+        name, equals, place = (part.strip() for part in item.partition("="))
+        if not (name and equals and place) or name in places:
+            raise ValueError(
+                f"methods must be NAME=PLACE,NAME=PLACE with a name for each, got {item.strip()!r} in "
+                f"{methods!r}"
+            )
+        places[name] = Path(place).expanduser()
+        if not places[name].exists():
+            raise FileNotFoundError(
+                f"{place}, the method {name}, does not exist; expected a checkpoint or a folder of meshes"
+            )
+    return places
+
+
+def name_of(path: Path, root: Path) -> str:
+    """A photograph's name, by which a method's file is found: below the folder, without suffix."""
+    relative = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
+    return relative.with_suffix("").as_posix()
+
+
+def sheet_of(
+    data: ChosenFaces, names: Sequence[str], columns: dict[str, list[Cell]], size: int
+) -> Image.Image:
+    """The sheet: a row for each photograph and view."""
+    rows: list[list[Image.Image | None]] = []
+    every = [cell for cells in columns.values() for cell in cells]
+    views = max((len(cell.images) for cell in every if cell.images is not None), default=1)
+    for index in range(len(names)):
+        cells = [cells[index] for cells in columns.values()]
+        for view in range(views):
+            shown = [None if cell.images is None else picture(cell.images[view], size) for cell in cells]
+            photograph = picture(data.dataset.images([index])[0], size) if view == 0 else None
+            rows.append([photograph, *shown])
+    footnote = f"{FOOTNOTE} {GREY}" if any(cell.shape_only for cell in every) else FOOTNOTE
+    return contact_sheet(rows, columns=["photograph", *columns], footnote=footnote)
+
+
+def failures_of(data: ChosenFaces, names: Sequence[str], columns: dict[str, list[Cell]]) -> list[str]:
+    """A sentence for each photograph that is not shown, and for each empty place."""
+    return [
+        *(f"failed: {data.paths[index]}: {reason}" for index, reason in data.dataset.faces.failures),
+        *(
+            f"failed: {method}, {name}: {cell.reason}"
+            for method, cells in columns.items()
+            for name, cell in zip(names, cells, strict=True)
+            if cell.images is None
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
