@@ -23,7 +23,7 @@ from lightning.pytorch.utilities import rank_zero_only
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ablations import parts, report
+from ablations import parts, report, tracked_runs
 from ablations.settings import Execution, Settings, check_shares
 from ablations.shared_work import one_run_at_a_time
 from ablations.training import FINAL, fit, seed, starting_point, tell, without_noise
@@ -74,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except TrainingFailed as error:
             tell(f"error: {error}")
             return FAILED
+        finally:
+            tracked_runs.finish()
         if results is not None:
             report.show(results, folder)
     return 0
@@ -191,7 +193,8 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
             steps=settings.pretraining_steps,
             images_per_step=settings.synthetic_per_pretraining_step,
             settings=settings,
-            execution=execution,
+            # Runs share it: at W&B it is one of its own, or none.
+            execution=replace(execution, wandb=execution.wandb and settings.stage == "1"),
             content=content,
             resume=execution.resume if settings.stage == "1" else None,
         )
@@ -287,6 +290,7 @@ def train(
     with torch.inference_mode():
         results = report.of_run(module, photographs, settings, content, folder)
     write_results(results, folder)
+    tracked_runs.log_results(module.trainer.loggers, results, folder / report.SHEET)
     return read_results(folder)
 
 

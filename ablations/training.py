@@ -1,7 +1,6 @@
 """Fits one stage: trainer, loggers, checkpoints; continues where an earlier start stopped."""
 
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -25,10 +24,11 @@ from lightning_modules.checkpoints import (
     read_checkpoint,
 )
 
+from . import tracked_runs
 from .memory import keep_freed_memory
 from .settings import Execution, Settings
 
-CHECKPOINTS, LAST, FINAL = "checkpoints", "last.ckpt", "final.ckpt"
+CHECKPOINTS, LAST, BEST, FINAL = "checkpoints", "last.ckpt", "best.ckpt", "final.ckpt"
 # Of Lightning, and why a user of ours need not read it.
 NOISE = (
     "Checkpoint directory .* exists and is not empty",  # a run that continues
@@ -86,7 +86,7 @@ def fit(
         checkpoint = read_checkpoint(start)
         kept, first_step = content_of(checkpoint, str(start)), int(checkpoint["global_step"])
         check_continues(kept, content, str(start))
-    loggers = _loggers(execution, folder, first_step, kept, content)
+    loggers = _loggers(execution, settings, folder, first_step, kept, content)
     identifier = next((logger for logger in loggers if isinstance(logger, WandbLogger)), None)
     guard = Guard(lambda: str(last) if last.is_file() else "none, the run had just begun")
     trainer = Trainer(
@@ -136,6 +136,7 @@ def fit(
         trainer.save_checkpoint(folder / FINAL, weights_only=False)
         # A run that had nothing left to do has not put its moving average in place.
         module.load_state_dict(read_checkpoint(folder / FINAL)["state_dict"])
+        tracked_runs.log_checkpoints(loggers, [folder / FINAL, checkpoints / BEST])
     return trainer
 
 
@@ -176,7 +177,12 @@ def seed(settings: Settings) -> None:
 
 
 def _loggers(
-    execution: Execution, folder: Path, first_step: int, kept: dict[str, Any], content: dict[str, Any]
+    execution: Execution,
+    settings: Settings,
+    folder: Path,
+    first_step: int,
+    kept: dict[str, Any],
+    content: dict[str, Any],
 ) -> list[Logger]:
     if execution.fast_dev_run:
         return []
@@ -186,30 +192,8 @@ def _loggers(
         CSVLogger(folder, name="logs", version=f"from_step_{first_step:07d}", flush_logs_every_n_steps=1)
     ]
     if execution.wandb:
-        loggers.append(
-            WandbLogger(
-                project=execution.wandb_project,
-                save_dir=folder,
-                id=kept.get("wandb_id"),
-                resume="allow",
-                config=content.get("settings"),
-                offline=_is_offline(),
-            )
-        )
+        loggers.append(tracked_runs.run_logger(execution, settings, folder, content, kept.get("wandb_id")))
     return loggers
-
-
-@rank_zero_only
-def _is_offline() -> bool:
-    """Whether W&B has to write to the disk alone: without an account it would ask for one, and wait."""
-    try:
-        import wandb
-    except ImportError as error:
-        raise ImportError("--wandb needs Weights & Biases: pip install wandb") from error
-    if os.environ.get("WANDB_MODE") is not None or wandb.api.api_key is not None:
-        return False
-    tell("no Weights & Biases account is known here: logging offline; `wandb login`, then `wandb sync`")
-    return True
 
 
 def _strategy(execution: Execution) -> Any:  # noqa: ANN401 - a name or a strategy

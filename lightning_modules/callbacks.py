@@ -180,7 +180,7 @@ class ImageGrid(Callback):
             grid.save(temporary)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.log_image("pictures", [grid])
+                logger.log_image("pictures", [grid], step=trainer.global_step)
 
 
 def picture_grid(columns: Sequence[Tensor], size: int = 160) -> Image.Image:

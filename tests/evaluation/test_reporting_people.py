@@ -12,6 +12,7 @@ from evaluation import judged_people, reporting_people
 from evaluation.judged_people import coefficient_statistics, judge_faces, shape_errors
 from evaluation.metrics.moments import moments
 from evaluation.metrics.reporting_protocol import hits
+from evaluation.reporting.results import Results
 from lightning_modules.checkpoints import KEY, checkpoint_content
 from lightning_modules.faces.alignment import Similarity
 from lightning_modules.losses import Prediction
@@ -157,6 +158,21 @@ def test_the_training_network_is_no_judge(checkpoint: Path, capsys: pytest.Captu
     status, _, _ = score(checkpoint, "--data", "stand-in", "--people", 3, "--judge", "dlib")
     assert status == 2
     assert "trained with dlib" in capsys.readouterr().err
+
+
+def test_figures_go_to_the_run_that_made_the_checkpoint(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = []
+
+    def publish(results: Results, folder: Path, content: dict, project: str) -> str:
+        given.append((results.command, folder.name, content["stage"], project))
+        return "added to a run"
+
+    monkeypatch.setattr(reporting_people, "publish", publish)
+    score(checkpoint, "--data", "stand-in", "--people", 3, "--wandb", "--wandb-project", "mine")
+    assert given == [("reporting_people", "output", 2, "mine")]
+    assert "added to a run" in capsys.readouterr().out
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
