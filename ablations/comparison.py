@@ -1,0 +1,143 @@
+"""What a study says: tables as CSV, Markdown and LaTeX, results.json, and the report."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from evaluation.reporting.items import write_items
+from evaluation.reporting.provenance import provenance
+from evaluation.reporting.results import Counts, Results, Row, read_results, write_results, write_whole
+from evaluation.reporting.studies import (
+    Comparison,
+    Study,
+    attribution,
+    caveats,
+    comparison_frame,
+    comparison_grid,
+    differences,
+    mean_grid,
+    means,
+)
+from evaluation.reporting.tables import Grid, latex_of, markdown_of
+
+from .designs import Cell
+from .gathering import RUN, study_of
+from .report_page import write_report
+
+COMMAND = "factorial"
+REPORT = "report.html"
+
+
+def compare(
+    folder: Path, cells: Sequence[Cell], identity: Mapping[str, Any], design: str, finished: Results | None
+) -> Results:
+    """The results of a study's cells, written and shown; those of a finished study are shown alone."""
+    if finished is not None and not finished.counts.failed:
+        show(folder)
+        return finished
+    study, missing = study_of(folder, cells, design)
+    counts = Counts(len(cells), len(cells) - len(missing), _by_reason(missing))
+    if study is None:
+        results = Results(COMMAND, "no seed of which every cell is finished", identity, counts, [],
+                          provenance())  # fmt: skip
+    else:
+        results = write_comparison(folder, study, missing, identity, counts)
+    write_results(results, folder)
+    show(folder)
+    return results
+
+
+def write_comparison(
+    folder: Path,
+    study: Study,
+    missing: Mapping[str, str],
+    identity: Mapping[str, Any],
+    counts: Counts,
+) -> Results:
+    """All files of a study but its results.json, whose content is returned."""
+    run = read_results(folder / Cell(study.variants[0], study.seeds[0]).name / RUN)
+    stand_in = run.stand_in or study.metrics[0].stand_in
+    title = ("STAND-IN: " if stand_in else "") + _title(study, run)
+    changes = differences(study)
+    method, worth = attribution(study)
+    notes = {
+        "means": caveats(study, None, missing),
+        "differences": caveats(study, len(changes), missing),
+        "attribution": caveats(study, len(worth), missing),
+    }
+    frames = {
+        "means": means(study),
+        "differences": comparison_frame(changes, "variant"),
+        "attribution": comparison_frame(worth, "switch"),
+    }
+    grids = {
+        "means": mean_grid(study, f"{title}: mean ± standard deviation over seeds"),
+        "differences": comparison_grid(changes, f"{title}: each variant minus full"),
+        "attribution": comparison_grid(worth, f"{title}: {method} of each switch"),
+    }
+    for name, frame in frames.items():
+        write_tables(frame, grids[name], notes[name], folder, name)
+    sections = [(grids[name], notes[name]) for name in grids]
+    write_report(folder / REPORT, title, study, sections, missing)
+    rows = [*mean_rows(frames["means"]), *comparison_rows(changes, "{} minus full"),
+            *comparison_rows(worth, f"{method} of {{}}")]  # fmt: skip
+    about = {key: run.provenance.get(key) for key in ("morphable_model", "networks", "training_data")}
+    return Results(COMMAND, title, identity, counts, rows, provenance(**about), stand_in)
+
+
+def write_tables(frame: pd.DataFrame, grid: Grid, notes: Sequence[str], folder: Path, name: str) -> None:
+    """One table in all three forms."""
+    write_items(frame, folder, name)
+    write_whole(folder / f"{name}.md", markdown_of(grid, notes))
+    write_whole(folder / f"{name}.tex", latex_of(grid, notes))
+
+
+def mean_rows(frame: pd.DataFrame) -> list[Row]:
+    """A row for each variant and metric; `sd` is over seeds, `n` counts them."""
+    return [
+        Row(line.variant, line.source, line.metric, line.unit, line.mean,
+            None if pd.isna(line.sd_over_seeds) else line.sd_over_seeds, n=line.seeds)
+        for line in frame.itertuples()
+    ]  # fmt: skip
+
+
+def comparison_rows(comparisons: Sequence[Comparison], method: str) -> list[Row]:
+    """A row for each comparison with its interval; `n` counts people."""
+    return [
+        Row(method.format(c.subject), c.metric.source, c.metric.name, c.metric.unit, c.contrast.value,
+            interval=c.contrast.interval, n=c.contrast.people)
+        for c in comparisons
+    ]  # fmt: skip
+
+
+def show(folder: Path) -> None:
+    """Print the tables and name the files."""
+    console = Console()
+    results = read_results(folder)
+    for name in ("means", "differences", "attribution") if results.rows else ():
+        text = (folder / f"{name}.md").read_text(encoding="utf-8")
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    counts = results.counts
+    reasons = "".join(f"; {count} {reason}" for reason, count in counts.failed.items())
+    console.print(f"{counts.used} of {counts.total} cells compared{reasons}", markup=False, soft_wrap=True)
+    files = sorted(file.name for file in folder.iterdir() if file.is_file() and file.name[0] != ".")
+    console.print(f"{folder}: {' '.join(files)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _title(study: Study, run: Results) -> str:
+    settings = run.settings
+    steps = f"{settings['max_steps']:,} steps"
+    return (
+        f"Ablation of {', '.join(name.replace('_', '-') for name in study.switches)} ({study.design} design; "
+        f"{settings['method']} method, {settings['preset']} preset, {steps})"
+    )
+
+
+def _by_reason(missing: Mapping[str, str]) -> dict[str, int]:
+    reasons: dict[str, int] = {}
+    for reason in missing.values():
+        reasons[reason] = reasons.get(reason, 0) + 1
+    return reasons

@@ -1,0 +1,321 @@
+"""An ablation study: combinations of switches times seeds, each a run.py of its own, then the comparison.
+
+    python ablations/factorial.py --losses batch-distribution loopback multi-view --seeds 3 \
+        --photographs DIR --method paper --data lfw:DIR --output DIR
+
+Takes all options of run.py, too. Each cell trains, and is scored on the people of the reporting protocol and
+on stand-in people whose shapes are known. The same command continues a study that was stopped, tries again
+what failed, and prints the result of one that is finished.
+"""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from ablations import cell, gathering, workers
+from ablations.comparison import compare
+from ablations.designs import Cell, Design, cells_of
+from ablations.run import stopped_by_termination
+from ablations.settings import Execution, Settings
+from evaluation.reporting.results import (
+    RESULTS,
+    STARTED,
+    default_output,
+    finished_results,
+    mark_started,
+    plain,
+    write_whole,
+)
+from lightning_modules.faces.command_line import one_sentence_for_bad_input, parse_settings
+
+COMMAND = "factorial"
+COMPLETE, WITH_FAILURES = 0, 1
+ROOT = Path(__file__).resolve().parent.parent
+# What a cell starts; a study never imports an evaluation command.
+RUN_PROGRAM = ROOT / "ablations" / "run.py"
+PEOPLE_PROGRAM = ROOT / "evaluation" / "reporting_people.py"
+# Options of run.py that belong to the study as a whole, or to each cell.
+NOT_PASSED_ON = {"seed", "output", "overwrite", "resume", "fast_dev_run", "progress"}
+LISTS = ("losses", "gpus", "cluster_options")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study is made of, and how it is executed.
+
+    Attributes:
+        losses: switches of run.py that are turned on and off, such as batch-distribution loopback multi-view.
+        design: full (every combination), one-out (all on, and each off by itself), or paper (one-out of the
+            paper's three).
+        seeds: of each variant, counted from --seed on.
+        data: people to score on, lfw:DIR, or stand-in.
+        people: so many of them.
+        known_people: so many stand-in people, whose true shapes are known; 0 leaves geometry out.
+        jobs: cells at a time on this machine.
+        gpus: in place of --jobs: one cell at a time on each of these, such as 0 1.
+        cluster: slurm hands the cells to SLURM through submitit; local tries that out on this machine.
+        cluster_options: of submitit, such as slurm_partition=gpu timeout_min=600 gpus_per_node=1.
+        dry_run: list the cells, their commands and the time that is left, and start nothing.
+    """
+
+    losses: list[str] = field(default_factory=list)
+    design: Design = "full"
+    seeds: int = 3
+    data: str = "stand-in"
+    people: int = 300
+    known_people: int = 100
+    jobs: int = 1
+    gpus: list[str] = field(default_factory=list)
+    cluster: str | None = None
+    cluster_options: list[str] = field(default_factory=list)
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        for name, least in (("seeds", 1), ("jobs", 1), ("people", 3), ("known_people", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(
+                    f"--{name.replace('_', '-')} must be at least {least}, got {getattr(self, name)}"
+                )
+        if self.cluster not in (None, "slurm", "local"):
+            raise ValueError(f"--cluster must be slurm or local, got {self.cluster}")
+        if self.cluster is not None and (self.gpus or self.jobs > 1):
+            raise ValueError("--cluster shares out cells by itself; leave --jobs and --gpus out")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, work through the cells, compare; 0, 1 with failed cells, 2 for bad input, 130 interrupted."""
+    with one_sentence_for_bad_input(), stopped_by_termination():
+        plan, settings, execution = parse_settings(
+            (Plan, Settings, Execution), listed(sys.argv[1:] if argv is None else argv),
+            program="factorial.py", description=str(__doc__),
+        )  # fmt: skip
+        return study(plan, settings, execution)
+
+
+def listed(argv: Sequence[str]) -> list[str]:
+    """The arguments, with the words after an option that takes several put into one."""
+    arguments: list[str] = []
+    taking = False
+    for word in argv:
+        name = word[2:].replace("-", "_")
+        if taking and not word.startswith("--"):
+            arguments[-1] = f'{arguments[-1][:-1]}{"," * (arguments[-1][-2] != "[")}"{word}"]'
+            continue
+        taking = word.startswith("--") and name in LISTS
+        arguments.append(f"{word}=[]" if taking else word)
+    return arguments
+
+
+def study(plan: Plan, settings: Settings, execution: Execution) -> int:
+    """The exit status of a study; its results lie in its folder then."""
+    refuse_what_is_not_a_study_s(execution)
+    cells = cells_of(plan.design, plan.losses, range(settings.seed, settings.seed + plan.seeds))
+    # Refuses what cannot be before any work.
+    resolved = [of_cell(one, settings).resolved() for one in cells]
+    identity = plain(
+        {
+            "design": plan.design,
+            "cells": [one.name for one in cells],
+            "data": plan.data,
+            "people": plan.people,
+            "known_people": plan.known_people,
+            "run": {**resolved[0].as_dict(), "seed": None},
+        }
+    )
+    folder = execution.output or default_output(COMMAND, identity)
+    if plan.dry_run:
+        finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)
+        print_plan(folder, cells, plan, settings, execution)
+        return COMPLETE
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder.absolute().parent / f".{folder.name}.lock", timeout=0):
+            return work(folder, cells, identity, plan, settings, execution)
+    except Timeout:
+        raise ValueError(f"another factorial.py is at work in {folder}; wait for it, or stop it") from None
+
+
+def refuse_what_is_not_a_study_s(execution: Execution) -> None:
+    """Options of a single run that mean nothing here.
+
+    Raises:
+        ValueError: naming the option.
+    """
+    for name in ("resume", "fast_dev_run"):
+        if getattr(execution, name):
+            raise ValueError(f"--{name.replace('_', '-')} is of a single run; give it to run.py")
+
+
+def of_cell(one: Cell, settings: Settings) -> Settings:
+    """What a cell trains with; a number of views is of those that have several."""
+    changes: dict[str, Any] = {"seed": one.seed, **dict.fromkeys(one.off, False)}
+    return replace(settings, **changes, **({"views": None} if "multi_view" in one.off else {}))
+
+
+def work(
+    folder: Path,
+    cells: Sequence[Cell],
+    identity: dict[str, Any],
+    plan: Plan,
+    settings: Settings,
+    execution: Execution,
+) -> int:
+    """Start what is not finished, then compare; prints how far it is."""
+    finished = finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)
+    if finished is None or finished.counts.failed:
+        begin(folder, identity, overwrite=execution.overwrite)
+        unfinished = []
+        for one in cells:
+            if gathering.why_missing(folder / one.name) is not None:
+                write_plan(folder / one.name, steps_of(one, folder / one.name, plan, settings, execution))
+                unfinished.append(folder / one.name)
+        start(unfinished, folder, len(cells), plan, execution)
+    results = compare(folder, cells, identity, plan.design, finished)
+    return WITH_FAILURES if results.counts.failed else COMPLETE
+
+
+def begin(folder: Path, identity: dict[str, Any], *, overwrite: bool) -> None:
+    """Note whose folder it is; with --overwrite, empty it.
+
+    Raises:
+        ValueError: if what would be deleted is not a study's.
+    """
+    if overwrite and any(folder.iterdir()):
+        if not any((folder / name).is_file() for name in (STARTED, RESULTS)):
+            raise ValueError(f"{folder} holds other files than a study's, and --overwrite would delete them")
+        shutil.rmtree(folder)
+    mark_started(folder, COMMAND, identity)
+
+
+def start(unfinished: Sequence[Path], folder: Path, total: int, plan: Plan, execution: Execution) -> None:
+    """Work through the cells that are not finished."""
+    if execution.wandb:
+        # Every cell carries the study's name, to filter by.
+        own = [tag for tag in os.environ.get("WANDB_TAGS", "").split(",") if tag]
+        os.environ["WANDB_TAGS"] = ",".join(dict.fromkeys([*own, folder.absolute().name]))
+    left = len(unfinished)
+
+    def ended(one: Path) -> None:
+        nonlocal left
+        left -= 1
+        state = cell.read_state(one)
+        seconds = sum(state.get("seconds", {}).values())
+        reason = f": {state['reason']}" if "reason" in state else ""
+        became = f"{state.get('state', 'did not start')} after {duration(seconds)}{reason}"
+        name, remaining = one.relative_to(folder), estimate(folder, left, at_once(plan))
+        print(f"{total - left} of {total}: {name} {became}; {remaining}", flush=True)
+
+    if plan.cluster is None:
+        workers.run_here(unfinished, plan.jobs, plan.gpus, ended)
+    else:
+        options = dict(option.split("=", 1) for option in plan.cluster_options)
+        options = {name: int(value) if value.isdigit() else value for name, value in options.items()}
+        workers.run_on_cluster(unfinished, plan.cluster, options, folder / "jobs", ended)
+
+
+def steps_of(
+    one: Cell, folder: Path, plan: Plan, settings: Settings, execution: Execution
+) -> list[dict[str, Any]]:
+    """The commands of a cell, each as a user would type it, and the file that says that it is finished."""
+    checkpoint = folder / gathering.RUN / "final.ckpt"
+    common = [f"--device={'cpu' if execution.device == 'auto' else execution.device}"]
+    if execution.cache_folder is not None:
+        common.append(f"--cache-folder={execution.cache_folder / 'photographs'}")
+    if execution.workers is not None:
+        common.append(f"--workers={execution.workers}")
+    if execution.wandb:
+        common += ["--wandb", f"--wandb-project={execution.wandb_project}"]
+    evaluations = [(gathering.PEOPLE, plan.data, plan.people)]
+    if plan.known_people and plan.data != "stand-in":
+        evaluations.append((gathering.STAND_IN, "stand-in", plan.known_people))
+    shared = replace(settings, views=of_cell(one, settings).views)
+    train = [*given(shared), *given(execution), "--no-progress", *one.options]
+    steps = [step(RUN_PROGRAM, [*train, f"--output={folder / gathering.RUN}"], gathering.RUN)]
+    for name, data, people in evaluations:
+        options = [f"--data={data}", f"--people={people}", *common, f"--output={folder / name}"]
+        steps.append(step(PEOPLE_PROGRAM, [str(checkpoint), *options], name))
+    return steps
+
+
+def step(program: Path, options: Sequence[str], name: str) -> dict[str, Any]:
+    """One command of a cell."""
+    return {"name": name, "command": [sys.executable, str(program), *options], "results": f"{name}/{RESULTS}"}
+
+
+def given(options: Settings | Execution) -> list[str]:
+    """The options that differ from their defaults, as on the command line."""
+    words = []
+    for one in fields(options):
+        value, name = getattr(options, one.name), one.name.replace("_", "-")
+        if one.name in NOT_PASSED_ON or value == one.default:
+            continue
+        words.append(f"--{'' if value else 'no-'}{name}" if isinstance(value, bool) else f"--{name}={value}")
+    return words
+
+
+def write_plan(folder: Path, steps: Sequence[dict[str, Any]]) -> None:
+    """Write it where cell.py reads it; what an earlier start said of a failure is forgotten."""
+    write_whole(folder / cell.PLAN, json.dumps({"steps": list(steps)}, indent=2) + "\n")
+    state = cell.read_state(folder)
+    if state:
+        cell.write_state(folder, cell.INTERRUPTED, state.get("seconds", {}))
+
+
+def print_plan(
+    folder: Path, cells: Sequence[Cell], plan: Plan, settings: Settings, execution: Execution
+) -> None:
+    """List the cells, the commands of those that are left, and how long they may take."""
+    left = 0
+    for one in cells:
+        reason = gathering.why_missing(folder / one.name)
+        print(f"{one.name}: {'finished' if reason is None else reason}")
+        if reason is not None:
+            left += 1
+            for each in steps_of(one, folder / one.name, plan, settings, execution):
+                print(f"  {' '.join(each['command'])}")
+    print(f"{len(cells)} cells, {left} of them left; {estimate(folder, left, at_once(plan))}")
+
+
+def at_once(plan: Plan) -> int | None:
+    """How many cells run at a time; None where a cluster decides."""
+    return None if plan.cluster is not None else len(plan.gpus) or plan.jobs
+
+
+def estimate(folder: Path, left: int, at_a_time: int | None) -> str:
+    """How long the cells that are left may take, by those that are finished."""
+    if left == 0:
+        return "none is left"
+    taken = []
+    for file in sorted(folder.glob(f"*/*/{cell.STATE}")):
+        state = cell.read_state(file.parent)
+        if state["state"] == cell.FINISHED:
+            taken.append(sum(state["seconds"].values()))
+    if not taken:
+        return "how long they take is known when the first one is finished"
+    each = sorted(taken)[len(taken) // 2]
+    if at_a_time is None:
+        return f"a cell takes about {duration(each)}"
+    return f"about {duration(-(-left // at_a_time) * each)} left, by the {len(taken)} that are finished"
+
+
+def duration(seconds: float) -> str:
+    """In words that fit the size."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

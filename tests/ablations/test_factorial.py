@@ -1,0 +1,405 @@
+"""Studies on miniatures; their cells run in this process where a test is not about processes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from filelock import FileLock
+
+from ablations import cell, factorial, gathering, run, workers
+from ablations.designs import Cell
+from ablations.settings import Execution, Settings
+from evaluation import reporting_people
+from evaluation.reporting.results import read_results
+from lightning_modules.faces.command_line import parse_settings
+from tests.evaluation import small_people
+
+from . import small_run
+from .conftest import Start
+
+SIZE = ("--people", "6", "--known-people", "0", "--seeds", "2", "--no-progress")
+Study = Callable[..., int]
+
+
+@pytest.fixture
+def study(start: Start, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """Starts a study whose cells run one after another in this process; returns the exit status."""
+    small_people.with_miniatures(monkeypatch.setattr)
+    commands = {factorial.RUN_PROGRAM: run.main, factorial.PEOPLE_PROGRAM: reporting_people.main}
+
+    def run_step(command: Sequence[str], log: Path, _: Callable[[], bool]) -> int:
+        try:
+            return commands[Path(command[1])](command[2:])
+        except SystemExit as end:
+            return int(end.code)
+        except Exception as error:  # as a process that ends with a traceback
+            log.write_text(f"{type(error).__name__}: {error}\n")
+            return 1
+
+    def run_here(folders: Sequence[Path], jobs: int, gpus: Sequence[str], ended: workers.Ended) -> None:
+        for folder in folders:
+            cell.work_through(folder / cell.PLAN, lambda: False)
+            ended(folder)
+
+    monkeypatch.setattr(cell, "run_step", run_step)
+    monkeypatch.setattr(workers, "run_here", run_here)
+
+    def study(*more: object) -> int:
+        try:
+            return factorial.main([*options, *SIZE, "--output", "study", *map(str, more)])
+        except SystemExit as end:
+            return int(end.code)
+
+    return study
+
+
+def refused(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_a_study_leaves_tables_results_and_a_report(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert study("--losses", "loopback", "multi-view") == 0
+    folder = tmp_path / "study"
+    printed = capsys.readouterr().out
+    for name in ("means", "differences", "attribution"):
+        for suffix in (".csv", ".md", ".tex"):
+            assert (folder / f"{name}{suffix}").is_file()
+    means = pd.read_csv(folder / "means.csv")
+    assert set(means["variant"]) == {"full", "no-loopback", "no-multi-view", "no-loopback+no-multi-view"}
+    people = [
+        pd.read_csv(folder / f"full/seed-{seed}" / "people" / "people.csv")["similarity"].mean()
+        for seed in (0, 1)
+    ]
+    row = means[(means["variant"] == "full") & (means["metric"] == "similarity")].iloc[0]
+    assert row["mean"] == pytest.approx(np.mean(people))
+    assert row["sd_over_seeds"] == pytest.approx(np.std(people, ddof=1))
+    worth = pd.read_csv(folder / "attribution.csv").set_index(["switch", "metric"])["value"]
+    by_variant = means.set_index(["variant", "metric"])["mean"]
+    for metric in means["metric"].unique():
+        total = by_variant["full", metric] - by_variant["no-loopback+no-multi-view", metric]
+        assert worth["loopback", metric] + worth["multi-view", metric] == pytest.approx(total, abs=1e-9)
+    differences = pd.read_csv(folder / "differences.csv")
+    assert set(differences["seeds"]) == {2}
+    assert set(differences["people"]) == {6}
+    results = read_results(folder)
+    assert results.counts == (8, 8, {})
+    assert results.title.startswith("STAND-IN: Ablation of loopback, multi-view (full design; suite method")
+    assert "Shapley value" in (folder / "attribution.md").read_text()
+    assert "2 seeds a variant cannot settle what would change with other seeds" in printed
+    assert "8 of 8 cells compared" in printed
+    page = (folder / "report.html").read_text()
+    assert page.count('alt="no-loopback, person') == 6
+    assert "validation/judge_similarity" in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert "http://" not in re.sub(
+        r"http://www\.w3\.org|http://purl\.org|http://creativecommons\.org", "", page
+    )
+
+
+def test_a_finished_study_is_printed_and_other_settings_are_refused(
+    study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--losses", "loopback", "--seeds", 1)
+    assert study(*given) == 0
+    monkeypatch.setattr(cell, "work_through", None)
+    monkeypatch.setattr(workers, "run_here", None)
+    capsys.readouterr()
+    assert study(*given) == 0
+    assert "2 of 2 cells compared" in capsys.readouterr().out
+    assert study("--losses", "identity", "--seeds", 1) == 2
+    assert "was computed with other settings" in refused(capsys)
+
+
+def test_other_designs_say_leave_one_out(study: Study, tmp_path: Path) -> None:
+    assert study("--losses", "loopback", "--design", "one-out", "--seeds", 1) == 0
+    text = (tmp_path / "study" / "attribution.md").read_text()
+    assert "leave-one-out difference" in text
+    assert "Shapley" not in text
+    worth = pd.read_csv(tmp_path / "study" / "attribution.csv")
+    change = pd.read_csv(tmp_path / "study" / "differences.csv")
+    np.testing.assert_allclose(worth["value"], -change["value"])
+
+
+def test_a_cell_that_crashes_stops_no_other_and_is_tried_again(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--losses", "loopback")
+    train = run.train
+
+    def crash(*arguments: object) -> object:
+        settings = next(part for part in arguments if isinstance(part, Settings))
+        if not settings.loopback and settings.seed == 1:
+            raise RuntimeError("out of memory")
+        return train(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "train", crash)
+        assert study(*given) == 1
+    results = read_results(tmp_path / "study")
+    reason = "run ended with status 1: RuntimeError: out of memory"
+    left_out = "left out: another variant of seed 1 is missing"
+    assert results.counts == (4, 2, {reason: 1, left_out: 1})
+    printed = capsys.readouterr().out
+    assert f"no-loopback/seed-1 is missing: {reason}" in printed
+    assert set(pd.read_csv(tmp_path / "study" / "means.csv")["seeds"]) == {1}
+    finished = tmp_path / "study" / "full" / "seed-0" / "run" / "results.json"
+    before = finished.stat().st_mtime_ns
+    assert study(*given) == 0
+    assert finished.stat().st_mtime_ns == before
+    assert read_results(tmp_path / "study").counts == (4, 4, {})
+
+
+def test_a_study_without_one_complete_seed_says_so(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting_people, "report_of", None)
+    assert study("--losses", "loopback", "--seeds", 1) == 1
+    results = read_results(tmp_path / "study")
+    assert results.title == "no seed of which every cell is finished"
+    assert results.counts.used == 0
+    assert not (tmp_path / "study" / "report.html").exists()
+
+
+def test_a_dry_run_lists_cells_and_estimates_from_those_that_are_finished(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--losses", "loopback", "--dry-run")
+    assert study(*given) == 0
+    printed = capsys.readouterr().out
+    assert "no-loopback/seed-1: not finished" in printed
+    assert "--no-loopback --seed=1 --output=study/no-loopback/seed-1/run" in printed
+    assert "4 cells, 4 of them left; how long they take is known when the first one is finished" in printed
+    assert not (tmp_path / "study").exists()
+    done = tmp_path / "study" / "full" / "seed-0"
+    done.mkdir(parents=True)
+    cell.write_state(done, cell.FINISHED, {"run": 500.0, "people": 100.0})
+    assert study(*given, "--jobs", 2) == 0
+    printed = capsys.readouterr().out
+    assert "full/seed-0: finished" in printed
+    assert "4 cells, 3 of them left; about 20 min left, by the 1 that are finished" in printed
+
+
+def test_a_cell_s_commands_are_what_its_options_say(tmp_path: Path) -> None:
+    plan, settings, execution = parse_settings(
+        (factorial.Plan, Settings, Execution),
+        ["--photographs=lfw:d", "--no-identity", "--max-steps=9", "--no-progress", "--device=cuda",
+         "--cache-folder=c", "--data=lfw:d", "--seed=4", "--output=x", "--workers=2"],
+        program="factorial.py", description="",
+    )  # fmt: skip
+    train, people, known = factorial.steps_of(Cell(("loopback",), 5), tmp_path, plan, settings, execution)
+    parsed, executed = parse_settings((Settings, Execution), train["command"][2:], program="", description="")
+    assert parsed == factorial.of_cell(Cell(("loopback",), 5), settings)
+    assert executed == Execution(
+        device="cuda", cache_folder=Path("c"), workers=2, progress=False, output=tmp_path / "run"
+    )
+    assert people["command"][2:] == [
+        str(tmp_path / "run" / "final.ckpt"), "--data=lfw:d", "--people=300", "--device=cuda",
+        "--cache-folder=c/photographs", "--workers=2", f"--output={tmp_path / 'people'}",
+    ]  # fmt: skip
+    assert "--data=stand-in" in known["command"]
+    assert known["results"] == "stand-in/results.json"
+
+
+def test_words_after_a_list_option_are_its_items() -> None:
+    assert factorial.listed(["--losses", "a", "b-c", "--seeds", "3", "--gpus", "0"]) == [
+        '--losses=["a","b-c"]', "--seeds", "3", '--gpus=["0"]',
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["--losses", "loopback", "--seeds", "0"], "--seeds must be at least 1, got 0"),
+        (["--losses", "loopback", "--cluster", "pbs"], "--cluster must be slurm or local, got pbs"),
+        (
+            ["--losses", "loopback", "--cluster", "slurm", "--jobs", "2"],
+            "--cluster shares out cells by itself",
+        ),
+        (["--losses", "loopback", "--resume", "x.ckpt"], "--resume is of a single run"),
+        (["--losses", "lopback"], "--losses lopback is no switch of run.py"),
+        (["--losses", "loopback", "--judge", "dlib"], "the judge dlib also trains"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str], given: list[str], sentence: str
+) -> None:
+    assert study(*given) == 2
+    assert sentence in refused(capsys)
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_second_study_in_one_folder_is_refused(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FileLock(tmp_path / ".study.lock"):
+        assert study("--losses", "loopback") == 2
+    assert refused(capsys).startswith("error: another factorial.py is at work in study")
+
+
+def test_overwrite_deletes_no_folder_but_a_study_s(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "thesis.tex").write_text("years of work")
+    assert study("--losses", "loopback", "--overwrite") == 2
+    assert "holds other files than a study's" in refused(capsys)
+    assert (tmp_path / "study" / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(3.4, "3 s"), (600, "10 min"), (7260, "2 h 1 min"), (90_000, "25 h 0 min")]
+)
+def test_durations_in_words(seconds: float, words: str) -> None:
+    assert factorial.duration(seconds) == words
+
+
+# ---------------------------------------------------------------------- processes
+
+PROGRAMS = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(factorial.__file__).parents[1])!r})
+from ablations import factorial
+factorial.RUN_PROGRAM = Path({small_run.__file__!r})
+factorial.PEOPLE_PROGRAM = Path({small_people.__file__!r})
+sys.exit(factorial.main(sys.argv[1:]))
+"""
+
+
+def start_study(folder: Path, options: list[str], name: str, *more: str) -> subprocess.Popen:
+    """A study in a process of its own, its cells in theirs."""
+    size = ("--people", "4", "--known-people", "0", "--seeds", "1", "--losses", "loopback", "multi-view")
+    command = [sys.executable, "-c", PROGRAMS, *options, *size, "--output", name, *more]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+@pytest.mark.slow
+def test_a_study_that_is_killed_half_way_ends_as_one_that_is_not(tmp_path: Path, options: list[str]) -> None:
+    whole = start_study(tmp_path, options, "whole", "--jobs", "2")
+    said, _ = whole.communicate(timeout=1200)
+    assert whole.returncode == 0, said
+    (tmp_path / "runs").rename(tmp_path / "runs of the whole one")
+    killed = start_study(tmp_path, options, "killed", "--jobs", "2")
+    until = time.monotonic() + 600
+    states = [tmp_path / "killed" / name / "seed-0" / cell.STATE for name in ("full", "no-loopback")]
+    while not any(state.exists() for state in states) and time.monotonic() < until:
+        time.sleep(0.05)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert not (tmp_path / "killed" / "results.json").exists()
+    again = start_study(tmp_path, options, "killed", "--jobs", "2")
+    said, _ = again.communicate(timeout=1200)
+    assert again.returncode == 0, said
+    for name in ("means.csv", "differences.csv", "attribution.csv"):
+        assert (tmp_path / "killed" / name).read_text() == (tmp_path / "whole" / name).read_text()
+    rows = [
+        json.loads((tmp_path / name / "results.json").read_text())["rows"] for name in ("whole", "killed")
+    ]
+    assert rows[0] == rows[1]
+
+
+def write_small_plan(folder: Path, program: str) -> Path:
+    folder.mkdir(parents=True)
+    step = {"name": "run", "command": [sys.executable, "-c", program, str(folder / "results.json")],
+            "results": "results.json"}  # fmt: skip
+    (folder / cell.PLAN).write_text(json.dumps({"steps": [step]}))
+    return folder
+
+
+NOTES_ITS_GPU = (
+    "import os, pathlib, sys\n"
+    "pathlib.Path(sys.argv[1]).write_text(os.environ.get('CUDA_VISIBLE_DEVICES', ''))"
+)
+
+
+def test_one_cell_at_a_time_on_each_gpu(tmp_path: Path) -> None:
+    folders = [write_small_plan(tmp_path / str(number), NOTES_ITS_GPU) for number in range(4)]
+    ended: list[Path] = []
+    workers.run_here(folders, 1, ["3", "5"], ended.append)
+    assert sorted(ended) == folders
+    used = [(folder / "results.json").read_text() for folder in folders]
+    assert set(used) == {"3", "5"}
+
+
+def test_cells_that_fail_stop_no_other(tmp_path: Path) -> None:
+    folders = [
+        write_small_plan(
+            tmp_path / str(number), "import sys; sys.exit('no')" if number == 1 else NOTES_ITS_GPU
+        )
+        for number in range(3)
+    ]
+    workers.run_here(folders, 2, [], lambda folder: None)
+    assert [cell.read_state(folder)["state"] for folder in folders] == ["finished", "failed", "finished"]
+
+
+def test_a_share_of_the_threads_is_a_cell_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "available_cores", lambda: 9)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert workers.environment(4, None) == {"OMP_NUM_THREADS": "2"}
+    assert workers.environment(1, "0") == {"CUDA_VISIBLE_DEVICES": "0"}
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert workers.environment(4, None) == {}
+
+
+def test_submitit_works_through_cells_and_a_failed_one_stops_no_other(tmp_path: Path) -> None:
+    pytest.importorskip("submitit")
+    folders = [
+        write_small_plan(
+            tmp_path / str(number), "import sys; sys.exit('no')" if number == 0 else NOTES_ITS_GPU
+        )
+        for number in range(2)
+    ]
+    ended: list[Path] = []
+    workers.run_on_cluster(folders, "local", {"timeout_min": 5}, tmp_path / "jobs", ended.append)
+    assert sorted(ended) == folders
+    assert [cell.read_state(folder)["state"] for folder in folders] == ["failed", "finished"]
+
+
+def test_slurm_gets_a_job_a_cell_with_the_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("submitit")
+    programs = {
+        "srun": "true",
+        "sbatch": f"cp $1 {tmp_path}/submitted.sh; echo Submitted batch job 7",
+        "sacct": "echo 'JobID|State|NodeList'; echo '7|COMPLETED|node'",
+    }
+    for name, content in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{content}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    folder = write_small_plan(tmp_path / "cell", NOTES_ITS_GPU)
+    ended: list[Path] = []
+    options = {"slurm_partition": "big", "timeout_min": 600, "gpus_per_node": 1}
+    workers.run_on_cluster([folder], "slurm", options, tmp_path / "jobs", ended.append)
+    assert ended == [folder]
+    script = (tmp_path / "submitted.sh").read_text()
+    for line in ("--partition=big", "--time=600", "--gpus-per-node=1", "--job-name=cell"):
+        assert f"#SBATCH {line}" in script
+
+
+def test_a_cluster_without_submitit_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(ImportError, match=r"--cluster needs submitit: pip install"):
+        workers.run_on_cluster([], "slurm", {}, tmp_path, lambda folder: None)
+
+
+def test_people_of_other_cells_cannot_be_compared(tmp_path: Path) -> None:
+    for seed, person in ((0, "A"), (1, "B")):
+        folder = tmp_path / "full" / f"seed-{seed}" / gathering.PEOPLE
+        folder.mkdir(parents=True)
+        pd.DataFrame({"person": [person], "similarity": [0.5]}).to_csv(folder / "people.csv", index=False)
+    with pytest.raises(ValueError, match="were scored on different people"):
+        gathering.metrics_of([[tmp_path / "full" / f"seed-{seed}" for seed in (0, 1)]])
