@@ -32,7 +32,7 @@ JAW = len(GROUPS["jaw"])
 # Of each coordinate of a landmark from the model's, where the estimate starts and where it ends: about 3 % of
 # the distance between the eyes, as marking a landmark twice gives; rounding; a tenth of the face.
 DEVIATION_MM, DEVIATIONS_MM = 2.0, (0.3, 8.0)
-DEVIATION_ROUNDS = 3  # more change nothing: benchmarks/fitting.md
+DEVIATION_ROUNDS = 3  # five gave the same poses to three digits
 SHAPE_DEVIATION = 0.5  # of a refined shape from the start, in the prior's standard deviations
 DISTANCE_MM = 1500.0  # of the camera, where neither it nor the focal length is known
 FEWEST_LANDMARKS = 5  # beside the jaw's
