@@ -125,26 +125,26 @@ class LFW(FaceDataModule):
                 everybody else.
         """
         excluded_or_only = self.development_people()
-        faces_of = [np.flatnonzero(self.identity == person) for person in range(len(self.people))]
-        eligible = [
-            faces[:2]
-            for name, faces in zip(self.people, faces_of, strict=True)
-            if len(faces) >= 2 and (name in excluded_or_only) == development
-        ]
-        count = min(count, len(eligible))
-        chosen = np.array([eligible[i * len(eligible) // count] for i in range(count)]).reshape(-1, 2)
-        return RetrievalSubset(chosen[:, 0], chosen.reshape(-1), np.repeat(np.arange(count), 2))
+        wanted = np.array([(name in excluded_or_only) == development for name in self.people])
+        return two_photographs_each(self.identity, count, wanted)
 
 
-def same_person_pairs(identity: np.ndarray) -> np.ndarray:
-    """All pairs [P, 2] of faces i < j that show one person, given each face's person [N]."""
-    order = np.argsort(identity, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(identity[order])) + 1)
-    pairs = [np.empty((0, 2), np.int64)]
-    for group in groups:
-        first, second = np.triu_indices(len(group), 1)
-        pairs.append(np.column_stack([group[first], group[second]]))
-    return np.concatenate(pairs)
+def two_photographs_each(
+    identity: np.ndarray, count: int, wanted: np.ndarray | None = None
+) -> RetrievalSubset:
+    """People with at least two photographs, in order, `count` (or as many as exist) taken evenly.
+
+    Args:
+        identity: [N], each face's person.
+        count: of people.
+        wanted: [people], who may be taken; everybody if not given.
+    """
+    groups = [np.flatnonzero(identity == person) for person in range(int(identity.max()) + 1)]
+    allowed = np.full(len(groups), True) if wanted is None else wanted[: len(groups)]
+    eligible = [faces[:2] for faces, may in zip(groups, allowed, strict=True) if may and len(faces) >= 2]
+    count = min(count, len(eligible))
+    chosen = np.array([eligible[i * len(eligible) // count] for i in range(count)]).reshape(-1, 2)
+    return RetrievalSubset(chosen[:, 0], chosen.reshape(-1), np.repeat(np.arange(count), 2))
 
 
 def scikit_learn_folder(data_home: Path | None) -> Path:

@@ -106,6 +106,13 @@ class StandInPhotographs(Photographs):
             for name, distance in self.distances_from_photographs().items():
                 print(f"distance of the stand-in from real photographs, {name}: {written_distance(distance)}")
 
+    def setup(self, stage: str | None = None) -> None:
+        """Open the cache; sets `people`, their names, and `identity` [N], each face's person."""
+        super().setup(stage)
+        numbers = np.arange(self.count) // self.photographs_per_person
+        self.people = [f"person {number}" for number in range(int(numbers[-1]) + 1)]
+        self.identity = numbers[self.dataset.faces.photograph]
+
     def distances_from_photographs(self) -> dict[str, float | None]:
         """How far the stand-in is from real photographs, by network; see `distance_from_photographs`."""
         everything = self.dataset.batch(np.arange(len(self.dataset)))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from datamodules import lfw
-from datamodules.lfw import LFW, same_person_pairs
+from datamodules.lfw import LFW, two_photographs_each
 from datamodules.lfw_lists import Pair, find_images, find_list, read_pairs, read_people
 
 from .conftest import TinyNetwork, write_photograph
@@ -139,10 +139,14 @@ def test_pairs_of_photographs_that_are_missing_are_refused(tmp_path: Path, tiny:
         prepared(root, tiny).pairs()
 
 
-def test_all_pairs_of_one_person_are_listed_once() -> None:
-    identity = np.array([2, 0, 2, 1, 2, 0])
-    assert sorted(map(tuple, same_person_pairs(identity).tolist())) == [(0, 2), (0, 4), (1, 5), (2, 4)]
-    assert same_person_pairs(np.array([0, 1])).shape == (0, 2)
+def test_people_with_two_photographs_are_taken_evenly() -> None:
+    identity = np.array([2, 0, 2, 1, 2, 0, 3, 3])
+    everybody = two_photographs_each(identity, 9)
+    assert everybody.gallery.tolist() == [1, 5, 0, 2, 6, 7]
+    assert everybody.query.tolist() == [1, 0, 6]
+    assert everybody.identity.tolist() == [0, 0, 1, 1, 2, 2]
+    wanted = np.array([False, True, True, True])
+    assert two_photographs_each(identity, 1, wanted).gallery.tolist() == [0, 2]
 
 
 @pytest.mark.usefixtures("stub_detector")
