@@ -1,6 +1,7 @@
 """How every evaluation command ends: results, tables, items, figures, the dashboard, the exit status."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from evaluation.reporting.results import (
     mark_started,
     write_results,
 )
-from evaluation.reporting.tables import Across, print_results, write_tables
+from evaluation.reporting.tables import Across, print_results, rich_list, write_tables, written_counts
 
 COMPLETE, WITH_FAILURES = 0, 1
 
@@ -43,10 +44,12 @@ class Layout(NamedTuple):
     Attributes:
         across: what makes the columns.
         items: what its items are called.
+        listed: show a line a row on the screen: for many methods and protocols, a table is too wide.
     """
 
     across: Across = "metric"
     items: str = "items"
+    listed: bool = False
 
 
 def evaluate(
@@ -80,15 +83,32 @@ def evaluate(
     results = finished_results(folder, command, settings, overwrite=overwrite)
     if results is None:
         mark_started(folder, command, settings)
-        report = compute(folder)
+        with nothing_left_of_bad_input(folder):
+            report = compute(folder)
         results = report.results
         write_report(report, folder, layout)
-    print_results(results, console, layout.across, layout.items)
+    if layout.listed:
+        console.print(rich_list(results))
+        _tell(console, written_counts(results.counts, layout.items))
+    else:
+        print_results(results, console, layout.across, layout.items)
     if publish is not None:
         _tell(console, publish(results, folder))
     _tell(console, f"written: {folder}: {', '.join(written_files(folder))}")
     _tell(console, notice)
     return results
+
+
+@contextmanager
+def nothing_left_of_bad_input(folder: Path) -> Iterator[None]:
+    """Where work ends before it wrote anything, the folder does not stay claimed by its settings."""
+    try:
+        yield
+    except (ValueError, OSError, ImportError):
+        if [path.name for path in folder.iterdir()] == [STARTED]:
+            (folder / STARTED).unlink()
+            folder.rmdir()
+        raise
 
 
 def write_report(report: Report, folder: Path, layout: Layout) -> None:

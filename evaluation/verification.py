@@ -24,14 +24,15 @@ from torch import Tensor
 
 from datamodules.alignment import Selection
 from datamodules.detection import DetectorName
-from datamodules.lfw import LFW, PairList, PairTable, same_person_pairs
+from datamodules.lfw import LFW, PairList, PairTable
+from evaluation import literature
 from evaluation.judging import centre_of_photographs
+from evaluation.metrics.all_pairs import all_pairs
 from evaluation.metrics.verification import (
     Curve,
     area_under_curve,
     cross_validated_accuracy,
     roc,
-    share_below,
     true_accept_rate_at,
 )
 from evaluation.places import place_of
@@ -46,9 +47,6 @@ from lightning_modules.recognition.similarity import Centre, centred, cosine_sim
 from lightning_modules.recognition.vggface import Descriptor
 
 FALSE_ACCEPT_RATES = (0.001, 0.01)
-# Genova et al. 2018, section 5: their mean similarity on MoFA-Test, and the shares of LFW's pairs that score
-# below it (one person) and above it (two).
-CALIBRATION_SIMILARITY, CALIBRATION_SAME_BELOW, CALIBRATION_DIFFERENT_ABOVE = 0.403, 0.227, 0.0004
 # Options that the result does not depend on.
 NO_SETTINGS = {"output", "overwrite", "device", "cache_folder", "workers"}
 
@@ -132,7 +130,8 @@ def report_of(
         curves[name] = roc(similarity, scored.same)
         rows += accuracy_rows(network, f"LFW {settings['pairs']}, {name}", similarity, scored, curves[name])
     if network.name == "vggface":
-        rows += calibration_rows(network, lfw, descriptors)
+        pairs = all_pairs(centred(descriptors, None), lfw.identity, thresholds=[literature.SIMILARITY])
+        rows += literature.calibration(pairs, network.name).rows
     results = Results(
         command="verification",
         title=f"LFW {settings['pairs']}: verification with {network.name}"
@@ -178,35 +177,6 @@ def accuracy_rows(
         ("mean, two people", "similarity", float(similarity[~pairs.same].mean()), None),
     ]
     return [Row(network.name, protocol, *value, n=count) for value in values]
-
-
-def calibration_rows(network: RecognitionNetwork, data: LFW, descriptors: Tensor) -> list[Row]:
-    """Over all pairs of LFW: the numbers by which the paper's set-up can be told from another."""
-    units = centred(descriptors, None)
-    same = same_person_pairs(data.identity)
-    same_scores = (units[same[:, 0]] * units[same[:, 1]]).sum(1).numpy()
-    above, total, sum_of_scores = 0, 0, 0.0
-    identity = torch.from_numpy(data.identity)
-    for start in range(0, len(units), 1000):
-        block = units[start : start + 1000] @ units.T
-        later = torch.arange(len(units)) > torch.arange(start, start + len(block))[:, None]
-        different = block[later & (identity[start : start + 1000, None] != identity)]
-        above += int((different > CALIBRATION_SIMILARITY).sum())
-        total += len(different)
-        sum_of_scores += float(different.double().sum())
-    protocol = "LFW, all pairs"
-    one, two = f"one person, below {CALIBRATION_SIMILARITY}", f"two people, above {CALIBRATION_SIMILARITY}"
-    paper = "Genova et al. 2018"
-    below = share_below(same_scores, CALIBRATION_SIMILARITY)
-    mean = float(same_scores.mean())
-    return [
-        Row(network.name, protocol, one, "share", below, n=len(same)),
-        Row(paper, protocol, one, "share", CALIBRATION_SAME_BELOW, quoted=True),
-        Row(network.name, protocol, two, "share", above / total, n=total),
-        Row(paper, protocol, two, "share", CALIBRATION_DIFFERENT_ABOVE, quoted=True),
-        Row(network.name, protocol, "mean, one person", "similarity", mean, n=len(same)),
-        Row(network.name, protocol, "mean, two people", "similarity", sum_of_scores / total, n=total),
-    ]
 
 
 def in_ten_folds(pairs: PairTable) -> PairTable:

@@ -41,8 +41,8 @@ class Line(NamedTuple):
 def line_figure(
     title: str, x_label: str, y_label: str, lines: Sequence[Line], *, y_from_zero: bool = True
 ) -> tuple[Figure, Axes]:
-    """A figure of curves, each in its colour and named in the legend."""
-    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+    """A figure of curves, each in its colour and named in the legend below."""
+    figure = Figure(figsize=(7.0, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for number, line in enumerate(lines):
@@ -57,7 +57,7 @@ def line_figure(
         axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    figure.legend(frameon=False, loc="outside lower center", ncols=min(3, len(lines)))
     return figure, axes
 
 

@@ -29,7 +29,7 @@ def run_command(
         command: a function with annotated parameters and a docstring, which becomes `--help`.
         argv: the arguments; None takes the process's own.
         positional: whether parameters without a default are positional, or required options.
-        leading: the option that a first argument without hyphens sets: a positional one that may be left out.
+        leading: the option that a first argument without hyphens sets: it is positional, and may be left out.
 
     Raises:
         SystemExit: with status 2 and the error's sentence for bad input, with 130 when interrupted.
@@ -38,14 +38,18 @@ def run_command(
         name for name, parameter in signature(command).parameters.items() if parameter.annotation is bool
     }
     arguments = [_spelled_out(argument, switches) for argument in (sys.argv[1:] if argv is None else argv)]
-    if leading is not None and arguments and not arguments[0].startswith("-"):
-        arguments[0] = f"--{leading}={arguments[0]}"
+    arguments = _with_leading(arguments, leading)
     with one_sentence_for_bad_input():
         return auto_cli(command, args=arguments, as_positional=positional)
 
 
 def parse_settings(
-    classes: Sequence[type], argv: Sequence[str] | None, *, program: str, description: str
+    classes: Sequence[type],
+    argv: Sequence[str] | None,
+    *,
+    program: str,
+    description: str,
+    leading: str | None = None,
 ) -> tuple[Any, ...]:
     """An instance of each dataclass from one flat command line; their fields' names must differ.
 
@@ -56,14 +60,15 @@ def parse_settings(
         argv: the arguments; None takes the process's own.
         program: its name, for `--help`.
         description: of the command, likewise.
+        leading: the option that a first argument without hyphens sets.
     """
     switches = {field.name for cls in classes for field in fields(cls) if field.type in (bool, bool | None)}
     parser = ArgumentParser(prog=program, description=description)
     parser.add_argument("--config", action="config", help="a YAML file of options")
     for cls in classes:
         parser.add_class_arguments(cls, as_group=False)
-    arguments = sys.argv[1:] if argv is None else argv
-    options = parser.parse_args([_spelled_out(argument, switches) for argument in arguments])
+    arguments = [_spelled_out(argument, switches) for argument in (sys.argv[1:] if argv is None else argv)]
+    options = parser.parse_args(_with_leading(arguments, leading))
     return tuple(cls(**{field.name: options[field.name] for field in fields(cls)}) for cls in classes)
 
 
@@ -82,6 +87,13 @@ def one_sentence_for_bad_input() -> Iterator[None]:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
+
+
+def _with_leading(arguments: list[str], option: str | None) -> list[str]:
+    """The arguments, the first one as an option where it has no hyphens and one is named."""
+    if option is None or not arguments or arguments[0].startswith("-"):
+        return arguments
+    return [f"--{option}={arguments[0]}", *arguments[1:]]
 
 
 def _spelled_out(argument: str, switches: set[str]) -> str:

@@ -75,6 +75,15 @@ def test_unfinished_work_is_handed_over_as_it_is(start: Callable) -> None:
     assert start(continued).rows[0].value == 0.5
 
 
+def test_bad_input_leaves_no_folder_behind(start: Callable, tmp_path: Path) -> None:
+    def refused(_: Path) -> Report:
+        raise ValueError("no LFW images")
+
+    with pytest.raises(ValueError, match="no LFW images"):
+        start(refused)
+    assert not (tmp_path / "out").exists()
+
+
 def test_failed_items_change_the_exit_status(start: Callable) -> None:
     assert exit_status(start(lambda _: report({"no face found": 1}))) == 1
 

@@ -18,13 +18,13 @@ def test_a_figure_is_written_as_png_and_pdf_and_is_the_same_every_time(tmp_path:
     for _ in range(2):
         figure, axes = line_figure("A title", "similarity", "density", LINES)
         assert axes.get_ylim()[0] == 0
-        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["ours", "chance"]
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ours", "chance"]
         files = save_figure(figure, tmp_path / "new", "plot")
         contents.append([file.read_bytes() for file in files])
     assert [file.name for file in files] == ["plot.png", "plot.pdf"]
     assert contents[0] == contents[1]
     assert contents[0][1].startswith(b"%PDF")
-    assert cv2.imread(str(files[0])).shape[:2] == (round(4.2 * DOTS_PER_INCH), round(7 * DOTS_PER_INCH))
+    assert cv2.imread(str(files[0])).shape[:2] == (round(4.6 * DOTS_PER_INCH), round(7 * DOTS_PER_INCH))
 
 
 def test_items_come_back_as_they_were(tmp_path: Path) -> None:

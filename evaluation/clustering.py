@@ -1,0 +1,246 @@
+"""Whether renderings find photographs of their people among all photographs, by a network that judges.
+
+    python evaluation/clustering.py run.ckpt --data lfw:DIR
+    python evaluation/clustering.py run.ckpt --data lfw:DIR --people 300
+
+Genova et al. 2018, section 5.3, Table 3: each rendering retrieves photographs, its source photograph among
+them; here also with the source left out. Exact, in blocks, for galleries of any size; ties count against the
+query. Writes results.json, its tables, a line for each photograph, the CMC curve, and in `photographs/` a
+picture of the five nearest photographs of some renderings, which shows photographs: keep it. With --people
+the project's reporting protocol instead.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from datamodules.lfw import LFW
+from evaluation import literature
+from evaluation.examples import write_examples
+from evaluation.measured import Measured, Setting, measure
+from evaluation.metrics.retrieval import Ranks, chance, cumulative_match, found, rank_in_blocks
+from evaluation.places import notice
+from evaluation.protocol_rows import RETRIEVAL_FIGURES, protocol_report
+from evaluation.publishing import publish
+from evaluation.reporting.figures import Line, line_figure
+from evaluation.reporting.provenance import network_entry, provenance
+from evaluation.reporting.results import Results, Row, plain
+from evaluation.reports import Layout, Report, evaluate, exit_status
+from evaluation.scoring import Execution, Scoring, load_parts, settings_of, subject_of, written_centre
+from lightning_modules.faces.command_line import one_sentence_for_bad_input, parse_settings
+
+COMMAND = "clustering"
+LARGEST_RANK = 100  # of the CMC curve
+PRIVATE = "photographs"
+PHOTOGRAPHS = "photographs"
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """What is retrieved.
+
+    Attributes:
+        k: how many photographs are looked at, one figure each, as [1,5] (the paper's).
+        examples: renderings whose five nearest photographs are drawn; 0 draws none.
+    """
+
+    k: tuple[int, ...] = (1, 5, 10, 100)
+    examples: int = 8
+
+
+class Search(NamedTuple):
+    """One way of searching.
+
+    Attributes:
+        name: in tables.
+        left_out: whether each query's source photograph is taken out of the gallery.
+        queries: which of the renderings ask.
+    """
+
+    name: str
+    left_out: bool
+    queries: np.ndarray
+
+
+class Found(NamedTuple):
+    """What a method's renderings find in one way of searching."""
+
+    search: Search
+    method: str
+    ranks: Ranks
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, search, report; 0 for a complete result, 1 with failed photographs, 2 bad input, 130 stopped."""
+    with one_sentence_for_bad_input():
+        scoring, retrieval, execution = parse_settings(
+            (Scoring, Retrieval, Execution), argv, program="clustering.py", description=str(__doc__),
+            leading="checkpoint",
+        )  # fmt: skip
+        return exit_status(clustering(scoring, retrieval, execution))
+
+
+def clustering(scoring: Scoring, retrieval: Retrieval, execution: Execution) -> Results:
+    """The results of a finished folder, or computed now."""
+    if not retrieval.k or min(retrieval.k) < 1:
+        raise ValueError(f"--k must be whole numbers from 1 on, got {retrieval.k}")
+    subject = subject_of(scoring)
+    settings = plain(settings_of(scoring, subject, k=retrieval.k, examples=retrieval.examples))
+
+    def compute(folder: Path) -> Report:
+        setting = Setting(scoring, execution, subject, load_parts(scoring, execution, subject))
+        if scoring.people:
+            return protocol_report(COMMAND, setting, settings, RETRIEVAL_FIGURES)
+        measured = measure(setting, subject.place)
+        if retrieval.examples:
+            write_examples(setting, measured, retrieval.examples, folder / PRIVATE / "nearest.png")
+        return report_of(setting, measured, retrieval, settings)
+
+    return evaluate(
+        COMMAND, settings, compute, output=execution.output, overwrite=execution.overwrite,
+        layout=Layout("method", "photographs", listed=True), notice=notice(subject.place),
+        publish=None if not execution.wandb else lambda results, folder: publish(
+            results, folder, subject.content, execution.wandb_project
+        ),
+    )  # fmt: skip
+
+
+def report_of(
+    setting: Setting, measured: Measured, retrieval: Retrieval, settings: Mapping[str, object]
+) -> Report:
+    """Every method's hits in every way of searching, beside chance."""
+    all_found, rows = [], []
+    for search in searches(measured):
+        mine = [found_by(measured, method, seen, search) for method, seen in measured.seen.items()]
+        rows += [row for one in mine for row in hit_rows(measured, one, retrieval.k)]
+        rows += chance_rows(measured, search, retrieval.k)
+        all_found += mine
+    rows += quoted_rows(setting, measured)
+    place, judge = setting.subject.place, setting.parts.judge
+    title = (
+        f"{'STAND-IN: ' if place.is_stand_in else ''}photographs found by renderings of "
+        f"{setting.subject.scored.method}, judged by {judge.name}, {written_centre(setting.parts.centre)}"
+    )
+    results = Results(
+        COMMAND, title, settings, measured.counts, rows,
+        provenance(scored=setting.described(), judge=network_entry(judge.name, judge.sha256),
+                   data=[measured.people.provenance()]),
+        place.is_stand_in,
+    )  # fmt: skip
+    return Report(
+        results, {PHOTOGRAPHS: items_of(measured, all_found)}, {"cmc": figure_of(title, all_found, measured)}
+    )
+
+
+def searches(measured: Measured) -> list[Search]:
+    """The paper's way, the source left out, and both asked by people alone on whom no choice was made."""
+    everyone = np.arange(len(measured.usable))
+    ways = [Search(f"{measured.name}", False, everyone),
+            Search(f"{measured.name}, source left out", True, everyone)]  # fmt: skip
+    if isinstance(measured.people, LFW):
+        development = measured.people.development_people()
+        names = np.array(measured.people.people)[measured.identity]
+        others = np.flatnonzero(~np.isin(names, sorted(development)))
+        ways += [
+            Search(f"{measured.name}, people outside peopleDevTrain", False, others),
+            Search(f"{measured.name}, people outside peopleDevTrain, source left out", True, others),
+        ]
+    return ways
+
+
+def found_by(measured: Measured, method: str, seen: Tensor, search: Search) -> Found:
+    """The ranks of a method's renderings."""
+    identity = measured.identity[search.queries]
+    ranks = rank_in_blocks(
+        seen[torch.from_numpy(search.queries)], measured.photographs, identity, measured.people.identity,
+        left_out=measured.usable[search.queries] if search.left_out else None,
+    )  # fmt: skip
+    return Found(search, method, ranks)
+
+
+def hit_rows(measured: Measured, one: Found, numbers: Sequence[int]) -> list[Row]:
+    """Top-k; `n` are the queries whose person the gallery shows (beside the source)."""
+    ranks = one.ranks.of(one.ranks.findable)
+    rows = []
+    for k in within(measured, one.search, numbers):
+        count = len(ranks.ahead)
+        value = float(found(ranks, k).mean()) if count else None
+        reason = None if count else "nobody has another photograph"
+        rows.append(Row(one.method, one.search.name, f"top-{k}", "share", value, n=count, reason=reason))
+    return rows
+
+
+def chance_rows(measured: Measured, search: Search, numbers: Sequence[int]) -> list[Row]:
+    """What a random order of the gallery finds, and k of all people, which the paper calls random."""
+    identity, gallery = measured.identity[search.queries], measured.people.identity
+    rows = []
+    for k in within(measured, search, numbers):
+        try:
+            by_chance = chance(identity, gallery, k, source_left_out=search.left_out)
+        except ValueError:  # nobody to find: hit_rows say so
+            continue
+        for name, value in (("photograph", by_chance.per_photograph), ("identity", by_chance.per_identity)):
+            rows.append(Row(f"chance per {name}", search.name, f"top-{k}", "share", value, n=len(identity)))
+    return rows
+
+
+def within(measured: Measured, search: Search, numbers: Sequence[int]) -> list[int]:
+    """Those k that the gallery is large enough for."""
+    size = len(measured.photographs) - search.left_out
+    return [k for k in numbers if k < size]
+
+
+def quoted_rows(setting: Setting, measured: Measured) -> list[Row]:
+    """The literature's Table 3, where data set, judge and descriptor are the paper's."""
+    kind, judge = measured.place.kind, setting.parts.judge
+    papers = literature.is_the_papers(kind, len(measured.people.dataset.paths))
+    if judge.name != "vggface" or setting.scoring.descriptor_layer != "fc7-relu" or not papers:
+        return []
+    return literature.retrieval_rows(kind, measured.name)
+
+
+def items_of(measured: Measured, all_found: Sequence[Found]) -> pd.DataFrame:
+    """A line for each photograph: beside similarities, how many wrong photographs lie before a right one."""
+    frame = measured.items.copy()
+    ours = next(iter(measured.seen))
+    good = np.flatnonzero(frame["reason"].isna())
+    for one in all_found:
+        if one.method == ours and len(one.search.queries) == len(measured.usable):
+            wrong = (one.ranks.ahead + one.ranks.tied_wrong).astype(float)
+            wrong[~one.ranks.findable] = np.nan
+            column = np.full(len(frame), np.nan)
+            column[good] = wrong
+            frame["wrong before" + (", source left out" if one.search.left_out else "")] = column
+    return frame
+
+
+def figure_of(title: str, all_found: Sequence[Found], measured: Measured) -> Figure:
+    """The CMC curves of the paper's way and with the source left out, and chance."""
+    lines, whole = [], len(measured.usable)
+    largest = min(LARGEST_RANK, len(measured.photographs) - 2)
+    places = np.arange(1, largest + 1)
+    for one in all_found:
+        ranks = one.ranks.of(one.ranks.findable)
+        if len(one.search.queries) == whole and len(ranks.ahead):
+            name = one.method + (", source left out" if one.search.left_out else "")
+            lines.append(Line(name, places, cumulative_match(ranks, largest), dashed=one.search.left_out))
+    by_chance = [chance(measured.identity, measured.people.identity, k).per_photograph for k in places]
+    lines.append(Line("chance per photograph", places, np.array(by_chance), dashed=True))
+    figure, axes = line_figure(title, "photographs looked at", "share that finds its person", lines)
+    axes.set_xscale("log")
+    return figure
+
+
+if __name__ == "__main__":
+    sys.exit(main())

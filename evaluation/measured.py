@@ -1,0 +1,185 @@
+"""One method on one set of photographs: embeddings of both, failures, similarities, floors, the ceiling."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from datamodules.stand_in import StandInPhotographs
+from evaluation.foreign_faces import embed_files
+from evaluation.people import NAMES, People, item_names, load_people, other_people, photograph_name
+from evaluation.places import Place
+from evaluation.rendered import Embedded, embed_reconstructions, embed_true_faces, mean_face_embedding
+from evaluation.reporting.results import Counts
+from evaluation.scoring import Execution, Parts, Scoring, Subject, face_options
+from lightning_modules.faces.loading import load_morphable_model
+from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.recognition.similarity import centred
+
+MEAN_FACE, SHUFFLED = "mean face", "its faces shuffled"
+TRUE_FACE, SCAN = "true face (ceiling)", "scan (ceiling)"
+
+
+class Setting(NamedTuple):
+    """A command's options with what they name, loaded."""
+
+    scoring: Scoring
+    execution: Execution
+    subject: Subject
+    parts: Parts
+
+    def described(self) -> dict[str, Any]:
+        """What is scored, for provenance."""
+        entries = {"kind": self.subject.scored.kind, **self.subject.scored.settings()}
+        content = self.subject.content
+        if content is not None:
+            kept = ("stage", "commit", "training_data", "networks", "morphable_model")
+            entries |= {name: content[name] for name in kept if name in content}
+        return entries
+
+    def model(self) -> MorphableModel:
+        """The checkpoint's morphable model, or the one whose mean face is the floor."""
+        if self.parts.reconstructor is not None:
+            return self.parts.reconstructor.model
+        specification = self.scoring.morphable_model or "open"
+        return load_morphable_model(specification, device=self.execution.device)
+
+
+class Measured(NamedTuple):
+    """A method on a set of photographs; N faces of it have a rendering.
+
+    Attributes:
+        place: of the photographs.
+        name: in tables.
+        people: the photographs' data module.
+        photographs: [F, D], unit embeddings of all F faces, centred where a centre is used.
+        usable: [N], which of the F faces were asked for and have a rendering.
+        seen: [N, D] by method, what the judge sees in its renderings: ours first, then ceiling and floors.
+        items: a line for each photograph that was asked for.
+        counts: of those.
+    """
+
+    place: Place
+    name: str
+    people: People
+    photographs: Tensor
+    usable: np.ndarray
+    seen: Mapping[str, Tensor]
+    items: pd.DataFrame
+    counts: Counts
+
+    @property
+    def identity(self) -> np.ndarray:
+        """[N], the person of each rendering."""
+        return self.people.identity[self.usable]
+
+    def similarities(self) -> dict[str, np.ndarray]:
+        """By method, the cosine [N] of each photograph and its rendering."""
+        photographs = self.photographs[torch.from_numpy(self.usable)]
+        return {method: paired_cosines(photographs, seen) for method, seen in self.seen.items()}
+
+
+def measure(
+    setting: Setting, place: Place, *, choose: Callable[[People], np.ndarray] | None = None
+) -> Measured:
+    """Photographs and renderings of a place under the judge.
+
+    Args:
+        setting: of the command.
+        place: of the photographs.
+        choose: which faces are scored; all of them by default.
+
+    Raises:
+        ValueError: if none of them has a rendering.
+    """
+    judge, centre, backend = setting.parts.judge, setting.parts.centre, setting.execution.rasterizer
+    encoders = [] if setting.parts.reconstructor is None else [setting.parts.reconstructor.encoder]
+    model = setting.model()
+    options = face_options(setting.scoring, setting.execution)
+    people = load_people(place, [judge, *encoders], model=model, **options)
+    everything = np.arange(len(people.dataset))
+    chosen = everything if choose is None else choose(people)
+    other_people(people.identity[chosen])  # refuses before anything is rendered
+    rendered = embed(setting, people, chosen)
+    kept = np.flatnonzero(rendered.usable)
+    if len(kept) == 0:
+        raise ValueError(f"none of the {len(chosen)} faces of {place} has a rendering: {rendered.reasons[0]}")
+    usable, method = chosen[kept], setting.subject.scored.method
+    ours = centred(rendered.embeddings[torch.from_numpy(kept)], centre)
+    seen = {method: ours}
+    if isinstance(people, StandInPhotographs):
+        true_faces = embed_true_faces(people, judge, usable, backend=backend)
+        seen[TRUE_FACE] = centred(true_faces, centre)
+    seen[SHUFFLED] = ours[torch.from_numpy(other_people(people.identity[usable]))]
+    mean_face = mean_face_embedding(model, judge, backend=backend)
+    seen[MEAN_FACE] = centred(mean_face, centre).expand_as(ours)
+    failed = failures(people, rendered, whole=choose is None)
+    total = len(chosen) + (len(people.dataset.faces.failures) if choose is None else 0)
+    measured = Measured(
+        place,
+        "STAND-IN" if place.is_stand_in else f"{NAMES[place.kind]}, {len(everything):,} faces",
+        people,
+        centred(functional.normalize(people.dataset.descriptors(judge.name, everything), dim=1), centre),
+        usable,
+        seen,
+        pd.DataFrame(),
+        Counts(total, total - sum(failed.values()), failed),
+    )
+    return measured._replace(items=items_of(measured, chosen, rendered, whole=choose is None))
+
+
+def embed(setting: Setting, people: People, indices: np.ndarray) -> Embedded:
+    """The judge's embeddings of the scored method's renderings of these faces."""
+    scored, execution = setting.subject.scored, setting.execution
+    options = {"cache_folder": execution.cache_folder, "progress": execution.progress}
+    if setting.parts.reconstructor is None:
+        names = item_names(people)
+        return embed_files(
+            scored, [names[index] for index in indices], setting.parts.judge, unit=setting.scoring.unit,
+            detector=setting.scoring.detector, backend=execution.rasterizer, **options,
+        )  # fmt: skip
+    return embed_reconstructions(
+        setting.parts.reconstructor, scored.settings()["checkpoint_sha256"], people.dataset,
+        setting.parts.judge, indices, backend=execution.rasterizer, **options,
+    )  # fmt: skip
+
+
+def paired_cosines(first: Tensor, second: Tensor) -> np.ndarray:
+    """[N] of paired unit vectors [N, D]."""
+    return (first * second).sum(1).double().cpu().numpy()
+
+
+def failures(people: People, rendered: Embedded, *, whole: bool) -> dict[str, int]:
+    """How many have no rendering, or, of the whole data set, no face, by reason without its details."""
+    reasons = [reason for reason in rendered.reasons if reason]
+    if whole:
+        reasons += [reason for _, reason in people.dataset.faces.failures]
+    return dict(Counter(reason.split(" (")[0] for reason in reasons))
+
+
+def items_of(measured: Measured, chosen: np.ndarray, rendered: Embedded, *, whole: bool) -> pd.DataFrame:
+    """A line for each photograph: its person, its similarity by method, or why it failed."""
+    people, names = measured.people, item_names(measured.people)
+    frame = pd.DataFrame(
+        {
+            "data": measured.place.kind,
+            "photograph": [names[face] for face in chosen],
+            "person": [people.people[person] for person in people.identity[chosen]],
+            "reason": [reason or None for reason in rendered.reasons],
+        }
+    )
+    for method, values in measured.similarities().items():
+        column = np.full(len(chosen), np.nan)
+        column[rendered.usable] = values
+        frame[f"similarity, {method}"] = column
+    paths = people.dataset.paths
+    lost = [
+        {"data": measured.place.kind, "photograph": photograph_name(paths[photograph]), "reason": reason}
+        for photograph, reason in (people.dataset.faces.failures if whole else [])
+    ]
+    return pd.DataFrame(frame.to_dict("records") + lost, columns=frame.columns)

@@ -1,0 +1,99 @@
+"""The project's reporting protocol as an option of similarity.py and clustering.py."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from datamodules.lfw import LFW, RetrievalSubset, two_photographs_each
+from evaluation.measured import Setting, measure
+from evaluation.metrics.reporting_protocol import Scores, photograph_pairs, score
+from evaluation.people import NAMES, People
+from evaluation.reporting.provenance import network_entry, provenance
+from evaluation.reporting.results import Results, Row
+from evaluation.reports import Report
+from evaluation.scoring import written_centre
+
+
+class Shown(NamedTuple):
+    """A figure of `reporting_protocol.Scores` in tables."""
+
+    field: str
+    metric: str
+    unit: str
+
+
+SIMILARITY_FIGURES = (
+    Shown("area_under_roc", "AUC, the source photograph", "share"),
+    Shown("area_under_roc_both", "AUC, both photographs", "share"),
+    Shown("mean_same", "mean, one person", "similarity"),
+    Shown("mean_different", "mean, two people", "similarity"),
+    Shown("distance_to_same", "EMD to one person", "similarity"),
+    Shown("distance_to_different", "EMD to two people", "similarity"),
+)
+RETRIEVAL_FIGURES = (
+    Shown("top1", "top-1", "share"),
+    Shown("top5", "top-5", "share"),
+    Shown("top1_without_source", "top-1, source left out", "share"),
+    Shown("top5_without_source", "top-5, source left out", "share"),
+)
+
+
+def protocol_report(
+    command: str, setting: Setting, settings: Mapping[str, Any], figures: tuple[Shown, ...]
+) -> Report:
+    """The scored method, its ceiling and floors under the reporting protocol; `sd` is the jackknife's error.
+
+    People whose rendering failed are left out with both photographs, and counted.
+
+    Raises:
+        ValueError: if fewer than three people are left.
+    """
+    chosen: list[RetrievalSubset] = []
+
+    def choose(people: People) -> np.ndarray:
+        chosen.append(subset_of(people, setting.scoring.people))
+        return chosen[0].query
+
+    measured = measure(setting, setting.subject.place, choose=choose)
+    kept = np.flatnonzero(np.isin(chosen[0].query, measured.usable))
+    if len(kept) < 3:
+        raise ValueError(f"the protocol needs at least three people, {len(kept)} are left")
+    gallery = measured.photographs[torch.from_numpy(chosen[0].gallery.reshape(-1, 2)[kept].ravel())]
+    pairs = photograph_pairs((gallery @ gallery.T).cpu().numpy())
+    place, judge = setting.subject.place, setting.parts.judge
+    protocol = f"{NAMES.get(place.kind, 'STAND-IN')}, {len(kept)} people, two photographs each"
+    rows = [
+        row
+        for method, seen in measured.seen.items()
+        for row in scored_rows(method, protocol, score((seen @ gallery.T).cpu().numpy(), pairs), figures)
+    ]
+    title = (
+        f"{'STAND-IN: ' if place.is_stand_in else ''}{command} of {setting.subject.scored.method} under the "
+        f"reporting protocol, judged by {judge.name}, {written_centre(setting.parts.centre)}"
+    )
+    results = Results(
+        command, title, settings, measured.counts, rows,
+        provenance(scored=setting.described(), judge=network_entry(judge.name, judge.sha256),
+                   data=[measured.people.provenance()]),
+        place.is_stand_in,
+    )  # fmt: skip
+    return Report(results, {"photographs": measured.items})
+
+
+def scored_rows(method: str, protocol: str, scores: Scores, figures: tuple[Shown, ...]) -> list[Row]:
+    """A row for each figure."""
+    return [
+        Row(method, protocol, figure.metric, figure.unit, getattr(scores, figure.field).value,
+            sd=getattr(scores, figure.field).standard_error,
+            n=len(getattr(scores, figure.field).leave_one_out))
+        for figure in figures
+    ]  # fmt: skip
+
+
+def subset_of(people: People, count: int) -> RetrievalSubset:
+    """Two photographs each of `count` people: of LFW never of those on whom choices are made."""
+    if isinstance(people, LFW):
+        return people.retrieval_subset(count)
+    return two_photographs_each(people.identity, count)

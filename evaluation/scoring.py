@@ -1,0 +1,200 @@
+"""Options and parts that similarity.py and clustering.py share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from datamodules.detection import DetectorName
+from datamodules.face_data import FaceOptions
+from evaluation.judging import centre_of_photographs, judge_name
+from evaluation.places import Place, place_of
+from evaluation.scored import Scored, what_is_scored
+from lightning_modules.checkpoints import load_regressor
+from lightning_modules.dashboard import PROJECT
+from lightning_modules.faces.units import Unit
+from lightning_modules.recognition.network import RecognitionNetwork
+from lightning_modules.recognition.networks import NetworkName, load_network
+from lightning_modules.recognition.similarity import Centre, check_centre
+from lightning_modules.recognition.vggface import Descriptor
+from lightning_modules.reconstruction import Reconstructor, load_reconstructor
+
+KINDS = ("lfw", "identities", "mofa")
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What is scored, on which photographs, by which judge.
+
+    Attributes:
+        checkpoint: of ablations/run.py; also as the first argument, without its name.
+        meshes: instead, a folder of another method's OBJ, PLY or GLB files, named as the photographs are
+            (Name/Name_0001.obj or Name_0001.obj), of any topology.
+        renderings: instead, a folder of its pictures, named so.
+        method: its name in tables; the file's or folder's name if not given.
+        data: lfw:DIR, identities:DIR (a folder a person), mofa:DIR, or stand-in; by default what LFW_DIR or
+            the configuration file names, or else the stand-in.
+        judge: dlib, sface, facenet or vggface; by default the checkpoint's own judge, or sface.
+        judge_weights: its weight file, where it does not lie in its usual place.
+        descriptor_layer: of vggface: fc6, fc6-relu, fc7 or fc7-relu.
+        descriptor_crops: of vggface: 1 crop, or the mean over 10 (corners and middle, each also mirrored).
+        allow_training_network: let a network judge what it has trained; its scores are too good.
+        centred: subtract the judge's centre, which the checkpoint keeps, before cosines.
+        centre_from: instead of the checkpoint's, estimate it from a folder of training photographs.
+        morphable_model: of the checkpoint, where it does not lie where it did in training; for meshes and
+            renderings, whose mean face is the floor: open by default.
+        unit: of meshes: mm, cm, m, or auto.
+        detector: yunet or mtcnn.
+        people: score the project's reporting protocol on so many people instead of all photographs; 0 is off.
+    """
+
+    checkpoint: Path | None = None
+    meshes: Path | None = None
+    renderings: Path | None = None
+    method: str | None = None
+    data: str | None = None
+    judge: NetworkName | None = None
+    judge_weights: Path | None = None
+    descriptor_layer: Descriptor = "fc7-relu"
+    descriptor_crops: Literal[1, 10] = 1
+    allow_training_network: bool = False
+    centred: bool = False
+    centre_from: Path | None = None
+    morphable_model: str | None = None
+    unit: Unit = "auto"
+    detector: DetectorName = "yunet"
+    people: int = 0
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a command is executed; its result does not depend on it.
+
+    Attributes:
+        device: of the networks: cpu, cuda, ...
+        rasterizer: numba, pytorch3d or torch; chosen by the device if not given.
+        output: folder of the results; runs/<command>/<digest of the settings> if not given.
+        overwrite: compute anew although the output folder is finished.
+        cache_folder: of photographs' features and renderings' embeddings; the user's cache folder if not
+            given.
+        workers: processes that align photographs; all cores if not given.
+        progress: whether to show progress bars.
+        wandb: add numbers and figures to the run that made the checkpoint at Weights & Biases.
+        wandb_project: its project.
+    """
+
+    device: str = "cpu"
+    rasterizer: str | None = None
+    output: Path | None = None
+    overwrite: bool = False
+    cache_folder: Path | None = None
+    workers: int | None = None
+    progress: bool = True
+    wandb: bool = False
+    wandb_project: str = PROJECT
+
+
+class Subject(NamedTuple):
+    """What a command is about, before anything heavy is loaded.
+
+    Attributes:
+        scored: see `scored.Scored`.
+        place: of the photographs.
+        judge: its name.
+        content: of the checkpoint, or None.
+    """
+
+    scored: Scored
+    place: Place
+    judge: NetworkName
+    content: Mapping[str, Any] | None
+
+
+class Parts(NamedTuple):
+    """What a command loads.
+
+    Attributes:
+        judge: the network.
+        reconstructor: of a checkpoint, or None.
+        centre: of the judge, or None for raw cosines.
+    """
+
+    judge: RecognitionNetwork
+    reconstructor: Reconstructor | None
+    centre: Centre | None
+
+
+def subject_of(scoring: Scoring) -> Subject:
+    """Who scores what on what; refuses what cannot be before anything heavy is loaded."""
+    scored = what_is_scored(scoring.checkpoint, scoring.meshes, scoring.renderings, method=scoring.method)
+    content = load_regressor(scored.path)[1] if scored.kind == "checkpoint" else None
+    judge = judge_name(scoring.judge, content, allow_training_network=scoring.allow_training_network)
+    if judge != "vggface" and scoring.descriptor_crops != 1:
+        raise ValueError(f"--descriptor-crops is of vggface, the judge is {judge}; leave it out")
+    if scoring.centred and scoring.centre_from is None:
+        if content is None:
+            raise ValueError("--centred takes the checkpoint's centre; without one give --centre-from DIR")
+        if judge not in content["centres"]:
+            raise ValueError(f"the checkpoint keeps no centre of {judge}; give --centre-from DIR")
+    return Subject(scored, place_of(scoring.data, KINDS), judge, content)
+
+
+def settings_of(scoring: Scoring, subject: Subject, **more: object) -> dict[str, Any]:
+    """Everything that the result depends on."""
+    names = ("judge_weights", "centred", "centre_from", "detector", "people")
+    if subject.judge == "vggface":
+        names += ("descriptor_layer", "descriptor_crops")
+    if subject.scored.kind != "checkpoint":
+        names += ("unit", "morphable_model")
+    return {
+        **subject.scored.settings(),
+        "method": subject.scored.method,
+        "data": str(subject.place),
+        "judge": subject.judge,
+        **{name: getattr(scoring, name) for name in names},
+        **more,
+    }
+
+
+def load_parts(scoring: Scoring, execution: Execution, subject: Subject) -> Parts:
+    """The judge, the checkpoint with its frozen parts, the centre."""
+    judge = load_network(
+        subject.judge,
+        scoring.judge_weights,
+        descriptor_layer=scoring.descriptor_layer,
+        descriptor_crops=scoring.descriptor_crops,
+    ).to(execution.device)
+    reconstructor = None
+    if subject.scored.kind == "checkpoint":
+        reconstructor = load_reconstructor(
+            subject.scored.path, morphable_model=scoring.morphable_model, device=execution.device
+        )
+    return Parts(judge, reconstructor, _centre(scoring, execution, subject, judge))
+
+
+def face_options(scoring: Scoring, execution: Execution) -> FaceOptions:
+    """Of all photographs."""
+    folder = execution.cache_folder
+    return {
+        "detector": scoring.detector,
+        "cache_folder": None if folder is None else folder / "photographs",
+        "workers": execution.workers,
+        "progress": execution.progress,
+    }
+
+
+def written_centre(centre: Centre | None) -> str:
+    """How cosines are compared, for titles."""
+    return "raw cosines" if centre is None else f"centre of {centre.count:,} photographs ({centre.source})"
+
+
+def _centre(
+    scoring: Scoring, execution: Execution, subject: Subject, judge: RecognitionNetwork
+) -> Centre | None:
+    if scoring.centre_from is not None:
+        return centre_of_photographs(scoring.centre_from, judge, **face_options(scoring, execution))
+    if not scoring.centred:
+        return None
+    centre = Centre.from_dict(dict(subject.content["centres"][judge.name]))
+    check_centre(centre, judge.name, judge.sha256)
+    return centre

@@ -1,0 +1,3 @@
+from tests.evaluation.recognition_miniatures import material
+
+__all__ = ["material"]

@@ -1,0 +1,91 @@
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from pandas import read_csv
+from PIL import Image
+
+from evaluation.clustering import main
+from evaluation.metrics.retrieval import chance
+
+from .recognition_miniatures import Material
+
+
+def results(material: Material, output: str = "out") -> dict[str, Any]:
+    return json.loads((material.folder / output / "results.json").read_text())
+
+
+def values(document: dict, protocol: str) -> dict[tuple[str, str], float]:
+    return {
+        (row["method"], row["metric"]): row["value"]
+        for row in document["rows"]
+        if row["protocol"] == protocol
+    }
+
+
+def test_pictures_that_are_the_photographs_find_themselves(material: Material) -> None:
+    pictures = ["--renderings", material.photographs, "--method", "perfect", "--k", "[1,3]"]
+    assert material.run(main, *pictures) == 1  # one photograph has no face
+    found = results(material)
+    whole = values(found, "identities, 14 faces")
+    assert whole["perfect", "top-1"] == 1.0
+    assert whole["mean face", "top-1"] <= whole["mean face", "top-3"] < 1
+    people = np.repeat(np.arange(5), 3)[:14]
+    for k in (1, 3):
+        expected = chance(people, people, k)
+        assert whole["chance per photograph", f"top-{k}"] == pytest.approx(expected.per_photograph)
+        assert whole["chance per identity", f"top-{k}"] == pytest.approx(k / 5)
+    assert found["counts"] == {"total": 15, "used": 14, "failed": {"no face found": 1}}
+    left_out = values(found, "identities, 14 faces, source left out")
+    assert left_out["perfect", "top-1"] < 1
+
+
+def test_the_curve_the_items_and_the_private_picture_are_written(material: Material) -> None:
+    assert material.run(main, material.checkpoint, "--examples", "2") == 1
+    folder = material.folder / "out"
+    assert {path.name for path in folder.iterdir()} == {
+        "results.json", "results.md", "results.tex", "photographs.csv", "photographs", "cmc.png", "cmc.pdf",
+        "started.json",
+    }  # fmt: skip
+    with Image.open(folder / "photographs" / "nearest.png") as picture:
+        assert picture.height == 44 + 2 * 112
+    items = read_csv(folder / "photographs.csv")
+    first = values(results(material), "identities, 14 faces")["run", "top-1"]
+    assert (items["wrong before"] == 0).sum() / items["wrong before"].notna().sum() == pytest.approx(first)
+
+
+def test_the_reporting_protocol_is_an_option(material: Material) -> None:
+    assert material.run(main, material.checkpoint, "--people", "4") == 0
+    metrics = {row["metric"] for row in results(material)["rows"]}
+    assert metrics == {"top-1", "top-5", "top-1, source left out", "top-5, source left out"}
+
+
+def test_on_lfw_people_on_whom_no_choice_was_made_have_rows_of_their_own(material: Material) -> None:
+    assert material.run(main, material.checkpoint, "--examples", "0", kind="lfw") == 1
+    rows = [row for row in results(material)["rows"] if "outside peopleDevTrain" in row["protocol"]]
+    assert {row["n"] for row in rows if row["method"] == "run"} == {14 - 3}
+
+
+def test_renderings_are_shared_with_similarity(material: Material) -> None:
+    from evaluation import similarity
+
+    material.run(similarity.main, material.checkpoint, output="similarity")
+    before = sum(material.rendered)
+    material.run(main, material.checkpoint, "--examples", "0")
+    assert sum(material.rendered) == before + 1  # the mean face
+
+
+@pytest.mark.parametrize("k", ["[0]", "[]"])
+def test_numbers_below_one_are_refused(material: Material, capsys: pytest.CaptureFixture, k: str) -> None:
+    assert material.run(main, material.checkpoint, "--k", k) == 2
+    assert "--k must be whole numbers from 1 on" in capsys.readouterr().err
+
+
+def test_one_photograph_each_leaves_nobody_to_find_without_the_source(material: Material) -> None:
+    for path in material.photographs.glob("*/*_000[23].jpg"):
+        path.unlink()
+    assert material.run(main, material.checkpoint, "--examples", "0") == 0
+    rows = results(material)["rows"]
+    alone = [row for row in rows if row["protocol"].endswith("source left out")]
+    assert {row["reason"] for row in alone} == {"nobody has another photograph"}
