@@ -70,9 +70,9 @@ def sample_both(
 ) -> BothSamples:
     """`count` samples of each surface in and about the region, the mesh lying where `pose` takes it."""
     generator = np.random.default_rng(seed)
-    in_region = region.contains(scan.vertices[scan.triangles].mean(1))
+    in_region = region.contains(scan.triangle_centres)
     wider = region._replace(radius_mm=MESH_MARGIN * region.radius_mm, up=None)
-    near = wider.contains(pose.points(mesh.vertices[mesh.triangles].mean(1)))
+    near = wider.contains(pose.points(mesh.triangle_centres))
     return BothSamples(
         sample_evenly(scan, count, generator, inside=in_region),
         sample_evenly(mesh, count, generator, inside=near),

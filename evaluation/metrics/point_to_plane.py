@@ -12,7 +12,13 @@ LARGEST_ROTATION, LARGEST_SCALING = 0.3, 0.1  # of one step, in radians and in t
 
 
 def point_to_plane_step(
-    points: NDArray, targets: NDArray, normals: NDArray, weights: NDArray, *, scaled: bool
+    points: NDArray,
+    targets: NDArray,
+    normals: NDArray,
+    weights: NDArray,
+    *,
+    scaled: bool,
+    share: float = 1.0,
 ) -> tuple[Similarity, float]:
     """The Gauss-Newton step of sum w (n . (x - y))^2 over rotation, translation and scale of the points.
 
@@ -27,6 +33,7 @@ def point_to_plane_step(
         normals: [N, 3], n.
         weights: [N], w.
         scaled: whether the scale is a parameter.
+        share: of the step that is taken.
 
     Returns:
         The step, and how far it moves points at distance L, in the points' unit.
@@ -43,7 +50,7 @@ def point_to_plane_step(
     solved = np.linalg.lstsq(matrix, -(derivative * weights[:, None]).T @ residual, rcond=1e-9)[0]
     turn, shift = solved[:3] / length, solved[3:6]
     growth = solved[6] / length if scaled else 0.0
-    held = min(
+    held = share * min(
         1.0,
         LARGEST_ROTATION / max(np.linalg.norm(turn), 1e-300),
         LARGEST_SCALING / max(abs(growth), 1e-300),

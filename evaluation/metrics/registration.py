@@ -19,6 +19,9 @@ from .surface import Surface
 
 # The first levels only have to come close.
 COARSE_TOLERANCE = 50.0
+# Pairs that come and go can make the iteration circle. From this step of a level on, step k is shortened to
+# SHRINKING_FROM / k of itself, so that it comes to rest.
+SHRINKING_FROM = 30
 
 
 class AlignmentSettings(NamedTuple):
@@ -40,7 +43,7 @@ class AlignmentSettings(NamedTuple):
 
     scaled: bool = True
     pairing: PairingRule = PairingRule()
-    samples: tuple[int, ...] = (1000, 4000)
+    samples: tuple[int, ...] = (1000, 2500)
     tolerance_mm: float = 0.002
     least_gain_mm: float | None = None
     most_iterations: int = 100
@@ -150,9 +153,8 @@ def _iterate(
         failure = _too_few(pairs, settings)
         if failure is not None:
             return _State(pose, taken - 1, pairs, False, failure)
-        step, moved_mm = point_to_plane_step(
-            pairs.mesh, pairs.scan, pairs.normals, pairs.weights, scaled=settings.scaled
-        )
+        share = SHRINKING_FROM / max(taken - state.iterations, SHRINKING_FROM)
+        step, moved_mm = point_to_plane_step(*pairs[:4], scaled=settings.scaled, share=share)
         pose = step.after(pose)
         failure = _gone_astray(pose, start, region, settings)
         gain = abs(previous - float(pairs.distances.mean()))

@@ -68,6 +68,11 @@ class Surface:
         return _normals_of_triangles(self.vertices[self.triangles])
 
     @cached_property
+    def triangle_centres(self) -> NDArray[np.float64]:
+        """[T, 3]."""
+        return self.vertices[self.triangles].mean(1)
+
+    @cached_property
     def triangle_areas(self) -> NDArray[np.float64]:
         """[T], in the square of the vertices' unit."""
         return np.linalg.norm(self.triangle_normals, axis=1) / 2

@@ -33,6 +33,16 @@ def test_one_step_finds_the_scale_of_a_cube_of_planes() -> None:
     assert rigid.scale == 1
 
 
+def test_a_share_of_a_step_moves_by_that_share() -> None:
+    points = np.array([[0.0, 0, 2], [1, 0, 2], [0, 1, 2], [1, 1, 2]])
+    normals = np.tile([0.0, 0, 1], (4, 1))
+    step, moved = point_to_plane_step(
+        points, points * [1, 1, 0], normals, np.ones(4), scaled=True, share=0.25
+    )
+    np.testing.assert_allclose(step.points(points), points - [0, 0, 0.5], atol=1e-9)
+    assert moved == pytest.approx(0.5)
+
+
 def test_a_step_is_bounded() -> None:
     normals = np.vstack([np.eye(3), -np.eye(3)])
     step, _ = point_to_plane_step(normals, 9 * normals, normals, np.ones(6), scaled=True)

@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+import torch
+
+from evaluation.metrics.marked_mesh import NOSE_TIP, MarkedMesh
+from evaluation.metrics.registration import align
+from evaluation.metrics.scan_protocols import PROTOCOLS
+from evaluation.metrics.scan_region import Region
+from evaluation.metrics.scan_score import alignment_settings, prepare_scan
+from evaluation.metrics.similarity_transform import similarity
+from evaluation.metrics.surface import Surface
+from lightning_modules.faces.loading import load_morphable_model
+
+TRIALS = 10
+
+
+@pytest.mark.slow
+def test_model_faces_come_back_from_15_degrees_20_mm_and_10_percent() -> None:
+    """The small version of `benchmarks.scan_alignment`, every start at the limits."""
+    model = load_morphable_model("open", albedo_components=0, expression_components=0)
+    drawn = model.sample(1, torch.Generator().manual_seed(0)).shape
+    with torch.no_grad():
+        vertices = model(drawn, torch.zeros(1, 0)).vertices
+    landmarks = model.landmarks.on(vertices)[0].double().numpy()
+    points, triangles = vertices[0].double().numpy(), model.triangles.numpy()
+    scan = prepare_scan(MarkedMesh(points, triangles, landmarks))
+    region = Region(landmarks[NOSE_TIP], 95.0)
+    inside = region.contains(points)
+    known = similarity(scale=1 / 80, rotation_vector=(0.5, -1, 2), translation=(1, 2, 3))
+    copy = Surface(known.points(points), triangles)
+    generator = np.random.default_rng(0)
+    for _ in range(TRIALS):
+        axis, direction = (each / np.linalg.norm(each) for each in generator.normal(size=(2, 3)))
+        away = similarity(scale=generator.choice([0.9, 1.1]), rotation_vector=np.radians(15) * axis)
+        shift = region.centre - away.points(region.centre[None])[0] + 20 * direction
+        start = away._replace(translation=shift).after(known.inverse())
+        found = align(scan.surface, copy, start, region, alignment_settings(PROTOCOLS["genova"]))
+        error = np.linalg.norm(found.transform.points(copy.vertices) - points, axis=1)[inside].max()
+        assert found.converged
+        assert error < 0.01
