@@ -1,5 +1,6 @@
 """One mesh scored against one scan: start, alignment, distances, or what went wrong."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -103,25 +104,56 @@ def score_scan(
     Raises:
         ValueError: for arrays of wrong shapes, or a protocol that needs a global scale and has none.
     """
-    if protocol.scaling == "global" and global_scale is None:
-        raise ValueError(
-            f"the protocol {protocol.name} scales all meshes of a method alike, and no scale was given; pass "
-            "global_scale, the common_scale of their scores with scaling 'isotropic'"
-        )
+    scores = score_protocols(
+        scan, mesh, [protocol], subject=subject, global_scale=global_scale, start=start, backend=backend
+    )
+    return scores[0]
+
+
+def score_protocols(
+    scan: MarkedMesh | PreparedScan,
+    mesh: MarkedMesh,
+    protocols: Sequence[ScanProtocol],
+    *,
+    subject: int | None = None,
+    global_scale: float | None = None,
+    start: Similarity | None = None,
+    backend: Backend = "libigl",
+) -> list[ScanScore]:
+    """The scores of a mesh under several protocols; arguments and errors are those of `score_scan`.
+
+    What protocols share is computed once: the mesh's tree, and an alignment that is the same for two of them.
+    """
+    for protocol in protocols:
+        if protocol.scaling == "global" and global_scale is None:
+            raise ValueError(
+                f"the protocol {protocol.name} scales all meshes of a method alike, and no scale was given; "
+                "pass global_scale, the common_scale of their scores with scaling 'isotropic'"
+            )
     try:
         if isinstance(scan, MarkedMesh):
             scan = prepare_scan(scan, backend=backend)
         mesh = checked_mesh(mesh, "the mesh")
         surface = _surface(mesh.vertices, mesh.triangles, backend, "the mesh")
-        region = _region(scan, protocol, subject)
-        if start is None:
-            start = landmark_start(scan.landmarks, mesh.landmarks, protocol, global_scale=global_scale)
     except Unscorable as error:
-        return _failed(protocol, str(error), None)
-    alignment = _aligned(scan, surface, start, region, protocol)
-    if alignment.failure is not None:
-        return _failed(protocol, alignment.failure, alignment)
-    return _measured(scan, surface, alignment, region, protocol)
+        return [_failed(protocol, str(error), None) for protocol in protocols]
+    scores, alignments = [], {}
+    for protocol in protocols:
+        try:
+            region = _region(scan, protocol, subject)
+            first = (
+                landmark_start(scan.landmarks, mesh.landmarks, protocol, global_scale=global_scale)
+                if start is None
+                else start
+            )
+        except Unscorable as error:
+            scores.append(_failed(protocol, str(error), None))
+            continue
+        key = _alignment_key(first, region, protocol)
+        if key not in alignments:
+            alignments[key] = _aligned(scan, surface, first, region, protocol)
+        scores.append(_measured(scan, surface, alignments[key], region, protocol))
+    return scores
 
 
 def alignment_settings(protocol: ScanProtocol) -> AlignmentSettings:
@@ -145,6 +177,13 @@ def common_scale(scores: list[ScanScore]) -> float:
     return float(np.exp(np.log(scales).mean()))
 
 
+def _alignment_key(start: Similarity, region: Region, protocol: ScanProtocol) -> tuple:
+    """Equal for two alignments that come out the same."""
+    parts = [*start, *region]
+    numbers = tuple(None if part is None else np.asarray(part).tobytes() for part in parts)
+    return (*numbers, protocol.refined, alignment_settings(protocol))
+
+
 def _aligned(
     scan: PreparedScan, mesh: Surface, start: Similarity, region: Region, protocol: ScanProtocol
 ) -> Alignment:
@@ -158,7 +197,9 @@ def _aligned(
 def _measured(
     scan: PreparedScan, mesh: Surface, alignment: Alignment, region: Region, protocol: ScanProtocol
 ) -> ScanScore:
-    """The score of an aligned mesh."""
+    """The score of a mesh, if it was aligned."""
+    if alignment.failure is not None:
+        return _failed(protocol, alignment.failure, alignment)
     still, moved = PosedSurface(scan.surface), PosedSurface(mesh, alignment.transform, alignment.flipped)
     options = {"measure": protocol.measure, "weighting": protocol.weighting}
     both = [distances(still, moved, region, **options)]

@@ -54,7 +54,9 @@ def similarity(
     return Similarity(float(scale), rotation, np.asarray(translation, np.float64))
 
 
-def fit_similarity(source: NDArray, target: NDArray, *, scaled: bool = True) -> Similarity:
+def fit_similarity(
+    source: NDArray, target: NDArray, *, scaled: bool = True, weights: NDArray | None = None
+) -> Similarity:
     """The similarity that takes `source` to `target` with the least sum of squared distances.
 
     Umeyama 1991, equations 40 to 42. A reflection never comes back, even where it would fit better.
@@ -63,6 +65,7 @@ def fit_similarity(source: NDArray, target: NDArray, *, scaled: bool = True) -> 
         source: [P, 3].
         target: [P, 3], point for point.
         scaled: whether the scale is fitted; it is 1 otherwise.
+        weights: [P], not negative, of the squared distances; alike if None.
 
     Raises:
         ValueError: if there are fewer than three points, or they lie on a line.
@@ -73,11 +76,13 @@ def fit_similarity(source: NDArray, target: NDArray, *, scaled: bool = True) -> 
             f"a similarity needs at least 3 pairs of points, [P, 3] each, got {list(source.shape)} and "
             f"{list(target.shape)}"
         )
-    from_centre, to_centre = source.mean(0), target.mean(0)
-    left, spread, right = np.linalg.svd((target - to_centre).T @ (source - from_centre) / len(source))
+    share = np.full(len(source), 1 / len(source)) if weights is None else weights / np.sum(weights)
+    from_centre, to_centre = share @ source, share @ target
+    source, target = source - from_centre, target - to_centre
+    left, spread, right = np.linalg.svd((target * share[:, None]).T @ source)
     if spread[1] <= COLLINEAR * spread[0]:
         raise ValueError("a similarity needs points that do not lie on a line; add a landmark beside it")
     signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
     rotation = (left * signs) @ right
-    scale = float(spread @ signs / (source - from_centre).var(0).sum()) if scaled else 1.0
+    scale = float(spread @ signs / (share @ (source**2).sum(1))) if scaled else 1.0
     return Similarity(scale, rotation, to_centre - scale * rotation @ from_centre)

@@ -7,8 +7,9 @@ import torch
 from evaluation.metrics import scan_score
 from evaluation.metrics.landmark_start import landmark_start
 from evaluation.metrics.marked_mesh import MarkedMesh, Unscorable, checked_mesh, failure_kind
+from evaluation.metrics.registration import align
 from evaluation.metrics.scan_protocols import PROTOCOLS, ScanProtocol
-from evaluation.metrics.scan_score import ScanScore, common_scale, prepare_scan, score_scan
+from evaluation.metrics.scan_score import ScanScore, common_scale, prepare_scan, score_protocols, score_scan
 from evaluation.metrics.similarity_transform import similarity
 from tests.evaluation.metrics.face_like import face_like
 
@@ -45,6 +46,26 @@ def test_a_prepared_scan_gives_the_same_score_under_every_protocol(protocol: Sca
     assert first.value_mm > 0.03
     mesh = MarkedMesh(*(torch.from_numpy(part) for part in moved(OTHER)))
     assert first.value_mm == score_scan(prepared, mesh, protocol).value_mm
+
+
+def test_protocols_scored_together_give_what_each_gives_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared = prepare_scan(SCAN)
+    protocols = [PROTOCOLS["genova"], PROTOCOLS["tran"], PROTOCOLS["fg2018"]]
+    alone = [score_scan(prepared, moved(OTHER), protocol) for protocol in protocols]
+    calls = []
+    monkeypatch.setattr(
+        "evaluation.metrics.scan_score.align", lambda *arguments: calls.append(1) or align(*arguments)
+    )
+    together = score_protocols(prepared, moved(OTHER), protocols)
+    assert [score.value_mm for score in together] == [score.value_mm for score in alone]
+    assert len(calls) == 1  # genova's and tran's alignments are one
+
+
+def test_what_fails_for_one_protocol_leaves_the_others() -> None:
+    scan = with_landmarks(SCAN, {33: np.nan})
+    scores = score_protocols(scan, OTHER, [PROTOCOLS["now"], PROTOCOLS["genova"]])
+    assert scores[0].failure == "missing landmarks: the subnasale of the scan"
+    assert scores[1].failure is None
 
 
 def test_another_topology_scores_nearly_the_same() -> None:
