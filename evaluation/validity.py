@@ -1,0 +1,150 @@
+"""The validity certificate: does a protocol's score rank reconstructions as their true errors do?
+
+    python evaluation/validity.py
+
+Scan protocols measure to closest points, after an alignment by closest points: what they print is not how far
+a reconstruction is from the truth. Here the truth is known. Synthetic subjects of the morphable model are
+scanned, and reconstructions that are wrong in six ways, by graded amounts, alike in their true error over the
+ways, are scored under every protocol. For each protocol: the rank correlation of its score with the true
+error, its bias in mm, and how far apart its scores of equally wrong reconstructions lie.
+
+M3DFB (2025) and REALY (2022) found that closest-point scores can rank methods wrongly.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.progress import track
+
+from evaluation.known_errors import KINDS, FaceModel, Subject, face_model, make_subject, reconstruction
+from evaluation.metrics.marked_mesh import failure_kind
+from evaluation.metrics.scan_protocols import PROTOCOLS
+from evaluation.metrics.scan_score import prepare_scan, score_protocols
+from evaluation.metrics.true_error import true_error_mm
+from evaluation.reporting.provenance import model_entry, provenance
+from evaluation.reporting.results import Counts, Results, write_whole
+from evaluation.reports import Layout, Report, evaluate, exit_status
+from evaluation.validity_figure import validity_figure
+from evaluation.validity_rows import protocol_rows
+from lightning_modules.faces.command_line import run_command
+from lightning_modules.faces.loading import load_morphable_model
+
+LEVELS_MM = (0.5, 1.0, 1.5, 2.0, 3.0)
+LAYOUT = Layout("metric", "scores")
+PACKAGES = ("numpy", "scipy", "libigl", "torch")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, score, report; the exit status is 0, or 1 where a reconstruction could not be scored."""
+    return exit_status(run_command(certify, argv, positional=False))
+
+
+def certify(
+    *,
+    morphable_model: str = "open",
+    subjects: int = 6,
+    levels_mm: list[float] = list(LEVELS_MM),  # noqa: B006 - never changed
+    seed: int = 0,
+    output: Path | None = None,
+    overwrite: bool = False,
+) -> Results:
+    """Rank correlation with the true error and bias of every protocol, in results.json.
+
+    Args:
+        morphable_model: that subjects are drawn from: open, open:2, basel:FILE or ict:FOLDER.
+        subjects: how many; at least 2.
+        levels_mm: true errors of the reconstructions, root mean square in mm.
+        seed: of subjects and errors.
+        output: folder of the results; runs/validity/<digest of the settings> by default.
+        overwrite: compute anew although the output folder is finished.
+    """
+    if subjects < 2 or len(levels_mm) < 2 or min(levels_mm) <= 0:
+        raise ValueError(
+            f"expected at least 2 subjects and at least 2 levels above 0 mm, got {subjects} and {levels_mm}"
+        )
+    settings = {
+        "morphable_model": morphable_model,
+        "subjects": subjects,
+        "levels_mm": levels_mm,
+        "seed": seed,
+    }
+    return evaluate(
+        "validity",
+        settings,
+        lambda folder: compute(folder, settings),
+        output=output,
+        overwrite=overwrite,
+        layout=LAYOUT,
+    )
+
+
+def compute(folder: Path, settings: dict) -> Report:
+    """The report; each subject's scores are kept in the folder, where a second start finds them."""
+    model = load_morphable_model(settings["morphable_model"], albedo_components=0, expression_components=0)
+    faces = face_model(model)
+    tables = []
+    for number in track(range(settings["subjects"]), "subjects"):
+        file = folder / "subjects" / f"{number:03d}.csv"
+        if not file.is_file():
+            subject = make_subject(faces, settings["seed"] + number)
+            table = scores_of(subject, faces, settings["levels_mm"], number)
+            write_whole(file, table.to_csv(index=False))
+        tables.append(pd.read_csv(file, keep_default_na=False, na_values=[""]))
+    scores = pd.concat(tables, ignore_index=True)
+    results = Results(
+        command="validity",
+        title=f"Scan protocols against known errors: {settings['subjects']} synthetic subjects of the model "
+        f"{settings['morphable_model']}",
+        settings=settings,
+        counts=counted(scores),
+        rows=[row for name in PROTOCOLS for row in protocol_rows(scores[scores.protocol == name], name)],
+        provenance=provenance(
+            packages=PACKAGES,
+            morphable_model=model_entry(
+                model.provenance.kind,
+                model.provenance.name,
+                model.provenance.sha256,
+                components={"shape": model.components("shape").basis.shape[1]},
+            ),
+        ),
+    )
+    return Report(results, {"scores": scores}, {"validity": validity_figure(scores)})
+
+
+def scores_of(subject: Subject, faces: FaceModel, levels_mm: Sequence[float], number: int) -> pd.DataFrame:
+    """All protocols' scores of all wrong reconstructions of one subject, a line a score.
+
+    Columns: subject, kind, level_mm, protocol, score_mm, failure, kept_fraction; the true error, root mean
+    square, after the best similarity (shape_error_mm) and after the best rigid motion (size_error_mm);
+    reference_mm, the shape error by the protocol's own statistic.
+    """
+    scan, protocols, lines = prepare_scan(subject.scan), list(PROTOCOLS.values()), []
+    for kind in KINDS:
+        for level in levels_mm:
+            mesh, vertices = reconstruction(subject, faces, kind, level, seed=number)
+            errors = {
+                "shape_error_mm": true_error_mm(vertices, subject.truth),
+                "size_error_mm": true_error_mm(vertices, subject.truth, scaled=False),
+            }
+            for protocol, score in zip(protocols, score_protocols(scan, mesh, protocols), strict=True):
+                lines.append(
+                    {"subject": number, "kind": kind, "level_mm": level, "protocol": protocol.name}
+                    | {"score_mm": score.value_mm, "failure": score.failure}
+                    | {"kept_fraction": score.kept_fraction}
+                    | errors
+                    | {"reference_mm": true_error_mm(vertices, subject.truth, statistic=protocol.statistic)}
+                )
+    return pd.DataFrame(lines)
+
+
+def counted(scores: pd.DataFrame) -> Counts:
+    """How many scores there are, and why some are not."""
+    failed = dict(Counter(failure_kind(reason) for reason in scores.failure.dropna()))
+    return Counts(len(scores), len(scores) - sum(failed.values()), failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
