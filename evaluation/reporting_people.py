@@ -276,7 +276,8 @@ def keep_faces(faces: Prediction, model: MorphableModel, count: int, folder: Pat
     with written_atomically(folder / COEFFICIENTS) as temporary:
         np.savez(temporary, **{name: part.cpu().numpy() for name, part in faces._asdict().items()})
     total = len(faces.shape)
-    for person in sorted({number * total // count for number in range(min(count, total))} if count else ()):
+    shown = min(count, total)
+    for person in (number * total // shown for number in range(shown)):
         image = render_from_the_front(model, Prediction(*(part[person : person + 1] for part in faces)))[0]
         levels = (image.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().cpu().numpy()
         (folder / RENDERINGS).mkdir(exist_ok=True)

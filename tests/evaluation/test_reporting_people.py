@@ -132,6 +132,14 @@ def test_faces_are_kept_and_no_photograph(checkpoint: Path) -> None:
         assert picture.size == (224, 224)
 
 
+@pytest.mark.parametrize(("wanted", "kept"), [(0, []), (2, [0, 2]), (4, [0, 1, 2, 3]), (9, [0, 1, 2, 3])])
+def test_renderings_are_of_people_evenly_taken_each_once(
+    tmp_path: Path, wanted: int, kept: list[int]
+) -> None:
+    reporting_people.keep_faces(faces(4), miniatures.small_model(), wanted, tmp_path)
+    assert [int(file.stem) for file in sorted(tmp_path.glob("renderings/*.png"))] == kept
+
+
 def test_a_person_without_a_face_is_left_out_and_counted(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
