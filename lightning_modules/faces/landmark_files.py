@@ -82,7 +82,7 @@ def _array(path: Path, forms: str) -> np.ndarray:
     """A landmark file's numbers: ids as integers, points as floats."""
     require_file(path, f"a landmark file with {forms}")
     try:
-        array = np.array(_read(path), dtype=float)  # null becomes NaN
+        array = np.array(read_values(path), dtype=float)  # null becomes NaN
     except (ValueError, TypeError, KeyError, OSError, EOFError, ElementTree.ParseError) as error:
         raise ValueError(f"{path} cannot be read as landmarks ({error}); give {forms}") from error
     if array.ndim != 1:
@@ -92,7 +92,8 @@ def _array(path: Path, forms: str) -> np.ndarray:
     return array.astype(np.int64)
 
 
-def _read(path: Path) -> list | np.ndarray:
+def read_values(path: Path) -> list | np.ndarray:
+    """What a file of one of SUFFIXES lists, unchecked; errors are those of its format's reader."""
     if path.suffix == ".npy":
         return np.load(path, allow_pickle=False)
     if path.suffix == ".txt":

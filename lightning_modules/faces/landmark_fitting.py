@@ -141,17 +141,21 @@ def counted_landmarks(landmarks: Tensor, jaw: Jaw) -> Tensor:
     Raises:
         ValueError: if a face has fewer than FEWEST_LANDMARKS beside the jaw's, or all in one place.
     """
+    for face, points in enumerate(landmarks):
+        if reason := why_unfit(points):
+            raise ValueError(f"face {face} (from 0): {reason}")
     marked = landmarks.isfinite().all(-1)
-    inner = marked & ~on_jaw(landmarks.shape[1], landmarks.device)
-    for face, (count, points) in enumerate(zip(inner.sum(1).tolist(), landmarks, strict=True)):
-        if count < FEWEST_LANDMARKS:
-            raise ValueError(
-                f"face {face} (from 0) has {count} landmarks beside those of the jaw; a pose takes at least "
-                f"{FEWEST_LANDMARKS}"
-            )
-        if float(points[inner[face]].std(0).max()) == 0:
-            raise ValueError(f"the landmarks of face {face} (from 0) all lie in one place; mark them anew")
-    return inner if jaw == "none" else marked
+    return marked & ~on_jaw(landmarks.shape[1], landmarks.device) if jaw == "none" else marked
+
+
+def why_unfit(landmarks: Tensor) -> str:
+    """Why a face's landmarks [N, 2] fix no pose; empty where they do."""
+    inner = landmarks[landmarks.isfinite().all(-1) & ~on_jaw(len(landmarks), landmarks.device)]
+    if len(inner) < FEWEST_LANDMARKS:
+        return f"{len(inner)} landmarks beside those of the jaw; a pose takes at least {FEWEST_LANDMARKS}"
+    if float((inner - inner[0]).abs().max()) == 0:
+        return "the landmarks all lie in one place; mark them anew"
+    return ""
 
 
 def on_jaw(count: int, device: torch.device) -> Tensor:

