@@ -9,7 +9,6 @@ import importlib.util
 import io
 import tempfile
 import zipfile
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,12 +111,6 @@ class FaceMesh:
         # The network's coordinates start at a pixel's edge, ours at its centre.
         points = points.reshape(-1, 3)[:, :2].astype(float) - 0.5
         return points @ matrix[:, :2].T + matrix[:, 2], float(1 / (1 + np.exp(-logit.ravel()[0])))
-
-
-@cache
-def load_face_mesh(path: Path | None = None) -> FaceMesh:
-    """The landmarker; one per process and file."""
-    return FaceMesh(path)
 
 
 def square_of_box(face: Detection) -> Square:

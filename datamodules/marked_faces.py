@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -168,14 +168,3 @@ def chosen_numbers(count: int, face: FaceChoice | None) -> list[int]:
     if number >= count:
         raise PhotographError(f"no face {number} ({count} found, numbered from 0)")
     return [number]
-
-
-def check_source(name: str) -> LandmarkSource:
-    """The word, if it is one of the sources.
-
-    Raises:
-        ValueError: if it is not.
-    """
-    if name not in get_args(LandmarkSource):
-        raise ValueError(f"landmarks come from {', '.join(get_args(LandmarkSource))}; got {name!r}")
-    return name
