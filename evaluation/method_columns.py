@@ -12,8 +12,8 @@ from datamodules.chosen_faces import ChosenFaces
 from datamodules.detection import Detector
 from datamodules.face_data import FaceDataset
 from datamodules.face_features import FaceFeatures
-from evaluation.reconstructed import preview_images
 from evaluation.scored import files_by_name, paired
+from lightning_modules.faces.landmarks import five_points
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_views import view_of
 from lightning_modules.faces.portraits import portraits
@@ -44,13 +44,21 @@ class Cell(NamedTuple):
 
 @torch.no_grad()
 def of_checkpoint(
-    loaded: Reconstructor, data: ChosenFaces, *, size: int, yaw_degrees: Sequence[float]
+    loaded: Reconstructor,
+    data: ChosenFaces,
+    *,
+    detector: Detector,
+    size: int,
+    yaw_degrees: Sequence[float],
 ) -> list[Cell]:
-    """A checkpoint's face of each photograph.
+    """A checkpoint's face of each photograph, framed as other methods' meshes are.
+
+    A face on which the detector sees none is framed by the morphable model's own landmarks.
 
     Args:
         loaded: the checkpoint.
         data: the photographs' faces, aligned.
+        detector: as for meshes.
         size: of the images.
         yaw_degrees: of the views.
     """
@@ -60,9 +68,22 @@ def of_checkpoint(
     cells = []
     for start in range(0, len(dataset), AT_ONCE):
         some = np.arange(start, min(start + AT_ONCE, len(dataset)))
-        decoded = loaded.faces(loaded.coefficients(dataset.batch(some).features[encoder.name]))
-        cells += [Cell(images) for images in preview_images(decoded, loaded.model, size, yaw_degrees).cpu()]
+        vertices, albedo = loaded.faces(loaded.coefficients(dataset.batch(some).features[encoder.name]))
+        points = five_points(loaded.model.landmarks.on(vertices)).cpu()
+        triangles = loaded.model.triangles.cpu()
+        for face, colours, marked in zip(vertices.cpu(), albedo.cpu(), points, strict=True):
+            mesh = Mesh(face, triangles, colours)
+            seen = _seen_points(mesh, detector)
+            shown = marked if seen is None else seen
+            cells.append(mesh_cell(mesh, shown, size=size, yaw_degrees=yaw_degrees))
     return cells
+
+
+def _seen_points(mesh: Mesh, detector: Detector) -> Tensor | None:
+    try:
+        return five_points_on(mesh, detector)
+    except ValueError:
+        return None
 
 
 def of_meshes(

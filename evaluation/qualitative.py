@@ -3,8 +3,9 @@
     python evaluation/qualitative.py photographs --methods "ours=final.ckpt,Tran et al.=tran,Sela et al.=sela"
 
 A method is a checkpoint or a folder of meshes (.obj, .ply, .glb; any topology and unit; upright, facing along
-z) that are named as the photographs are. All are shown by one camera in one light; meshes without colours
-are grey. The sheet shows the photographs: it stays with whoever has them.
+z) that are named as the photographs are. All are shown by one camera in one light, framed by the five points
+that a face detector sees on them; meshes without colours are grey. The sheet shows the photographs: it stays
+with whoever has them.
 """
 
 import sys
@@ -100,10 +101,11 @@ def qualitative(
     root = photographs if photographs.is_dir() else photographs.parent
     names = [name_of(data.dataset.path(index), root) for index in range(len(data.dataset))]
     yaws = (FRONTAL, THREE_QUARTER) if three_quarter else (FRONTAL,)
+    find = load_detector(detector)
     columns = {
-        name: of_checkpoint(checkpoints[name], data, size=size, yaw_degrees=yaws)
+        name: of_checkpoint(checkpoints[name], data, detector=find, size=size, yaw_degrees=yaws)
         if name in checkpoints
-        else of_meshes(place, names, unit=unit, detector=load_detector(detector), size=size, yaw_degrees=yaws)
+        else of_meshes(place, names, unit=unit, detector=find, size=size, yaw_degrees=yaws)
         for name, place in places.items()
     }
     with written_atomically(output) as temporary:

@@ -90,7 +90,7 @@ def test_checkpoints_and_meshes_stand_side_by_side(run: Run, tmp_path: Path) -> 
     assert (shown[:, 1:, 0, 0] == background).all()
     ours, other, coloured, grey = shown[0, 1:]
     assert (ours != other).any()
-    # An untrained regressor says about the mean face, which the meshes are.
+    # An untrained regressor says about the mean face, which the meshes are; all are framed alike.
     assert np.abs(ours - coloured).mean() < 4
     covered = grey[SIZE // 2, SIZE // 2]
     assert np.ptp(covered) <= 1
@@ -167,6 +167,15 @@ def test_a_mesh_is_framed_by_its_points_whatever_its_place_and_size() -> None:
     moved = mesh._replace(vertices=mesh.vertices + torch.tensor([30.0, -80.0, 15.0]))
     second = mesh_cell(moved, points + torch.tensor([30.0, -80.0, 15.0]), **options).images
     torch.testing.assert_close(first, second, atol=0.03, rtol=0)
+
+
+def test_a_face_on_which_none_is_seen_is_framed_by_its_landmarks(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qualitative, "load_detector", lambda name: lambda image: [])
+    assert run(f"ours={tmp_path / 'small.ckpt'}") == 0
+    background = round(255 * BACKGROUND)
+    assert (cells(tmp_path, 2, 2)[:, 1] != background).any(-1).mean() > 0.1
 
 
 def test_points_are_taken_off_the_surface_where_the_detector_sees_them() -> None:
