@@ -151,16 +151,17 @@ class FaceWatcher:
 
     def _look(self, missing: Sequence[Path], workers: int) -> Iterator[str]:
         if workers <= 1 or len(missing) < SMALLEST_POOL:
-            yield from map(self._reason_not_to_use, missing)
+            yield from map(self.reason_not_to_use, missing)
             return
         # spawn: forked children of a process that runs torch or OpenCV threads may hang.
-        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_on_one_thread) as pool:
+        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin, initargs=(self,)) as pool:
             try:
-                yield from pool.map(self._reason_not_to_use, missing)
+                yield from pool.map(_reason_not_to_use, missing)
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _reason_not_to_use(self, path: Path) -> str:
+    def reason_not_to_use(self, path: Path) -> str:
+        """Why the footage cannot be used, after a look at it; empty if it can."""
         try:
             self.look(path)
         except (FootageError, OSError) as error:
@@ -211,6 +212,15 @@ def _layer(network: RecognitionNetwork) -> str | None:
     return getattr(network, "descriptor_layer", None)
 
 
-def _on_one_thread() -> None:
+_of_this_process: list[FaceWatcher] = []
+
+
+def _begin(watcher: FaceWatcher) -> None:
+    """Keep the watcher for all videos that this process will get: networks are sent once."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
+    _of_this_process[:] = [watcher]
+
+
+def _reason_not_to_use(path: Path) -> str:
+    return _of_this_process[0].reason_not_to_use(path)
