@@ -1,0 +1,362 @@
+"""One evaluation against scans: data, methods, scores, tables and pictures that the command was asked for."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datamodules.micc import MICC, Scans
+from datamodules.scan_folders import Subject
+from datamodules.stand_in_scans import StandInScans
+from evaluation.marking import Marker
+from evaluation.metrics.scan_protocols import PROTOCOLS, Scaling, ScanProtocol, scan_protocol
+from evaluation.places import Place
+from evaluation.reconstructions import (
+    ORACLE,
+    CheckpointMethod,
+    Frames,
+    MeanFace,
+    MeshFolder,
+    Method,
+    RandomFace,
+    frames_seen,
+)
+from evaluation.reporting.provenance import provenance
+from evaluation.reporting.results import Results
+from evaluation.reports import Report
+from evaluation.scan_pictures import Pictured, show_first, write_heat_maps
+from evaluation.scan_records import ScoreRecord
+from evaluation.scan_scoring import Scorer
+from evaluation.scan_tables import (
+    Column,
+    columns_of,
+    counts_of,
+    curve_figure,
+    frame_rows,
+    ranking_sentences,
+    ranking_table,
+    rows_of,
+    subject_table,
+)
+from evaluation.scored import Scored
+from lightning_modules.faces.loading import load_morphable_model
+from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.faces.units import read_mesh_in_mm
+from lightning_modules.reconstruction import Reconstructor, load_reconstructor
+
+KINDS = ("micc", "scans")
+ALL = "all"
+# The stand-in's subjects, where their number is not given: a few minutes' work.
+STAND_IN_SUBJECTS = 12
+# Of the stand-in: a model that fits closer could make its faces.
+LEAST_ORACLE_MM = 0.3
+MARKING_COMPONENTS = 60
+RECORDS, OWN_SCALE_RECORDS, HEAT_MAPS = "subjects", "subjects_own_scale", "heat_maps"  # folders
+
+
+@dataclass(frozen=True)
+class ScanEvaluation:
+    """What the command needs, each part made when it is first needed.
+
+    Attributes:
+        scored: the checkpoint or the folder of meshes.
+        place: of the data.
+        options: the command's.
+    """
+
+    scored: Scored
+    place: Place
+    options: dict[str, Any]
+
+    # ------------------------------------------------------------------ data and methods
+
+    @cached_property
+    def limit(self) -> int | None:
+        """How many subjects are asked for."""
+        asked = self.options["subjects"]
+        if asked is not None and asked < 1:
+            raise ValueError(f"--subjects must be at least 1, got {asked}")
+        return STAND_IN_SUBJECTS if asked is None and self.place.is_stand_in else asked
+
+    @cached_property
+    def data(self) -> MICC:
+        """The scans with their footage."""
+        networks = [self.reconstructor.encoder] if self.scored.kind == "checkpoint" else []
+        given = {name: self.options[name] for name in ("landmarks", "detector", "faces")}
+        given |= {name: self.options[name] for name in ("cache_folder", "workers", "progress")}
+        frames = self.options["frames"]
+        given |= {"frames": None if frames == "all" else frames, "limit": self.limit}
+        if self.place.is_stand_in:
+            return StandInScans(load_morphable_model("open"), networks, seed=self.options["seed"], **given)
+        return {"micc": MICC, "scans": Scans}[self.place.kind](self.place.folder, networks, **given)
+
+    @cached_property
+    def subjects(self) -> list[Subject]:
+        """The people; the stand-in's are made here."""
+        if isinstance(self.data, StandInScans):
+            self.data.make_missing()
+        return self.data.subjects()
+
+    @cached_property
+    def reconstructor(self) -> Reconstructor:
+        """The checkpoint's."""
+        return load_reconstructor(
+            self.scored.path,
+            morphable_model=self.options["morphable_model"],
+            encoder_weights=self.options["encoder_weights"],
+            device=self.options["device"],
+        )
+
+    @cached_property
+    def model(self) -> MorphableModel:
+        """The morphable model of the baselines: the checkpoint's own."""
+        if self.scored.kind == "checkpoint":
+            return self.reconstructor.model
+        return load_morphable_model(self.options["morphable_model"] or "open")
+
+    @cached_property
+    def marker(self) -> Marker:
+        """Finds landmarks."""
+        return Marker(open_model, detector=self.options["detector"])
+
+    @cached_property
+    def folders(self) -> list[MeshFolder]:
+        """Other methods' meshes."""
+        named = [(self.scored.method, self.scored.path)] if self.scored.kind == "meshes" else []
+        named += [(folder.resolve().name, folder) for folder in self.options["also"] or ()]
+        given = {"unit": self.options["unit"], "landmarks": self.options["mesh_landmarks"]}
+        return [MeshFolder(name, folder, self.marker, **given) for name, folder in named]
+
+    @cached_property
+    def methods(self) -> list[Method]:
+        """What is scored, and beside it the mean and random faces."""
+        numbers = {subject.name: number for number, subject in enumerate(self.subjects)}
+        baselines = [MeanFace(self.model), RandomFace(self.model, numbers, self.options["seed"])]
+        if self.scored.kind != "checkpoint":
+            return [*self.folders, *baselines]
+        average = self.options["average"]
+        own = CheckpointMethod(self.scored.method, self.reconstructor, self.data, average)
+        return [own, *self.folders, *baselines]
+
+    @cached_property
+    def conditions(self) -> tuple[str, ...]:
+        """The data's, or what a folder of meshes has of them."""
+        if self.scored.kind == "checkpoint":
+            return self.data.conditions
+        return self.folders[0].conditions(self.data.conditions)
+
+    @cached_property
+    def protocols(self) -> list[ScanProtocol]:
+        """The presets that are asked for, with the command's changes in their names."""
+        name = self.options["protocol"]
+        chosen = list(PROTOCOLS.values()) if name == ALL else [scan_protocol(name)]
+        return [
+            changed(
+                protocol,
+                scaling=self.options["scale"],
+                radius_mm=self.options["radius_mm"],
+                radius_overrides_mm=self.options["radius_overrides_mm"],
+            )
+            for protocol in chosen
+        ]
+
+    # ------------------------------------------------------------------ scores
+
+    def scorer(self, folder: Path) -> Scorer:
+        """Scores subjects into a folder."""
+        return Scorer(
+            self.methods,
+            self.model,
+            self.protocols,
+            self.conditions,
+            self.marker,
+            self.options["scan_unit"],
+            folder,
+            self.options["cache_folder"],
+            numbers=subject_numbers(self.subjects),
+        )
+
+    def records(self, folder: Path) -> list[ScoreRecord]:
+        """All scores; with a scale common to a method's meshes, after a pass in which each has its own."""
+        given = {"workers": self.options["workers"], "progress": self.options["progress"]}
+        if self.scored.kind == "checkpoint":
+            self.reconstructor.to("cpu")  # what is left to do is a few small products, in several processes
+        if self.options["overwrite"]:
+            for name in (RECORDS, OWN_SCALE_RECORDS):
+                shutil.rmtree(folder / name, ignore_errors=True)
+        scorer = self.scorer(folder / RECORDS)
+        if any(protocol.scaling == "global" for protocol in self.protocols):
+            own = [replace(protocol, scaling="isotropic") for protocol in self.protocols]
+            first = replace(scorer, protocols=own, folder=folder / OWN_SCALE_RECORDS)
+            scorer = replace(scorer, global_scales=common_scales(first.score_all(self.subjects, **given)))
+        return scorer.score_all(self.subjects, **given)
+
+    def pictured(self, folder: Path) -> Pictured:
+        """What pictures are made of."""
+        return Pictured(self.scorer(folder / RECORDS), {subject.name: subject for subject in self.subjects})
+
+    def show(self) -> None:
+        """The first subject that can be scored, in a window.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        self.data.prepare_data()
+        show_first(self.pictured(Path()), self.conditions[0], self.title())
+
+    def report(self, folder: Path, settings: dict[str, Any]) -> Report:
+        """Everything that the command writes."""
+        self.data.prepare_data()
+        for sentence in self.unit_sentences():
+            print(sentence)
+        records = self.records(folder)
+        columns = columns_of(records, self.protocols, self.conditions)
+        frames = frames_seen(self.data, self.subjects) if self.scored.kind == "checkpoint" else {}
+        title = self.title()
+        rows = rows_of(columns, self.protocols, self.label, with_quoted=self.place.kind == "micc")
+        rows += frame_rows(self.scored.method, self.label, frames)
+        for sentence in [*ranking_sentences(columns), *self.oracle_sentences(columns)]:
+            print(sentence)
+        write_heat_maps(
+            self.pictured(folder), columns[0], self.options["heat_maps"], folder / HEAT_MAPS, title
+        )
+        results = Results(
+            "micc", title, settings, counts_of(columns), rows, self.provenance(records, frames),
+            self.place.is_stand_in,
+        )  # fmt: skip
+        tables = {"subjects": subject_table(records), "rankings": ranking_table(columns)}
+        return Report(results, tables, self.curves(columns, title))
+
+    def curves(self, columns: Sequence[Column], title: str) -> dict[str, Any]:
+        """A cumulative error curve for each condition under the first protocol."""
+        first = self.protocols[0].name
+        return {
+            f"curve_{condition}": curve_figure(
+                [c for c in columns if (c.protocol, c.condition) == (first, condition)],
+                f"{title} ({condition}, {first})",
+            )
+            for condition in self.conditions
+        }
+
+    # ------------------------------------------------------------------ words
+
+    @property
+    def label(self) -> str:
+        """The data set's name in tables."""
+        return {"micc": "MICC", "scans": "scans"}.get(self.place.kind, "stand-in")
+
+    def title(self) -> str:
+        """Of tables and figures."""
+        names = ", ".join(protocol.name for protocol in self.protocols)
+        synthetic = "STAND-IN: " if self.place.is_stand_in else ""
+        people = "synthetic people" if self.place.is_stand_in else "subjects"
+        return f"{synthetic}{self.scored.method} against scans of {len(self.subjects)} {people} ({names})"
+
+    def unit_sentences(self) -> list[str]:
+        """Which units were guessed, by the first file of each kind."""
+        first = [("scans", self.options["scan_unit"], s.scans[0].path) for s in self.subjects if s.scans][:1]
+        first += [(f.name, self.options["unit"], f.first_file) for f in self.folders]
+        sentences = []
+        for name, unit, path in first:
+            try:
+                read = read_mesh_in_mm(path, unit)
+            except (ValueError, OSError):
+                continue  # becomes a failure row with its reason
+            if read.guessed:
+                sentences.append(f"unit of {name}: {read.unit}, guessed from the size of {path.name}")
+        return sentences
+
+    def oracle_sentences(self, columns: Sequence[Column]) -> list[str]:
+        """How close the morphable model can come; a stand-in must not be within its reach."""
+        column = next(column for column in columns if column.method == ORACLE)
+        values = [value for value in column.values if np.isfinite(value)]
+        if not values:
+            return []
+        mean = float(np.mean(values))
+        sentence = f"oracle: the model fitted to the scans stays {mean:.2f} mm away ({column.protocol})"
+        if self.place.is_stand_in and column.protocol == "genova" and mean < LEAST_ORACLE_MM:
+            sentence += f": less than {LEAST_ORACLE_MM} mm, too close for a stand-in"
+        return [sentence]
+
+    def provenance(self, records: Sequence[ScoreRecord], frames: dict[str, Frames]) -> dict[str, Any]:
+        """What the numbers come from."""
+        sources = {record.subject + record.scan: record.landmarks for record in records if record.landmarks}
+        marked = {source: list(sources.values()).count(source) for source in sorted(set(sources.values()))}
+        entries: dict[str, Any] = {
+            "data": self.data.provenance(),
+            "morphable_model": self.model.describe(),
+            "protocols": {protocol.name: dict(protocol.status) for protocol in self.protocols},
+            "scan_landmarks": marked,
+            "frames": {condition: seen._asdict() for condition, seen in frames.items()},
+        }
+        if self.scored.kind == "checkpoint":
+            content = self.reconstructor.content
+            entries["checkpoint"] = {
+                "name": self.scored.path.name,
+                "commit": content["commit"],
+                "networks": content["networks"],
+                "training_data": content.get("training_data"),
+            }
+        return provenance(**entries)
+
+
+@cache
+def open_model() -> MorphableModel:
+    """The open model's landmarks and shapes, to be fitted to what has no landmarks."""
+    components = {"shape_components": MARKING_COMPONENTS, "albedo_components": 0, "expression_components": 0}
+    return load_morphable_model("open", **components)
+
+
+def changed(
+    protocol: ScanProtocol,
+    *,
+    scaling: Scaling | None,
+    radius_mm: float | None,
+    radius_overrides_mm: dict[int, float] | None,
+) -> ScanProtocol:
+    """A preset with some of its fields changed, and so named that nobody takes it for the preset."""
+    given = {"scaling": scaling, "radius_mm": radius_mm, "radius_overrides_mm": radius_overrides_mm}
+    changes = {
+        name: value for name, value in given.items() if value is not None and value != getattr(protocol, name)
+    }
+    words = " ".join(f"{name.removesuffix('_mm')}={value}" for name, value in changes.items())
+    return replace(protocol, **changes, name=f"{protocol.name} with {words}") if changes else protocol
+
+
+def common_scales(records: Sequence[ScoreRecord]) -> dict[str, float]:
+    """Of each method one scale for all its meshes: the geometric mean over those that were aligned.
+
+    Under the first protocol of the records.
+
+    Raises:
+        ValueError: if none of a method's was.
+    """
+    scales: dict[str, list[float]] = {}
+    first = records[0].protocol
+    for record in records:
+        if record.protocol != first:
+            continue
+        scales.setdefault(record.method, [])
+        if not record.failure and record.scale is not None:
+            scales[record.method].append(record.scale)
+    empty = [method for method, own in scales.items() if not own]
+    if empty:
+        raise ValueError(
+            f"no mesh of {', '.join(empty)} was aligned, so that there is no common scale; --scale isotropic "
+            "gives the reasons"
+        )
+    return {method: float(np.exp(np.log(own).mean())) for method, own in scales.items()}
+
+
+def subject_numbers(subjects: Sequence[Subject]) -> dict[str, int]:
+    """MICC's number of each subject that has one in its name (subject_28), by which protocols crop."""
+    numbered = {}
+    for subject in subjects:
+        tail = subject.name.rpartition("_")[2]
+        if subject.name.startswith("subject_") and tail.isdigit():
+            numbered[subject.name] = int(tail)
+    return numbered

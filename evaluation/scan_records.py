@@ -1,0 +1,140 @@
+"""One score as it is kept: small, in JSON, per subject, so that a run that was stopped continues."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from evaluation.metrics.scan_protocols import ScanProtocol
+from evaluation.metrics.scan_score import ScanScore
+from evaluation.reporting.results import plain, write_whole
+
+# Of the histogram that pooled statistics are made of: NoW's distances reach a few mm.
+BIN_MM, BINS = 0.02, 1000
+
+
+class Heap(NamedTuple):
+    """Distances of one scan's vertices by weight, to be pooled over scans.
+
+    Attributes:
+        weight: their sum.
+        first: weighted sum of the distances, mm.
+        second: weighted sum of their squares.
+        histogram: weights by bins of BIN_MM from 0, the last one open.
+    """
+
+    weight: float
+    first: float
+    second: float
+    histogram: list[float]
+
+
+@dataclass(frozen=True)
+class ScoreRecord:
+    """One method's mesh against one scan under one protocol.
+
+    Attributes:
+        subject: the name.
+        scan: its name among the subject's; empty where there is none.
+        condition: of the footage.
+        method: the name.
+        protocol: the preset's name.
+        value_mm: the score; None where it failed.
+        kept: share of the region that the score rests on.
+        converged: whether the alignment converged; None where there was none.
+        iterations: of the alignment.
+        scale: from the mesh to the scan.
+        landmarks: where the scan's come from: marked, completed or detected.
+        failure: why there is no score, as "kind: detail"; empty if there is one.
+        heap: of a protocol that pools points over scans.
+    """
+
+    subject: str
+    scan: str
+    condition: str
+    method: str
+    protocol: str
+    value_mm: float | None
+    kept: float
+    converged: bool | None = None
+    iterations: int | None = None
+    scale: float | None = None
+    landmarks: str = ""
+    failure: str = ""
+    heap: Heap | None = None
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "ScoreRecord":
+        """The record that `asdict` gave."""
+        heap = content["heap"]
+        return cls(**content | {"heap": None if heap is None else Heap(*heap)})
+
+
+def record_of(
+    score: ScanScore, protocol: ScanProtocol, **identity: Any,  # noqa: ANN401 - the record's strings
+) -> ScoreRecord:  # fmt: skip
+    """The record of a score.
+
+    Args:
+        score: under the protocol.
+        protocol: says whether points are pooled.
+        **identity: subject, scan, condition, method, landmarks.
+    """
+    alignment = score.alignment
+    pools = protocol.reported == "pooled over all points" and score.failure is None
+    return ScoreRecord(
+        protocol=protocol.name,
+        value_mm=None if score.failure is not None else float(score.value_mm),
+        kept=float(score.kept_fraction),
+        converged=None if alignment is None else bool(alignment.converged),
+        iterations=None if alignment is None else int(alignment.iterations),
+        scale=None if alignment is None else float(alignment.transform.scale),
+        failure=score.failure or "",
+        heap=heap_of(score) if pools else None,
+        **identity,
+    )
+
+
+def heap_of(score: ScanScore) -> Heap:
+    """The scan's distances to the mesh, summed up."""
+    counted = score.scan_to_mesh.counted
+    values, weights = score.scan_to_mesh.values_mm[counted], score.scan_to_mesh.weights[counted]
+    bins = np.minimum((values / BIN_MM).astype(int), BINS - 1)
+    return Heap(
+        float(weights.sum()),
+        float((weights * values).sum()),
+        float((weights * values**2).sum()),
+        np.bincount(bins, weights, BINS).round(6).tolist(),
+    )
+
+
+def pooled_heaps(heaps: Sequence[Heap]) -> tuple[float, float, float]:
+    """Median (to half a bin), mean and standard deviation in mm of all scans' points in one heap."""
+    weight, first, second = (sum(heap[place] for heap in heaps) for place in range(3))
+    histogram = np.sum([heap.histogram for heap in heaps], 0)
+    ends = np.cumsum(histogram)
+    place = int(np.searchsorted(ends, ends[-1] / 2))
+    below = ends[place - 1] if place else 0.0
+    median = BIN_MM * (place + (ends[-1] / 2 - below) / histogram[place])
+    mean = first / weight
+    return float(median), mean, float(np.sqrt(max(second / weight - mean**2, 0.0)))
+
+
+def write_records(records: Sequence[ScoreRecord], file: Path) -> None:
+    """A subject's records, whole or not at all."""
+    write_whole(file, json.dumps([plain(asdict(record)) for record in records]) + "\n")
+
+
+def read_records(file: Path) -> list[ScoreRecord]:
+    """A subject's records.
+
+    Raises:
+        ValueError: if the file is no such list.
+    """
+    try:
+        return [ScoreRecord.from_dict(content) for content in json.loads(file.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{file} cannot be read ({error}); remove it and start the command again") from error

@@ -1,0 +1,287 @@
+"""Scores every method's mesh of a subject against the subject's scans, under every protocol."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from importlib.resources import files
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from datamodules.aligned_faces import available_cores, default_cache_folder
+from datamodules.progress import progress_bar
+from datamodules.scan_folders import ScanFile, Subject
+from evaluation.marking import Marker, Marks, marked_mesh
+from evaluation.metrics.landmark_start import landmark_start
+from evaluation.metrics.marked_mesh import NOSE_TIP, MarkedMesh, Unscorable
+from evaluation.metrics.scan_protocols import GENOVA, ScanProtocol
+from evaluation.metrics.scan_score import PreparedScan, ScanScore, prepare_scan, score_scan
+from evaluation.model_fit import fit_model
+from evaluation.reconstructions import ANY_CONDITION, MEAN_FACE, ORACLE, Method, model_mesh
+from evaluation.scan_records import ScoreRecord, read_records, record_of, write_records
+from lightning_modules.faces.files import sha256_of_file, written_atomically
+from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.faces.units import ImplausibleSizeError, Unit, read_mesh_in_mm
+
+
+class ReadScan(NamedTuple):
+    """A scan that can be scored against.
+
+    Attributes:
+        file: it.
+        prepared: for the metrics.
+        marks: its landmarks.
+        colours: [V, 3] or None, for pictures.
+        unit: the file's.
+    """
+
+    file: ScanFile
+    prepared: PreparedScan
+    marks: Marks
+    colours: torch.Tensor | None
+    unit: str
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """All that scoring a subject takes; goes to worker processes as it is.
+
+    Attributes:
+        methods: what is scored, the baselines mean face and random face among them.
+        model: whose fit is the oracle.
+        protocols: presets or changed ones.
+        conditions: of the data.
+        marker: finds landmarks of scans.
+        unit: of the scans.
+        folder: for the subjects' records.
+        cache_folder: for what is the same for every method: the oracle's and the mean face's scores.
+        global_scales: of each method, for protocols with one scale for all of its meshes.
+        numbers: of the subjects that a protocol crops differently, by name.
+    """
+
+    methods: Sequence[Method]
+    model: MorphableModel
+    protocols: Sequence[ScanProtocol]
+    conditions: tuple[str, ...]
+    marker: Marker
+    unit: Unit
+    folder: Path
+    cache_folder: Path | None = None
+    global_scales: Mapping[str, float] = field(default_factory=dict)
+    numbers: Mapping[str, int] = field(default_factory=dict)
+
+    def score_all(
+        self, subjects: Sequence[Subject], *, workers: int | None = None, progress: bool = True
+    ) -> list[ScoreRecord]:
+        """The records of all subjects; those that were scored before are read.
+
+        Args:
+            subjects: to score.
+            workers: processes; all cores by default; 0 works in this process.
+            progress: whether to show a bar.
+        """
+        missing = [subject for subject in subjects if not self.records_file(subject).is_file()]
+        with progress_bar("Scoring against scans", len(missing), visible=progress) as advance:
+            for _ in self._score(missing, available_cores() if workers is None else workers):
+                advance(1)
+        return [record for subject in subjects for record in read_records(self.records_file(subject))]
+
+    def score(self, subject: Subject) -> Path:
+        """Score one subject and write the records; returns their file."""
+        records: list[ScoreRecord] = []
+        scans = [self._read(scan) for scan in subject.scans]
+        for protocol in self.protocols:
+            chosen = scans if protocol.best_of_scans else scans[:1]
+            if not chosen:
+                records += self._failed(subject, "", protocol, f"missing subject: {subject.missing}")
+            for scan, (read, reason) in zip(subject.scans, chosen, strict=False):
+                if read is None:
+                    records += self._failed(subject, scan.name, protocol, reason)
+                else:
+                    records += self._against(subject, read, protocol)
+        write_records(records, self.records_file(subject))
+        return self.records_file(subject)
+
+    def records_file(self, subject: Subject) -> Path:
+        """Where a subject's records lie."""
+        return self.folder / f"{subject.name}.json"
+
+    def read_scan(self, scan: ScanFile) -> ReadScan:
+        """A scan with its landmarks.
+
+        Raises:
+            Unscorable: saying what is wrong with it.
+        """
+        try:
+            read = read_mesh_in_mm(scan.path, self.unit)
+        except ImplausibleSizeError as error:
+            raise Unscorable(str(error)) from error
+        except (ValueError, OSError) as error:
+            raise Unscorable(f"unusable scan: {error}") from error
+        marks = self.marker.marks(read.mesh, scan.landmarks, unit=read.unit)
+        prepared = prepare_scan(marked_mesh(read.mesh, marks))
+        return ReadScan(scan, prepared, marks, read.mesh.colours, read.unit)
+
+    def mesh_score(
+        self, mesh: MarkedMesh, scan: ReadScan, protocol: ScanProtocol, method: str, subject: str
+    ) -> ScanScore:
+        """A mesh against a scan under a protocol."""
+        return score_scan(
+            scan.prepared,
+            mesh,
+            protocol,
+            subject=self.numbers.get(subject),
+            global_scale=self.global_scales.get(method),
+        )
+
+    def _score(self, missing: Sequence[Subject], workers: int) -> Iterator[Path]:
+        workers = min(workers, len(missing))
+        if workers <= 1:
+            yield from map(self.score, missing)
+            return
+        # spawn: forked children of a process that runs torch threads may hang.
+        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin, initargs=(self,)) as pool:
+            try:
+                yield from pool.map(_score_one, missing)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _read(self, scan: ScanFile) -> tuple[ReadScan | None, str]:
+        try:
+            return self.read_scan(scan), ""
+        except Unscorable as error:
+            return None, str(error)
+
+    def _against(self, subject: Subject, scan: ReadScan, protocol: ScanProtocol) -> list[ScoreRecord]:
+        identity = {"subject": subject.name, "scan": scan.file.name, "landmarks": scan.marks.source}
+        records = []
+        for method in self.methods:
+            for condition in self.conditions if method.by_condition else (ANY_CONDITION,):
+                more = {"condition": condition, "method": method.name}
+                if method.name == MEAN_FACE:
+                    record = self._baseline(method, subject, scan, protocol, identity | more)
+                else:
+                    record = self._scored(method, subject, condition, scan, protocol, identity | more)
+                records.append(record)
+        more = {"condition": ANY_CONDITION, "method": ORACLE}
+        return [*records, self._baseline(None, subject, scan, protocol, identity | more)]
+
+    def _scored(
+        self,
+        method: Method,
+        subject: Subject,
+        condition: str,
+        scan: ReadScan,
+        protocol: ScanProtocol,
+        identity: dict[str, str],
+    ) -> ScoreRecord:
+        try:
+            mesh = method.mesh(subject, condition)
+        except Unscorable as error:
+            return ScoreRecord(
+                **identity, protocol=protocol.name, value_mm=None, kept=0.0, failure=str(error)
+            )
+        return record_of(
+            self.mesh_score(mesh, scan, protocol, method.name, subject.name), protocol, **identity
+        )
+
+    def _baseline(
+        self,
+        method: Method | None,
+        subject: Subject,
+        scan: ReadScan,
+        protocol: ScanProtocol,
+        identity: dict[str, str],
+    ) -> ScoreRecord:
+        """The mean face's record, or the oracle's where no method is given; once per scan."""
+        number = self.numbers.get(subject.name)
+        name = identity["method"]
+        changed = replace(protocol, radius_mm=protocol.radius_for(number), radius_overrides_mm={})
+        key = [name, _scan_key(scan), self.model.describe(), asdict(changed), self.global_scales.get(name)]
+        file = self._cache / f"{_digest(key)}.json"
+        if not file.is_file():
+            try:
+                mesh = method.mesh(subject, ANY_CONDITION) if method is not None else self.fitted(scan)
+                record = record_of(
+                    self.mesh_score(mesh, scan, protocol, name, subject.name), protocol, **identity
+                )
+            except Unscorable as error:
+                record = ScoreRecord(
+                    **identity, protocol=protocol.name, value_mm=None, kept=0.0, failure=str(error)
+                )
+            write_records([record], file)
+        (record,) = read_records(file)
+        return replace(record, **identity)
+
+    def fitted(self, scan: ReadScan) -> MarkedMesh:
+        """The morphable model fitted to a scan; once per scan.
+
+        Raises:
+            Unscorable: if there is no fit.
+        """
+        file = self._cache / f"{_digest(['fit', _scan_key(scan), self.model.describe()])}.pt"
+        if not file.is_file():
+            marks = self.model.landmarks.on(self.model.neutral_mean.view(1, -1, 3))[0].double().numpy()
+            start = landmark_start(scan.prepared.landmarks, marks, GENOVA)
+            nose_tip = scan.prepared.landmarks[NOSE_TIP]
+            fit = fit_model(scan.prepared.surface, self.model, start, nose_tip)
+            if fit.failure:
+                raise Unscorable(fit.failure)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with written_atomically(file) as temporary:
+                torch.save(torch.from_numpy(fit.vertices).float(), temporary)
+        return model_mesh(self.model, torch.load(file, weights_only=True))
+
+    def _failed(self, subject: Subject, scan: str, protocol: ScanProtocol, reason: str) -> list[ScoreRecord]:
+        """A record without a score for every method in every condition."""
+        named = [
+            (method.name, condition)
+            for method in self.methods
+            for condition in (self.conditions if method.by_condition else (ANY_CONDITION,))
+        ]
+        return [
+            ScoreRecord(subject.name, scan, condition, name, protocol.name, None, 0.0, failure=reason)
+            for name, condition in [*named, (ORACLE, ANY_CONDITION)]
+        ]
+
+    @property
+    def _cache(self) -> Path:
+        root = default_cache_folder().parent if self.cache_folder is None else self.cache_folder
+        return root / "scan-baselines" / metrics_digest()
+
+
+_of_this_process: list[Scorer] = []
+
+
+def _begin(scorer: Scorer) -> None:
+    """Keep the scorer for all subjects that this process will get: models are sent once."""
+    torch.set_num_threads(1)
+    _of_this_process[:] = [scorer]
+
+
+def _score_one(subject: Subject) -> Path:
+    return _of_this_process[0].score(subject)
+
+
+@cache
+def metrics_digest() -> str:
+    """Of the source of all metrics and of the fit: what was computed by other code is never reused."""
+    sources = sorted((path.name, path.read_text()) for path in _sources())
+    return hashlib.sha256(str(sources).encode()).hexdigest()[:16]
+
+
+def _sources() -> Iterator[Any]:
+    yield from (path for path in files("evaluation.metrics").iterdir() if path.name.endswith(".py"))
+    yield files("evaluation") / "model_fit.py"
+
+
+def _scan_key(scan: ReadScan) -> list[object]:
+    return [sha256_of_file(scan.file.path), scan.unit, scan.marks.points.round(6).tolist()]
+
+
+def _digest(key: object) -> str:
+    return hashlib.sha256(repr(key).encode()).hexdigest()[:32]

@@ -1,0 +1,301 @@
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from datamodules import seen_faces
+from datamodules.stand_in_scans import write_video
+from evaluation import scan_evaluation
+from evaluation.micc import main
+from evaluation.scan_scoring import Scorer
+from lightning_modules.losses import Prediction
+from lightning_modules.reconstruction import Reconstructor
+from tests.datamodules.conftest import TinyNetwork, detect_by_colour
+from tests.evaluation.metrics.face_like import face_like
+from tests.evaluation.scanned_people import (
+    face_like_model,
+    mesh_folder,
+    micc_folder,
+    vertex_ids,
+    write_face,
+    write_scan,
+)
+
+
+@pytest.fixture(autouse=True)
+def no_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No data set is known here, and the morphable model is the face-like one."""
+    monkeypatch.delenv("MICC_DIR", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(scan_evaluation, "load_morphable_model", lambda *_, **__: face_like_model())
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return micc_folder(tmp_path / "micc")
+
+
+def run(tmp_path: Path, *more: object, name: str = "out") -> tuple[int, dict]:
+    output = tmp_path / name
+    given = list(map(str, more))
+    checkpoint = given[: not given[0].startswith("-")]  # comes first
+    status = main(
+        [*checkpoint, "--no-progress", "--workers=0", "--heat-maps=0", "--subjects=3", f"--output={output}",
+         f"--cache-folder={tmp_path / 'cache'}", *given[len(checkpoint) :]]
+    )  # fmt: skip
+    file = output / "results.json"
+    return status, json.loads(file.read_text()) if file.exists() else {}
+
+
+def score_meshes(tmp_path: Path, data: Path, *more: object, error_mm: float = 6.0, **files: object) -> tuple:
+    folder = mesh_folder(tmp_path / "theirs", error_mm=error_mm, **files)
+    ids = vertex_ids(tmp_path / "ids.json")
+    return run(
+        tmp_path, "--meshes", folder, "--mesh-landmarks", ids, "--data", f"micc:{data}", *more
+    )  # fmt: skip
+
+
+def value(results: dict, method: str, metric: str = "mean", place: str = "MICC, genova") -> float:
+    rows = (
+        r for r in results["rows"] if (r["method"], r["protocol"], r["metric"]) == (method, place, metric)
+    )
+    return next(rows)["value"]
+
+
+def test_meshes_are_scored_beside_the_mean_a_random_face_and_the_oracle(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture
+) -> None:
+    status, results = score_meshes(tmp_path, data)
+    assert status == 0
+    assert results["counts"] == {"total": 12, "used": 12, "failed": {}}
+    means = {m: value(results, m) for m in ("theirs", "mean face", "random face", "oracle")}
+    assert means["oracle"] < 0.1 < means["theirs"]
+    assert min(means, key=means.__getitem__) == "oracle"
+    assert [value(results, m, "rank") for m in sorted(means, key=means.__getitem__)] == [1, 2, 3, 4]
+    assert value(results, "theirs", "kept") > 0.9
+    assert results["provenance"]["scan_landmarks"] == {"completed": 3}
+    printed = capsys.readouterr().out
+    assert "unit of theirs: mm, guessed from the size of subject_01.obj" in printed
+    assert "oracle < " in printed
+    folder = tmp_path / "out"
+    assert {
+        "results.md",
+        "results.tex",
+        "subjects.csv",
+        "rankings.csv",
+        "curve_any.png",
+        "curve_any.pdf",
+    } <= {path.name for path in folder.iterdir()}
+    with (folder / "subjects.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 12
+    assert not any(row["quoted"] for row in results["rows"])  # one mesh for all conditions: none to quote
+
+
+def test_meshes_in_metres_score_like_meshes_in_millimetres(tmp_path: Path, data: Path) -> None:
+    _, in_mm = score_meshes(tmp_path, data)
+    folder = mesh_folder(tmp_path / "metres", error_mm=6.0, scale=0.001)
+    _, in_m = run(
+        tmp_path, "--meshes", folder, "--mesh-landmarks", tmp_path / "ids.json", "--data", data, name="m"
+    )
+    assert value(in_m, "metres") == pytest.approx(value(in_mm, "theirs"), abs=1e-3)
+
+
+def test_what_cannot_be_scored_is_a_row_with_its_reason_and_the_exit_status_says_so(
+    tmp_path: Path, data: Path
+) -> None:
+    (data / "subject_02/Model/frontal1/obj/1.obj").write_text("v 0 0 nan\n")
+    status, results = score_meshes(tmp_path, data, skip="subject_01")
+    assert status == 1
+    assert results["counts"] == {"total": 12, "used": 7, "failed": {"no mesh": 1, "unusable scan": 4}}
+    with (tmp_path / "out/subjects.csv").open() as file:
+        failures = {(r["subject"], r["method"]): r["failure"] for r in csv.DictReader(file)}
+    assert failures["subject_01", "theirs"] == "no mesh: theirs has none of subject_01"
+    assert failures["subject_02", "oracle"].startswith("unusable scan: ")
+    assert failures["subject_03", "theirs"] == ""
+    rows = [r for r in results["rows"] if r["method"] == "theirs"]
+    assert next(r for r in rows if r["metric"] == "mean")["n"] == 1
+    assert next(r for r in rows if r["metric"] == "failed")["value"] == 2
+
+
+@pytest.mark.parametrize(
+    ("scale", "kind"), [(5.0, "implausible size"), (float("nan"), "unusable mesh")], ids=["size", "nan"]
+)
+def test_a_mesh_of_no_size_or_no_number_fails_alone(
+    tmp_path: Path, data: Path, scale: float, kind: str
+) -> None:
+    folder = mesh_folder(tmp_path / "theirs")
+    ids = vertex_ids(tmp_path / "ids.json")
+    write_face(folder / "subject_02.obj", face_like(5.0), scale=scale)
+    status, results = run(tmp_path, "--meshes", folder, "--mesh-landmarks", ids, "--data", data, "--unit=mm")
+    assert (status, results["counts"]["failed"]) == (1, {kind: 1})
+
+
+def test_a_missing_subject_fails_for_every_method(tmp_path: Path, data: Path) -> None:
+    shutil.rmtree(data / "subject_03")
+    status, results = score_meshes(tmp_path, data)
+    assert status == 1
+    assert results["counts"]["failed"] == {"missing subject": 4}
+
+
+def test_a_run_that_was_stopped_continues_and_ends_as_one_that_was_not(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, whole = score_meshes(tmp_path, data)
+    scored: list[str] = []
+    score = Scorer.score
+
+    def stopping(self: Scorer, subject: object) -> Path:
+        if len(scored) == 2:
+            raise KeyboardInterrupt
+        scored.append(subject.name)
+        return score(self, subject)
+
+    monkeypatch.setattr(Scorer, "score", stopping)
+    arguments = ["--meshes", tmp_path / "theirs", "--mesh-landmarks", tmp_path / "ids.json", "--data", data]
+    with pytest.raises(SystemExit) as stop:
+        run(tmp_path, *arguments, name="stopped")
+    assert stop.value.code == 130
+    scored.clear()
+    monkeypatch.setattr(
+        Scorer, "score", lambda self, subject: scored.append(subject.name) or score(self, subject)
+    )
+    _, continued = run(tmp_path, *arguments, name="stopped")
+    assert scored == ["subject_03"]
+    assert continued["rows"] == whole["rows"]
+    scored.clear()
+    run(tmp_path, *arguments, "--overwrite", name="stopped")
+    assert scored == ["subject_01", "subject_02", "subject_03"]
+
+
+def test_all_protocols_rank_the_same_meshes(tmp_path: Path, data: Path) -> None:
+    other = mesh_folder(tmp_path / "worse", error_mm=14.0)
+    status, results = score_meshes(tmp_path, data, "--protocol=all", "--also", f"[{other}]")
+    assert status == 0
+    for protocol in ("genova", "tran", "ganfit", "deng", "now", "fg2018"):
+        place = f"MICC, {protocol}"
+        # NoW's median over the face disc hardly sees a nose: of either kind nearly the same.
+        assert value(results, "theirs", place=place) < value(results, "worse", place=place) + 0.001
+    assert value(results, "theirs", "median of all points", "MICC, now") > 0
+    with (tmp_path / "out/rankings.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [line["protocol"] for line in lines] == ["genova", "tran", "ganfit", "deng", "now", "fg2018"]
+    assert lines[0]["agreement"] == "1.0"
+
+
+def test_ganfit_takes_the_better_of_two_scans(tmp_path: Path) -> None:
+    data = micc_folder(tmp_path / "micc", second_scans=True)
+    _, results = score_meshes(tmp_path, data, "--protocol=ganfit", error_mm=-3.0)
+    assert value(results, "theirs", place="MICC, ganfit") < 0.2
+    with (tmp_path / "out/subjects.csv").open() as file:
+        rows = [r for r in csv.DictReader(file) if (r["subject"], r["method"]) == ("subject_01", "theirs")]
+    assert float(rows[1]["value_mm"]) < float(rows[0]["value_mm"])
+
+
+def test_a_changed_protocol_carries_the_change_in_its_name(tmp_path: Path, data: Path) -> None:
+    _, results = score_meshes(tmp_path, data, "--scale=none", "--radius-mm=80")
+    value(results, "theirs", place="MICC, genova with scaling=none radius=80.0")
+
+
+def test_one_scale_for_all_meshes_is_found_in_a_first_pass(tmp_path: Path, data: Path) -> None:
+    status, _ = score_meshes(tmp_path, data, "--scale=global")
+    assert status == 0
+    with (tmp_path / "out/subjects.csv").open() as file:
+        scales = {r["scale"] for r in csv.DictReader(file) if r["method"] == "theirs"}
+    assert len(scales) == 1
+
+
+def test_missing_data_is_told_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(tmp_path, "--meshes", mesh_folder(tmp_path / "theirs"), "--data", tmp_path / "absent")
+    assert stop.value.code == 2
+    assert "MICC is not in" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(SystemExit):
+        run(tmp_path, "--meshes", tmp_path / "theirs", "--data", tmp_path, "--protocol=genoa")
+    with pytest.raises(SystemExit):
+        run(tmp_path, "--data", tmp_path)
+    assert "give one of a checkpoint" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------- checkpoints
+
+
+class NoseFromColour(torch.nn.Module):
+    """Predicts the nose from the picture's mean colour."""
+
+    def forward(self, features: Tensor) -> Prediction:
+        shape = torch.stack([20 * (features.mean(1) - 0.5), 0 * features[:, 0]], 1)
+        return Prediction(shape, 0 * features[:, :1])
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A reconstructor whose videos show grey pictures, and no face where they are blue."""
+    monkeypatch.setattr(seen_faces, "load_detector", lambda name: detect_by_colour)
+    networks = {"encoder": {"name": "tiny", "sha256": "ab" * 32}}
+    content = {"commit": "abc", "networks": networks, "settings": {"morphable_model": "open"}}
+    parts = Reconstructor(NoseFromColour(), face_like_model(), TinyNetwork(), content)
+    monkeypatch.setattr(scan_evaluation, "load_reconstructor", lambda *_, **__: parts)
+    for subject in ("subject_01", "subject_02", "subject_03"):
+        for name in ("Indoor-Cooperative", "PTZ-Indoor", "PTZ-Outdoor"):
+            frames = [np.full((64, 64, 3), 120, np.uint8) for _ in range(3)]
+            frames[1][..., 2] = 255
+            (data / subject / "Video").mkdir(exist_ok=True)
+            write_video(data / subject / "Video" / f"{name}.avi", frames)
+    file = tmp_path / "run.ckpt"
+    file.write_bytes(b"checkpoint")
+    return file
+
+
+@pytest.mark.parametrize("average", ["embeddings", "coefficients", "meshes"])
+def test_a_checkpoint_is_scored_in_three_conditions_beside_the_quoted_rows(
+    tmp_path: Path, data: Path, checkpoint: Path, average: str
+) -> None:
+    status, results = run(tmp_path, checkpoint, "--data", data, "--average", average)
+    assert status == 0
+    assert not results["stand_in"]
+    values = [value(results, "run", place=f"MICC {c}, genova") for c in ("cooperative", "indoor", "outdoor")]
+    np.testing.assert_allclose(values, values[0], rtol=1e-6)
+    quoted = [row for row in results["rows"] if row["quoted"]]
+    assert {(r["protocol"], r["value"]) for r in quoted if r["method"] == "Genova et al. 2018"} == {
+        ("MICC cooperative, genova", 1.5), ("MICC indoor, genova", 1.5), ("MICC outdoor, genova", 1.48),
+    }  # fmt: skip
+    assert value(results, "run", "frames", "MICC indoor, frames") == 9
+    assert value(results, "run", "without a face", "MICC indoor, frames") == 3
+    assert results["provenance"]["frames"]["indoor"] == {"total": 9, "without": {"no face found": 3}}
+
+
+def test_missing_and_faceless_videos_are_failures_of_the_checkpoint_alone(
+    tmp_path: Path, data: Path, checkpoint: Path
+) -> None:
+    (data / "subject_01/Video/PTZ-Indoor.avi").unlink()
+    blue = np.zeros((64, 64, 3), np.uint8)
+    blue[..., 2] = 255
+    write_video(data / "subject_02/Video/PTZ-Outdoor.avi", [blue, blue])
+    status, results = run(tmp_path, checkpoint, "--data", data, "--protocol=tran")
+    assert (status, results["counts"]["failed"]) == (1, {"no footage": 1, "no face in any frame": 1})
+    assert not any(row["quoted"] for row in results["rows"])
+
+
+def test_heat_maps_are_drawn_and_written(tmp_path: Path, data: Path, checkpoint: Path) -> None:
+    run(tmp_path, checkpoint, "--data", data, "--heat-maps=2")
+    folder = tmp_path / "out/heat_maps"
+    assert sorted(path.name for path in folder.iterdir()) == ["sheet.png", "subject_01.ply", "subject_02.ply"]
+
+
+def test_other_scans_with_photographs_are_scored_too(tmp_path: Path, checkpoint: Path) -> None:
+    root = tmp_path / "mine"
+    write_scan(root / "scans/ann.obj", face_like(4.0, scattered=True))
+    (root / "photos").mkdir()
+    write_video(root / "photos/ann.avi", [np.full((64, 64, 3), 120, np.uint8)])
+    status, results = run(tmp_path, checkpoint, "--data", f"scans:{root}")
+    assert status == 0
+    assert value(results, "run", place="scans photographs, genova") >= 0
+    assert not any(row["quoted"] for row in results["rows"])

@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datamodules.scan_folders import Subject
+from evaluation.marking import Marker
+from evaluation.metrics.marked_mesh import Unscorable
+from evaluation.reconstructions import ANY_CONDITION, MeanFace, MeshFolder, RandomFace
+from tests.evaluation.metrics.face_like import face_like
+from tests.evaluation.scanned_people import face_like_model, vertex_ids, write_face
+
+ANN, BOB = (Subject(name, (), {}) for name in ("ann", "bob"))
+
+
+def folder_of(root: Path, *names: str) -> MeshFolder:
+    for number, name in enumerate(names):
+        write_face(root / f"{name}.obj", face_like(5.0, nose_mm=16.0 + 2 * number))
+    marker = Marker(face_like_model)
+    return MeshFolder("theirs", root, marker, landmarks=vertex_ids(root.parent / "ids.json"))
+
+
+def nose(folder: MeshFolder, subject: Subject, condition: str) -> float:
+    return float(folder.mesh(subject, condition).vertices[:, 2].max())
+
+
+@pytest.mark.parametrize("layout", ["ann/{}", "{}/ann"])
+def test_meshes_of_conditions_are_found_by_either_layout_and_micc_s_own_names(
+    tmp_path: Path, layout: str
+) -> None:
+    names = [layout.format(condition) for condition in ("cooperative", "PTZ-Indoor")]
+    folder = folder_of(tmp_path / "meshes", *names)
+    assert folder.conditions(("cooperative", "indoor", "outdoor")) == ("cooperative", "indoor")
+    assert nose(folder, ANN, "indoor") > nose(folder, ANN, "cooperative") + 1
+    with pytest.raises(Unscorable, match="no mesh: meshes has none of ann"):
+        folder.mesh(ANN, "outdoor")
+
+
+def test_one_mesh_for_all_conditions(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "meshes", "ann")
+    assert folder.conditions(("cooperative", "indoor")) == (ANY_CONDITION,)
+    assert nose(folder, ANN, ANY_CONDITION) == nose(folder, ANN, "indoor")
+    with pytest.raises(Unscorable, match="no mesh: meshes has none of bob"):
+        folder.mesh(BOB, ANY_CONDITION)
+
+
+def test_a_mesh_without_triangles_is_empty(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "meshes", "ann")
+    rows = [f"v {x} {y} 0" for x in range(0, 200, 20) for y in range(0, 200, 20)]
+    (tmp_path / "meshes/ann.obj").write_text("\n".join(rows))
+    with pytest.raises(Unscorable, match=r"empty mesh: ann\.obj has no triangle"):
+        folder.mesh(ANN, ANY_CONDITION)
+
+
+def test_random_faces_differ_between_subjects_and_not_between_conditions() -> None:
+    method = RandomFace(face_like_model(), {"ann": 0, "bob": 1}, seed=3)
+    ann, again, bob = (method.mesh(s, c).vertices for s, c in ((ANN, "x"), (ANN, "y"), (BOB, "x")))
+    np.testing.assert_array_equal(ann, again)
+    assert np.abs(ann - bob).max() > 0.1
+    mean = MeanFace(face_like_model()).mesh(ANN, "x").vertices
+    assert not np.allclose(mean, ann)
