@@ -75,7 +75,8 @@ def contrast(
     by_seed_and_person = np.tensordot(weights, scores, 1)
     by_person = by_seed_and_person.mean(0)
     interval = bootstrap_interval(by_person, generator, repeats=repeats)
-    p_value = paired_p_value(by_person, float(np.abs(scores).max()))
+    # Figures are of the order of 1: where all are 0, what the jackknife's rounding leaves is no difference.
+    p_value = paired_p_value(by_person, max(1.0, float(np.abs(scores).max())))
     return Contrast(float(by_person.mean()), interval, p_value, by_seed_and_person.mean(1), scores.shape[2])
 
 

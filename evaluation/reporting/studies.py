@@ -177,11 +177,17 @@ def comparison_grid(comparisons: Sequence[Comparison], title: str) -> Grid:
     subjects = list(dict.fromkeys(c.subject for c in comparisons))
     lines: dict[str, dict[str, str]] = {}
     for c in comparisons:
-        low, high = (f"{bound:+.3f}" for bound in c.contrast.interval)
-        cell = f"{c.contrast.value:+.3f}{RESOLVED * c.resolved} [{low}, {high}], p {written_p(c.corrected)}"
+        value, low, high = map(signed, (c.contrast.value, *c.contrast.interval))
+        cell = f"{value}{RESOLVED * c.resolved} [{low}, {high}], p {written_p(c.corrected)}"
         lines.setdefault(c.metric.heading, {})[c.subject] = cell
     body = [(heading, [cells[subject] for subject in subjects]) for heading, cells in lines.items()]
     return Grid(title, subjects, body)
+
+
+def signed(value: float) -> str:
+    """Three digits after the point; two significant ones where those are all zeros, unless it is rounding."""
+    fixed = f"{value:+.3f}"
+    return fixed if abs(value) < 1e-9 or float(fixed) else f"{value:+.1e}"
 
 
 def written_p(value: float) -> str:
@@ -201,7 +207,8 @@ def caveats(study: Study, comparisons: int | None, failures: Mapping[str, str]) 
     people = dict.fromkeys((metric.scores.shape[2], metric.source) for metric in study.metrics)
     behind = "; ".join(f"{number:,} people ({source})" for number, source in people)
     seeds = f"{count} seed{'s' if count > 1 else ''} a variant"
-    sentences = [f"Behind every figure stand {seeds} and {behind}; ± is the standard deviation over seeds."]
+    spread = "; ± is the standard deviation over seeds" if count > 1 else ""
+    sentences = [f"Behind every figure stand {seeds} and {behind}{spread}."]
     if comparisons is not None:
         sentences.append(
             "Intervals (95 %) and tests resample people, the same ones in all seeds; the seeds stay as they "

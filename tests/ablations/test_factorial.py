@@ -271,6 +271,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {str(Path(factorial.__file__).parents[1])!r})
 from ablations import factorial
+from tests.evaluation import small_people
+small_people.with_miniatures(setattr)  # the report shows the miniature's faces
 factorial.RUN_PROGRAM = Path({small_run.__file__!r})
 factorial.PEOPLE_PROGRAM = Path({small_people.__file__!r})
 sys.exit(factorial.main(sys.argv[1:]))

@@ -98,6 +98,12 @@ def test_variants_that_score_the_same_do_not_differ() -> None:
     assert result.same_sign == 2
 
 
+def test_what_rounding_leaves_of_nothing_is_no_difference() -> None:
+    scores = 1e-16 * (1 + 0.1 * normal(2, 1, 30))
+    scores[1] *= 3
+    assert contrast(scores, np.array([-1, 1]), generator()).p_value == 1.0
+
+
 def test_the_same_difference_for_everybody_is_certain() -> None:
     assert paired_p_value(np.full(5, 0.25)) == 0.0
 

@@ -12,6 +12,7 @@ from evaluation.reporting.studies import (
     differences,
     mean_grid,
     means,
+    signed,
     written_p,
 )
 
@@ -124,3 +125,11 @@ def test_a_table_says_what_stands_behind_it_and_what_it_cannot_say() -> None:
 )
 def test_a_p_value_is_never_written_as_zero(p: float, words: str) -> None:
     assert written_p(p) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.0123, "+0.012"), (-2.0, "-2.000"), (-2.34e-5, "-2.3e-05"), (1e-17, "+0.000"), (0.0, "+0.000")],
+)
+def test_a_small_difference_is_not_written_as_none(value: float, words: str) -> None:
+    assert signed(value) == words
