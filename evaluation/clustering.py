@@ -226,13 +226,14 @@ def items_of(measured: Measured, all_found: Sequence[Found]) -> pd.DataFrame:
 
 
 def figure_of(title: str, all_found: Sequence[Found], measured: Measured) -> Figure:
-    """The CMC curves of the paper's way and with the source left out, and chance."""
-    lines, whole = [], len(measured.usable)
+    """The CMC curves of the paper's way, ours with the source left out, and chance."""
+    lines, whole, ours = [], len(measured.usable), next(iter(measured.seen))
     largest = min(LARGEST_RANK, len(measured.photographs) - 2)
     places = np.arange(1, largest + 1)
     for one in all_found:
         ranks = one.ranks.of(one.ranks.findable)
-        if len(one.search.queries) == whole and len(ranks.ahead):
+        shown = not one.search.left_out or one.method == ours
+        if shown and len(one.search.queries) == whole and len(ranks.ahead):
             name = one.method + (", source left out" if one.search.left_out else "")
             lines.append(Line(name, places, cumulative_match(ranks, largest), dashed=one.search.left_out))
     by_chance = [chance(measured.identity, measured.people.identity, k).per_photograph for k in places]
