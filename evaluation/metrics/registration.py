@@ -20,8 +20,8 @@ from .surface import Surface
 # The first levels only have to come close.
 COARSE_TOLERANCE = 50.0
 # Pairs that come and go can make the iteration circle. From this step of a level on, step k is shortened to
-# SHRINKING_FROM / k of itself, so that it comes to rest.
-SHRINKING_FROM = 30
+# (SHRINKING_FROM / k) ** SHRINKING_POWER of itself, so that it comes to rest.
+SHRINKING_FROM, SHRINKING_POWER = 20, 3
 
 
 class AlignmentSettings(NamedTuple):
@@ -153,7 +153,7 @@ def _iterate(
         failure = _too_few(pairs, settings)
         if failure is not None:
             return _State(pose, taken - 1, pairs, False, failure)
-        share = SHRINKING_FROM / max(taken - state.iterations, SHRINKING_FROM)
+        share = (SHRINKING_FROM / max(taken - state.iterations, SHRINKING_FROM)) ** SHRINKING_POWER
         step, moved_mm = point_to_plane_step(*pairs[:4], scaled=settings.scaled, share=share)
         pose = step.after(pose)
         failure = _gone_astray(pose, start, region, settings)
