@@ -1,0 +1,41 @@
+"""Writes a checkpoint to give away: the regressor and where it came from, without optimiser and random state.
+
+    python ablations/export.py runs/run/0123456789ab/final.ckpt face.ckpt --terms "research use only"
+
+The small file holds no photograph and no tensor of a morphable model or recognition network.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from lightning_modules.checkpoints import export
+from lightning_modules.faces.command_line import run_command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, write; the exit status is 0."""
+    run_command(export_checkpoint, argv)
+    return 0
+
+
+def export_checkpoint(source: Path, destination: Path, *, terms: str, overwrite: bool = False) -> None:
+    """A checkpoint's regressor and provenance in a small file.
+
+    Args:
+        source: a checkpoint that ablations/run.py wrote.
+        destination: the small file.
+        terms: under which the training data may be used; whoever loads the file finds them in it.
+        overwrite: replace the destination where it exists.
+    """
+    if destination.exists() and not overwrite:
+        raise ValueError(f"{destination} exists; give another name, or --overwrite")
+    export(source, destination, terms=terms)
+    print(f"written: {destination}, {destination.stat().st_size / 2**20:.1f} MiB")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
