@@ -237,7 +237,7 @@ class ScanEvaluation:
         return {
             f"curve_{condition}": curve_figure(
                 [c for c in columns if (c.protocol, c.condition) == (first, condition)],
-                f"{title} ({condition}, {first})",
+                f"{title}, {condition}" if len(self.protocols) == 1 else f"{title}, {condition}, {first}",
             )
             for condition in self.conditions
         }
