@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from lightning_modules.losses import PAPER_WEIGHTS, SUITE_WEIGHTS, LossWeights, Reduction
+from lightning_modules.losses import PAPER_WEIGHTS, SUITE_WEIGHTS, LossWeights, MeanPenalty, Reduction
 from lightning_modules.recognition.networks import NetworkName
 
 Stage = Literal["both", "1", "2"]
@@ -44,6 +44,8 @@ class Settings:
         albedo_weight: w_t, of albedo.
         tone_weight: of the skin tone loss, not in the paper; 0 is off.
         reduction: whether coordinates of a coefficient vector are summed or averaged.
+        mean_penalty: of the batch distribution: squared as in the paper, or absolute, which lets few
+            components keep a mean.
         centred: whether the mean embedding of photographs is subtracted before cosines in the identity loss.
         jitter: of each view's alignment, not in the paper: standard deviation as a share of the image.
         rendered: photographs of a step that are rendered, over all processes.
@@ -92,6 +94,7 @@ class Settings:
     albedo_weight: float | None = None
     tone_weight: float | None = None
     reduction: Reduction | None = None
+    mean_penalty: MeanPenalty = "squared"
     centred: bool | None = None
     jitter: float | None = None
     rendered: int | None = None
@@ -184,6 +187,7 @@ class Settings:
             self.batch_distribution_weight,
             self.loopback_weight,
             self.reduction,
+            self.mean_penalty,
         )
 
     def of_stage_1(self) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from torch import Tensor
 from lightning_modules.recognition.similarity import Centre, cosine_similarity
 
 Reduction = Literal["sum", "mean"]
+MeanPenalty = Literal["squared", "absolute"]
+# An absolute penalty is as steep as a square is at a mean of 0.2.
+ABSOLUTE_SLOPE = 0.4
 
 
 class Prediction(NamedTuple):
@@ -31,6 +34,7 @@ class LossWeights(NamedTuple):
         batch_distribution: w_batch.
         loopback: w_loop.
         reduction: of coordinates, in the parameter distance and the batch distribution.
+        mean_penalty: of the batch distribution's means.
     """
 
     parameter_shape: float
@@ -39,6 +43,7 @@ class LossWeights(NamedTuple):
     batch_distribution: float
     loopback: float
     reduction: Reduction
+    mean_penalty: MeanPenalty = "squared"
 
 
 # Recalled from the paper and not checked, its text at hand lost them: w_s, w_t, w_batch, w_loop and the sums.
@@ -99,19 +104,22 @@ def batch_distribution_loss(
     *,
     mean: Tensor | float = 0.0,
     variance: Tensor | float = 1.0,
+    mean_penalty: MeanPenalty = "squared",
 ) -> Tensor:
     """L_batch of one kind of coefficients: squared distances of the batch's moments from the prior's.
 
     Genova et al. 2018, section 3.3.1: |mean|^2 + |variance - 1|^2, per coordinate, for shape and for albedo.
     The variance is the unbiased one. Ours differs in that the batch spans all processes (`distributed`), may
-    hold photographs that are not rendered, and may have another target for a component whose distribution
-    among photographs is known (`skin_tone`).
+    hold photographs that are not rendered, may have another target for a component whose distribution among
+    photographs is known (`skin_tone`), and may penalise a mean's absolute value in place of its square: then
+    few components keep a mean, those in which photographs differ most from renderings.
 
     Args:
         coefficients: [B, K] in standard deviations, of all processes.
         reduction: of the coordinates.
         mean: target, a number or [K].
         variance: target, a number or [K].
+        mean_penalty: "squared" as in the paper, or "absolute".
 
     Raises:
         ValueError: if the batch holds fewer than two faces.
@@ -121,7 +129,8 @@ def batch_distribution_loss(
             f"the batch distribution needs at least 2 faces over all processes, got {len(coefficients)}; "
             "a single face has no variance: take a larger batch, or --no-batch-distribution"
         )
-    means = (coefficients.mean(0) - mean).square()
+    means = coefficients.mean(0) - mean
+    means = ABSOLUTE_SLOPE * means.abs() if mean_penalty == "absolute" else means.square()
     variances = (coefficients.var(0) - variance).square()
     return _reduced(means, reduction) + _reduced(variances, reduction)
 

@@ -219,11 +219,12 @@ class Regression(LightningModule):
 
     def _batch_distribution(self, decoded: Prediction) -> Tensor:
         """The four terms of L_batch over the batch of all processes."""
-        reduction = self.losses.weights.reduction
+        weights = self.losses.weights
+        options = {"reduction": weights.reduction, "mean_penalty": weights.mean_penalty}
         shape, albedo = (global_batch(part) for part in decoded)
         mean, variance = self._albedo_target(albedo)
-        return batch_distribution_loss(shape, reduction) + batch_distribution_loss(
-            albedo, reduction, mean=mean, variance=variance
+        return batch_distribution_loss(shape, **options) + batch_distribution_loss(
+            albedo, mean=mean, variance=variance, **options
         )
 
     def _albedo_target(self, albedo: Tensor) -> tuple[Tensor, Tensor]:

@@ -78,6 +78,23 @@ def test_batch_distribution_by_hand(reduction: str, expected: float) -> None:
     assert float(batch_distribution_loss(coefficients, reduction)) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("reduction", "expected"), [("sum", 0.4 * 3 + 1 + 49), ("mean", 0.4 * 1.5 + 25)])
+def test_absolute_means_by_hand(reduction: str, expected: float) -> None:
+    coefficients = torch.tensor([[0.0, 0.0], [2.0, -4.0]])  # as above, the second mean negative
+    loss = batch_distribution_loss(coefficients, reduction, mean_penalty="absolute")
+    assert float(loss) == pytest.approx(expected)
+
+
+def test_both_penalties_of_a_mean_are_as_steep_at_a_fifth() -> None:
+    slopes = []
+    for penalty in ("squared", "absolute"):
+        shift = torch.tensor(0.2, dtype=torch.float64, requires_grad=True)
+        shifted = exact_moments(16, 1) + shift
+        batch_distribution_loss(shifted, "sum", mean_penalty=penalty).backward()
+        slopes.append(float(shift.grad))
+    assert slopes[0] == pytest.approx(slopes[1]) == pytest.approx(0.4)
+
+
 def test_batch_distribution_can_have_another_target() -> None:
     shifted = exact_moments(16, 2) * math.sqrt(0.5) + 0.9
     assert float(batch_distribution_loss(shifted, "sum", mean=0.9, variance=0.5)) == pytest.approx(

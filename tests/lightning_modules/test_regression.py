@@ -94,6 +94,19 @@ def test_rendered_photographs_are_spread_over_the_batch(build: Build) -> None:
     assert module.pictures.index.tolist() == [0, 2, 4, 6]
 
 
+def test_the_penalty_of_means_reaches_the_batch_distribution_alone(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    squared = build().terms(small_batch())
+    monkeypatch.setattr(
+        "tests.lightning_modules.conftest.SUITE_WEIGHTS", SUITE_WEIGHTS._replace(mean_penalty="absolute")
+    )
+    absolute = build().terms(small_batch())
+    assert {name for name, term in squared.items() if not torch.equal(term, absolute[name])} == {
+        "batch_distribution"
+    }
+
+
 def loopback(module: Regression, *, cut: str) -> Tensor:
     """The loopback loss with one of its two gradient paths cut."""
     batch = small_batch()
