@@ -205,7 +205,7 @@ def check_continues(kept: dict[str, Any], asked: dict[str, Any], name: str) -> N
     if kept["regressor"] != asked["regressor"]:
         raise ValueError(
             f"{name} holds a regressor of {kept['regressor']}, this run has {asked['regressor']}; give the "
-            "same --hidden-width, or start anew"
+            "same --hidden-width and --linear-start, or start anew"
         )
     before, now = (content.get("training_data", {"digest": None}) for content in (kept, asked))
     if before["digest"] != now["digest"]:

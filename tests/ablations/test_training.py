@@ -195,7 +195,14 @@ def test_a_run_goes_on_from_the_checkpoint_that_is_given_without_stage_1(
             ("--encoder", "facenet"),
             "was trained with the encoder dlib (010101010101), this run has facenet (0303",
         ),
-        (("--hidden-width", "8"), "'hidden_width': 8}; give the same --hidden-width, or start anew"),
+        (
+            ("--hidden-width", "8"),
+            "'hidden_width': 8, 'linear_path': True}; give the same --hidden-width and -",
+        ),
+        (
+            ("--linear-start", "0"),
+            "'linear_path': False}; give the same --hidden-width and --linear-start, or",
+        ),
         (
             ("--tone-weight", "0"),
             "was trained with the skin tone loss, this run is without it; give the same",
