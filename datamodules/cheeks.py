@@ -1,6 +1,7 @@
-"""The colour of the cheeks of aligned photographs."""
+"""The colour of the cheeks of aligned photographs and of footage."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,10 +9,15 @@ from torch import Tensor
 
 from lightning_modules.recognition.frame import CHEEKS
 
+from .alignment import Selection, align, select_faces
+from .detection import DetectorName, load_detector
 from .face_data import FaceDataset
+from .face_features import to_images
+from .footage import FootageError, read_frames
 from .progress import progress_bar
 
 AT_ONCE = 64
+FRAMES = 8  # of footage
 
 
 def cheek_colours(dataset: FaceDataset, indices: Sequence[int] | np.ndarray, *, progress: bool) -> np.ndarray:
@@ -26,6 +32,31 @@ def cheek_colours(dataset: FaceDataset, indices: Sequence[int] | np.ndarray, *, 
             colours.append(median_cheeks(dataset.images(batch)).numpy())
             advance(len(batch))
     return np.concatenate(colours) if colours else np.empty((0, 3), np.float32)
+
+
+def footage_cheek_colour(
+    path: Path, *, detector: DetectorName = "yunet", faces: Selection = "largest"
+) -> np.ndarray:
+    """The median colour [3] of the cheeks over FRAMES frames of a video or folder, sRGB in [0, 1].
+
+    NaN where it cannot be read, or no frame shows a face.
+
+    Args:
+        path: of the footage.
+        detector: finds the faces.
+        faces: which of a frame's faces is used.
+    """
+    detect, crops = load_detector(detector), []
+    try:
+        for frame in read_frames(path, FRAMES):
+            pixels = frame.pixels
+            chosen = [] if pixels is None else select_faces(detect(pixels), pixels.shape[:2], faces)
+            crops += [align(pixels, face.points) for face in chosen[:1]]
+    except (FootageError, OSError):
+        crops = []
+    if not crops:
+        return np.full(3, np.nan, np.float32)
+    return np.median(median_cheeks(to_images(np.stack(crops))).numpy(), 0)
 
 
 def median_cheeks(images: Tensor) -> Tensor:

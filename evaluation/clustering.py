@@ -7,7 +7,7 @@ Genova et al. 2018, section 5.3, Table 3: each rendering retrieves photographs, 
 them; here also with the source left out. Exact, in blocks, for galleries of any size; ties count against the
 query. Writes results.json, its tables, a line for each photograph, the CMC curve, and in `photographs/` a
 picture of the five nearest photographs of some renderings, which shows photographs: keep it. With --people
-the project's reporting protocol instead.
+the project's reporting protocol instead. With --groups top-1 and top-5 by group, too.
 """
 
 import sys
@@ -28,7 +28,10 @@ from torch import Tensor
 from datamodules.lfw import LFW
 from evaluation import literature
 from evaluation.examples import write_examples
-from evaluation.measured import Measured, Setting, measure
+from evaluation.group_panel import Measurement
+from evaluation.grouped_photographs import grouped_photographs, names_checked, with_groups
+from evaluation.groups import Groups, settings_of_groups, sources_of
+from evaluation.measured import GroupSetting, Measured, Setting, measure
 from evaluation.metrics.retrieval import Ranks, chance, cumulative_match, found, rank_in_blocks
 from evaluation.places import notice
 from evaluation.protocol_rows import RETRIEVAL_FIGURES, protocol_report
@@ -42,6 +45,7 @@ from lightning_modules.faces.command_line import one_sentence_for_bad_input, par
 
 COMMAND = "clustering"
 LARGEST_RANK = 100  # of the CMC curve
+GROUPED_K = (1, 5)
 PRIVATE = "photographs"
 PHOTOGRAPHS = "photographs"
 
@@ -84,25 +88,27 @@ class Found(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, search, report; 0 for a complete result, 1 with failed photographs, 2 bad input, 130 stopped."""
     with one_sentence_for_bad_input():
-        scoring, retrieval, execution = parse_settings(
-            (Scoring, Retrieval, Execution), argv, program="clustering.py", description=str(__doc__),
+        scoring, retrieval, groups, execution = parse_settings(
+            (Scoring, Retrieval, Groups, Execution), argv, program="clustering.py", description=str(__doc__),
             leading="checkpoint",
         )  # fmt: skip
-        return exit_status(clustering(scoring, retrieval, execution))
+        return exit_status(clustering(scoring, retrieval, groups, execution))
 
 
-def clustering(scoring: Scoring, retrieval: Retrieval, execution: Execution) -> Results:
+def clustering(scoring: Scoring, retrieval: Retrieval, groups: Groups, execution: Execution) -> Results:
     """The results of a finished folder, or computed now."""
     if not retrieval.k or min(retrieval.k) < 1:
         raise ValueError(f"--k must be whole numbers from 1 on, got {retrieval.k}")
-    subject = subject_of(scoring)
-    settings = plain(settings_of(scoring, subject, k=retrieval.k, examples=retrieval.examples))
+    subject, sources = subject_of(scoring), sources_of(groups)
+    more = settings_of_groups(groups, sources)
+    settings = plain(settings_of(scoring, subject, k=retrieval.k, examples=retrieval.examples, **more))
 
     def compute(folder: Path) -> Report:
-        setting = Setting(scoring, execution, subject, load_parts(scoring, execution, subject))
+        parts = load_parts(scoring, execution, subject)
+        setting = Setting(scoring, execution, subject, parts, GroupSetting(groups.smallest_group, sources))
         if scoring.people:
             return protocol_report(COMMAND, setting, settings, RETRIEVAL_FIGURES)
-        measured = measure(setting, subject.place)
+        measured = measure(setting, subject.place, check=names_checked(setting))
         if retrieval.examples:
             write_examples(setting, measured, retrieval.examples, folder / PRIVATE / "nearest.png")
         return report_of(setting, measured, retrieval, settings)
@@ -120,6 +126,7 @@ def report_of(
     setting: Setting, measured: Measured, retrieval: Retrieval, settings: Mapping[str, object]
 ) -> Report:
     """Every method's hits in every way of searching, beside chance."""
+    groups = grouped_photographs(setting, measured)
     all_found, rows = [], []
     for search in searches(measured):
         mine = [found_by(measured, method, seen, search) for method, seen in measured.seen.items()]
@@ -138,9 +145,30 @@ def report_of(
                    data=[measured.people.provenance()]),
         place.is_stand_in,
     )  # fmt: skip
-    return Report(
+    report = Report(
         results, {PHOTOGRAPHS: items_of(measured, all_found)}, {"cmc": figure_of(title, all_found, measured)}
     )
+    return with_groups(report, setting, measured, groups, retrieval_measurements(measured, all_found))
+
+
+def retrieval_measurements(measured: Measured, all_found: Sequence[Found]) -> list[Measurement]:
+    """Whether each of the method's renderings finds its person among the nearest and the five nearest.
+
+    NaN for those whose person the gallery does not show.
+    """
+    ours = next(iter(measured.seen))
+    return [
+        Measurement(
+            ours,
+            one.search.name,
+            f"top-{k}",
+            "share",
+            np.where(one.ranks.findable, found(one.ranks, k), np.nan),
+        )
+        for one in all_found
+        if one.method == ours and len(one.search.queries) == len(measured.usable) and one.ranks.findable.any()
+        for k in within(measured, one.search, GROUPED_K)
+    ]
 
 
 def searches(measured: Measured) -> list[Search]:

@@ -12,6 +12,8 @@ from torch.nn import functional
 
 from datamodules.stand_in import StandInPhotographs
 from evaluation.foreign_faces import embed_files
+from evaluation.groups import NO_GROUPS, Sources
+from evaluation.metrics.group_means import LEAST_PEOPLE
 from evaluation.people import NAMES, People, item_names, load_people, other_people, photograph_name
 from evaluation.places import Place
 from evaluation.rendered import Embedded, embed_reconstructions, embed_true_faces, mean_face_embedding
@@ -25,6 +27,13 @@ MEAN_FACE, SHUFFLED = "mean face", "its faces shuffled"
 TRUE_FACE, SCAN = "true face (ceiling)", "scan (ceiling)"
 
 
+class GroupSetting(NamedTuple):
+    """By which groups results are shown, too: by default by none."""
+
+    smallest_group: int = LEAST_PEOPLE
+    sources: Sources = NO_GROUPS
+
+
 class Setting(NamedTuple):
     """A command's options with what they name, loaded."""
 
@@ -32,6 +41,7 @@ class Setting(NamedTuple):
     execution: Execution
     subject: Subject
     parts: Parts
+    groups: GroupSetting = GroupSetting()
 
     def described(self) -> dict[str, Any]:
         """What is scored, for provenance."""
@@ -85,7 +95,11 @@ class Measured(NamedTuple):
 
 
 def measure(
-    setting: Setting, place: Place, *, choose: Callable[[People], np.ndarray] | None = None
+    setting: Setting,
+    place: Place,
+    *,
+    choose: Callable[[People], np.ndarray] | None = None,
+    check: Callable[[People], None] | None = None,
 ) -> Measured:
     """Photographs and renderings of a place under the judge.
 
@@ -93,6 +107,7 @@ def measure(
         setting: of the command.
         place: of the photographs.
         choose: which faces are scored; all of them by default.
+        check: may refuse the photographs before anything is rendered.
 
     Raises:
         ValueError: if none of them has a rendering.
@@ -102,6 +117,8 @@ def measure(
     model = setting.model()
     options = face_options(setting.scoring, setting.execution)
     people = load_people(place, [judge, *encoders], model=model, **options)
+    if check is not None:
+        check(people)
     everything = np.arange(len(people.dataset))
     chosen = everything if choose is None else choose(people)
     other_people(people.identity[chosen])  # refuses before anything is rendered

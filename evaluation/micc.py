@@ -6,7 +6,7 @@
 Videos' frames are detected, described by the encoder and averaged; one face is decoded for each video and
 scored against the subject's scan under a published protocol. Another method's meshes (OBJ, PLY or GLB, any
 topology and unit) are scored in the same way. Beside them stand the morphable model's mean, a random face and
-the model fitted to the scan itself.
+the model fitted to the scan itself. With --groups the mean errors by group, too.
 """
 
 import sys
@@ -19,6 +19,8 @@ if __name__ == "__main__":
 
 from datamodules.alignment import Selection
 from datamodules.detection import DetectorName
+from evaluation.groups import Groups, settings_of_groups, sources_of
+from evaluation.metrics.group_means import LEAST_PEOPLE
 from evaluation.metrics.scan_protocols import Scaling
 from evaluation.places import notice, place_of
 from evaluation.publishing import publish
@@ -34,7 +36,8 @@ from lightning_modules.faces.units import Unit
 # Options that the result does not depend on.
 NO_SETTINGS = {
     "checkpoint", "meshes", "also", "data", "output", "overwrite", "device", "cache_folder", "workers",
-    "heat_maps", "show", "wandb", "project", "progress", "subjects",
+    "heat_maps", "show", "wandb", "project", "progress", "subjects", "groups", "group_columns",
+    "smallest_group",
 }  # fmt: skip
 
 
@@ -65,6 +68,9 @@ def micc(
     encoder_weights: Path | None = None,
     detector: DetectorName = "yunet",
     faces: Selection = "largest",
+    groups: str | None = None,
+    group_columns: tuple[str, ...] = (),
+    smallest_group: int = LEAST_PEOPLE,
     heat_maps: int = 4,
     show: bool = False,
     seed: int = 0,
@@ -103,6 +109,11 @@ def micc(
         encoder_weights: the encoder's weight file, where it does not lie in its usual place.
         detector: yunet or mtcnn; finds faces in frames, and landmarks where there are none.
         faces: which face of a frame.
+        groups: show mean errors by group, too: a CSV file (a header; a subject's name, then labels such as
+            sex or age; numbers in a column named age are put in bands), or skin-tone (of the cheeks in the
+            first condition's footage), or both as FILE,skin-tone.
+        group_columns: which of the file's labels, as [sex,age]; all by default.
+        smallest_group: groups of fewer people are shown but not compared.
         heat_maps: of so many subjects.
         show: open scan, mesh and heat-map of the first subject in a window (extra open3d).
         seed: of the random faces and the stand-in.
@@ -118,12 +129,15 @@ def micc(
     options = dict(locals())
     scored = what_is_scored(checkpoint, meshes, None, method=method)
     place = place_of(data, KINDS)
-    run = ScanEvaluation(scored, place, options)
+    by_group = Groups(groups, group_columns, smallest_group)
+    sources = sources_of(by_group)
+    run = ScanEvaluation(scored, place, options, sources)
     if not place.is_stand_in:
         run.subjects  # noqa: B018 - missing data is told before anything is written
     settings = plain(
         {name: value for name, value in options.items() if name not in NO_SETTINGS}
         | scored.settings()
+        | settings_of_groups(by_group, sources)
         | {"data": str(place), "subjects": run.limit, "also": [str(folder) for folder in also or ()]}
     )
     content = run.reconstructor.content if wandb and scored.kind == "checkpoint" else None

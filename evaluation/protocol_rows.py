@@ -7,8 +7,16 @@ import numpy as np
 import torch
 
 from datamodules.lfw import LFW, RetrievalSubset, two_photographs_each
+from evaluation.group_panel import Measurement
+from evaluation.grouped_photographs import grouped_photographs, names_checked, with_groups
 from evaluation.measured import Setting, measure
-from evaluation.metrics.reporting_protocol import Scores, photograph_pairs, score
+from evaluation.metrics.reporting_protocol import (
+    Scores,
+    hits,
+    photograph_pairs,
+    same_and_different,
+    score,
+)
 from evaluation.people import NAMES, People
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Results, Row
@@ -56,11 +64,12 @@ def protocol_report(
         chosen.append(subset_of(people, setting.scoring.people))
         return chosen[0].query
 
-    measured = measure(setting, setting.subject.place, choose=choose)
+    measured = measure(setting, setting.subject.place, choose=choose, check=names_checked(setting))
     kept = np.flatnonzero(np.isin(chosen[0].query, measured.usable))
     if len(kept) < 3:
         raise ValueError(f"the protocol needs at least three people, {len(kept)} are left")
     gallery = measured.photographs[torch.from_numpy(chosen[0].gallery.reshape(-1, 2)[kept].ravel())]
+    groups = grouped_photographs(setting, measured)
     pairs = photograph_pairs((gallery @ gallery.T).cpu().numpy())
     place, judge = setting.subject.place, setting.parts.judge
     protocol = f"{NAMES.get(place.kind, 'STAND-IN')}, {len(kept)} people, two photographs each"
@@ -79,7 +88,27 @@ def protocol_report(
                    data=[measured.people.provenance()]),
         place.is_stand_in,
     )  # fmt: skip
-    return Report(results, {"photographs": measured.items})
+    report = Report(results, {"photographs": measured.items})
+    measurements = [
+        each
+        for number, (method, seen) in enumerate(measured.seen.items())
+        for each in measurements_of(
+            method, protocol, (seen @ gallery.T).cpu().numpy(), figures, drawn=number == 0
+        )
+    ]
+    return with_groups(report, setting, measured, groups, measurements)
+
+
+def measurements_of(
+    method: str, protocol: str, similarity: np.ndarray, figures: tuple[Shown, ...], *, drawn: bool
+) -> list[Measurement]:
+    """Those of the figures that each query has a value of, given similarities [I, 2 I]; see `score`."""
+    values = {"mean_same": same_and_different(similarity)[0].mean(1)} | hits(similarity)._asdict()
+    return [
+        Measurement(method, protocol, figure.metric, figure.unit, values[figure.field], drawn=drawn)
+        for figure in figures
+        if figure.field in values
+    ]
 
 
 def scored_rows(method: str, protocol: str, scores: Scores, figures: tuple[Shown, ...]) -> list[Row]:

@@ -12,6 +12,8 @@ import numpy as np
 from datamodules.micc import MICC, Scans
 from datamodules.scan_folders import Subject
 from datamodules.stand_in_scans import StandInScans
+from evaluation.grouped_subjects import grouped_subjects, with_groups
+from evaluation.groups import NO_GROUPS, Grouped, Sources
 from evaluation.marking import Marker
 from evaluation.metrics.scan_protocols import PROTOCOLS, Scaling, ScanProtocol, scan_protocol
 from evaluation.places import Place
@@ -66,11 +68,13 @@ class ScanEvaluation:
         scored: the checkpoint or the folder of meshes.
         place: of the data.
         options: the command's.
+        sources: of groups, by which mean errors are shown, too.
     """
 
     scored: Scored
     place: Place
     options: dict[str, Any]
+    sources: Sources = NO_GROUPS
 
     # ------------------------------------------------------------------ data and methods
 
@@ -100,6 +104,12 @@ class ScanEvaluation:
         if isinstance(self.data, StandInScans):
             self.data.make_missing()
         return self.data.subjects()
+
+    @cached_property
+    def groups(self) -> Grouped | None:
+        """The people by group; None where no groups are asked for."""
+        given = {name: self.options[name] for name in ("detector", "faces")}
+        return grouped_subjects(self.sources, self.subjects, str(self.place), **given)
 
     @cached_property
     def reconstructor(self) -> Reconstructor:
@@ -211,6 +221,7 @@ class ScanEvaluation:
     def report(self, folder: Path, settings: dict[str, Any]) -> Report:
         """Everything that the command writes."""
         self.data.prepare_data()
+        groups = self.groups  # before anything is scored: it may refuse a file of labels
         for sentence in self.unit_sentences():
             print(sentence)
         records = self.records(folder)
@@ -229,7 +240,12 @@ class ScanEvaluation:
             self.place.is_stand_in,
         )  # fmt: skip
         tables = {"subjects": subject_table(records), "rankings": ranking_table(columns)}
-        return Report(results, tables, self.curves(columns, title))
+        report = Report(results, tables, self.curves(columns, title))
+        if groups is None:
+            return report
+        names = [subject.name for subject in self.subjects]
+        least = self.options["smallest_group"]
+        return with_groups(report, columns, names, groups, label=self.label, least_people=least)
 
     def curves(self, columns: Sequence[Column], title: str) -> dict[str, Any]:
         """A cumulative error curve for each condition under the first protocol."""

@@ -48,6 +48,11 @@ class Column(NamedTuple):
         """In mm, NaN where there is none."""
         return [np.nan if record.value_mm is None else record.value_mm for record in self.records]
 
+    def place(self, data: str) -> str:
+        """The protocol of its rows, the data set being called so."""
+        where = data if self.condition == ANY_CONDITION else f"{data} {self.condition}"
+        return f"{where}, {self.protocol}"
+
     @property
     def failures(self) -> list[str | None]:
         """Why there is none."""
@@ -101,8 +106,7 @@ def rows_of(
     rows: list[Row] = []
     previous = None
     for column in columns:
-        where = data if column.condition == ANY_CONDITION else f"{data} {column.condition}"
-        place = f"{where}, {column.protocol}"
+        place = column.place(data)
         if with_quoted and column.protocol == GENOVA.name and place != previous:
             rows += quoted_rows(place, column.condition)
         previous = place

@@ -6,7 +6,7 @@
 Genova et al. 2018, section 5.2: the distribution of these similarities (Figure 5) and its Earth Mover's
 Distance to those of all pairs of photographs of one person and of two (Table 2), beside floors. The reference
 is always the data set that has people (LFW). Writes results.json, its tables, a line for each photograph and
-the figure. With --people the project's reporting protocol instead.
+the figure. With --people the project's reporting protocol instead. With --groups the means by group, too.
 """
 
 import sys
@@ -23,7 +23,10 @@ from matplotlib.figure import Figure
 
 from evaluation import literature
 from evaluation.columns import Column, column_of, scan_column
-from evaluation.measured import Setting, measure
+from evaluation.group_panel import Measurement
+from evaluation.grouped_photographs import grouped_photographs, names_checked, with_groups
+from evaluation.groups import Groups, settings_of_groups, sources_of
+from evaluation.measured import GroupSetting, Measured, Setting, measure
 from evaluation.metrics.all_pairs import PairDistributions, all_pairs
 from evaluation.metrics.paired import mean_statistic
 from evaluation.metrics.similarity import Bins, histogram, histogram_distance, pyemd_distance
@@ -61,21 +64,23 @@ class Columns:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, score, report; 0 for a complete result, 1 with failed photographs, 2 bad input, 130 stopped."""
     with one_sentence_for_bad_input():
-        scoring, columns, execution = parse_settings(
-            (Scoring, Columns, Execution), argv, program="similarity.py", description=str(__doc__),
+        scoring, columns, groups, execution = parse_settings(
+            (Scoring, Columns, Groups, Execution), argv, program="similarity.py", description=str(__doc__),
             leading="checkpoint",
         )  # fmt: skip
-        return exit_status(similarity(scoring, columns, execution))
+        return exit_status(similarity(scoring, columns, groups, execution))
 
 
-def similarity(scoring: Scoring, columns: Columns, execution: Execution) -> Results:
+def similarity(scoring: Scoring, columns: Columns, groups: Groups, execution: Execution) -> Results:
     """The results of a finished folder, or computed now."""
-    subject = subject_of(scoring)
+    subject, sources = subject_of(scoring), sources_of(groups)
     further = further_places(columns)
-    settings = plain(settings_of(scoring, subject, columns=[str(place) for place in further]))
+    more = settings_of_groups(groups, sources)
+    settings = plain(settings_of(scoring, subject, columns=[str(place) for place in further], **more))
 
     def compute(_: Path) -> Report:
-        setting = Setting(scoring, execution, subject, load_parts(scoring, execution, subject))
+        parts = load_parts(scoring, execution, subject)
+        setting = Setting(scoring, execution, subject, parts, GroupSetting(groups.smallest_group, sources))
         if scoring.people:
             return protocol_report(COMMAND, setting, settings, SIMILARITY_FIGURES)
         return report_of(setting, further, settings)
@@ -100,7 +105,8 @@ def further_places(columns: Columns) -> list[Place]:
 
 def report_of(setting: Setting, further: Sequence[Place], settings: Mapping) -> Report:
     """Everything, from the data sets that are there."""
-    reference = measure(setting, setting.subject.place)
+    reference = measure(setting, setting.subject.place, check=names_checked(setting))
+    groups = grouped_photographs(setting, reference)
     columns = [column_of(reference)]
     for place in further:
         is_scans = place.kind == "micc"
@@ -137,7 +143,16 @@ def report_of(setting: Setting, further: Sequence[Place], settings: Mapping) -> 
         setting.subject.place.is_stand_in,
     )
     frame = pd.concat([column.items for column in columns], ignore_index=True)
-    return Report(results, {"photographs": frame}, {"distributions": figure_of(title, columns[0], pairs)})
+    report = Report(results, {"photographs": frame}, {"distributions": figure_of(title, columns[0], pairs)})
+    return with_groups(report, setting, reference, groups, similarity_measurements(reference))
+
+
+def similarity_measurements(measured: Measured) -> list[Measurement]:
+    """Each photograph's similarity to its rendering, by the scored method, its ceiling and its floors."""
+    return [
+        Measurement(method, measured.name, "mean", "similarity", values, drawn=number == 0)
+        for number, (method, values) in enumerate(measured.similarities().items())
+    ]
 
 
 def title_of(setting: Setting) -> str:

@@ -3,9 +3,10 @@
 Figures here are made by `matplotlib.figure.Figure`, not by pyplot: nothing is global and no window opens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from textwrap import fill
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,22 @@ class Line(NamedTuple):
     filled: bool = False
 
 
+class Bar(NamedTuple):
+    """A bar of a figure.
+
+    Attributes:
+        name: beside it.
+        value: its length.
+        interval: around its end, or None.
+        pale: whether it stands back.
+    """
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None = None
+    pale: bool = False
+
+
 def line_figure(
     title: str, x_label: str, y_label: str, lines: Sequence[Line], *, y_from_zero: bool = True
 ) -> tuple[Figure, Axes]:
@@ -59,6 +76,42 @@ def line_figure(
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(frameon=False, loc="outside lower center", ncols=min(3, len(lines)))
     return figure, axes
+
+
+def bar_figure(title: str, panels: Mapping[tuple[str, str], Sequence[Bar]], footnote: str) -> Figure:
+    """A grid of horizontal bars with their intervals.
+
+    Args:
+        title: above all.
+        panels: bars by the heading of the grid's row, which names what is measured, and that of its column.
+        footnote: below all.
+    """
+    rows, columns = (list(dict.fromkeys(key[place] for key in panels)) for place in (0, 1))
+    most = max(len(bars) for bars in panels.values())
+    size = (4.2 * len(columns) + 0.8, (0.42 * most + 1.1) * len(rows) + 1.0)
+    figure = Figure(figsize=(max(6.0, size[0]), size[1]), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(rows), len(columns), squeeze=False, sharex="row")
+    for place, row in enumerate(rows):
+        for axes, column in zip(grid[place], columns, strict=True):
+            _draw_bars(axes, panels.get((row, column), ()))
+            axes.set_title(column if place == 0 else "", fontsize="medium")
+            axes.set_xlabel(row, fontsize="small")
+    figure.suptitle(fill(title, round(12 * figure.get_figwidth())), fontsize="medium")
+    figure.supxlabel(footnote, fontsize="x-small")
+    return figure
+
+
+def _draw_bars(axes: Axes, bars: Sequence[Bar]) -> None:
+    for place, bar in enumerate(bars):
+        axes.barh(place, bar.value, color=COLOURS[0], alpha=0.25 if bar.pale else 0.75, height=0.7)
+        if bar.interval is not None:
+            axes.plot(bar.interval, (place, place), color="black", linewidth=1.4, solid_capstyle="butt")
+    axes.set_yticks(range(len(bars)), [bar.name for bar in bars], fontsize="small")
+    axes.set_ylim(len(bars) - 0.4, -0.6)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.grid(axis="x", alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:

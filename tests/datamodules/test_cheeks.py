@@ -3,12 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from datamodules.cheeks import cheek_colours, median_cheeks
+from datamodules.cheeks import cheek_colours, footage_cheek_colour, median_cheeks
 from datamodules.photographs import Photographs
 from lightning_modules.recognition.frame import CHEEKS
 
-from .conftest import TinyNetwork, write_photograph
+from .conftest import TinyNetwork, detect_by_colour, write_photograph
 
 
 def painted(skin: tuple[float, float, float], *, covered: float = 0.0) -> torch.Tensor:
@@ -59,3 +60,24 @@ def test_colours_follow_the_indices_in_batches(
     some = cheek_colours(photographs.dataset, np.array([4, 0, 2]), progress=False)
     np.testing.assert_array_equal(some, every[[4, 0, 2]])
     assert cheek_colours(photographs.dataset, [], progress=False).shape == (0, 3)
+
+
+def test_footage_has_the_median_colour_of_its_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datamodules.cheeks.load_detector", lambda name: detect_by_colour)
+    (tmp_path / "frames").mkdir()
+    for number, level in enumerate((90, 100, 200)):
+        pixels = np.full((64, 64, 3), (level + 50, level, level - 40), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "frames" / f"{number}.png")
+    colour = footage_cheek_colour(tmp_path / "frames")
+    np.testing.assert_allclose(colour, np.array([150, 100, 60]) / 255, atol=1e-6)
+
+
+def test_footage_without_a_face_or_that_cannot_be_read_has_no_colour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datamodules.cheeks.load_detector", lambda name: detect_by_colour)
+    (tmp_path / "frames").mkdir()
+    Image.fromarray(np.full((64, 64, 3), (0, 0, 255), np.uint8)).save(tmp_path / "frames" / "0.png")
+    (tmp_path / "broken.avi").write_text("no video")
+    for name in ("frames", "broken.avi"):
+        assert np.isnan(footage_cheek_colour(tmp_path / name)).all()

@@ -299,3 +299,67 @@ def test_other_scans_with_photographs_are_scored_too(tmp_path: Path, checkpoint:
     assert status == 0
     assert value(results, "run", place="scans photographs, genova") >= 0
     assert not any(row["quoted"] for row in results["rows"])
+
+
+# ---------------------------------------------------------------------- groups
+
+
+def labels(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "labels.csv"
+    file.write_text(text)
+    return file
+
+
+def test_mean_errors_are_shown_by_group(tmp_path: Path, data: Path) -> None:
+    file = labels(tmp_path, "name,sex\nsubject_01,female\nsubject_02,male\nsubject_03,female\nx,male\n")
+    _, results = score_meshes(tmp_path, data, "--groups", file, "--smallest-group=2")
+    with (tmp_path / "out/subjects.csv").open() as lines:
+        errors = {
+            r["subject"]: float(r["value_mm"]) for r in csv.DictReader(lines) if r["method"] == "theirs"
+        }
+    female = value(results, "theirs", place="MICC, genova, sex: female")
+    assert female == pytest.approx((errors["subject_01"] + errors["subject_03"]) / 2)
+    assert value(results, "theirs", "subjects", "MICC, genova, sex: male") == 1
+    (row,) = (r for r in results["rows"] if r["protocol"] == "MICC, genova, largest difference by sex"
+              and r["method"] == "theirs")  # fmt: skip
+    assert row["reason"] == "groups of 2 or more people: 1, two are needed"
+    assert {r["method"] for r in results["rows"] if "sex: female" in r["protocol"]} == {
+        "theirs", "mean face", "oracle",
+    }  # fmt: skip
+    assert {"groups.csv", "groups.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_a_subject_without_a_score_is_counted_in_its_group(tmp_path: Path, data: Path) -> None:
+    file = labels(tmp_path, "name,sex\nsubject_01,female\nsubject_02,male\nsubject_03,female\n")
+    score_meshes(tmp_path, data, "--groups", file, skip="subject_01")
+    results = json.loads((tmp_path / "out/results.json").read_text())
+    assert value(results, "theirs", "without a value", "MICC, genova, sex: female") == 1
+    assert value(results, "theirs", "subjects", "MICC, genova, sex: female") == 1
+
+
+def test_labels_of_nobody_are_refused_before_anything_is_scored(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture
+) -> None:
+    file = labels(tmp_path, "name,sex\nAnn,female\n")
+    with pytest.raises(SystemExit) as stop:
+        score_meshes(tmp_path, data, "--groups", file)
+    assert stop.value.code == 2
+    assert "none of the 1 names in" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_skin_tone_comes_from_footage_and_grey_videos_have_none(
+    tmp_path: Path, data: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datamodules.cheeks.load_detector", lambda name: detect_by_colour)
+    tanned = [np.full((64, 64, 3), (200, 140, 110), np.uint8)] * 3
+    write_video(data / "subject_02/Video/Indoor-Cooperative.avi", tanned)
+    _, results = run(tmp_path, checkpoint, "--data", data, "--groups=skin-tone")
+    place = "MICC indoor, genova, skin tone (ITA)"
+    assert value(results, "run", "subjects", f"{place}: no label") == 2
+    tone = [
+        r["protocol"]
+        for r in results["rows"]
+        if r["metric"] == "subjects" and "no label" not in r["protocol"]
+    ]
+    assert len(tone) == 3  # conditions

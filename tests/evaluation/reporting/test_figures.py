@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from evaluation.reporting.figures import DOTS_PER_INCH, Line, line_figure, save_figure
+from evaluation.reporting.figures import DOTS_PER_INCH, Bar, Line, bar_figure, line_figure, save_figure
 from evaluation.reporting.items import write_items
 
 LINES = [
@@ -33,3 +33,19 @@ def test_items_come_back_as_they_were(tmp_path: Path) -> None:
     )
     file = write_items(frame, tmp_path, "items")
     assert file.read_text() == 'photograph,similarity,reason\n"a, b",0.1,\nc,,no face\n'
+
+
+def test_bars_stand_in_a_grid_with_their_intervals() -> None:
+    bars = [Bar("a", 1.0, (0.5, 1.5)), Bar("b", 2.0, None, pale=True)]
+    figure = bar_figure(
+        "title", {("mm", "sex"): bars, ("mm", "age"): bars[:1], ("share", "sex"): bars}, "note"
+    )
+    assert len(figure.axes) == 4
+    first = figure.axes[0]
+    assert [bar.get_width() for bar in first.patches] == [1.0, 2.0]
+    assert first.patches[1].get_alpha() < first.patches[0].get_alpha()
+    whisker = first.lines[0]
+    assert list(whisker.get_xdata()) == [0.5, 1.5]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["a", "b"]
+    assert (first.get_title(), figure.axes[1].get_title(), first.get_xlabel()) == ("sex", "age", "mm")
+    assert not figure.axes[3].patches  # nothing was measured there
