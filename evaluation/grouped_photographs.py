@@ -2,12 +2,17 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from datamodules.cheeks import cheek_colours
 from evaluation.group_panel import Measurement, panel_of
 from evaluation.groups import Grouped, grouped
 from evaluation.label_files import Named, matched
 from evaluation.measured import Measured, Setting
+from evaluation.metrics.grouping import yellowish
+from evaluation.metrics.skin_tone import agreement_within_people, individual_typology_angle, lab
 from evaluation.people import People, item_names
+from evaluation.reporting.results import Row
 from evaluation.reports import Report
 
 
@@ -25,16 +30,31 @@ def names_checked(setting: Setting) -> Callable[[People], None]:
 
 def grouped_photographs(setting: Setting, measured: Measured) -> Grouped | None:
     """The photographs that have a rendering, by group; None where no groups are asked for."""
-    sources = setting.groups.sources
+    sources, people = setting.groups.sources, measured.people
     if not sources:
         return None
-    names, people = item_names(measured.people), measured.people
-    return grouped(
-        sources,
-        Named([people.people[person] for person in measured.identity], [names[i] for i in measured.usable]),
-        str(measured.place),
-        lambda: cheek_colours(people.dataset, measured.usable, progress=setting.execution.progress),
+    rows, colours = [], np.empty((0, 3))
+    if sources.skin_tone:
+        progress = setting.execution.progress
+        colours = cheek_colours(people.dataset, measured.usable, progress=progress)
+        rows = repeated_tone_rows(measured, colours)
+    names = item_names(people)
+    items = Named(
+        [people.people[person] for person in measured.identity], [names[i] for i in measured.usable]
     )
+    found = grouped(sources, items, str(measured.place), colours)
+    return found._replace(rows=[*found.rows, *rows])
+
+
+def repeated_tone_rows(measured: Measured, colours: np.ndarray) -> list[Row]:
+    """How well the skin tones [N, 3] of two photographs of one person agree; none without such pairs."""
+    known = yellowish(colours)
+    angles = individual_typology_angle(lab(colours[known]))
+    value, count = agreement_within_people(angles, measured.identity[known])
+    if np.isnan(value):
+        return []
+    metric = "rank correlation of ITA, two photographs of one person"
+    return [Row("photographs", measured.name, metric, "", value, n=count)]
 
 
 def with_groups(

@@ -31,9 +31,9 @@ def grouped_subjects(
     if not sources:
         return None
 
-    def colours() -> np.ndarray:
-        return np.stack([_colour(subject, detector, faces) for subject in subjects])
-
+    colours = np.empty((0, 3))
+    if sources.skin_tone:
+        colours = np.stack([_colour(subject, detector, faces) for subject in subjects])
     names = [subject.name for subject in subjects]
     return grouped(sources, Named(names, [""] * len(names)), place, colours)
 

@@ -4,7 +4,7 @@ The paper's section 5 admits that results depend on who is photographed. Groups 
 from the skin tone that a photograph shows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -95,14 +95,14 @@ def settings_of_groups(options: Groups, sources: Sources) -> dict[str, Any]:
     }
 
 
-def grouped(sources: Sources, items: Named, place: str, colours: Callable[[], np.ndarray]) -> Grouped:
+def grouped(sources: Sources, items: Named, place: str, colours: np.ndarray) -> Grouped:
     """Items by every label that is asked for; says how many of the files' names are theirs.
 
     Args:
         sources: of the labels.
         items: people and photographs.
         place: of them, for errors.
-        colours: gives the colour [N, 3] of each item's cheeks, sRGB in [0, 1]; called for skin tone only.
+        colours: [N, 3], of each item's cheeks, sRGB in [0, 1]; [0, 3] where skin tone is not asked for.
 
     Raises:
         ValueError: if no name of a file is an item's, an age is none, or two labels have one name.
@@ -117,7 +117,7 @@ def grouped(sources: Sources, items: Named, place: str, colours: Callable[[], np
         metric = f"names in {file.path.name} that are known"
         rows.append(Row("labels", place, metric, "count", len(found.used), n=total))
     if sources.skin_tone:
-        groupings.append(tone_grouping(colours()))
+        groupings.append(tone_grouping(colours))
     labels = [each.label for each in groupings]
     twice = {label for label in labels if labels.count(label) > 1}
     if twice:

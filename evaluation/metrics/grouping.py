@@ -97,15 +97,19 @@ def tone_grouping(colours: np.ndarray) -> Grouping:
     (LEAST_YELLOW), have no label.
     """
     colours = np.asarray(colours, np.float64).reshape(-1, 3)
-    known = np.isfinite(colours).all(1)
-    values = lab(np.where(known[:, None], colours, 0.5))
-    is_skin = known & (values[:, 2] >= LEAST_YELLOW)
-    angles = individual_typology_angle(values)
+    is_skin = yellowish(colours)
+    angles = individual_typology_angle(lab(np.where(is_skin[:, None], colours, 0.5)))
     texts = [
         TONE_BANDS[tone_class(float(angle))] if skin else ""
         for angle, skin in zip(angles, is_skin, strict=True)
     ]
     return grouping(SKIN_TONE, texts, tuple(TONE_BANDS.values()))
+
+
+def yellowish(colours: np.ndarray) -> np.ndarray:
+    """Whether each of the colours [N, 3], sRGB in [0, 1], is known and has a skin's b*, see LEAST_YELLOW."""
+    known = np.isfinite(colours).all(1)
+    return known & (lab(np.where(known[:, None], colours, 0.5))[:, 2] >= LEAST_YELLOW)
 
 
 def _in_band(text: str) -> str:

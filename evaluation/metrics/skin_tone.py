@@ -111,3 +111,22 @@ def tone_agreement(rendered: np.ndarray, own: np.ndarray) -> ToneAgreement:
         dark_count,
         len(own),
     )
+
+
+def agreement_within_people(angles: np.ndarray, identity: np.ndarray) -> tuple[float, int]:
+    """Spearman's correlation of the first two angles of each person, and how many people have two.
+
+    It says what an angle from one photograph is worth: exposure moves it. NaN for fewer than three people, or
+    where one side does not vary.
+
+    Args:
+        angles: [N], degrees.
+        identity: [N], the person of each photograph.
+    """
+    order = np.argsort(identity, kind="stable")
+    _, start, count = np.unique(np.asarray(identity)[order], return_index=True, return_counts=True)
+    start = start[count > 1]
+    first, second = np.asarray(angles)[order[start]], np.asarray(angles)[order[start + 1]]
+    if len(start) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan"), len(start)
+    return float(spearmanr(first, second).statistic), len(start)

@@ -85,10 +85,10 @@ def test_a_label_may_be_given_once_only_and_an_age_must_be_one(labels: Path) -> 
     items = Named(["P0"], [""])
     sources = sources_of(Groups(f"{labels},{labels}"))
     with pytest.raises(ValueError, match="the label age is given twice"):
-        grouped(sources, items, "x", lambda: np.zeros((1, 3)))
+        grouped(sources, items, "x", np.zeros((0, 3)))
     labels.write_text("name,age\nP0,-4\n")
     with pytest.raises(ValueError, match=r"labels.csv: an age must be from 0 to 130 years, got -4"):
-        grouped(sources_of(Groups(str(labels))), items, "x", lambda: np.zeros((1, 3)))
+        grouped(sources_of(Groups(str(labels))), items, "x", np.zeros((0, 3)))
 
 
 # ---------------------------------------------------------------------- similarity and clustering
@@ -177,10 +177,14 @@ def test_skin_tone_comes_from_the_photographs_cheeks(
 
     def cheeks(dataset: object, indices: np.ndarray, *, progress: bool) -> np.ndarray:
         asked.extend(indices)
-        return colours[np.asarray(indices) % 3]
+        faces = np.asarray(indices)
+        return colours[faces % 3] + 0.001 * (faces * faces % 7)[:, None]
 
     monkeypatch.setattr(grouped_photographs, "cheek_colours", cheeks)
     material.run(similarity.main, material.checkpoint, "--groups", "skin-tone", "--smallest-group", "2")
+    (agreement,) = (row for row in results(material)["rows"] if "of ITA" in row["metric"])
+    assert agreement["n"] == 5
+    assert -1 <= agreement["value"] <= 1
     rows = rows_of(results(material), "run", "photographs, skin tone")
     assert asked == list(range(14))
     assert {metric.partition(": ")[2]: row["value"] for metric, row in rows.items()} == {

@@ -3,6 +3,7 @@ import pytest
 from scipy import stats
 
 from evaluation.metrics.skin_tone import (
+    agreement_within_people,
     individual_typology_angle,
     lab,
     tone_agreement,
@@ -87,3 +88,16 @@ def test_unusable_input_is_refused() -> None:
         tone_agreement(np.array([1.0, 2, np.nan]), np.ones(3))
     with pytest.raises(ValueError, match=r"at least three people, got \[2\] and \[2\]"):
         tone_agreement(np.ones(2), np.ones(2))
+
+
+def test_two_photographs_of_each_person_are_held_against_each_other() -> None:
+    angles = np.array([10.0, 99.0, 20, 11, 5, 21, 6, -40, 12])
+    identity = np.array([0, 3, 1, 0, 2, 1, 2, 0, 0])
+    assert agreement_within_people(angles, identity) == (pytest.approx(1.0), 3)
+    angles[3], angles[6] = angles[6], angles[3]
+    assert agreement_within_people(angles, identity)[0] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("identity", [[0, 0, 1, 1], [0, 1, 2, 3]])
+def test_two_people_and_people_with_one_photograph_do_not_agree_or_disagree(identity: list[int]) -> None:
+    assert np.isnan(agreement_within_people(np.arange(4.0), np.array(identity))[0])
