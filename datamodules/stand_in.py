@@ -157,8 +157,11 @@ class StandInPhotographs(Photographs):
                             advance(1)
 
     def _digest(self, seed: int) -> str:
-        """Of everything that the photographs depend on."""
-        settings = {
+        return hashlib.sha256(json.dumps(self._settings(seed), sort_keys=True).encode()).hexdigest()[:16]
+
+    def _settings(self, seed: int) -> dict[str, Any]:
+        """Everything that the photographs depend on."""
+        return {
             "version": VERSION,
             "model": self.model.describe(),
             "ranges": asdict(self.ranges),
@@ -166,7 +169,6 @@ class StandInPhotographs(Photographs):
             "photographs_per_person": self.photographs_per_person,
             "seed": seed,
         }
-        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @contextmanager

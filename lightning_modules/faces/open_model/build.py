@@ -111,7 +111,13 @@ def draw_shapes(
         widened: factor on the deviation of every facial slider; above 1 they leave the recipe's ranges.
     """
     features = [slider._replace(deviation=widened * slider.deviation) for slider in identities.sliders()]
-    people = identities.draw_identities(count, generator, features)
+    return shapes_of(identities.draw_identities(count, generator, features), features, source)
+
+
+def shapes_of(
+    people: identities.Identities, features: list[identities.Slider], source: HeadSource
+) -> NDArray[np.float64]:
+    """Base vertices [N, n, 3] mm of people with these slider positions, aligned rigidly: size is kept."""
     targets = identities.MorphTargets(source.head.base_vertices, source.vertex_count)
     shapes = source.base + targets.blend(identities.target_weights(people, features))
     for _ in range(2):

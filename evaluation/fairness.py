@@ -1,0 +1,218 @@
+"""A checkpoint on synthetic faces whose ethnicity, gender, age and skin tone are known.
+
+    python evaluation/fairness.py run.ckpt
+
+People are drawn from the sliders that the open model is made of and photographed as the stand-in's are. By
+slider group, with intervals and counts: the error of the shape against the known truth in mm, the judge's
+similarity of photograph and rendering, and by how much the skin's tone comes out too light or too dark,
+beside the mean face, other people's faces and the true face. For photographs of people see --groups of
+similarity.py, clustering.py and micc.py.
+
+Writes results.json, its tables, a line for each face, a line for each group, and the figure.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import spearmanr
+
+from datamodules.cheeks import cheek_colours
+from datamodules.slider_people import SliderPeople
+from evaluation.group_panel import Measurement, panel_of
+from evaluation.judging import judge_name
+from evaluation.measured import failures
+from evaluation.metrics.group_means import LEAST_PEOPLE
+from evaluation.metrics.grouping import Grouping
+from evaluation.rendered import Embedded, embed_reconstructions
+from evaluation.reporting.provenance import network_entry, provenance
+from evaluation.reporting.results import Counts, Results, Row, plain
+from evaluation.reports import Layout, Report, evaluate, exit_status
+from evaluation.slider_groups import slider_groupings
+from evaluation.slider_scores import (
+    Truth,
+    angles_of,
+    made_by,
+    measurements_of,
+    photographs_of,
+    truth_of_people,
+)
+from lightning_modules.faces.command_line import run_command
+from lightning_modules.faces.files import require_file, sha256_of_file
+from lightning_modules.faces.loading import load_morphable_model
+from lightning_modules.faces.open_model.identities import ETHNICITIES, Identities
+from lightning_modules.recognition.network import RecognitionNetwork
+from lightning_modules.recognition.networks import NetworkName, load_network
+from lightning_modules.reconstruction import Reconstructor, load_reconstructor
+
+COMMAND = "fairness"
+NOTICE = "STAND-IN: synthetic people, drawn from artists' sliders; people of these names may fare differently"
+KEPT = ("stage", "morphable_model", "networks", "commit", "training_data")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, score, report; the exit status is 0, or 1 where a photograph shows no face."""
+    return exit_status(run_command(fairness, argv, positional=False, leading="checkpoint"))
+
+
+def fairness(
+    checkpoint: Path,
+    *,
+    people: int = 300,
+    smallest_group: int = LEAST_PEOPLE,
+    judge: NetworkName | None = None,
+    seed: int = 0,
+    output: Path | None = None,
+    overwrite: bool = False,
+    device: str = "cpu",
+    cache_folder: Path | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Results:
+    """Errors of shape, similarity and tone by slider group, in results.json, tables and a figure.
+
+    Args:
+        checkpoint: of ablations/run.py, trained with the open model; may come first, without its name.
+        people: how many are drawn.
+        smallest_group: groups of fewer people are shown but not compared.
+        judge: dlib, sface, facenet or vggface; by default the checkpoint's own judge, or sface.
+        seed: of the people and their photographs.
+        output: folder of the results; runs/fairness/<digest of the settings> by default.
+        overwrite: compute anew although the output folder is finished.
+        device: of model and networks: cpu, cuda, ...
+        cache_folder: of photographs and renderings; the user's cache folder by default.
+        workers: processes that align photographs; all cores by default.
+        progress: whether to show bars.
+    """
+    if people < 2 or smallest_group < 2:
+        raise ValueError(f"--people and --smallest-group must be at least 2, got {people}, {smallest_group}")
+    require_file(checkpoint, "a checkpoint that ablations/run.py wrote")
+    settings = plain(
+        {"checkpoint_sha256": sha256_of_file(checkpoint), "method": checkpoint.stem, "people": people}
+        | {"smallest_group": smallest_group, "judge": judge, "seed": seed}
+    )
+    options = {"cache_folder": cache_folder, "workers": workers, "progress": progress}
+
+    def compute(_: Path) -> Report:
+        loaded = load_reconstructor(checkpoint, device=device)
+        chosen = load_network(judge_name(judge, loaded.content)).to(device)
+        return report_of(loaded, chosen, photographed(loaded, chosen, settings, options), settings, options)
+
+    return evaluate(
+        COMMAND, settings, compute, output=output, overwrite=overwrite,
+        layout=Layout("method", "people", listed=True), notice=NOTICE,
+    )  # fmt: skip
+
+
+def photographed(
+    loaded: Reconstructor, judge: RecognitionNetwork, settings: Mapping[str, Any], options: Mapping[str, Any]
+) -> SliderPeople:
+    """The people, photographed, aligned, with their features.
+
+    Raises:
+        ValueError: if the checkpoint was not trained with the open model, or fewer than two faces are found.
+    """
+    model = load_morphable_model("open")
+    if loaded.model.provenance.sha256 != model.provenance.sha256:
+        raise ValueError(
+            f"the sliders are those of {model.provenance.name}, and the checkpoint was trained with "
+            f"{loaded.model.provenance.name}; give one that was trained with `open`"
+        )
+    networks = list({network.name: network for network in (judge, loaded.encoder)}.values())
+    people = SliderPeople(model, networks, count=settings["people"], seed=settings["seed"], **options)
+    people.prepare_data()
+    people.setup()
+    if len(people.dataset) < 2:
+        raise ValueError(f"{len(people.dataset)} of the photographs show a face, at least 2 are needed")
+    return people
+
+
+def report_of(
+    loaded: Reconstructor,
+    judge: RecognitionNetwork,
+    people: SliderPeople,
+    settings: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> Report:
+    """Everything, over the people whose photograph shows a face and whose reconstruction can be rendered."""
+    rendered = embed_reconstructions(
+        loaded, settings["checkpoint_sha256"], people.dataset, judge, np.arange(len(people.dataset)),
+        cache_folder=options["cache_folder"], progress=options["progress"],
+    )  # fmt: skip
+    usable = np.flatnonzero(rendered.usable)
+    numbers = people.dataset.faces.photograph[usable]
+    truth = truth_of_people(people, judge, numbers)
+    made = made_by(loaded, judge, people, usable, rendered.embeddings[torch.from_numpy(usable)])
+    photographs = photographs_of(people, judge, usable)
+    measurements = measurements_of(settings["method"], people, photographs, truth, made)
+    sliders = Identities(*(part[numbers] for part in people.cast.sliders))
+    groupings = slider_groupings(sliders, truth.cheeks)
+    title = (
+        f"STAND-IN: {settings['method']} on {len(usable)} synthetic people of known sliders, judged by "
+        f"{judge.name}"
+    )
+    panel = panel_of(
+        measurements, groupings, numbers, title=title, least_people=settings["smallest_group"], items="people"
+    )
+    failed = failures(people, rendered, whole=True)
+    rows = [tone_row(people, usable, truth, measurements[0].protocol), *whole_rows(measurements), *panel.rows]
+    results = Results(
+        COMMAND, title, settings, Counts(people.count, people.count - sum(failed.values()), failed), rows,
+        provenance(checkpoint={name: loaded.content[name] for name in KEPT if name in loaded.content},
+                   judge=network_entry(judge.name, judge.sha256), data=people.provenance()),
+        stand_in=True,
+    )  # fmt: skip
+    items = {"people": items_of(people, rendered, measurements, groupings), "groups": panel.table}
+    return Report(results, items, {"groups": panel.figure})
+
+
+def tone_row(people: SliderPeople, usable: np.ndarray, truth: Truth, protocol: str) -> Row:
+    """How far a photograph's skin tone follows that of the albedo: what bands by photograph are worth."""
+    colours = cheek_colours(people.dataset, usable, progress=False)
+    value = float(spearmanr(angles_of(colours), angles_of(truth.cheeks)).statistic)
+    return Row("photographs", protocol, "rank correlation of ITA with the albedo's", "", value, n=len(usable))
+
+
+def whole_rows(measurements: Sequence[Measurement]) -> list[Row]:
+    """The mean over all people, with the standard deviation over them."""
+    return [
+        Row(m.method, m.protocol, m.metric, m.unit, float(m.values.mean()), float(m.values.std(ddof=1)),
+            n=len(m.values))
+        for m in measurements
+    ]  # fmt: skip
+
+
+def items_of(
+    people: SliderPeople,
+    rendered: Embedded,
+    measurements: Sequence[Measurement],
+    groupings: Sequence[Grouping],
+) -> pd.DataFrame:
+    """A line for each person: sliders, groups, figures, or why there are none."""
+    faces, cast = people.dataset.faces, people.cast.sliders
+    frame = pd.DataFrame({"photograph": [path.stem for path in people.dataset.paths]})
+    frame[list(ETHNICITIES)] = cast.ethnicity
+    frame["gender"], frame["age"], frame["reason"] = cast.gender, cast.age, None
+    reasons = dict(faces.failures) | {
+        int(number): reason
+        for number, reason in zip(faces.photograph, rendered.reasons, strict=True)
+        if reason
+    }
+    frame["reason"] = [reasons.get(number) for number in range(len(frame))]
+    numbers = faces.photograph[rendered.usable]
+    for groups in groupings:
+        frame.loc[numbers, groups.label] = np.array(groups.names)[groups.group]
+    for m in measurements:
+        frame.loc[numbers, f"{m.metric}, {m.method}"] = m.values
+    return frame
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""Synthetic people of known sliders: what is true of them, and how far a checkpoint is from it."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from datamodules.slider_people import NOSE_TIP, SliderPeople
+from evaluation.group_panel import Measurement
+from evaluation.measured import MEAN_FACE, SHUFFLED, TRUE_FACE, paired_cosines
+from evaluation.metrics.scan_region import Region
+from evaluation.metrics.skin_tone import individual_typology_angle, lab
+from evaluation.metrics.true_error import true_error_mm, truth_of
+from evaluation.rendered import mean_face_embedding
+from lightning_modules.faces.aligned_rendering import render_frontal
+from lightning_modules.losses import Prediction
+from lightning_modules.recognition.frame import WHOLE_FRAME
+from lightning_modules.recognition.network import RecognitionNetwork
+from lightning_modules.reconstruction import Reconstructor
+from lightning_modules.skin_tone import cheek_vertices
+from lightning_modules.teachers import frame_of
+
+FACE_RADIUS_MM = 95.0  # around the nose tip, where the shape's error is taken
+AT_ONCE = 16
+
+
+class Truth(NamedTuple):
+    """What is known of the N people whose photograph shows a face.
+
+    Attributes:
+        vertices: [N, V, 3] mm.
+        cheeks: [N, 3], the albedo of their cheeks, sRGB.
+        seen: [N, D], the judge's embeddings of their true faces from the front.
+    """
+
+    vertices: Tensor
+    cheeks: np.ndarray
+    seen: Tensor
+
+
+@torch.no_grad()
+def truth_of_people(people: SliderPeople, judge: RecognitionNetwork, numbers: np.ndarray) -> Truth:
+    """What is known of people, by their numbers."""
+    device, frame = next(judge.buffers()).device, frame_of(WHOLE_FRAME)
+    vertices, cheeks, seen = [], [], []
+    for start in range(0, len(numbers), AT_ONCE):
+        faces = people.true_faces(numbers[start : start + AT_ONCE])
+        vertices.append(faces.vertices)
+        cheeks.append(cheeks_of(people, faces.albedo))
+        images = render_frontal(people.model, faces, frame)[:, 0]
+        seen.append(judge(images.to(device)).embedding.cpu())
+    return Truth(torch.cat(vertices), np.concatenate(cheeks), torch.cat(seen))
+
+
+def cheeks_of(people: SliderPeople, albedo: Tensor) -> np.ndarray:
+    """The median colour [B, 3] of the cheeks of albedos [B, V, 3], sRGB in [0, 1]."""
+    return albedo[:, cheek_vertices(people.model)].clamp(0, 1).median(1).values.cpu().numpy()
+
+
+def angles_of(colours: np.ndarray) -> np.ndarray:
+    """The individual typology angles [B] of colours [B, 3], in degrees."""
+    return individual_typology_angle(lab(colours))
+
+
+class Made(NamedTuple):
+    """A checkpoint's faces of N people, and the mean face.
+
+    Attributes:
+        vertices: [N, V, 3] mm.
+        cheeks: [N, 3], of their albedo, sRGB.
+        seen: [N, D], the judge's embeddings of their renderings.
+        mean_vertices: [V, 3].
+        mean_cheeks: [3].
+        mean_seen: [D].
+    """
+
+    vertices: Tensor
+    cheeks: np.ndarray
+    seen: Tensor
+    mean_vertices: Tensor
+    mean_cheeks: np.ndarray
+    mean_seen: Tensor
+
+
+@torch.no_grad()
+def made_by(
+    loaded: Reconstructor, judge: RecognitionNetwork, people: SliderPeople, faces: np.ndarray, seen: Tensor
+) -> Made:
+    """What a checkpoint makes of photographs.
+
+    Args:
+        loaded: the checkpoint.
+        judge: the network.
+        people: with their photographs.
+        faces: [N], which of the data set.
+        seen: [N, D], the judge's embeddings of the renderings.
+    """
+    found = loaded.coefficients(people.dataset.batch(faces).features[loaded.encoder.name])
+    vertices = [loaded.model.vertices(some).cpu() for some in found.shape.split(AT_ONCE)]
+    cheeks = [cheeks_of(people, loaded.model.albedo(some).cpu()) for some in found.albedo.split(AT_ONCE)]
+    nothing = loaded.model.shape_mean.new_zeros(1, 0)
+    mean = loaded.faces(Prediction(nothing, nothing))
+    return Made(
+        torch.cat(vertices), np.concatenate(cheeks), seen, mean.vertices[0].cpu(),
+        cheeks_of(people, mean.albedo.cpu())[0], mean_face_embedding(loaded.model, judge),
+    )  # fmt: skip
+
+
+def measurements_of(
+    method: str, people: SliderPeople, photographs: Tensor, truth: Truth, made: Made
+) -> list[Measurement]:
+    """Shape error, similarity and shift of tone of a method and of what stands beside it.
+
+    Args:
+        method: its name.
+        people: of the photographs.
+        photographs: [N, D], the judge's unit embeddings.
+        truth: of them.
+        made: by the method.
+    """
+    count, mean = len(made.vertices), made.mean_vertices.expand_as(made.vertices)
+    shapes = {method: made.vertices, SHUFFLED: made.vertices.roll(1, 0), MEAN_FACE: mean}
+    seen = {method: made.seen, TRUE_FACE: truth.seen, SHUFFLED: made.seen.roll(1, 0)}
+    seen[MEAN_FACE] = made.mean_seen.expand_as(made.seen)
+    tones = {method: made.cheeks, MEAN_FACE: np.tile(made.mean_cheeks, (count, 1))}
+    own_tones = angles_of(truth.cheeks)
+    similarities = {name: paired_cosines(photographs, each) for name, each in seen.items()}
+    figures = (
+        ("shape error", "mm", shape_errors(people, truth.vertices, shapes)),
+        ("rendering to photograph", "similarity", similarities),
+        ("skin too light by", "degrees", {name: angles_of(each) - own_tones for name, each in tones.items()}),
+    )
+    return [
+        Measurement(name, f"STAND-IN, {count} people", metric, unit, values, drawn=name == method)
+        for metric, unit, by_method in figures
+        for name, values in by_method.items()
+    ]
+
+
+def photographs_of(people: SliderPeople, judge: RecognitionNetwork, faces: np.ndarray) -> Tensor:
+    """The judge's unit embeddings [N, D] of photographs."""
+    return functional.normalize(people.dataset.descriptors(judge.name, faces), dim=1)
+
+
+def shape_errors(
+    people: SliderPeople, true: Tensor, by_method: Mapping[str, Tensor]
+) -> dict[str, np.ndarray]:
+    """By method the mean distance [N] in mm of vertices [N, V, 3] from their true places, by area.
+
+    After the best similarity, within FACE_RADIUS_MM of the nose tip.
+    """
+    noses = people.model.landmarks.on(true)[:, NOSE_TIP].double().numpy()
+    triangles = people.model.triangles.numpy()
+    errors: dict[str, list[float]] = {method: [] for method in by_method}
+    for number, (face, nose) in enumerate(zip(true.double().numpy(), noses, strict=True)):
+        known = truth_of(face, triangles, Region(nose, FACE_RADIUS_MM))
+        for method, vertices in by_method.items():
+            made = vertices[number].double().numpy()
+            errors[method].append(true_error_mm(made, known, statistic="mean"))
+    return {method: np.array(values) for method, values in errors.items()}
