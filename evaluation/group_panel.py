@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from evaluation.metrics.group_means import GroupComparison, compare_groups
 from evaluation.metrics.grouping import Grouping
 from evaluation.reporting.figures import Bar, bar_figure
-from evaluation.reporting.results import Row
+from evaluation.reporting.results import NOT_COMPARED, Row
+from evaluation.reports import Report
 
 SEED = 0  # of the bootstrap
 
@@ -74,7 +75,7 @@ def panel_of(
     """
     rows, lines = [], []
     bars: dict[tuple[str, str], list[Bar]] = {}
-    counted: set[tuple[str, str]] = set()
+    counted: set[tuple[str, ...]] = set()
     for measurement in measurements:
         for groups in groupings:
             found = compare_groups(
@@ -82,9 +83,12 @@ def panel_of(
                 least_people=least_people,
             )  # fmt: skip
             named = NamedRows(measurement, group_in_protocol)
-            if (measurement.protocol, groups.label) not in counted:
-                counted.add((measurement.protocol, groups.label))
+            of_protocol = (measurement.protocol, groups.label)
+            if of_protocol not in counted:
                 rows += count_rows(named, groups, found, items)
+            if (measurement.method, *of_protocol) not in counted:
+                rows += missing_rows(named, groups, found)
+            counted |= {of_protocol, (measurement.method, *of_protocol)}
             rows += mean_rows(named, groups, found, items)
             rows.append(difference_row(named, groups, found, least_people))
             lines += table_lines(measurement, groups, found, items)
@@ -92,6 +96,15 @@ def panel_of(
                 heading = f"{measurement.protocol}\n{measurement.metric} ({measurement.unit})"
                 bars[heading, groups.label] = bars_of(groups, found)
     return Panel(rows, pd.DataFrame(lines), bar_figure(title, bars, footnote(least_people)))
+
+
+def with_panel(report: Report, rows: Sequence[Row], panel: Panel) -> Report:
+    """A report with a panel's rows, table and figure, and further rows before them."""
+    return Report(
+        report.results._replace(rows=[*report.results.rows, *rows, *panel.rows]),
+        {**report.items, "groups": panel.table},
+        {**report.figures, "groups": panel.figure},
+    )
 
 
 class NamedRows(NamedTuple):
@@ -110,16 +123,23 @@ class NamedRows(NamedTuple):
 
 
 def count_rows(named: NamedRows, groups: Grouping, found: GroupComparison, items: str) -> list[Row]:
-    """How many items each group has, how many people they belong to, and how many have no value."""
+    """How many items each group has with the first method, and how many people they belong to."""
     rows = []
     for name, mean in zip(groups.names, found.means, strict=True):
         counts = {items: mean.count}
         if mean.people != mean.count:
             counts["people"] = mean.people
-        if mean.missing:
-            counts["without a value"] = mean.missing
         rows += [named.row(what, f"{groups.label}: {name}", "count", count) for what, count in counts.items()]
     return rows
+
+
+def missing_rows(named: NamedRows, groups: Grouping, found: GroupComparison) -> list[Row]:
+    """How many items of each group have no value of the method, where there are any."""
+    return [
+        named.row("without a value", f"{groups.label}: {name}", "count", mean.missing)
+        for name, mean in zip(groups.names, found.means, strict=True)
+        if mean.missing
+    ]
 
 
 def mean_rows(named: NamedRows, groups: Grouping, found: GroupComparison, items: str) -> list[Row]:
@@ -140,7 +160,7 @@ def difference_row(named: NamedRows, groups: Grouping, found: GroupComparison, l
     _, _, metric, unit = named.measurement[:4]
     count, largest, part = int(found.compared.sum()), found.largest, f"largest difference by {groups.label}"
     if largest is None:
-        reason = f"groups of {least_people} or more people: {count}, two are needed"
+        reason = f"{NOT_COMPARED}: {count} of the groups have {least_people} or more people"
         return named.row(metric, part, unit, None, n=count, reason=reason)
     pair = f"{groups.names[largest.higher]} minus {groups.names[largest.lower]}"
     return named.row(metric, f"{part}: {pair}", unit, largest.value, interval=largest.interval, n=count)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from datamodules.cheeks import cheek_colours
-from evaluation.group_panel import Measurement, panel_of
+from evaluation.group_panel import Measurement, panel_of, with_panel
 from evaluation.groups import Grouped, grouped
 from evaluation.label_files import Named, matched
 from evaluation.measured import Measured, Setting
@@ -79,9 +79,4 @@ def with_groups(
         measurements, groups.groupings, measured.identity,
         title=report.results.title, least_people=setting.groups.smallest_group,
     )  # fmt: skip
-    rows = [*report.results.rows, *groups.rows, *panel.rows]
-    return Report(
-        report.results._replace(rows=rows),
-        {**report.items, "groups": panel.table},
-        {**report.figures, "groups": panel.figure},
-    )
+    return with_panel(report, groups.rows, panel)

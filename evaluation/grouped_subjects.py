@@ -8,7 +8,7 @@ from datamodules.alignment import Selection
 from datamodules.cheeks import footage_cheek_colour
 from datamodules.detection import DetectorName
 from datamodules.scan_folders import Subject
-from evaluation.group_panel import Measurement, panel_of
+from evaluation.group_panel import Measurement, panel_of, with_panel
 from evaluation.groups import Grouped, Sources, grouped
 from evaluation.label_files import Named
 from evaluation.reconstructions import RANDOM_FACE
@@ -68,12 +68,7 @@ def with_groups(
         groups.groupings, np.arange(len(subjects)), title=report.results.title,
         least_people=least_people, items="subjects", group_in_protocol=True,
     )  # fmt: skip
-    rows = [*report.results.rows, *groups.rows, *panel.rows]
-    return Report(
-        report.results._replace(rows=rows),
-        {**report.items, "groups": panel.table},
-        {**report.figures, "groups": panel.figure},
-    )
+    return with_panel(report, groups.rows, panel)
 
 
 def is_shown(column: Column) -> bool:

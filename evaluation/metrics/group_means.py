@@ -19,7 +19,8 @@ class GroupMean(NamedTuple):
 
     Attributes:
         value: NaN where it has no value.
-        interval: of 95 %, people resampled; None for fewer than two people.
+        interval: of 95 %, people resampled; None where that says nothing: for fewer than two people, or where
+            all have the same value, such as no hit.
         count: of values.
         people: that they belong to.
         missing: items of the group without a value.
@@ -139,7 +140,7 @@ def _interval(drawn: np.ndarray) -> tuple[float, float] | None:
     if not len(drawn):
         return None
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+    return (float(low), float(high)) if np.ptp(drawn) > 0 else None
 
 
 def _largest(means: list[GroupMean], drawn: np.ndarray, compared: np.ndarray) -> LargestDifference | None:

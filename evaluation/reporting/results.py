@@ -17,6 +17,8 @@ from torch import Tensor
 RESULTS, STARTED = "results.json", "started.json"
 # The reason of a row whose data set is absent: nothing failed.
 NOT_MEASURED = "not measured"
+# What the reason of a difference begins with that groups are too small for: likewise.
+NOT_COMPARED = "not compared"
 SCHEMA_VERSION = 1
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .results import NOT_MEASURED, Counts, Results, Row, write_whole
+from .results import NOT_COMPARED, NOT_MEASURED, Counts, Results, Row, write_whole
 
 Across = Literal["metric", "method"]
 _LATEX = str.maketrans(
@@ -65,7 +65,7 @@ def written_value(row: Row) -> str:
     """A row's value with its spread and interval; where there is none, the reason."""
     if row.as_dict()["value"] is None:
         reason = row.as_dict().get("reason", "no reason given")
-        return reason if reason == NOT_MEASURED else f"failed: {reason}"
+        return reason if reason.startswith((NOT_MEASURED, NOT_COMPARED)) else f"failed: {reason}"
     if row.unit == "count":
         return f"{row.value:,.0f}"
     scale, digits, unit = (100, 2, " %") if row.unit == "share" else (1, 3, "")

@@ -135,8 +135,10 @@ def test_groups_too_small_are_shown_and_the_row_says_why_none_are_compared(
     rows = rows_of(results(material), "run", "")
     assert rows["mean, sex: female"]["value"] is not None
     row = rows["mean, largest difference by sex"]
-    assert (row["value"], row["reason"]) == (None, "groups of 10 or more people: 0, two are needed")
+    assert (row["value"], row["reason"]) == (None, "not compared: 0 of the groups have 10 or more people")
     assert not any("age" in metric for metric in rows)
+    table = (material.folder / "out" / "results.md").read_text()
+    assert "| not compared: 0 of the groups have 10 or more people |" in table
 
 
 def test_top_k_by_group_counts_the_renderings_that_find_their_person(

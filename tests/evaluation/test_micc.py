@@ -322,7 +322,7 @@ def test_mean_errors_are_shown_by_group(tmp_path: Path, data: Path) -> None:
     assert value(results, "theirs", "subjects", "MICC, genova, sex: male") == 1
     (row,) = (r for r in results["rows"] if r["protocol"] == "MICC, genova, largest difference by sex"
               and r["method"] == "theirs")  # fmt: skip
-    assert row["reason"] == "groups of 2 or more people: 1, two are needed"
+    assert row["reason"] == "not compared: 1 of the groups have 2 or more people"
     assert {r["method"] for r in results["rows"] if "sex: female" in r["protocol"]} == {
         "theirs", "mean face", "oracle",
     }  # fmt: skip
@@ -333,7 +333,8 @@ def test_a_subject_without_a_score_is_counted_in_its_group(tmp_path: Path, data:
     file = labels(tmp_path, "name,sex\nsubject_01,female\nsubject_02,male\nsubject_03,female\n")
     score_meshes(tmp_path, data, "--groups", file, skip="subject_01")
     results = json.loads((tmp_path / "out/results.json").read_text())
-    assert value(results, "theirs", "without a value", "MICC, genova, sex: female") == 1
+    missing = {r["method"]: r["value"] for r in results["rows"] if r["metric"] == "without a value"}
+    assert missing == {"theirs": 1}
     assert value(results, "theirs", "subjects", "MICC, genova, sex: female") == 1
 
 

@@ -83,6 +83,12 @@ def test_small_groups_and_the_rest_are_shown_but_not_compared() -> None:
     assert (found.largest.higher, found.largest.lower, found.largest.value) == (1, 0, 0.5)
 
 
+def test_a_group_whose_values_are_all_the_same_has_no_interval() -> None:
+    found = compare(np.r_[np.zeros(5), np.arange(5.0)], groups_of(5, 5))
+    assert found.means[0].interval is None
+    assert found.means[1].interval is not None
+
+
 def test_constant_groups_differ_without_doubt() -> None:
     largest = compare(np.r_[np.zeros(10), np.ones(10)], groups_of(10, 10)).largest
     assert (largest.value, largest.interval) == (1.0, (1.0, 1.0))
