@@ -94,7 +94,7 @@ class Settings:
     albedo_weight: float | None = None
     tone_weight: float | None = None
     reduction: Reduction | None = None
-    mean_penalty: MeanPenalty = "squared"
+    mean_penalty: MeanPenalty | None = None
     centred: bool | None = None
     jitter: float | None = None
     rendered: int | None = None
@@ -293,6 +293,7 @@ def _of_weights(weights: LossWeights) -> dict[str, Any]:
         "batch_distribution_weight": weights.batch_distribution,
         "loopback_weight": weights.loopback,
         "reduction": weights.reduction,
+        "mean_penalty": weights.mean_penalty,
     }
 
 
@@ -313,7 +314,7 @@ METHODS: dict[str, dict[str, Any]] = {
     | {
         "shape_components": 80,
         "albedo_components": 80,
-        "tone_weight": 1.0,
+        "tone_weight": 2.0,
         "centred": True,
         "jitter": 0.015,
         "linear_start": 1.5,

@@ -97,14 +97,16 @@ def test_rendered_photographs_are_spread_over_the_batch(build: Build) -> None:
 def test_the_penalty_of_means_reaches_the_batch_distribution_alone(
     build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    squared = build().terms(small_batch())
-    monkeypatch.setattr(
-        "tests.lightning_modules.conftest.SUITE_WEIGHTS", SUITE_WEIGHTS._replace(mean_penalty="absolute")
-    )
-    absolute = build().terms(small_batch())
-    assert {name for name, term in squared.items() if not torch.equal(term, absolute[name])} == {
-        "batch_distribution"
-    }
+    assert changed_by(build, monkeypatch, mean_penalty="squared") == {"batch_distribution"}
+
+
+def changed_by(build: Build, monkeypatch: pytest.MonkeyPatch, **weights: object) -> set[str]:
+    """The terms that differ from the suite's where its weights do."""
+    usual = build().terms(small_batch())
+    other = SUITE_WEIGHTS._replace(**weights)
+    monkeypatch.setattr("tests.lightning_modules.conftest.SUITE_WEIGHTS", other)
+    terms = build().terms(small_batch())
+    return {name for name, term in usual.items() if not torch.equal(term, terms[name])}
 
 
 def loopback(module: Regression, *, cut: str) -> Tensor:
