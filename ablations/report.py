@@ -28,7 +28,7 @@ from lightning_modules.recognition.frame import WHOLE_FRAME
 from lightning_modules.recognition.similarity import cosine_similarity
 from lightning_modules.regression import Regression
 from lightning_modules.regressor import Regressor
-from lightning_modules.teachers import Teachers, frame_of, render_from_the_front
+from lightning_modules.teachers import Teachers, frame_of, render_for_judge
 
 SHEET, SHEET_PEOPLE, SHEET_YAW = "contact_sheet.png", 12, (0.0, -35.0, 35.0)
 AT_ONCE = 32
@@ -155,7 +155,7 @@ def shown_to(network: Any, module: Regression, faces: Prediction) -> Tensor:  # 
     seen = []
     for start in range(0, len(faces.shape), AT_ONCE):
         some = Prediction(*(part[start : start + AT_ONCE] for part in faces))
-        images = render_from_the_front(module.teachers.model, some, backend=module.rendering.backend)
+        images = render_for_judge(module.teachers.model, some, backend=module.rendering.backend)
         seen.append(network(images).embedding)
     return torch.cat(seen)
 

@@ -176,7 +176,9 @@ def scan_embedding(setting: Setting, person: ScannedPerson) -> tuple[Tensor, str
     def read(file: Path) -> np.ndarray:
         return frontal_picture(read_mesh_in_mm(file).mesh, backend=setting.execution.rasterizer)
 
-    descriptors, reasons = describe_pictures([person.scans[0].path], read, judge, setting.scoring.detector)
+    descriptors, reasons = describe_pictures(
+        [person.scans[0].path], read, judge, setting.scoring.detector, frontal=True
+    )
     return torch.nn.functional.normalize(torch.from_numpy(descriptors[0]), dim=0), reasons[0]
 
 

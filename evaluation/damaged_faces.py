@@ -20,7 +20,7 @@ from lightning_modules.faces.files import written_atomically
 from lightning_modules.losses import Prediction
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.reconstruction import Reconstructor
-from lightning_modules.teachers import render_from_the_front
+from lightning_modules.teachers import render_for_judge
 
 AT_ONCE = 32
 
@@ -103,7 +103,7 @@ def respond(
         images = to_images(np.stack([crops[place] for place in chosen])).to(loaded.model.shape_mean)
         predicted = loaded.coefficients(loaded.encoder(images).features)
         coefficients[chosen] = torch.cat(predicted, 1).cpu().numpy()
-        seen = judge(render_from_the_front(loaded.model, predicted))
+        seen = judge(render_for_judge(loaded.model, predicted))
         rendered[chosen] = seen.embedding.cpu().numpy()
         if start == 0 and found[0]:
             photographed[:] = judge(images[:1]).embedding[0].cpu().numpy()

@@ -14,13 +14,15 @@ from datamodules.face_features import to_images
 from datamodules.images import EXTENSIONS, PhotographError, read_photograph
 from evaluation.rendered import Embedded, embed_all, file_keys, rendering_folder
 from evaluation.scored import MESH_SUFFIXES, Scored, files_by_name, paired
-from lightning_modules.faces.aligned_rendering import FRONTAL_MATERIAL, frontal_scenes
+from lightning_modules.faces.aligned_rendering import FRONTAL_MATERIAL, as_judged, frontal_scenes
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.normals import vertex_normals
 from lightning_modules.faces.units import Unit, read_mesh_in_mm
+from lightning_modules.recognition.frame import WHOLE_FRAME
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.rendering.pose import cameras_from_poses
 from lightning_modules.rendering.renderer import render
+from lightning_modules.teachers import frame_of
 
 NO_FILE = "no file of the method's"
 SKIN = (0.76, 0.60, 0.51)  # sRGB, of meshes without colours
@@ -66,7 +68,7 @@ def embed_files(
         return read_photograph(file).pixels
 
     def describe(some: np.ndarray) -> tuple[np.ndarray, list[str]]:
-        return describe_pictures([chosen[place] for place in some], read, judge, detector)
+        return describe_pictures([chosen[place] for place in some], read, judge, detector, frontal=is_mesh)
 
     folder = rendering_folder(cache_folder, f"{scored.kind}-{unit}"[:16], judge)
     known = embed_all(
@@ -83,9 +85,17 @@ def embed_files(
 
 @torch.no_grad()
 def describe_pictures(
-    files: Sequence[Path], read: Read, judge: RecognitionNetwork, detector: DetectorName
+    files: Sequence[Path], read: Read, judge: RecognitionNetwork, detector: DetectorName, *, frontal: bool
 ) -> tuple[np.ndarray, list[str]]:
-    """The judge's descriptors [B, D] of the largest face of each picture; or NaN and why there is none."""
+    """The judge's descriptors [B, D] of the largest face of each picture; or NaN and why there is none.
+
+    Args:
+        files: B of them.
+        read: reads a file's picture.
+        judge: the network.
+        detector: that finds the face.
+        frontal: whether the pictures are `frontal_picture`'s, which a judge sees `as_judged`.
+    """
     descriptors = np.full((len(files), judge.embedding_width), np.nan, np.float32)
     reasons = [""] * len(files)
     device = next(judge.buffers()).device
@@ -100,6 +110,7 @@ def describe_pictures(
             reasons[place] = NO_FACE
             continue
         crop = to_images(align(picture, faces[0].points)[None]).to(device)
+        crop = as_judged(crop, frame_of(WHOLE_FRAME)) if frontal else crop
         descriptors[place] = judge(crop).descriptor[0].float().cpu().numpy()
     return descriptors, reasons
 

@@ -15,7 +15,7 @@ from lightning_modules.faces.alignment import similarity_between
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.losses import Prediction
 from lightning_modules.recognition.network import RecognitionNetwork
-from lightning_modules.teachers import render_from_the_front
+from lightning_modules.teachers import render_for_judge
 
 AT_ONCE = 32
 
@@ -79,7 +79,7 @@ def embed(network: RecognitionNetwork, faces: Prediction, model: MorphableModel)
     embeddings = []
     for start in range(0, len(faces.shape), AT_ONCE):
         some = Prediction(*(part[start : start + AT_ONCE] for part in faces))
-        embeddings.append(network(render_from_the_front(model, some)).embedding.cpu())
+        embeddings.append(network(render_for_judge(model, some)).embedding.cpu())
     return torch.cat(embeddings)
 
 

@@ -20,10 +20,10 @@ from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.losses import Prediction
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.reconstruction import Reconstructor
-from lightning_modules.teachers import render_from_the_front
+from lightning_modules.teachers import render_for_judge
 
 # Part of the cache's name: raise it when the same faces give other renderings.
-VERSION = 1
+VERSION = 2
 AT_ONCE = 16
 REASON = np.dtype("S160")
 NOT_FINITE = "coefficients are not finite"
@@ -160,7 +160,7 @@ def _renderable(
         return []
     chosen = Prediction(*(part[torch.from_numpy(places).to(part.device)] for part in decoded))
     try:
-        return [(places, render_from_the_front(reconstructor.model, chosen, backend=backend))]
+        return [(places, render_for_judge(reconstructor.model, chosen, backend=backend))]
     except ValueError as error:
         if len(places) == 1:
             reasons[places[0]] = f"cannot be rendered ({error})"
@@ -175,7 +175,7 @@ def mean_face_embedding(
 ) -> Tensor:
     """The judge's embedding [D] of a morphable model's mean face."""
     zero = model.shape_mean.new_zeros(1, 0)
-    return judge(render_from_the_front(model, Prediction(zero, zero), backend=backend)).embedding[0].cpu()
+    return judge(render_for_judge(model, Prediction(zero, zero), backend=backend)).embedding[0].cpu()
 
 
 @torch.no_grad()
@@ -199,7 +199,7 @@ def embed_true_faces(
     for person, number in zip(people_of, people.dataset.faces.photograph[faces].tolist(), strict=True):
         if person not in embeddings:
             shape, albedo, _ = people.person(number).coefficients
-            image = render_from_the_front(people.model, Prediction(shape, albedo), backend=backend)
+            image = render_for_judge(people.model, Prediction(shape, albedo), backend=backend)
             embeddings[person] = judge(image).embedding[0].cpu()
     return torch.stack([embeddings[person] for person in people_of])
 

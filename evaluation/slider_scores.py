@@ -15,7 +15,7 @@ from evaluation.metrics.scan_region import Region
 from evaluation.metrics.skin_tone import individual_typology_angle, lab
 from evaluation.metrics.true_error import true_error_mm, truth_of
 from evaluation.rendered import mean_face_embedding
-from lightning_modules.faces.aligned_rendering import render_frontal
+from lightning_modules.faces.aligned_rendering import as_judged, render_frontal
 from lightning_modules.losses import Prediction
 from lightning_modules.recognition.frame import WHOLE_FRAME
 from lightning_modules.recognition.network import RecognitionNetwork
@@ -50,7 +50,7 @@ def truth_of_people(people: SliderPeople, judge: RecognitionNetwork, numbers: np
         faces = people.true_faces(numbers[start : start + AT_ONCE])
         vertices.append(faces.vertices)
         cheeks.append(cheeks_of(people, faces.albedo))
-        images = render_frontal(people.model, faces, frame)[:, 0]
+        images = as_judged(render_frontal(people.model, faces, frame)[:, 0], frame)
         seen.append(judge(images.to(device)).embedding.cpu())
     return Truth(torch.cat(vertices), np.concatenate(cheeks), torch.cat(seen))
 

@@ -22,7 +22,7 @@ from .recognition.similarity import Centre, cosine_similarity
 from .regressor import Regressor
 from .rendering.ranges import SceneRanges
 from .skin_tone import ToneTarget
-from .teachers import Teachers, render_from_the_front, render_randomly
+from .teachers import Teachers, render_for_judge, render_randomly
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class Regression(LightningModule):
     def validation_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ANN401 - a FaceBatch
         """Render held-back photographs' faces from the front and show them to both networks."""
         decoded = self.regressor(batch.features[self.teachers.encoder.name])
-        images = render_from_the_front(self.teachers.model, decoded, backend=self.rendering.backend)
+        images = render_for_judge(self.teachers.model, decoded, backend=self.rendering.backend)
         judge, trained = self.teachers.judge, self.teachers.identity_network
         self._validated.append(
             (

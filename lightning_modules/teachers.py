@@ -6,7 +6,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from .faces.aligned_rendering import AlignedFrame, render_aligned, render_frontal
+from .faces.aligned_rendering import AlignedFrame, as_judged, render_aligned, render_frontal
 from .faces.morphable_model import MorphableModel
 from .losses import Prediction
 from .recognition.frame import RENDERED_POINTS, WHOLE_FRAME, Crop
@@ -132,5 +132,12 @@ def jittered(
 def render_from_the_front(
     model: MorphableModel, coefficients: Prediction, crop: Crop = WHOLE_FRAME, *, backend: str | None = None
 ) -> Tensor:
-    """Images [B, 3, size, size] of faces from the front in even light, by which they are judged."""
+    """Images [B, 3, size, size] of faces from the front in even light, to look at."""
     return render_frontal(model, model(*coefficients), frame_of(crop), backend=backend)[:, 0]
+
+
+def render_for_judge(
+    model: MorphableModel, coefficients: Prediction, *, backend: str | None = None
+) -> Tensor:
+    """Images [B, 3, 224, 224] of faces by which they are judged; see `as_judged`."""
+    return as_judged(render_from_the_front(model, coefficients, backend=backend), frame_of(WHOLE_FRAME))

@@ -82,7 +82,7 @@ def material(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Material:
             write_photograph(path, 10 * person + number, face=(person, number) != (4, 2))
     (tmp_path / "photographs" / "peopleDevTrain.txt").write_text("1\nP0\t3\n")
     counted: list[int] = []
-    render = rendered.render_from_the_front
+    render = rendered.render_for_judge
 
     def counting(model: object, coefficients: object, **options: object) -> torch.Tensor:
         counted.append(len(coefficients.shape))
@@ -94,7 +94,7 @@ def material(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Material:
 
     monkeypatch.setattr(aligned_faces, "load_detector", lambda name: detect_by_colour)
     monkeypatch.setattr(foreign_faces, "load_detector", lambda name: detect_by_colour)
-    monkeypatch.setattr(rendered, "render_from_the_front", counting)
+    monkeypatch.setattr(rendered, "render_for_judge", counting)
     monkeypatch.setattr(scoring, "load_network", lambda name, *_, **__: small_network(name))
     monkeypatch.setattr(scoring, "load_reconstructor", load_reconstructor)
     for module in (measured, people):

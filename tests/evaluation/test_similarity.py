@@ -88,17 +88,17 @@ def test_renderings_are_kept_and_a_second_start_continues(
     material: Material, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rendered, "AT_ONCE", 4)
-    render = rendered.render_from_the_front
+    render = rendered.render_for_judge
 
     def killed(*arguments: object, **options: object) -> torch.Tensor:
         if sum(material.rendered) >= 8:
             raise KeyboardInterrupt
         return render(*arguments, **options)
 
-    monkeypatch.setattr(rendered, "render_from_the_front", killed)
+    monkeypatch.setattr(rendered, "render_for_judge", killed)
     assert material.run(main, material.checkpoint) == 130
     assert material.rendered == [4, 4]
-    monkeypatch.setattr(rendered, "render_from_the_front", render)
+    monkeypatch.setattr(rendered, "render_for_judge", render)
     assert material.run(main, material.checkpoint) == 1
     assert material.rendered == [4, 4, 4, 2, 1]  # the last is the mean face
     stopped = results(material)
@@ -110,7 +110,7 @@ def test_renderings_are_kept_and_a_second_start_continues(
 def test_a_face_that_cannot_be_rendered_is_named_and_counted(
     material: Material, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    render, bad = rendered.render_from_the_front, []
+    render, bad = rendered.render_for_judge, []
 
     def fails_for_one(model: object, coefficients: object, **options: object) -> torch.Tensor:
         bad.append(coefficients.shape[0])
@@ -118,7 +118,7 @@ def test_a_face_that_cannot_be_rendered_is_named_and_counted(
             raise ValueError("a landmark lies behind its camera")
         return render(model, coefficients, **options)
 
-    monkeypatch.setattr(rendered, "render_from_the_front", fails_for_one)
+    monkeypatch.setattr(rendered, "render_for_judge", fails_for_one)
     assert material.run(main, material.checkpoint) == 1
     assert results(material)["counts"]["failed"] == {"cannot be rendered": 1, "no face found": 1}
     items = read_csv(material.folder / "out" / "photographs.csv").set_index("photograph")

@@ -1,9 +1,19 @@
+import math
+
+import pytest
 import torch
 
-from lightning_modules.faces.aligned_rendering import AlignedFrame
+from lightning_modules.faces.aligned_rendering import AlignedFrame, as_judged
 from lightning_modules.losses import Prediction
-from lightning_modules.recognition.frame import WHOLE_FRAME
-from lightning_modules.teachers import Teachers, jittered, render_from_the_front, render_randomly
+from lightning_modules.recognition.frame import RENDERED_POINTS, WHOLE_FRAME
+from lightning_modules.teachers import (
+    Teachers,
+    frame_of,
+    jittered,
+    render_for_judge,
+    render_from_the_front,
+    render_randomly,
+)
 from tests.miniatures import SmallNetwork
 
 
@@ -55,6 +65,30 @@ def test_from_the_front_a_face_is_lit_and_symmetric_in_pose(teachers: Teachers) 
     columns = torch.nonzero(covered.any(0))[:, 0]
     assert abs(float(columns.min() + columns.max()) - 223) <= 6
     assert 0.3 < float(image[:, covered].mean()) < 0.9
+
+
+def test_a_judge_sees_faces_softened_and_black_above_the_forehead(teachers: Teachers) -> None:
+    mean = Prediction(torch.zeros(1, 4), torch.zeros(1, 3))
+    image, judged = render_from_the_front(teachers.model, mean)[0], render_for_judge(teachers.model, mean)[0]
+    eyes, mouth = RENDERED_POINTS[:2, 1].mean(), RENDERED_POINTS[3:, 1].mean()
+    top = round(eyes - 0.78 * (mouth - eyes))
+    assert float(judged[:, :top].abs().max()) == 0 < float(image[:, :top].max())
+    below, softer = image[:, top + 8 :], judged[:, top + 8 :]
+    assert float(softer.mean()) == pytest.approx(float(below.mean()), rel=0.02)
+    assert float(softer.diff(dim=-1).abs().max()) < 0.6 * float(below.diff(dim=-1).abs().max())
+
+
+def test_softening_keeps_an_even_image_and_spreads_a_point() -> None:
+    frame = frame_of(WHOLE_FRAME)
+    even = torch.full((1, 3, 224, 224), 0.5)
+    torch.testing.assert_close(as_judged(even, frame)[..., 100:, :], even[..., 100:, :])
+    point = torch.zeros(1, 1, 224, 224)
+    point[..., 150, 100] = 1
+    spread = as_judged(point, frame)
+    # A Gaussian of one pixel: its two-dimensional peak is 1 / (2 pi), a pixel aside exp(-1/2) of it.
+    assert float(spread[0, 0, 150, 100]) == pytest.approx(1 / (2 * math.pi), rel=1e-3)
+    assert float(spread[0, 0, 150, 101]) == pytest.approx(math.exp(-0.5) / (2 * math.pi), rel=1e-3)
+    assert float(spread.sum()) == pytest.approx(1, rel=1e-5)
 
 
 def test_jitter_moves_turns_and_scales_each_view_s_template_alone() -> None:
