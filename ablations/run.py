@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
@@ -224,50 +225,8 @@ def train(
             photographs.dataset.batch(photographs.training[:4096]).features[settings.encoder]
         )
     learnt = parts.learn_from_photographs(settings, execution, photographs, teachers)
-    module = Regression(
-        regressor,
-        teachers,
-        Losses(
-            settings.weights,
-            parameter=settings.parameter,
-            identity=settings.identity,
-            batch_distribution=settings.batch_distribution,
-            loopback=settings.loopback,
-            tone=settings.tone_weight,
-        ),
-        Rendering(
-            settings.rendered,
-            settings.views,
-            backend=execution.rasterizer,
-            seed=settings.seed,
-            jitter=settings.jitter,
-        ),
-        Optimisation(
-            settings.learning_rate,
-            settings.weight_decay,
-            settings.warmup_steps,
-            settings.max_steps,
-            fused=execution.updates_in_one_pass,
-        ),
-        centres=learnt.centres,
-        tone=learnt.tone,
-        gradient_norm_interval=execution.gradient_norm_interval,
-    )
-    content = checkpoint_content(
-        stage=2,
-        regressor=regressor,
-        model=teachers.model,
-        networks=dict(zip(("encoder", "identity", "judge"), teachers[1:], strict=True)),
-        centres=learnt.centres,
-        settings=plain(settings.as_dict()),
-        training_data=photographs.provenance(),
-        commit=commit(),
-        **(
-            {}
-            if learnt.tone is None
-            else {"tone": {"mean": learnt.tone.mean, "variance": learnt.tone.variance}}
-        ),
-    )
+    module = regression_of(regressor, teachers, learnt, settings, execution)
+    content = provenance_of(module, photographs, settings)
     fit(
         module,
         data,
@@ -292,6 +251,65 @@ def train(
     write_results(results, folder)
     tracked_runs.log_results(module.trainer.loggers, results, folder / report.SHEET)
     return read_results(folder)
+
+
+def regression_of(
+    regressor: Regressor,
+    teachers: Teachers,
+    learnt: parts.Learnt,
+    settings: Settings,
+    execution: Execution,
+) -> Regression:
+    """Stage 2 as the settings have it."""
+    losses = Losses(
+        settings.weights,
+        parameter=settings.parameter,
+        identity=settings.identity,
+        batch_distribution=settings.batch_distribution,
+        loopback=settings.loopback,
+        tone=settings.tone_weight,
+    )
+    rendering = Rendering(
+        settings.rendered,
+        settings.views,
+        backend=execution.rasterizer,
+        seed=settings.seed,
+        jitter=settings.jitter,
+    )
+    optimisation = Optimisation(
+        settings.learning_rate,
+        settings.weight_decay,
+        settings.warmup_steps,
+        settings.max_steps,
+        fused=execution.updates_in_one_pass,
+    )
+    return Regression(
+        regressor,
+        teachers,
+        losses,
+        rendering,
+        optimisation,
+        centres=learnt.centres,
+        tone=learnt.tone,
+        gradient_norm_interval=execution.gradient_norm_interval,
+    )
+
+
+def provenance_of(module: Regression, photographs: Photographs, settings: Settings) -> dict[str, Any]:
+    """What a checkpoint of stage 2 says of itself."""
+    teachers, tone = module.teachers, module.tone
+    known = {} if tone is None else {"tone": {"mean": tone.mean, "variance": tone.variance}}
+    return checkpoint_content(
+        stage=2,
+        regressor=module.regressor,
+        model=teachers.model,
+        networks=dict(zip(("encoder", "identity", "judge"), teachers[1:], strict=True)),
+        centres=module.centres,
+        settings=plain(settings.as_dict()),
+        training_data=photographs.provenance(),
+        commit=commit(),
+        **known,
+    )
 
 
 if __name__ == "__main__":

@@ -89,7 +89,40 @@ def fit(
     loggers = _loggers(execution, settings, folder, first_step, kept, content)
     identifier = next((logger for logger in loggers if isinstance(logger, WandbLogger)), None)
     guard = Guard(lambda: str(last) if last.is_file() else "none, the run had just begun")
-    trainer = Trainer(
+    trainer = _trainer(
+        steps,
+        settings,
+        execution,
+        loggers,
+        [
+            Termination(),
+            ProgressBar(name, images_per_step, visible=execution.progress),
+            guard,
+            *([EMAWeightAveraging(decay=settings.ema, use_buffers=False)] if settings.ema else []),
+            *([LearningRateMonitor("step")] if loggers else []),
+            *callbacks,
+            Provenance(content, lambda: {"wandb_id": None if identifier is None else identifier.version}),
+            *_checkpoints(checkpoints, execution, best_by),
+        ],
+    )
+    with _failures_told(trainer, guard, first_step, last):
+        trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
+    if not execution.fast_dev_run:
+        trainer.save_checkpoint(folder / FINAL, weights_only=False)
+        # A run that had nothing left to do has not put its moving average in place.
+        module.load_state_dict(read_checkpoint(folder / FINAL)["state_dict"])
+        tracked_runs.log_checkpoints(loggers, [folder / FINAL, checkpoints / BEST])
+    return trainer
+
+
+def _trainer(
+    steps: int,
+    settings: Settings,
+    execution: Execution,
+    loggers: list[Logger],
+    callbacks: list[Callback],
+) -> Trainer:
+    return Trainer(
         accelerator=execution.device,
         devices=execution.devices,
         num_nodes=execution.num_nodes,
@@ -109,19 +142,15 @@ def fit(
         enable_progress_bar=False,
         enable_model_summary=False,
         plugins=[AtomicCheckpoints()],
-        callbacks=[
-            Termination(),
-            ProgressBar(name, images_per_step, visible=execution.progress),
-            guard,
-            *([EMAWeightAveraging(decay=settings.ema, use_buffers=False)] if settings.ema else []),
-            *([LearningRateMonitor("step")] if loggers else []),
-            *callbacks,
-            Provenance(content, lambda: {"wandb_id": None if identifier is None else identifier.version}),
-            *_checkpoints(checkpoints, execution, best_by),
-        ],
+        callbacks=callbacks,
     )
+
+
+@contextmanager
+def _failures_told(trainer: Trainer, guard: Guard, first_step: int, last: Path) -> Iterator[None]:
+    """Say where a run that is interrupted stopped; a face that cannot be rendered is a failed training."""
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
+        yield
     except SystemExit as stop:
         # Lightning turns Ctrl-C into an exit of its own.
         where = f"the last checkpoint is {last}" if last.is_file() else "no checkpoint was due yet"
@@ -132,12 +161,6 @@ def fit(
         if trainer.global_step == first_step:
             raise
         raise guard.failed(trainer, str(error)) from error
-    if not execution.fast_dev_run:
-        trainer.save_checkpoint(folder / FINAL, weights_only=False)
-        # A run that had nothing left to do has not put its moving average in place.
-        module.load_state_dict(read_checkpoint(folder / FINAL)["state_dict"])
-        tracked_runs.log_checkpoints(loggers, [folder / FINAL, checkpoints / BEST])
-    return trainer
 
 
 def starting_point(folder: Path, resume: Path | None) -> Path | None:
