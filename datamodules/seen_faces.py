@@ -4,12 +4,9 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -23,6 +20,7 @@ from .alignment import Selection, align, select_faces
 from .detection import DetectorName, load_detector
 from .face_features import to_images
 from .footage import FootageError, read_frames
+from .processes import map_in_processes
 from .progress import progress_bar
 
 # Part of the cache's name: raise it when detection or alignment gives other faces.
@@ -150,15 +148,8 @@ class FaceWatcher:
         return self.folder / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.npz"
 
     def _look(self, missing: Sequence[Path], workers: int) -> Iterator[str]:
-        if workers <= 1 or len(missing) < SMALLEST_POOL:
-            yield from map(self.reason_not_to_use, missing)
-            return
-        # spawn: forked children of a process that runs torch or OpenCV threads may hang.
-        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin, initargs=(self,)) as pool:
-            try:
-                yield from pool.map(_reason_not_to_use, missing)
-            finally:
-                pool.shutdown(cancel_futures=True)
+        workers = workers if len(missing) >= SMALLEST_POOL else 1
+        yield from map_in_processes(self.reason_not_to_use, missing, workers)
 
     def reason_not_to_use(self, path: Path) -> str:
         """Why the footage cannot be used, after a look at it; empty if it can."""
@@ -210,17 +201,3 @@ def _described(network: RecognitionNetwork, crops: np.ndarray) -> dict[str, Tens
 
 def _layer(network: RecognitionNetwork) -> str | None:
     return getattr(network, "descriptor_layer", None)
-
-
-_of_this_process: list[FaceWatcher] = []
-
-
-def _begin(watcher: FaceWatcher) -> None:
-    """Keep the watcher for all videos that this process will get: networks are sent once."""
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    _of_this_process[:] = [watcher]
-
-
-def _reason_not_to_use(path: Path) -> str:
-    return _of_this_process[0].reason_not_to_use(path)

@@ -2,17 +2,16 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.resources import files
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from datamodules.aligned_faces import available_cores, default_cache_folder
+from datamodules.processes import map_in_processes
 from datamodules.progress import progress_bar
 from datamodules.scan_folders import ScanFile, Subject
 from evaluation.marking import Marker, Marks, marked_mesh
@@ -139,16 +138,7 @@ class Scorer:
         )
 
     def _score(self, missing: Sequence[Subject], workers: int) -> Iterator[Path]:
-        workers = min(workers, len(missing))
-        if workers <= 1:
-            yield from map(self.score, missing)
-            return
-        # spawn: forked children of a process that runs torch threads may hang.
-        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin, initargs=(self,)) as pool:
-            try:
-                yield from pool.map(_score_one, missing)
-            finally:
-                pool.shutdown(cancel_futures=True)
+        yield from map_in_processes(self.score, missing, min(workers, len(missing)))
 
     def _read(self, scan: ScanFile) -> tuple[ReadScan | None, str]:
         try:
@@ -252,19 +242,6 @@ class Scorer:
     def _cache(self) -> Path:
         root = default_cache_folder().parent if self.cache_folder is None else self.cache_folder
         return root / "scan-baselines" / metrics_digest()
-
-
-_of_this_process: list[Scorer] = []
-
-
-def _begin(scorer: Scorer) -> None:
-    """Keep the scorer for all subjects that this process will get: models are sent once."""
-    torch.set_num_threads(1)
-    _of_this_process[:] = [scorer]
-
-
-def _score_one(subject: Subject) -> Path:
-    return _of_this_process[0].score(subject)
 
 
 @cache
