@@ -233,6 +233,8 @@ def described(model: dict[str, Any]) -> str:
 def export(source: Path, destination: Path, *, terms: str) -> None:
     """Write a checkpoint that holds the regressor and its content only, to publish.
 
+    Of where the photographs lay only the folder's name is kept.
+
     Args:
         source: a checkpoint of a run.
         destination: the small one.
@@ -241,6 +243,10 @@ def export(source: Path, destination: Path, *, terms: str) -> None:
     checkpoint = read_checkpoint(source)
     weights = {name: value for name, value in checkpoint["state_dict"].items() if name.startswith(PREFIX)}
     content = {name: value for name, value in checkpoint[KEY].items() if name != "random_state"}
+    settings = dict(content.get("settings", {}))
+    if "photographs" in settings:
+        settings["photographs"] = Path(settings["photographs"]).name
+    content = content | {"settings": settings, "terms": terms}
     with written_atomically(destination) as temporary:
         small = {"state_dict": weights, "global_step": checkpoint["global_step"]}
-        torch.save(small | {KEY: content | {"terms": terms}}, temporary)
+        torch.save(small | {KEY: content}, temporary)

@@ -23,7 +23,8 @@ from .conftest import small_regressor
 def content(teachers: Teachers, regressor: Regressor) -> dict:
     return checkpoint_content(
         stage=2, regressor=regressor, model=teachers.model,
-        networks={"encoder": teachers.encoder, "judge": teachers.judge}, centres={}, settings={"seed": 3},
+        networks={"encoder": teachers.encoder, "judge": teachers.judge}, centres={},
+        settings={"seed": 3, "photographs": "/somewhere/private/faces"},
     )  # fmt: skip
 
 
@@ -44,7 +45,7 @@ def test_a_regressor_comes_back_as_it_was(written: Path) -> None:
     regressor, kept = load_regressor(written)
     features = torch.randn(3, 20)
     torch.testing.assert_close(regressor(features), small_regressor()(features), rtol=0, atol=0)
-    assert kept["settings"] == {"seed": 3}
+    assert kept["settings"]["seed"] == 3
     assert not regressor.training
 
 
@@ -54,6 +55,8 @@ def test_an_exported_checkpoint_is_small_and_carries_its_terms(written: Path, tm
     assert set(small) == {"state_dict", "global_step", KEY}
     assert small[KEY]["terms"] == "research only"
     assert "random_state" not in small[KEY]
+    before = read_checkpoint(written)[KEY]["settings"]
+    assert small[KEY]["settings"] == before | {"photographs": "faces"}
     assert (tmp_path / "small.ckpt").stat().st_size < 0.7 * written.stat().st_size
 
 
