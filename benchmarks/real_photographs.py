@@ -13,6 +13,7 @@ photographs and must stay with whoever has them.
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,6 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--data", required=True, help="lfw:DIR")
     parser.add_argument("--checkpoints", required=True, help="NAME=FILE,NAME=FILE; the first is compared")
+    parser.add_argument("--photographs", help="what it was trained on: for the moments of those held back")
     parser.add_argument("--people", type=int, default=300)
     parser.add_argument("--development", action="store_true", help="people on whom choices are made")
     parser.add_argument("--tone", action="store_true", help="skin tone and moments, too")
@@ -101,7 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
             content = loaded[method.name][1]
             everyone = data.dataset.batch(np.arange(len(data.dataset)))
             lines += coefficient_lines(method, everyone, content, f"all {len(data.dataset):,} faces of LFW")
-            lines += held_back_lines(method, content, teachers)
+            lines += held_back_lines(method, content, teachers, options.photographs)
             lines += tone_lines(method, data, teachers, settings)
     if options.sheet:
         sheet(learnt[0], data, subset.query[:: max(1, len(subset.query) // 24)][:24], teachers, options.sheet)
@@ -205,13 +207,18 @@ def comparison_table(scores: dict[str, Scores], first: str) -> list[str]:
     return [*lines, ""]
 
 
-def held_back_lines(method: Method, content: dict[str, Any], teachers: Teachers) -> list[str]:
-    """The same for the photographs that the run held back from training."""
+def held_back_lines(
+    method: Method, content: dict[str, Any], teachers: Teachers, folder: str | None
+) -> list[str]:
+    """The same for the photographs that the run held back from training, of those in the folder."""
     settings = settings_of(content)
-    if content["stage"] == 1 or settings.photographs == "stand-in":
+    if content["stage"] == 1 or folder is None:
         return []
-    photographs = parts.photographs_of(settings, Execution(), teachers)
+    photographs = parts.photographs_of(replace(settings, photographs=folder), Execution(), teachers)
+    photographs.prepare_data()
     photographs.setup()
+    if photographs.provenance()["digest"] != content["training_data"]["digest"]:
+        raise SystemExit(f"error: {folder} does not hold the photographs that {method.name} was trained on")
     held_back = photographs.dataset.batch(photographs.validation)
     where = f"the {len(photographs.validation):,} photographs held back"
     return coefficient_lines(method, held_back, content, where)
