@@ -18,6 +18,7 @@ from .regressor import Regressor
 # Under which a checkpoint keeps what is ours; the rest is Lightning's.
 KEY = "unsupervised_morphable_faces"
 PREFIX = "regressor."
+FINGERPRINT = "morphable_model_fingerprint"
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -105,7 +106,7 @@ def checkpoint_content(
     Args:
         stage: 1 or 2.
         regressor: whose widths are kept.
-        model: the morphable model; its description and hash are kept, none of its tensors.
+        model: the morphable model; its description, hash and fingerprint are kept, none of its tensors.
         networks: by role: encoder, identity, judge.
         centres: by network.
         **rest: settings, training data, commit.
@@ -113,7 +114,7 @@ def checkpoint_content(
     return {
         "stage": stage,
         "regressor": regressor.widths,
-        "morphable_model": model.describe(),
+        **content_of_model(model),
         "networks": {
             role: {"name": network.name, "sha256": network.sha256} for role, network in networks.items()
         },
@@ -165,19 +166,40 @@ def load_weights(regressor: Regressor, checkpoint: dict[str, Any]) -> None:
     )
 
 
+def content_of_model(model: MorphableModel) -> dict[str, Any]:
+    """What a checkpoint keeps of its morphable model."""
+    return {"morphable_model": model.describe(), FINGERPRINT: model.fingerprint()}
+
+
+def is_same_model(kept: dict[str, Any], asked: dict[str, Any]) -> bool:
+    """Whether two contents are of one morphable model.
+
+    Of a model that comes as a file the hashes must be equal. The open model is built where it is needed, and
+    comes out with another rounding under another version of a library: there its name and its fingerprint
+    must be.
+    """
+    model, other = kept["morphable_model"], asked["morphable_model"]
+    if any(model[field] != other[field] for field in ("shape_components", "albedo_components")):
+        return False
+    if model["sha256"] == other["sha256"]:
+        return True
+    if not model["kind"] == other["kind"] == "open" or model["name"] != other["name"]:
+        return False
+    return FINGERPRINT in kept and torch.allclose(kept[FINGERPRINT], asked[FINGERPRINT], rtol=0, atol=1e-3)
+
+
 def check_same(kept: dict[str, Any], asked: dict[str, Any]) -> None:
     """Refuse to use a checkpoint with another morphable model or encoder than it was trained with.
 
     Raises:
         ValueError: naming both.
     """
-    model, wanted = kept["morphable_model"], asked["morphable_model"]
-    for field in ("sha256", "shape_components", "albedo_components"):
-        if model[field] != wanted[field]:
-            raise ValueError(
-                f"the checkpoint was trained with {described(model)}, this run has {described(wanted)}; give "
-                "the same --morphable-model and components, or start anew"
-            )
+    if not is_same_model(kept, asked):
+        raise ValueError(
+            f"the checkpoint was trained with {described(kept['morphable_model'])}, this run has "
+            f"{described(asked['morphable_model'])}; give the same --morphable-model and components, or "
+            "start anew"
+        )
     encoder, wanted = kept["networks"]["encoder"], asked["networks"]["encoder"]
     if encoder["sha256"] != wanted["sha256"]:
         raise ValueError(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from .checkpoints import described, load_regressor
+from .checkpoints import content_of_model, described, is_same_model, load_regressor
 from .faces.loading import load_morphable_model
 from .faces.morphable_model import Faces, MorphableModel
 from .losses import Prediction
@@ -92,7 +92,7 @@ def _morphable_model(content: dict[str, Any], checkpoint: Path, given: str | Non
         model = load_morphable_model(specification, **counts)
     except (FileNotFoundError, ValueError) as error:
         raise type(error)(f"{error}; {advice}") from error
-    if model.provenance.sha256 != kept["sha256"]:
+    if not is_same_model(content, content_of_model(model)):
         raise ValueError(f"{specification} is {described(model.describe())}, but {advice}")
     return model
 

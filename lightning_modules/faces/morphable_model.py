@@ -229,3 +229,13 @@ class MorphableModel(nn.Module):
             text[f"{part}_components"] = kept.numel()
             text[f"{part}_variance_kept"] = float(kept.double().sum()) / total if total > 0 else 1.0
         return text
+
+    def fingerprint(self) -> Tensor:
+        """[Ks + Kt] float64 on the CPU: each component's projection onto one fixed direction.
+
+        Files of a model that is built anew differ by rounding, so that their hashes do; these numbers are
+        the same within some 1e-5, and others where a component has another sign or direction.
+        """
+        direction = torch.cos(1.7 * torch.arange(self.shape_mean.numel(), dtype=torch.float64))
+        bases = (self.shape_basis, self.albedo_basis)
+        return torch.cat([basis.cpu().double().T @ direction for basis in bases])

@@ -9,7 +9,9 @@ from lightning_modules.checkpoints import (
     AtomicCheckpoints,
     check_same,
     checkpoint_content,
+    content_of_model,
     export,
+    is_same_model,
     load_regressor,
     read_checkpoint,
 )
@@ -105,6 +107,22 @@ def test_a_checkpoint_of_another_model_is_refused(teachers: Teachers) -> None:
     check_same(kept, kept)
     with pytest.raises(ValueError, match=r"was trained with miniature \(0{12}.*this run has miniature \(09"):
         check_same(kept, asked)
+
+
+def test_the_open_model_is_the_same_where_it_was_built_anew_with_another_rounding(
+    teachers: Teachers,
+) -> None:
+    built = {name: miniatures.small_model() for name in ("here", "there", "mirrored")}
+    for model, digest in zip(built.values(), "abc", strict=True):
+        model.provenance = model.provenance._replace(kind="open", sha256=64 * digest)
+    built["there"].shape_basis *= 1 + 1e-6
+    built["mirrored"].albedo_basis[:, 1] *= -1
+    here, there, mirrored = (content_of_model(model) for model in built.values())
+    assert is_same_model(here, there)
+    assert not is_same_model(here, mirrored)
+    for content in (here, there):
+        content["morphable_model"]["kind"] = "basel"
+    assert not is_same_model(here, there)  # a file is the same bit for bit
 
 
 def test_a_checkpoint_of_another_encoder_is_refused(teachers: Teachers) -> None:
