@@ -54,14 +54,15 @@ def all_pairs(
     Args:
         embeddings: [N, D] of unit length, float32.
         identity: [N], the person of each.
-        thresholds: whose exact share of different-person pairs above is wanted; each costs a pass.
-        bins: of the histogram.
+        thresholds: whose exact share of different-person pairs above is wanted.
+        bins: of the histogram; they must hold [-1, 1].
         block: rows and columns compared at a time.
 
     Raises:
-        ValueError: if embeddings are not of unit length, or their number is not that of the people.
+        ValueError: if embeddings are not of unit length, their number is not that of the people, or the bins
+            do not hold all cosines.
     """
-    _check(embeddings, identity)
+    _check(embeddings, identity, bins)
     order = np.argsort(identity, kind="stable")
     people = np.asarray(identity)[order]
     ends = np.searchsorted(people, people, "right")
@@ -69,23 +70,25 @@ def all_pairs(
         embeddings = embeddings[torch.from_numpy(order).to(embeddings.device)]
     offsets = np.concatenate([[0], np.cumsum(ends - np.arange(len(ends)) - 1)])
     same = np.empty(offsets[-1], np.float32)
-    counts = np.zeros(bins.count, np.int64)
-    limits = np.array(thresholds, np.float32)
-    above = np.zeros(len(limits), np.int64)
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    limits, threads = np.array(thresholds, np.float32), torch.get_num_threads()
+    counts = np.zeros((threads, TURNS, bins.count), np.int64)
+    above = np.zeros((threads, len(limits)), np.int64)
+    with ThreadPoolExecutor(threads) as pool:
+        each = pool.map if threads > 1 else map  # waking one other thread a block costs more than it counts
         for row, column, similarity in upper_blocks(embeddings, block):
-            parts = [
-                (similarity[part], row + part.start, column, ends, offsets, bins, limits, same)
-                for part in _parts(len(similarity), torch.get_num_threads())
-            ]
-            for part_counts, part_above in pool.map(_counted, parts):
-                counts += part_counts
-                above += part_above
+            tasks = [
+                (similarity[part], row + part.start, column, ends, offsets, bins.low, 1 / bins.width, limits,
+                 same, counts[thread], above[thread])
+                for thread, part in enumerate(_parts(len(similarity), threads))
+            ]  # fmt: skip
+            for _ in each(lambda task: _tally(*task), tasks):
+                pass
+    different = counts.sum((0, 1))
     return PairDistributions(
         same,
-        counts,
-        dict(zip(map(float, thresholds), above.tolist(), strict=True)),
-        _mean_of_different(embeddings, same, int(counts.sum())),
+        different,
+        dict(zip(map(float, thresholds), above.sum(0).tolist(), strict=True)),
+        _mean_of_different(embeddings, same, int(different.sum())),
     )
 
 
@@ -105,73 +108,58 @@ def upper_blocks(embeddings: Tensor, block: tuple[int, int] = BLOCK) -> Iterator
             yield row, column, product.cpu().numpy()
 
 
-def _counted(part: tuple) -> tuple[np.ndarray, np.ndarray]:
-    """Histogram and counts above thresholds of some rows of a block; the pairs of one person go to `same`."""
-    similarity, row, column, ends, offsets, bins, limits, same = part
-    tables = np.zeros((TURNS, bins.count + 2), np.int64)  # rounding may leave the range: by a bin at most
-    _count(similarity, row, column, ends, bins.low - bins.width, 1 / bins.width, tables)
-    _copy_same(similarity, row, column, ends, offsets, same)
-    counts = tables.sum(0)
-    counts[1] += counts[0]
-    counts[-2] += counts[-1]
-    return counts[1:-1], np.array(
-        [_above(similarity, row, column, ends, limit) for limit in limits], np.int64
-    )
-
-
 @numba.njit(nogil=True, error_model="numpy")
-def _count(
+def _tally(
     similarity: np.ndarray,
     row: int,
     column: int,
     ends: np.ndarray,
+    offsets: np.ndarray,
     low: float,
-    per_unit: float,
-    tables: np.ndarray,
+    bins_per_unit: float,
+    limits: np.ndarray,
+    same: np.ndarray,
+    counts: np.ndarray,
+    above: np.ndarray,
 ) -> None:
-    """Count the pairs of two people into bins, neighbours in turns into one of four tables."""
+    """Add some rows of a block to `same`, `counts` and `above`, each row while it is in the cache."""
     width = similarity.shape[1]
+    bin_of = np.empty(width, np.uint32)
     for r in range(similarity.shape[0]):
-        values = similarity[r]
-        c = max(ends[row + r] - column, 0)
-        while c + 4 <= width:
-            tables[0, int((values[c] - low) * per_unit)] += 1
-            tables[1, int((values[c + 1] - low) * per_unit)] += 1
-            tables[2, int((values[c + 2] - low) * per_unit)] += 1
-            tables[3, int((values[c + 3] - low) * per_unit)] += 1
-            c += 4
-        while c < width:
-            tables[0, int((values[c] - low) * per_unit)] += 1
-            c += 1
+        values, i = similarity[r], row + r
+        # Photographs are sorted by person: first those that came before, then i's person, then other people.
+        others = min(max(ends[i] - column, 0), width)
+        for c in range(max(i + 1 - column, 0), others):
+            same[offsets[i] + column + c - i - 1] = values[c]
+        _count(values[others:], low, bins_per_unit, bin_of, counts)
+        for t in range(len(limits)):
+            above[t] += _above(values[others:], limits[t])
 
 
-def _above(similarity: np.ndarray, row: int, column: int, ends: np.ndarray, limit: np.float32) -> int:
-    """How many pairs of two people lie strictly above a limit."""
-    # Right of the last row's person every pair is of two people, and NumPy counts whole blocks fastest.
-    clear = min(max(ends[row + len(similarity) - 1] - column, 0), similarity.shape[1])
-    whole = np.count_nonzero(similarity[:, clear:] > limit)
-    return whole + _above_beside_same(similarity[:, :clear], row, column, ends, limit)
-
-
-@numba.njit(nogil=True)
-def _above_beside_same(similarity: np.ndarray, row: int, column: int, ends: np.ndarray, limit: float) -> int:
-    """The same where some pairs are of one person, or are counted elsewhere."""
-    total = 0
-    for r in range(similarity.shape[0]):
-        for c in range(max(ends[row + r] - column, 0), similarity.shape[1]):
-            total += similarity[r, c] > limit
-    return total
-
-
-@numba.njit(nogil=True)
-def _copy_same(
-    similarity: np.ndarray, row: int, column: int, ends: np.ndarray, offsets: np.ndarray, same: np.ndarray
+@numba.njit(nogil=True, error_model="numpy")
+def _count(
+    values: np.ndarray, low: float, bins_per_unit: float, bin_of: np.ndarray, counts: np.ndarray
 ) -> None:
-    """Copy the pairs of one person, each to its place."""
-    for r in range(similarity.shape[0]):
-        i = row + r
-        for j in range(max(i + 1, column), min(ends[i], column + similarity.shape[1])):
-            same[offsets[i] + j - i - 1] = similarity[r, j - column]
+    """Count values into bins [TURNS, bins]: first all their bins, in vector instructions, then one by one."""
+    last = np.int32(counts.shape[1] - 1)
+    for c in range(len(values)):
+        # Rounding may leave the range.
+        bin_of[c] = min(max(np.int32((values[c] - low) * bins_per_unit), np.int32(0)), last)
+    whole = len(values) // TURNS * TURNS
+    for c in range(0, whole, TURNS):
+        for turn in range(TURNS):
+            counts[turn, bin_of[c + turn]] += 1
+    for c in range(whole, len(values)):
+        counts[0, bin_of[c]] += 1
+
+
+@numba.njit(nogil=True)
+def _above(values: np.ndarray, limit: np.float32) -> int:
+    """How many values lie strictly above a limit."""
+    total = np.int32(0)
+    for c in range(len(values)):
+        total += np.int32(values[c] > limit)
+    return total
 
 
 def _parts(rows: int, count: int) -> list[slice]:
@@ -183,14 +171,17 @@ def _mean_of_different(embeddings: Tensor, same: np.ndarray, count: int) -> floa
     """From sums of vectors: all pairs' cosines add up to half of |sum|^2 less the photographs' own."""
     if count == 0:
         return float("nan")
-    total, own = embeddings.sum(0, dtype=torch.float64), 0.0
-    for some in embeddings.split(BLOCK[0]):
+    total, own = torch.zeros_like(embeddings[0], dtype=torch.float64), 0.0
+    for some in embeddings.split(BLOCK[0]):  # a sum in float64 copies what it adds up
+        total += some.sum(0, dtype=torch.float64)
         own += float(some.double().square().sum())
     everything = (float(total @ total) - own) / 2
     return (everything - float(same.sum(dtype=np.float64))) / count
 
 
-def _check(embeddings: Tensor, identity: np.ndarray) -> None:
+def _check(embeddings: Tensor, identity: np.ndarray, bins: Bins) -> None:
+    if bins.low > -1 or bins.high < 1:
+        raise ValueError(f"expected bins that hold all cosines, [-1, 1], got [{bins.low:g}, {bins.high:g}]")
     if embeddings.ndim != 2 or len(embeddings) != len(identity) or embeddings.dtype != torch.float32:
         raise ValueError(
             f"expected float32 embeddings [N, D] and a person for each, got {embeddings.dtype} "

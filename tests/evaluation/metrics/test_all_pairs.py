@@ -75,3 +75,16 @@ def test_embeddings_that_are_not_unit_vectors_are_refused() -> None:
         all_pairs(torch.full((4, 3), torch.nan), np.arange(4))
     with pytest.raises(ValueError, match=r"got torch.float32 \[4, 3\] and 5 people"):
         all_pairs(unit(4, 3), np.arange(5))
+
+
+@pytest.mark.parametrize("bins", [Bins(low=-0.5), Bins(high=0.99)])
+def test_bins_that_do_not_hold_all_cosines_are_refused(bins: Bins) -> None:
+    with pytest.raises(ValueError, match=r"expected bins that hold all cosines, \[-1, 1\], got \["):
+        all_pairs(unit(4, 3), np.arange(4), bins=bins)
+
+
+def test_no_bin_is_too_narrow_for_cosines_that_rounding_moved_out_of_the_range() -> None:
+    # Lengths may miss 1 by .001, so that the cosine of equal photographs is 1.0018: 18 bins of .0001 beyond.
+    embeddings = 1.0009 * torch.tensor([[1.0, 0], [1, 0], [-1, 0]])
+    found = all_pairs(embeddings, np.arange(3), bins=Bins(count=20_000))
+    assert (found.different[0], found.different[-1], found.different_count) == (2, 1, 3)
