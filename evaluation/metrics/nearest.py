@@ -52,19 +52,21 @@ def nearest(
     if not 1 <= k <= available:
         raise ValueError(f"k must be between 1 and the {available} photographs of the gallery, got {k}")
     for name, embeddings in (("queries", queries), ("gallery", gallery)):
-        if not torch.isfinite(embeddings.sum(dtype=torch.float64)):
+        if not all_finite(embeddings):
             raise ValueError(f"the embeddings of the {name} are not all finite; leave failures out")
     index = np.full((len(queries), k), -1, np.int64)
     similarity = np.full((len(queries), k), -np.inf, np.float32)
     ignored = np.full(len(queries), -1) if left_out is None else np.asarray(left_out, np.int64)
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(threads) as pool:
+        each = pool.map if threads > 1 else map  # waking one other thread a block costs more than the merge
         for first, column, values in all_blocks(queries, gallery, block):
             tasks = [
                 (values[part.start - first : part.stop - first], column, ignored[part], index[part],
                  similarity[part])
-                for part in _parts(first, len(values), torch.get_num_threads())
+                for part in _parts(first, len(values), threads)
             ]  # fmt: skip
-            for _ in pool.map(lambda task: _merge(*task), tasks):
+            for _ in each(lambda task: _merge(*task), tasks):
                 pass
     return Nearest(index, similarity)
 
@@ -85,6 +87,11 @@ def all_blocks(
             product = memory[: len(some) * len(others)].view(len(some), len(others))
             torch.mm(some, others.T, out=product)
             yield first, column, product.cpu().numpy()
+
+
+def all_finite(embeddings: Tensor) -> bool:
+    """Whether every value is finite, without a mask or a copy of the embeddings' size."""
+    return len(embeddings) == 0 or bool(torch.stack(embeddings.aminmax()).isfinite().all())
 
 
 def _parts(first: int, rows: int, count: int) -> list[slice]:

@@ -13,6 +13,8 @@ from scipy.special import gammaln
 from torch import Tensor
 from torch.nn import functional
 
+from .nearest import all_finite
+
 # Two products of one float32 pair of unit embeddings differ by less, so duplicates tie.
 TIE_TOLERANCE = 1e-6
 
@@ -127,8 +129,7 @@ def rank_in_blocks(
             f"{len(query_identity)} and {len(gallery_identity)}"
         )
     for name, embeddings in (("queries", queries), ("gallery", gallery)):
-        # A sum is finite only if every value is, and needs no memory of the embeddings' size.
-        if not torch.isfinite(embeddings.sum(dtype=torch.float64)):
+        if not all_finite(embeddings):
             raise ValueError(f"the embeddings of the {name} are not all finite; leave failures out")
     _check_sources(left_out, query_identity, gallery_identity)
     order = np.argsort(gallery_identity, kind="stable")

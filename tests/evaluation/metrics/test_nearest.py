@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.metrics.nearest import nearest
+from evaluation.metrics.nearest import all_finite, nearest
 
 
 def test_three_queries_and_three_photographs_worked_by_hand_with_ties() -> None:
@@ -42,3 +42,12 @@ def test_more_than_the_gallery_holds_and_values_that_are_not_finite_are_refused(
         nearest(torch.eye(3), torch.eye(3), 3, left_out=np.arange(3))
     with pytest.raises(ValueError, match="embeddings of the gallery are not all finite"):
         nearest(torch.eye(3), torch.full((3, 3), torch.nan), 1)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_one_value_that_is_not_finite_is_noticed(value: float) -> None:
+    embeddings = torch.full((3, 4), 3e38)  # whose sum no float32 holds
+    assert all_finite(embeddings)
+    embeddings[1, 2] = value
+    assert not all_finite(embeddings)
+    assert all_finite(embeddings[:0])
