@@ -5,7 +5,8 @@
 All pairs of 13,233 embeddings (LFW's number, random unit vectors of as many people and photographs a person),
 with 128 and 4096 values, histogram and one exact threshold; the five nearest of 1,000,000 x 128 for each of
 13,233 probes. The same float32 products in the same blocks and threads, their output discarded, are measured
-in turns with them, in processor time. Then the Earth Mover's Distance of histograms of few and of many pairs.
+in turns with them, in processor time; memory is the process's largest so far, with all that it imported and
+the embeddings. Then the Earth Mover's Distance of histograms of few and of many pairs.
 Writes benchmarks/pairs.md.
 """
 
@@ -40,6 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--gallery", type=int, default=1_000_000)
     parser.add_argument("--probes", type=int, default=PHOTOGRAPHS)
     options = parser.parse_args(arguments)
+    imported = peak_memory()
     lines = [
         "# All pairs and nearest photographs beside bare products", "",
         "| what | with it, s | bare product, s | ratio (bound 1.5) | peak memory of the process |",
@@ -71,8 +73,9 @@ def main(arguments: list[str] | None = None) -> None:
     lines += [
         "",
         f"Processor time, {torch.get_num_threads()} thread(s); all pairs of 128 values: the median of "
-        f"{options.rounds} rounds in turns, the others one round. {date.today()}, "
-        f"{about['processor']}, {about['cores']} cores, torch {torch.__version__}.",
+        f"{options.rounds} rounds in turns, the others one round. "
+        f"Memory: {imported} after the imports alone. "
+        f"{date.today()}, {about['processor']}, {about['cores']} cores, torch {torch.__version__}.",
     ]
     REPORT.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(REPORT.read_text(encoding="utf-8"))
@@ -109,7 +112,7 @@ def unit_vectors(count: int, width: int, seed: int = 0) -> Tensor:
 
 def peak_memory() -> str:
     """Of this process so far."""
-    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB"
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9:.2f} GB"
 
 
 def distance_lines() -> list[str]:
