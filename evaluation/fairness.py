@@ -44,7 +44,6 @@ from evaluation.slider_scores import (
     photographs_of,
     truth_of_people,
 )
-from lightning_modules.checkpoints import content_of_model, is_same_model
 from lightning_modules.faces.command_line import run_command
 from lightning_modules.faces.files import require_file, sha256_of_file
 from lightning_modules.faces.loading import load_morphable_model
@@ -121,7 +120,7 @@ def photographed(
         ValueError: if the checkpoint was not trained with the open model, or fewer than two faces are found.
     """
     model = load_morphable_model("open")
-    if not is_same_model(content_of_model(loaded.model), content_of_model(model)):
+    if loaded.model.provenance.sha256 != model.provenance.sha256:
         raise ValueError(
             f"the sliders are those of {model.provenance.name}, and the checkpoint was trained with "
             f"{loaded.model.provenance.name}; give one that was trained with `open`"
