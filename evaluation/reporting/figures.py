@@ -74,7 +74,9 @@ def line_figure(
         axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(frameon=False, loc="outside lower center", ncols=min(3, len(lines)))
+    # About 90 characters fit below the axes, and a line's sample takes the room of some six.
+    columns = max(1, 90 // (max((len(line.name) for line in lines), default=0) + 6))
+    figure.legend(frameon=False, loc="outside lower center", ncols=min(columns, len(lines)))
     return figure, axes
 
 

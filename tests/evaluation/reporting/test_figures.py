@@ -49,3 +49,13 @@ def test_bars_stand_in_a_grid_with_their_intervals() -> None:
     assert [label.get_text() for label in first.get_yticklabels()] == ["a", "b"]
     assert (first.get_title(), figure.axes[1].get_title(), first.get_xlabel()) == ("sex", "age", "mm")
     assert not figure.axes[3].patches  # nothing was measured there
+
+
+def test_a_legend_of_long_names_lies_inside_the_figure() -> None:
+    names = ("photographs of one person", "photograph and its faces shuffled", "photograph and mean face")
+    lines = [Line(name, np.arange(3.0), np.arange(3.0)) for name in names]
+    figure, _ = line_figure("title", "x", "y", lines)
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
