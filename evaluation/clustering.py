@@ -163,12 +163,19 @@ def retrieval_measurements(measured: Measured, all_found: Sequence[Found]) -> li
             one.search.name,
             f"top-{k}",
             "share",
-            np.where(one.ranks.findable, found(one.ranks, k), np.nan),
+            found_or_nan(one.ranks, k),
         )
         for one in all_found
         if one.method == ours and len(one.search.queries) == len(measured.usable) and one.ranks.findable.any()
         for k in within(measured, one.search, GROUPED_K)
     ]
+
+
+def found_or_nan(ranks: Ranks, k: int) -> np.ndarray:
+    """Whether each query [Q] finds its person among its k nearest; NaN where the gallery does not show it."""
+    values = np.full(len(ranks.findable), np.nan)
+    values[ranks.findable] = found(ranks.of(ranks.findable), k)
+    return values
 
 
 def searches(measured: Measured) -> list[Search]:

@@ -6,8 +6,8 @@ import pytest
 from pandas import read_csv
 from PIL import Image
 
-from evaluation.clustering import main
-from evaluation.metrics.retrieval import chance
+from evaluation.clustering import found_or_nan, main
+from evaluation.metrics.retrieval import Ranks, chance
 
 from .recognition_miniatures import Material
 
@@ -89,3 +89,9 @@ def test_one_photograph_each_leaves_nobody_to_find_without_the_source(material: 
     rows = results(material)["rows"]
     alone = [row for row in rows if row["protocol"].endswith("source left out")]
     assert {row["reason"] for row in alone} == {"nobody has another photograph"}
+
+
+def test_a_person_without_another_photograph_is_neither_found_nor_missed() -> None:
+    ranks = Ranks(ahead=np.array([0, 3, 9]), tied_wrong=np.array([0, 0, 0]), tied_right=np.array([1, 2, 0]))
+    np.testing.assert_array_equal(found_or_nan(ranks, 1), [1, 0, np.nan])
+    np.testing.assert_array_equal(found_or_nan(ranks, 5), [1, 1, np.nan])
