@@ -1,6 +1,7 @@
 """Tables of results: on the screen, in Markdown and in LaTeX, from one grid."""
 
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -70,7 +71,7 @@ def written_value(row: Row) -> str:
         return f"{row.value:,.0f}"
     scale, digits, unit = (100, 2, " %") if row.unit == "share" else (1, 3, "")
     text = plain_number(scale * row.value, digits) + unit
-    if row.sd is not None:
+    if row.sd is not None and isfinite(row.sd):  # a single item has no deviation
         text += f" ± {plain_number(scale * row.sd, digits)}"
     if row.interval is not None:
         text += " [" + ", ".join(plain_number(scale * bound, digits) for bound in row.interval) + "]"

@@ -32,6 +32,7 @@ RESULTS = Results("micc", "MICC [cooperative]", {}, Counts(1055, 1053, {"no face
         (Row("a", "b", "c", "share", 0.00002), "0.002 %"),
         (Row("a", "b", "c", "mm", 0.0), "0.000"),
         (Row("a", "b", "c", "mm", -0.00012), "-0.00012"),
+        (Row("a", "b", "c", "mm", 2.5, sd=float("nan"), n=1), "2.500"),
         (Row("a", "b", "c", "count", 87_549_528), "87,549,528"),
         (Row("a", "b", "c", "mm", None, reason="no landmarks"), "failed: no landmarks"),
         (Row("a", "b", "c", "mm", float("nan")), "failed: the computation gave nan"),
