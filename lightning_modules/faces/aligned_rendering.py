@@ -127,8 +127,8 @@ def render_frontal(
 def as_judged(images: Tensor, frame: AlignedFrame) -> Tensor:
     """Frontal renderings [B, 3, size, size] as a judge sees them: softened, black above the forehead.
 
-    A rendering's edges are sharper than any photograph's, and its head is bald, which a recognition network
-    takes for a property of the person: bald people's photographs would then be near every rendering.
+    A rendering's edges are sharper than a photograph's, and its crown is bald; on LFW's development people
+    some photographs are near all renderings alike, and less so without both.
 
     Args:
         images: aligned into the frame, on black.
