@@ -20,7 +20,7 @@ HAEMOGLOBIN_ABSORPTION = np.array([0.16, 0.80, 0.58])
 # The tone distribution. Broad on purpose: half of the samples are dark. Photograph collections are better
 # matched by Beta(3.8, 10.6); narrowing this prior instead made dark-skinned people light.
 MELANIN_OFFSET, MELANIN_SCALE, MELANIN_SHAPE = 0.11, 0.80, (1.5, 1.7)
-HAEMOGLOBIN_MEAN, HAEMOGLOBIN_DEVIATION = 0.30, 0.08
+HAEMOGLOBIN_MEAN, HAEMOGLOBIN_DEVIATION = 0.25, 0.08
 FIELD_DEVIATION, FIELD_LENGTH_MM, FIELDS, FIELD_SEED = 0.05, 24.0, 48, 1806_06098
 
 HAIR_DARK, HAIR_BROWN = np.array([0.010, 0.007, 0.005]), np.array([0.085, 0.042, 0.020])
@@ -74,10 +74,10 @@ def draw_appearances(count: int, generator: np.random.Generator) -> Appearances:
     tone = generator.beta(*MELANIN_SHAPE, size=count)
     normal = generator.normal
     flush_mean, flush_deviation = (
-        np.array([0.62, 0.13, 0.12, 0.12, 0.10]),
-        np.array([0.20, 0.08, 0.07, 0.07, 0.07]),
+        np.array([0.62, 0.11, 0.03, 0.06, 0.10]),
+        np.array([0.20, 0.08, 0.05, 0.06, 0.07]),
     )
-    brow_mean, brow_deviation = np.array([0.0, 2.9, 0.0, 0.70, 1.0]), np.array([1.3, 0.7, 0.9, 0.17, 0.05])
+    brow_mean, brow_deviation = np.array([-0.6, 3.6, 0.0, 0.84, 1.0]), np.array([1.3, 0.7, 0.9, 0.13, 0.05])
     brow = brow_mean + brow_deviation * normal(size=(count, 5))
     brow[:, 1], brow[:, 3] = np.clip(brow[:, 1], 1.6, 5.0), np.clip(brow[:, 3], 0.2, 0.97)
     bearded = generator.uniform(size=count) < BEARDED_SHARE
@@ -90,7 +90,7 @@ def draw_appearances(count: int, generator: np.random.Generator) -> Appearances:
         hair=_hair_colours(tone, generator),
         brow=brow,
         beard=np.where(bearded, generator.uniform(0.1, 0.7, count), 0.0),
-        lashes=generator.uniform(0.5, 0.95, count),
+        lashes=generator.uniform(0.6, 1.0, count),
         iris=_iris_colours(tone, generator),
     )
 
@@ -107,7 +107,7 @@ def _hair_colours(tone: NDArray, generator: np.random.Generator) -> NDArray:
 
 def _iris_colours(tone: NDArray, generator: np.random.Generator) -> NDArray:
     """Weakly tied to tone: blue, grey and hazel grow rarer as the skin grows darker."""
-    light_eyed = generator.uniform(size=len(tone)) < np.clip(0.75 - 1.5 * tone, 0.02, 1)
+    light_eyed = generator.uniform(size=len(tone)) < np.clip(0.95 - 1.5 * tone, 0.02, 1)
     dark_choice, light_choice = generator.integers(0, 2, len(tone)), generator.integers(2, 5, len(tone))
     colour = IRIS_COLOURS[np.where(light_eyed, light_choice, dark_choice)]
     return colour * generator.lognormal(0, 0.2, (len(tone), 1))

@@ -80,6 +80,16 @@ def test_draws_have_the_recipe_s_deviations(features: list[Slider]) -> None:
     assert people.age.max() <= 85
 
 
+def test_the_mean_person_s_sliders_stand_where_the_recipe_puts_them(features: list[Slider]) -> None:
+    names = [slider.name for slider in features]
+    assert all(names.count(name) == 1 for name in identities.SLIDER_MEANS)
+    people = identities.draw_identities(4000, np.random.default_rng(3), features)
+    for index, slider in enumerate(features):
+        if slider.paired:
+            wanted = identities.SLIDER_MEANS.get(slider.name, 0.0) * slider.deviation
+            assert people.features[:, index].mean() == pytest.approx(wanted, abs=0.02)
+
+
 def test_no_slider_moves_the_head_or_pushes_the_midline_sideways(features: list[Slider]) -> None:
     targets = {name for slider in features for _, name, _, _ in slider.targets}
     assert not {name for name in targets if name.startswith(("head-trans", "head-angle", "asymm"))}

@@ -106,6 +106,14 @@ def test_the_nose_tip_is_the_foremost_point_of_the_nose(model: MorphableModel) -
     assert (foremost - tips)[:, 2].max() < 1
 
 
+def test_the_mean_s_eyes_have_a_person_s_size(model: MorphableModel) -> None:
+    points = model.landmarks.on(model.neutral_mean.view(1, -1, 3))[0]
+    for corners, lids in (((36, 39), ((37, 41), (38, 40))), ((42, 45), ((43, 47), (44, 46)))):
+        assert 28 < (points[corners[0]] - points[corners[1]]).norm() < 32  # mm; adults' average is about 31
+        for upper, lower in lids:
+            assert 9.5 < (points[upper] - points[lower]).norm() < 12  # about 11
+
+
 def test_the_mean_is_nearly_symmetric(model: MorphableModel) -> None:
     landmarks = model.landmarks.on(model.neutral_mean.view(1, -1, 3))[0]
     outer_eyes, mouth = landmarks[[36, 45]], landmarks[[48, 54]]
