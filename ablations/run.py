@@ -268,6 +268,7 @@ def regression_of(
         batch_distribution=settings.batch_distribution,
         loopback=settings.loopback,
         tone=settings.tone_weight,
+        contrast=settings.contrast_weight,
     )
     rendering = Rendering(
         settings.rendered,

@@ -43,6 +43,8 @@ class Settings:
         shape_weight: w_s, of shape in the parameter and loopback losses.
         albedo_weight: w_t, of albedo.
         tone_weight: of the skin tone loss, not in the paper; 0 is off.
+        contrast_weight: of telling the batch's photographs apart, a part of the identity loss that is not in
+            the paper; 0 is off.
         reduction: whether coordinates of a coefficient vector are summed or averaged.
         mean_penalty: of the batch distribution: squared as in the paper, or absolute, which lets few
             components keep a mean.
@@ -75,8 +77,8 @@ class Settings:
     method: Method = "suite"
     preset: Preset = "quick"
     morphable_model: str = "open"
-    shape_components: int | None = None
-    albedo_components: int | None = None
+    shape_components: int = 0
+    albedo_components: int = 0
     encoder: NetworkName = "dlib"
     identity_network: NetworkName | None = None
     judge: NetworkName = "sface"
@@ -93,6 +95,7 @@ class Settings:
     shape_weight: float | None = None
     albedo_weight: float | None = None
     tone_weight: float | None = None
+    contrast_weight: float | None = None
     reduction: Reduction | None = None
     mean_penalty: MeanPenalty | None = None
     centred: bool | None = None
@@ -301,9 +304,8 @@ def _of_weights(weights: LossWeights) -> dict[str, Any]:
 METHODS: dict[str, dict[str, Any]] = {
     "paper": _of_weights(PAPER_WEIGHTS)
     | {
-        "shape_components": 0,
-        "albedo_components": 0,
         "tone_weight": 0.0,
+        "contrast_weight": 0.0,
         "centred": False,
         "jitter": 0.0,
         "linear_start": 0.0,
@@ -312,9 +314,8 @@ METHODS: dict[str, dict[str, Any]] = {
     },
     "suite": _of_weights(SUITE_WEIGHTS)
     | {
-        "shape_components": 80,
-        "albedo_components": 80,
         "tone_weight": 2.0,
+        "contrast_weight": 2.0,
         "centred": True,
         "jitter": 0.015,
         "linear_start": 1.5,

@@ -81,15 +81,14 @@ def build(encoder: str, identity: str, **losses: bool) -> Regression:
     """Stage 2 in the standard budget, on the open model."""
     settings = Settings(preset="standard").resolved()
     networks = {name: load_network(name) for name in {encoder, identity}}
-    model = load_morphable_model(
-        "open", shape_components=settings.shape_components, albedo_components=settings.albedo_components
-    )
+    model = load_morphable_model("open")
+    counts = model.shape_variance.numel(), model.albedo_variance.numel()
     torch.manual_seed(0)
     return Regression(
-        Regressor(networks[encoder].feature_width, settings.shape_components, settings.albedo_components),
+        Regressor(networks[encoder].feature_width, *counts, linear_path=settings.linear_path),
         # The judge takes no part in a step.
         Teachers(model, networks[encoder], networks[identity], networks[identity]),
-        Losses(SUITE_WEIGHTS, **losses),
+        Losses(SUITE_WEIGHTS, contrast=settings.contrast_weight, **losses),
         Rendering(settings.rendered, settings.views),
         Optimisation(1e-5, 0.0, 0, 10_000, fused=True),
         gradient_norm_interval=0,
@@ -116,8 +115,8 @@ def made_up_batch(module: Regression, *, rank: int = 0, world_size: int = 1, ste
         rank * photographs // world_size,
         FaceBatch(torch.arange(len(embedding)), features, {identity.name: embedding}),
         SyntheticBatch(
-            drawn(synthetic, settings.shape_components),
-            drawn(synthetic, settings.albedo_components),
+            drawn(synthetic, module.regressor.shape_count),
+            drawn(synthetic, module.regressor.albedo_count),
             drawn(synthetic, encoder.feature_width).abs(),
         ),
     )

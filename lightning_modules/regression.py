@@ -12,6 +12,7 @@ from .losses import (
     LossWeights,
     Prediction,
     batch_distribution_loss,
+    contrast_loss,
     identity_loss,
     loopback_loss,
     parameter_loss,
@@ -36,6 +37,7 @@ class Losses:
         batch_distribution: on photographs.
         loopback: on photographs.
         tone: on photographs, not in the paper; what it counts for, 0 is off.
+        contrast: part of the identity loss, not in the paper; what it counts for, 0 is off.
     """
 
     weights: LossWeights
@@ -44,6 +46,7 @@ class Losses:
     batch_distribution: bool = True
     loopback: bool = True
     tone: float = 0.0
+    contrast: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse a combination that leaves nothing to learn from."""
@@ -163,9 +166,7 @@ class Regression(LightningModule):
             seen = self.teachers.see(self._render(rendered, batch.step, samples))
             if on.identity:
                 embeddings = seen.identity.embedding.unflatten(0, seen.images.shape[:2])
-                photographed = photographs.embeddings[self.teachers.identity_network.name][shown]
-                centre = self.centres.get(self.teachers.identity_network.name)
-                terms["identity"] = weights.identity * identity_loss(photographed, embeddings, centre)
+                terms["identity"] = self._identity(photographs.embeddings, embeddings, samples, shown)
             decoded_again = None
             if on.loopback:
                 decoded_again = self.regressor(seen.encoder.features)
@@ -216,6 +217,19 @@ class Regression(LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW with warm-up and a cosine."""
         return self.optimisation.configure(self.regressor)
+
+    def _identity(
+        self, photographs: dict[str, Tensor], renderings: Tensor, samples: range, shown: slice
+    ) -> Tensor:
+        """L_id of the rendered photographs, with what the contrast adds where it is on."""
+        name = self.teachers.identity_network.name
+        embeddings, centre = photographs[name], self.centres.get(name)
+        loss = self.losses.weights.identity * identity_loss(embeddings[shown], renderings, centre)
+        if self.losses.contrast:
+            own = torch.tensor(samples, device=self.device)
+            contrast = contrast_loss(global_batch(embeddings), renderings, own, centre)
+            loss = loss + self.losses.contrast * contrast
+        return loss
 
     def _batch_distribution(self, decoded: Prediction) -> Tensor:
         """The four terms of L_batch over the batch of all processes."""

@@ -63,16 +63,17 @@ def test_a_linear_start_needs_the_stage_1_in_which_it_begins() -> None:
 def test_the_suite_is_the_default_and_centres_tones_and_averages() -> None:
     settings = parse()
     assert settings.weights == SUITE_WEIGHTS
-    assert (settings.centred, settings.views, settings.shape_components) == (True, 3, 80)
+    assert (settings.centred, settings.views) == (True, 3)
     assert settings.tone_weight > 0
+    assert settings.contrast_weight > 0
     assert settings.identity_network == settings.encoder == "dlib"
 
 
 def test_the_paper_method_takes_every_departure_back() -> None:
     settings = parse("--method", "paper")
     assert settings.weights == PAPER_WEIGHTS
-    assert (settings.centred, settings.views, settings.tone_weight) == (False, 3, 0)
-    assert (settings.shape_components, settings.albedo_components) == (0, 0)
+    assert (settings.centred, settings.views) == (False, 3)
+    assert (settings.tone_weight, settings.contrast_weight) == (0, 0)
     assert settings.photographs_per_step == settings.rendered
     assert parse("--method", "paper", "--rendered", "16").photographs_per_step == 16
 

@@ -3,12 +3,14 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from lightning_modules.losses import (
     PAPER_WEIGHTS,
     LossWeights,
     Prediction,
     batch_distribution_loss,
+    contrast_loss,
     identity_loss,
     loopback_loss,
     parameter_distance,
@@ -65,6 +67,33 @@ def exact_moments(count: int, coefficients: int) -> Tensor:
     """Coefficients with mean 0 and unbiased variance 1 in every column."""
     values = torch.randn(count, coefficients, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     return (values - values.mean(0)) / values.std(0)
+
+
+def test_contrast_loss_by_hand() -> None:
+    # Cosines of the only view are 0.1 with its own photograph and 0 with two others: 1 and 0 over 0.1.
+    photographs = torch.tensor([[0.0, 1.0, 0.0], [0.1, 0.0, math.sqrt(0.99)], [0.0, -1.0, 0.0]])
+    view = torch.tensor([[[1.0, 0.0, 0.0]]])
+    expected = math.log(math.e + 2) - 1
+    assert float(contrast_loss(photographs, view, torch.tensor([1]))) == pytest.approx(expected, rel=1e-5)
+
+
+def test_contrast_compares_every_view_with_its_own_photograph() -> None:
+    photographs = torch.eye(3)
+    views = torch.stack([torch.eye(3)[[2, 2]], torch.eye(3)[[0, 0]]])
+    right, wrong = (float(contrast_loss(photographs, views, torch.tensor(own))) for own in ([2, 0], [0, 2]))
+    assert right == pytest.approx(math.log(1 + 2 * math.exp(-10)), rel=1e-3)
+    assert wrong == pytest.approx(right + 10, rel=1e-5)
+
+
+def test_what_all_faces_share_leaves_the_contrast_as_it_is() -> None:
+    # Views nearer to all photographs alike: the identity loss falls, the contrast does not.
+    photographs = functional.normalize(torch.tensor([[1.0, 0.3, 0.0], [1.0, 0.0, 0.3]]), dim=1)
+    far, near = torch.tensor([[[0.0, 0.0, 0.0]]]), torch.tensor([[[0.5, 0.0, 0.0]]])
+    aside = torch.tensor([[[0.0, 0.5, 0.5]]])
+    own = torch.tensor([0])
+    assert identity_loss(photographs[:1], aside + near) < identity_loss(photographs[:1], aside + far)
+    for shared in (far, near):
+        assert float(contrast_loss(photographs, aside + shared, own)) == pytest.approx(math.log(2), abs=1e-6)
 
 
 def test_batch_distribution_is_zero_on_exact_moments() -> None:

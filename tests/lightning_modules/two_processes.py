@@ -37,7 +37,7 @@ def build(**losses: bool) -> Regression:
     return Regression(
         Regressor(20, 4, 3, hidden_width=16),
         Teachers(miniatures.small_model(), network, network, judge),
-        Losses(SUITE_WEIGHTS, **losses),
+        Losses(SUITE_WEIGHTS, contrast=2.0, **losses),
         Rendering(4, 2, seed=5),
         Optimisation(1e-3, 0.0, 0, 10),
         gradient_norm_interval=0,
