@@ -11,7 +11,7 @@ from datamodules.lfw_lists import find_images
 from datamodules.photographs import Photographs
 from datamodules.stand_in import StandInPhotographs
 from datamodules.synthetic_faces import SyntheticBatch, SyntheticFaces
-from evaluation.metrics.skin_tone import individual_typology_angle, lab
+from evaluation.metrics.skin_tone import lab
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.recognition.network import RecognitionNetwork
@@ -166,8 +166,7 @@ def learn_from_photographs(
     tone = None
     if settings.tone_weight:
         colours = cheek_colours(photographs.dataset, training, progress=execution.progress)
-        angles = individual_typology_angle(lab(colours))
-        tone = ToneTarget.fit(embeddings[settings.encoder], angles, teachers.model)
+        tone = ToneTarget.fit(embeddings[settings.encoder], lab(colours), teachers.model)
     return Learnt(centres, tone)
 
 

@@ -11,6 +11,8 @@ HIDDEN_WIDTH = 1024  # recalled from the paper, not checked
 LAST_LAYER_SCALE = 0.3
 # Of `start_linearly`, for tens of thousands of faces: leave-one-out chose it among powers of ten.
 RIDGE_PENALTY = 1000.0
+# Of `start_first_albedo`, whose values depend on the features alone: only for stability.
+TARGET_PENALTY = 10.0
 
 
 class Regressor(nn.Module):
@@ -83,6 +85,20 @@ class Regressor(nn.Module):
         self.linear.weight.copy_(weight.T)
         self.linear.bias.copy_(offset)
         self.layers[-1].weight.zero_()
+
+    @torch.no_grad()
+    def start_first_albedo(self, features: Tensor, target: Tensor) -> None:
+        """Predict a target of the first albedo component by the linear path alone, in closed form.
+
+        Args:
+            features: [N, D], of photographs.
+            target: [N], a function of the features, such as `skin_tone.ToneTarget`.
+        """
+        standardised = ((features - self.feature_mean) / self.feature_scale).double()
+        weight, offset = ridge(standardised, target.double(), TARGET_PENALTY)
+        row, last = self.shape_count, self.layers[-1]
+        self.linear.weight[row], self.linear.bias[row] = weight.to(last.weight), offset.to(last.bias)
+        last.weight[row], last.bias[row] = 0, 0
 
     @torch.no_grad()
     def amplify(self, factor: float) -> None:

@@ -2,10 +2,10 @@
 
 Not in the paper. A morphable model's prior need not have the tones of the photographs: matching a batch of
 them to N(0, 1) turns light people dark or dark people light, and the map from features to tone that is learnt
-on renderings does not carry over to photographs. No label is needed to mend it: the colour of the cheeks,
-regressed with a strong penalty on the encoder's embedding over the training photographs, leaves out exposure
-and keeps what goes with the person. It also pulls individuals towards those who look alike, which is why it
-is a switch and measured (`python -m benchmarks.real_photographs --tone`).
+on renderings does not carry over to photographs. No label is needed to mend it: what of the cheeks' colour
+goes with the encoder's embedding over the training photographs leaves out exposure and keeps the person's. It
+also pulls individuals towards those who look alike, which is why it is a switch and measured
+(`python -m benchmarks.real_photographs --tone`).
 """
 
 from typing import Self
@@ -21,15 +21,11 @@ from .faces.morphable_model import MorphableModel
 from .recognition.frame import CHEEKS, RENDERED_POINTS
 from .rendering.camera import align_to_template, project
 from .rendering.pose import cameras_from_poses, frontal_poses
-from .ridge import ridge
 
-# Of the ridge regression on standardised embeddings, times the number of photographs: strong, so that only
-# what many photographs share is kept. Chosen on LFW's development people, as the spread below.
-PENALTY = 100.0
 # A regression predicts less spread than there is; predictions are spread this much wider about their mean.
-SPREAD = 1.9
-# Angles beyond these are failures of light or of the cheek's box, not skin.
-TONE_RANGE_DEGREES = (-60.0, 75.0)
+# Chosen on LFW's development people.
+SPREAD = 2.1
+FOLDS = 5
 ALBEDO_RANGE = (-3.0, 3.0)
 
 
@@ -41,31 +37,31 @@ class ToneTarget(nn.Module):
         variance: likewise.
     """
 
-    def __init__(self, weight: Tensor, offset: float, angles: Tensor) -> None:
-        """From the regression's weights [E] and offset in degrees and the angles [T] of `tone_table`."""
+    def __init__(self, weight: Tensor, offset: Tensor, angles: Tensor) -> None:
+        """From weights [E, 3] and offset [3] of a colour in L*a*b* and the angles [T] of `tone_table`."""
         super().__init__()
         self.register_buffer("weight", weight)
-        self.register_buffer("offset", torch.tensor(offset, dtype=weight.dtype))
+        self.register_buffer("offset", offset)
         self.register_buffer("angles", angles)
         self.mean, self.variance = 0.0, 1.0
 
     @classmethod
-    def fit(cls, embeddings: Tensor, angles: np.ndarray, model: MorphableModel) -> Self:
-        """Regress the cheeks' angles [N] of photographs on their embeddings [N, E].
+    def fit(cls, embeddings: Tensor, colours: np.ndarray, model: MorphableModel) -> Self:
+        """Find how the cheeks' colours [N, 3] in L*a*b* of photographs go with their embeddings [N, E].
 
         Raises:
             ValueError: if the model's first albedo component does not change skin tone steadily.
         """
-        values = torch.from_numpy(np.clip(angles, *TONE_RANGE_DEGREES)).double()
-        weight, offset = _calibrated_ridge(embeddings.double().cpu(), values)
-        target = cls(weight.float(), float(offset), tone_table(model))
+        weight, offset = _regression(embeddings.double().cpu(), torch.from_numpy(colours).double())
+        target = cls(weight.float(), offset.float(), tone_table(model))
         fitted = target(embeddings.cpu())
         target.mean, target.variance = float(fitted.mean()), float(fitted.var())
         return target.to(embeddings.device)
 
     def angle(self, embeddings: Tensor) -> Tensor:
         """The individual typology angle [B] in degrees of people with these embeddings [B, E]."""
-        return embeddings @ self.weight + self.offset
+        lightness, _, yellowness = (embeddings @ self.weight + self.offset).unbind(-1)
+        return torch.atan2(lightness - 50, yellowness).rad2deg()
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """The first albedo component [B] whose cheeks have that angle, other components being zero."""
@@ -115,16 +111,26 @@ def cheek_vertices(model: MorphableModel) -> Tensor:
     return torch.nonzero(facing & (inside[0] | inside[1]))[:, 0]
 
 
-def _calibrated_ridge(inputs: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights and offset of a ridge regression whose slope is set right on folds that it did not see."""
-    fold = torch.arange(len(inputs)) % 5
+def _regression(inputs: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights [E, 3] and offset [3] that predict values [N, 3] from inputs [N, E], their spread made wider.
+
+    Each weight is a covariance with a standardised input: the limit of a ridge regression under an ever
+    stronger penalty, which on development people was better than any weaker one. The slope, which that limit
+    leaves open, is set on folds that the weights did not see.
+    """
+    fold = torch.arange(len(inputs)) % FOLDS
     predicted = torch.empty_like(values)
     for number in fold.unique():
         held_out = fold == number
-        weight, offset = ridge(inputs[~held_out], values[~held_out], PENALTY * int((~held_out).sum()))
-        predicted[held_out] = inputs[held_out] @ weight + offset
-    centred = predicted - predicted.mean()
-    slope = (centred @ (values - values.mean())) / centred.square().sum().clamp(min=1e-12)
-    weight, _ = ridge(inputs, values, PENALTY * len(inputs))
-    weight = SPREAD * slope.clamp(min=0) * weight
-    return weight, values.mean() - inputs.mean(0) @ weight
+        predicted[held_out] = inputs[held_out] @ _covariances(inputs[~held_out], values[~held_out])
+        predicted[held_out] -= predicted[held_out].mean(0)
+    slope = (predicted * (values - values.mean(0))).sum(0) / predicted.square().sum(0).clamp(min=1e-12)
+    weight = SPREAD * slope.clamp(min=0) * _covariances(inputs, values)
+    return weight, values.mean(0) - inputs.mean(0) @ weight
+
+
+def _covariances(inputs: Tensor, values: Tensor) -> Tensor:
+    """Covariances [E, 3] of values with each standardised input, per unit of the input."""
+    scale = inputs.std(0).clamp(min=1e-9)
+    standardised = (inputs - inputs.mean(0)) / scale
+    return standardised.T @ (values - values.mean(0)) / len(inputs) / scale[:, None]

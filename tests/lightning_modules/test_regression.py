@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 
 import pytest
@@ -164,7 +165,8 @@ def test_two_networks_see_the_same_rendering(build: Build, teachers: Teachers) -
 
 
 def test_tone_pulls_the_first_albedo_component(build: Build) -> None:
-    target = ToneTarget(torch.zeros(8), 20.0, torch.linspace(-60, 60, 61))
+    colour = torch.tensor([50 + 10 * math.tan(math.radians(20)), 5.0, 10.0])  # an angle of 20 degrees
+    target = ToneTarget(torch.zeros(8, 3), colour, torch.linspace(-60, 60, 61))
     module = Regression(
         build().regressor, build().teachers, Losses(SUITE_WEIGHTS, tone=0.5), build().rendering,
         build().optimisation, tone=target, gradient_norm_interval=0,
@@ -173,6 +175,32 @@ def test_tone_pulls_the_first_albedo_component(build: Build) -> None:
     decoded = module.regressor(batch.photographs.features["small"])
     expected = 0.5 * (decoded.albedo[:, 0] - 1.0).square().mean()  # 20 degrees lie at 1 of -3 to 3
     torch.testing.assert_close(module.terms(batch)["tone"], expected, atol=1e-5, rtol=0)
+
+
+def test_contrast_is_a_part_of_the_identity_loss_alone(build: Build) -> None:
+    batch = small_batch()
+    plain, contrasted = build().terms(batch), build(contrast=2.0).terms(batch)
+    assert set(contrasted) == set(SWITCHES) == set(plain)
+    assert contrasted["identity"] > plain["identity"]
+    for name in set(SWITCHES) - {"identity"}:
+        torch.testing.assert_close(contrasted[name], plain[name], rtol=0, atol=0)
+    assert "identity" not in build(contrast=2.0, identity=False).terms(batch)
+
+
+def test_contrast_finds_each_rendering_s_own_photograph(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {}
+
+    def watched(photographs: Tensor, renderings: Tensor, own: Tensor, centre: object) -> Tensor:
+        seen.update(photographs=photographs, own=own)
+        return losses.contrast_loss(photographs, renderings, own, centre)
+
+    monkeypatch.setattr(regression, "contrast_loss", watched)
+    batch = small_batch(8)
+    build(contrast=2.0, rendered=4).terms(batch)
+    assert seen["own"].tolist() == [0, 2, 4, 6]
+    torch.testing.assert_close(seen["photographs"], batch.photographs.embeddings["small"])
 
 
 def test_a_run_without_any_loss_is_refused() -> None:

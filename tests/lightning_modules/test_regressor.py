@@ -87,3 +87,18 @@ def test_amplifying_multiplies_what_is_predicted_with_and_without_a_linear_path(
 def test_a_linear_path_is_rebuilt_from_a_regressor_s_widths() -> None:
     regressor = Regressor(6, 2, 2, linear_path=True)
     Regressor(**regressor.widths).load_state_dict(regressor.state_dict())
+
+
+def test_the_first_albedo_component_can_start_from_a_target() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(500, 6, generator=generator)
+    regressor = Regressor(6, 3, 2, hidden_width=8, linear_path=True)
+    regressor.standardise(features)
+    before = regressor(features)
+    regressor.start_first_albedo(features, 0.5 + features @ torch.tensor([1.0, 0, -2, 0, 0, 0]))
+    others = torch.randn(5, 6, generator=generator)
+    expected = 0.5 + others[:, 0] - 2 * others[:, 2]
+    torch.testing.assert_close(regressor(others).albedo[:, 0], expected, atol=0.15, rtol=0)
+    after = regressor(features)
+    torch.testing.assert_close(after.shape, before.shape)
+    torch.testing.assert_close(after.albedo[:, 1], before.albedo[:, 1])

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents
-from lightning_modules.skin_tone import ToneTarget, albedo_angles, cheek_vertices, tone_table
+from lightning_modules.skin_tone import SPREAD, ToneTarget, albedo_angles, cheek_vertices, tone_table
 
 
 def with_skin(model: MorphableModel, direction: tuple[float, float, float]) -> MorphableModel:
@@ -47,24 +47,41 @@ def test_a_component_that_is_not_tone_is_refused(small_model: MorphableModel) ->
         tone_table(with_skin(small_model, (0.5, 0.5, 0.5)))  # white from +1 on
 
 
+def test_an_angle_is_that_of_the_colour_predicted(skin: MorphableModel) -> None:
+    # L* = 60 + 5 e1, b* = 10 + 5 e2: arctan(1), arctan(20 / 10), arctan(10 / 20).
+    weight = torch.tensor([[5.0, 0, 0], [0, 0, 5.0]])
+    target = ToneTarget(weight, torch.tensor([60.0, 12.0, 10.0]), tone_table(skin))
+    angles = target.angle(torch.tensor([[0.0, 0], [2.0, 0], [0.0, 2]]))
+    expected = torch.tensor([1.0, 2.0, 0.5]).atan().rad2deg()
+    torch.testing.assert_close(angles, expected)
+
+
 def test_targets_give_back_the_angle_that_was_asked_for(skin: MorphableModel) -> None:
-    target = ToneTarget(torch.eye(3)[0] * 10, 25.0, tone_table(skin))
+    weight = torch.tensor([[4.0, 0, 0], [0, 0, 0], [0, 0, 0]])
+    target = ToneTarget(weight, torch.tensor([58.0, 10.0, 17.0]), tone_table(skin))
     embeddings = torch.tensor([[-1.0, 5, 5], [0.0, 0, 0], [1.0, 2, 3]])
     wanted = target.angle(embeddings)
     albedo = torch.nn.functional.pad(target(embeddings)[:, None], (0, 1))
     np.testing.assert_allclose(albedo_angles(skin, skin.albedo(albedo)), wanted.numpy(), atol=0.3)
 
 
+def cheeks(embeddings: torch.Tensor, told: float, generator: torch.Generator) -> np.ndarray:
+    """Colours [N, 3] in L*a*b* of cheeks whose lightness the third value of an embedding tells."""
+    colours = torch.tensor([58.0, 12.0, 18.0]) + torch.randn(len(embeddings), 3, generator=generator)
+    colours[:, 0] += told * embeddings[:, 2] + 6 * torch.randn(len(embeddings), generator=generator)
+    return colours.numpy()
+
+
 def test_the_regression_finds_what_the_embedding_tells_and_its_moments(skin: MorphableModel) -> None:
     generator = torch.Generator().manual_seed(0)
     embeddings = torch.randn(2000, 6, generator=generator)
-    noise = 15 * torch.randn(2000, generator=generator)
-    angles = 22 + 9 * embeddings[:, 2] + noise
-    target = ToneTarget.fit(embeddings, angles.numpy(), skin)
+    target = ToneTarget.fit(embeddings, cheeks(embeddings, 3, generator), skin)
     told = target.angle(embeddings)
     correlation = torch.corrcoef(torch.stack([told, embeddings[:, 2]]))[0, 1]
     assert float(correlation) > 0.98
-    assert float(told.mean()) == pytest.approx(22, abs=1)
+    assert float(told.median()) == pytest.approx(np.degrees(np.arctan2(8, 18)), abs=1)
+    lightness = (embeddings @ target.weight + target.offset)[:, 0]
+    assert float(lightness.std()) == pytest.approx(SPREAD * 3, rel=0.1)
     fitted = target(embeddings)
     assert (target.mean, target.variance) == pytest.approx(
         (float(fitted.mean()), float(fitted.var())), rel=1e-4
@@ -74,5 +91,5 @@ def test_the_regression_finds_what_the_embedding_tells_and_its_moments(skin: Mor
 def test_embeddings_that_tell_nothing_give_everyone_nearly_the_mean(skin: MorphableModel) -> None:
     generator = torch.Generator().manual_seed(1)
     embeddings = torch.randn(3000, 4, generator=generator)
-    angles = 20 + 15 * torch.randn(3000, generator=generator)
-    assert float(ToneTarget.fit(embeddings, angles.numpy(), skin).angle(embeddings).std()) < 2.5
+    target = ToneTarget.fit(embeddings, cheeks(embeddings, 0, generator), skin)
+    assert float(target.angle(embeddings).std()) < 2.5
