@@ -196,10 +196,13 @@ def test_stages_can_be_run_one_after_the_other(start: Start, tmp_path: Path) -> 
     assert_same(at_once["state_dict"], apart["state_dict"])
 
 
+@pytest.mark.parametrize("tone", [0, 1])
 def test_stage_1_starts_from_ridge_regression_and_stage_2_from_a_multiple(
-    start: Start, tmp_path: Path
+    start: Start, tmp_path: Path, tone: int
 ) -> None:
-    still = ("--learning-rate", 0, "--pretraining-learning-rate", 0, "--linear-start", 2)
+    still = (
+        "--learning-rate", 0, "--pretraining-learning-rate", 0, "--linear-start", 2, "--tone-weight", tone,
+    )  # fmt: skip
     assert start("--stage", 1, *still, "--output", "first") == 0
     assert start("--stage", 2, *still, "--output", "second") == 0
     (pretrained,) = (tmp_path / "runs" / "pretraining").glob("*/final.ckpt")
@@ -207,7 +210,11 @@ def test_stage_1_starts_from_ridge_regression_and_stage_2_from_a_multiple(
     features = torch.randn(5, before.linear.in_features)
     assert not before.layers[-1].weight.any()
     assert float(before.linear.weight.detach().norm()) > 0
-    torch.testing.assert_close(torch.cat(after(features), 1), 2 * torch.cat(before(features), 1))
+    expected, started = (torch.cat(regressor(features), 1) for regressor in (before, after))
+    first_albedo = torch.arange(started.shape[1]) == after.shape_count
+    torch.testing.assert_close(started[:, ~first_albedo], 2 * expected[:, ~first_albedo])
+    # The skin tone's own start is another.
+    assert torch.allclose(started[:, first_albedo], 2 * expected[:, first_albedo]) == (not tone)
 
 
 def test_without_a_linear_start_there_is_no_linear_path(start: Start, tmp_path: Path) -> None:
