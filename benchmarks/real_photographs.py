@@ -31,7 +31,7 @@ from datamodules.synthetic_faces import VALIDATION
 from evaluation.judged_people import Judged, judge_faces
 from evaluation.metrics.moments import moments, moments_of_normal_draws
 from evaluation.metrics.reporting_protocol import Scores, compare
-from evaluation.metrics.skin_tone import individual_typology_angle, lab, tone_agreement
+from evaluation.metrics.skin_tone import ToneAgreement, individual_typology_angle, lab, tone_agreement
 from lightning_modules.callbacks import picture_grid
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.losses import Prediction
@@ -265,20 +265,40 @@ def tone_lines(method: Method, data: LFW, teachers: Teachers, settings: Settings
         rendered = np.concatenate(
             [albedo_angles(teachers.model, teachers.model.albedo(some)) for some in albedo.split(AT_ONCE)]
         )
-        own, predicted = [], []
-        for person in people:
-            mine = np.flatnonzero(data.identity[faces] == person)
-            # The first photograph is the one predicted from; the others are what it is held against.
-            predicted.append(rendered[mine[0]])
-            own.append(np.median(photographed[mine[1:]]))
-        agreement = tone_agreement(np.array(predicted), np.array(own))
+        of_people = [np.flatnonzero(data.identity[faces] == person) for person in people]
+        agreements = [
+            agreement_from(source, of_people, rendered, photographed) for source in range(PEOPLE_FOR_TONE)
+        ]
+        first = agreements[0]
+        rank, light, dark = (
+            np.mean([getattr(agreement, name) for agreement in agreements])
+            for name in ("rank_correlation", "light_rendered_dark", "dark_rendered_light")
+        )
         lines.append(
-            f"- Skin tone of `{method.name}`, {kind} ({agreement.count} with {PEOPLE_FOR_TONE} or more "
-            f"photographs): rank correlation {agreement.rank_correlation:.3f}; light rendered dark "
-            f"{agreement.light_rendered_dark_count} of {agreement.light_count}, dark rendered light "
-            f"{agreement.dark_rendered_light_count} of {agreement.dark_count}."
+            f"- Skin tone of `{method.name}`, {kind} ({first.count} with {PEOPLE_FOR_TONE} or more "
+            f"photographs): rank correlation {first.rank_correlation:.3f}; light rendered dark "
+            f"{first.light_rendered_dark_count} of {first.light_count}, dark rendered light "
+            f"{first.dark_rendered_light_count} of {first.dark_count}. That is from each person's first "
+            f"photograph; on average over the first {PEOPLE_FOR_TONE} as the one: {rank:.3f}, "
+            f"{100 * light:.1f} %, {100 * dark:.1f} %."
         )
     return [*lines, ""]
+
+
+def agreement_from(
+    source: int, of_people: list[np.ndarray], rendered: np.ndarray, photographed: np.ndarray
+) -> ToneAgreement:
+    """Tone rendered from one photograph of each person against the median of all others.
+
+    Args:
+        source: which of a person's photographs is the one.
+        of_people: the photographs of each person.
+        rendered: [F] degrees, of the albedo predicted from each photograph.
+        photographed: [F] degrees, of each photograph's cheeks.
+    """
+    predicted = [rendered[mine[source]] for mine in of_people]
+    own = [np.median(photographed[np.delete(mine, source)]) for mine in of_people]
+    return tone_agreement(np.array(predicted), np.array(own))
 
 
 def sheet(method: Method, data: LFW, faces: np.ndarray, teachers: Teachers, file: Path) -> None:
