@@ -65,7 +65,8 @@ def line_figure(
     for number, line in enumerate(lines):
         colour = COLOURS[number % len(COLOURS)]
         style = "--" if line.dashed else "-"
-        axes.plot(line.x, line.y, style, color=colour, label=line.name, linewidth=1.6)
+        marker = "o" if len(line.x) == 1 else None  # a line through one point is nothing to see
+        axes.plot(line.x, line.y, style, marker=marker, color=colour, label=line.name, linewidth=1.6)
         if line.filled:
             axes.fill_between(line.x, line.y, color=colour, alpha=0.15, linewidth=0)
     axes.set(title=title, xlabel=x_label, ylabel=y_label)

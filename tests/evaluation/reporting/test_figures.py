@@ -27,6 +27,12 @@ def test_a_figure_is_written_as_png_and_pdf_and_is_the_same_every_time(tmp_path:
     assert cv2.imread(str(files[0])).shape[:2] == (round(4.6 * DOTS_PER_INCH), round(7 * DOTS_PER_INCH))
 
 
+def test_a_single_point_can_be_seen() -> None:
+    lines = [Line("validated once", np.array([150.0]), np.array([0.2])), LINES[0]]
+    _, axes = line_figure("title", "x", "y", lines)
+    assert [line.get_marker() for line in axes.lines] == ["o", "None"]
+
+
 def test_items_come_back_as_they_were(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {"photograph": ["a, b", "c"], "similarity": [0.1, None], "reason": [None, "no face"]}
