@@ -18,7 +18,7 @@ from .results import write_whole
 
 DOTS_PER_INCH = 150
 # Of Okabe and Ito (2008): told apart by the colour-blind.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 
 
 class Line(NamedTuple):
