@@ -90,7 +90,8 @@ class _Shade(torch.autograd.Function):
         gradients += [torch.zeros_like(scene) for scene in tensors[3:]]
         meshes, scenes = tuple(_arrays(tensors[:3])), tuple(_arrays(tensors[3:]))
         given = _arrays((ids, slopes.flatten(2), images_gradient.contiguous().flatten(2)))
-        made = tuple(_arrays(gradients[:3])), tuple(_arrays(gradients[3:])), any(ctx.needs_input_grad[3:9])
+        asked = any(ctx.needs_input_grad[3:5]), any(ctx.needs_input_grad[5:9])  # of cameras, of lights
+        made = tuple(_arrays(gradients[:3])), tuple(_arrays(gradients[3:])), asked
         corners = triangles.numpy()
         # A face's views add to the same vertices, so one task takes them in order.
         for_each(

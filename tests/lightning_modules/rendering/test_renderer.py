@@ -119,6 +119,20 @@ def test_fused_and_plain_shading_agree_in_images_and_all_gradients(
         assert (ours - judge).norm() <= 1e-12 * judge.norm()
 
 
+@pytest.mark.parametrize("group", [4, 5], ids=["cameras", "lights"])
+def test_gradients_are_the_same_when_only_cameras_or_only_lights_want_theirs(
+    bumpy_head: Callable, views: Callable, group: int
+) -> None:
+    arguments = scene(bumpy_head, views, 20, SIZE, torch.float64)
+    inputs, _ = differentiable(arguments)
+    wanted = [part for part in inputs[group] if part is not None]
+    upstream = torch.randn(2, 3, 3, *SIZE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    of_all = torch.autograd.grad(render(*inputs), wanted, upstream)
+    alone = [*arguments[:group], inputs[group], *arguments[group + 1 :]]
+    of_group = torch.autograd.grad(render(*alone), wanted, upstream)
+    assert all(torch.equal(ours, judge) for ours, judge in zip(of_group, of_all, strict=True))
+
+
 @pytest.mark.parametrize("shininess", [0.5, 1.0, 6.5, 7.0])
 def test_fused_and_plain_shading_agree_for_any_shininess(
     bumpy_head: Callable, views: Callable, shininess: float
