@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--photographs", help="what it was trained on: for the moments of those held back")
     parser.add_argument("--people", type=int, default=300)
     parser.add_argument("--development", action="store_true", help="people on whom choices are made")
-    parser.add_argument("--tone", action="store_true", help="skin tone and moments, too")
+    parser.add_argument("--tone", action="store_true", help="skin tone, too")
     parser.add_argument("--sheet", type=Path, help="contact sheet (shows photographs: never publish)")
     parser.add_argument("--output", type=Path, default=REPORT)
     options = parser.parse_args(arguments)
@@ -98,12 +98,13 @@ def main(arguments: list[str] | None = None) -> None:
     judged[f"{first}, shuffled"] = judge(learnt[0], queries, gallery, teachers, shuffled=True)
     lines += score_table(judged, first)
     lines += comparison_table({name: result.scores for name, result in judged.items()}, first)
-    if options.tone:
-        for method in learnt:
-            content = loaded[method.name][1]
-            everyone = data.dataset.batch(np.arange(len(data.dataset)))
+    everyone = data.dataset.batch(np.arange(len(data.dataset)))
+    for method in learnt:
+        content = loaded[method.name][1]
+        if options.photographs:
             lines += coefficient_lines(method, everyone, content, f"all {len(data.dataset):,} faces of LFW")
             lines += held_back_lines(method, content, teachers, options.photographs)
+        if options.tone:
             lines += tone_lines(method, data, teachers, settings)
     if options.sheet:
         sheet(learnt[0], data, subset.query[:: max(1, len(subset.query) // 24)][:24], teachers, options.sheet)
@@ -207,12 +208,10 @@ def comparison_table(scores: dict[str, Scores], first: str) -> list[str]:
     return [*lines, ""]
 
 
-def held_back_lines(
-    method: Method, content: dict[str, Any], teachers: Teachers, folder: str | None
-) -> list[str]:
+def held_back_lines(method: Method, content: dict[str, Any], teachers: Teachers, folder: str) -> list[str]:
     """The same for the photographs that the run held back from training, of those in the folder."""
     settings = settings_of(content)
-    if content["stage"] == 1 or folder is None:
+    if content["stage"] == 1:
         return []
     photographs = parts.photographs_of(replace(settings, photographs=folder), Execution(), teachers)
     photographs.prepare_data()
