@@ -235,7 +235,8 @@ def worker(kind: str, rank: str, port: str, steps: int = 15) -> None:
     torch.set_num_threads(1)
     store = distributed.TCPStore("127.0.0.1", int(port), 2, rank == "0")
     module = build("dlib", "dlib")
-    batch = made_up_batch(module, rank=int(rank), world_size=2)
+    # An independent process takes the first share: the contrast looks among its own photographs only.
+    batch = made_up_batch(module, rank=int(rank) if kind == "ddp" else 0, world_size=2)
     step: Any = Step(module)
     if kind == "ddp":
         distributed.init_process_group("gloo", store=store, rank=int(rank), world_size=2)
