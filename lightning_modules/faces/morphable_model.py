@@ -103,8 +103,7 @@ class MorphableModel(nn.Module):
         self._total_variance = {}
         for part, components in (("shape", shape), ("albedo", albedo), ("expression", expression)):
             self.register_buffer(f"{part}_mean", components.mean, persistent=False)
-            # Components lie in memory one after the other: a quarter faster than vertices would be.
-            self.register_buffer(f"{part}_basis", components.basis.T.contiguous().T, persistent=False)
+            self.register_buffer(f"{part}_basis", components.basis, persistent=False)
             self.register_buffer(f"{part}_variance", components.variance, persistent=False)
             deviation = components.variance.sqrt()
             self.register_buffer(f"{part}_standard_deviation", deviation, persistent=False)
