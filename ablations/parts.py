@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from datamodules.cheeks import cheek_colours
+from datamodules.face_data import FaceBatch
 from datamodules.lfw_lists import find_images
 from datamodules.photographs import Photographs
 from datamodules.stand_in import StandInPhotographs
@@ -37,10 +38,12 @@ class Learnt(NamedTuple):
     Attributes:
         centres: by network; none where there are too few photographs.
         tone: what their skin tone asks for, or None where no loss wants it.
+        faces: the training photographs that it was learnt from, at most PHOTOGRAPHS_READ.
     """
 
     centres: dict[str, Centre]
     tone: ToneTarget | None
+    faces: FaceBatch
 
 
 def load_teachers(settings: Settings, execution: Execution) -> Teachers:
@@ -146,7 +149,8 @@ def learn_from_photographs(
 ) -> Learnt:
     """Centres of both networks and the tone target, from training photographs alone."""
     training = evenly(photographs.training, PHOTOGRAPHS_READ)
-    embeddings = photographs.dataset.batch(training).embeddings
+    faces = photographs.dataset.batch(training)
+    embeddings = faces.embeddings
     judged = photographs.judged_training.batch(np.arange(len(photographs.judged_training))).embeddings
     sources = {settings.judge: judged[settings.judge]}
     if settings.centred:
@@ -167,7 +171,7 @@ def learn_from_photographs(
     if settings.tone_weight:
         colours = cheek_colours(photographs.dataset, training, progress=execution.progress)
         tone = ToneTarget.fit(embeddings[settings.encoder], lab(colours), teachers.model)
-    return Learnt(centres, tone)
+    return Learnt(centres, tone, faces)
 
 
 def evenly(indices: np.ndarray, most: int) -> np.ndarray:

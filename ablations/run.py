@@ -226,9 +226,8 @@ def train(
         )
     learnt = parts.learn_from_photographs(settings, execution, photographs, teachers)
     if learnt.tone is not None and settings.linear_path:
-        seen = photographs.dataset.batch(parts.evenly(photographs.training, parts.PHOTOGRAPHS_READ))
-        target = learnt.tone(seen.embeddings[settings.encoder])
-        regressor.start_first_albedo(seen.features[settings.encoder], target)
+        target = learnt.tone(learnt.faces.embeddings[settings.encoder])
+        regressor.start_first_albedo(learnt.faces.features[settings.encoder], target)
     module = regression_of(regressor, teachers, learnt, settings, execution)
     content = provenance_of(module, photographs, settings)
     fit(

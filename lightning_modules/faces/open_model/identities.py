@@ -1,8 +1,8 @@
 """The sampling prior of neutral face shapes: artists' sliders with documented distributions.
 
 The distributions are part of the recipe. Deviations were chosen by looking at samples, not estimated from
-scans. Means lie towards where photographs asked for them: regression with a weak batch distribution loss moved
-the mean of unlabelled photographs' coefficients, and the sliders below make about half of that move
+scans. Means lie towards where photographs asked for them: regression with a weak batch distribution loss
+moved the mean of unlabelled photographs' coefficients, and the sliders below make about half of that move
 (benchmarks/search.md).
 """
 
