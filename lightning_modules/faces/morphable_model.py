@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.faces.landmarks import Landmarks
+from lightning_modules.faces.linear_combinations import linear_combinations
 from lightning_modules.faces.normals import vertex_normals
 
 
@@ -159,7 +160,7 @@ class MorphableModel(nn.Module):
             )
         count = coefficients.shape[1]
         scaled = coefficients * getattr(self, f"{part}_standard_deviation")[:count]
-        return torch.addmm(offset, scaled, basis[:, :count].T)
+        return linear_combinations(offset, scaled, basis)
 
     # ------------------------------------------------------------------ meshes -> coefficients
 

@@ -18,7 +18,7 @@ from torch import Tensor
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
-def compiled(function: Callable, *, contract: bool = False) -> Callable:
+def compiled(function: Callable, *, contract: bool = False, reorder: bool = False) -> Callable:
     """A numba kernel without the interpreter's lock, compiled at its first call and cached if possible.
 
     Numba looks for a writable folder beside the source, then in the user's cache; where neither is writable,
@@ -28,8 +28,10 @@ def compiled(function: Callable, *, contract: bool = False) -> Callable:
     Args:
         function: in the subset of Python that numba compiles.
         contract: let a product and a sum be rounded once, as one instruction.
+        reorder: let the terms of a sum be added in an order that suits vector instructions, always the same.
     """
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"} if contract else False}
+    liberties = {name for name, taken in (("contract", contract), ("reassoc", reorder)) if taken}
+    options = {"nogil": True, "error_model": "numpy", "fastmath": liberties or False}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError as error:
