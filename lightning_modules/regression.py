@@ -146,12 +146,10 @@ class Regression(LightningModule):
         """Every loss that is on, times its weight; their sum is what is minimised."""
         on, weights = self.losses, self.losses.weights
         photographs = batch.photographs
-        decoded = self.regressor(photographs.features[self.teachers.encoder.name])
+        decoded, predicted = self._decode(batch)
         terms = {}
         if on.parameter:
-            synthetic = batch.synthetic
-            predicted = self.regressor(synthetic.features)
-            drawn = Prediction(synthetic.shape, synthetic.albedo)
+            drawn = Prediction(batch.synthetic.shape, batch.synthetic.albedo)
             terms["parameter"] = parameter_loss(predicted, drawn, weights)
         if on.batch_distribution:
             terms["batch_distribution"] = weights.batch_distribution * self._batch_distribution(decoded)
@@ -217,6 +215,16 @@ class Regression(LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW with warm-up and a cosine."""
         return self.optimisation.configure(self.regressor)
+
+    def _decode(self, batch: Any) -> tuple[Prediction, Prediction | None]:  # noqa: ANN401
+        """Coefficients of the photographs and, if their loss is on, of the synthetic faces, in one pass."""
+        photographs = batch.photographs.features[self.teachers.encoder.name]
+        if not self.losses.parameter:
+            return self.regressor(photographs), None
+        both = self.regressor(torch.cat([photographs, batch.synthetic.features]))
+        counts = len(photographs), len(batch.synthetic.features)
+        (shape, synthetic_shape), (albedo, synthetic_albedo) = (part.split(counts) for part in both)
+        return Prediction(shape, albedo), Prediction(synthetic_shape, synthetic_albedo)
 
     def _identity(
         self, photographs: dict[str, Tensor], renderings: Tensor, samples: range, shown: slice
