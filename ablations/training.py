@@ -224,7 +224,7 @@ def _strategy(execution: Execution) -> Any:  # noqa: ANN401 - a name or a strate
         return execution.strategy
     from lightning.pytorch.strategies import DDPStrategy
 
-    return DDPStrategy(broadcast_buffers=False)
+    return DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
 def _checkpoints(folder: Path, execution: Execution, best_by: str | None) -> list[ModelCheckpoint]:

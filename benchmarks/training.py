@@ -240,7 +240,9 @@ def worker(kind: str, rank: str, port: str, steps: int = 15) -> None:
     step: Any = Step(module)
     if kind == "ddp":
         distributed.init_process_group("gloo", store=store, rank=int(rank), world_size=2)
-        step = torch.nn.parallel.DistributedDataParallel(step, broadcast_buffers=False)
+        step = torch.nn.parallel.DistributedDataParallel(
+            step, broadcast_buffers=False, gradient_as_bucket_view=True
+        )
     optimiser = module.configure_optimizers()["optimizer"]
     for number in range(steps + 3):
         if number == 3:

@@ -243,7 +243,8 @@ class Regression(LightningModule):
         """The four terms of L_batch over the batch of all processes."""
         weights = self.losses.weights
         options = {"reduction": weights.reduction, "mean_penalty": weights.mean_penalty}
-        shape, albedo = (global_batch(part) for part in decoded)
+        counts = [part.shape[1] for part in decoded]
+        shape, albedo = global_batch(torch.cat(decoded, dim=1)).split(counts, dim=1)  # in one message
         mean, variance = self._albedo_target(albedo)
         return batch_distribution_loss(shape, **options) + batch_distribution_loss(
             albedo, mean=mean, variance=variance, **options
