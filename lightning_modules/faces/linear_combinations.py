@@ -17,7 +17,7 @@ from lightning_modules.rendering.compilation import for_each
 
 compiled = partial(compilation.compiled, contract=True, reorder=True)
 
-ROWS_AT_ONCE = 2048  # of the basis, that one thread takes; an even number
+ROWS_AT_ONCE = 8192  # of the basis, that one thread takes; an even number
 FACES_AT_ONCE = 4  # as many as the kernels below write out
 MOST_FACES = 8  # with more, a matrix product is as quick
 LINE = 16  # numbers of float32 in a line of the cache
