@@ -15,6 +15,7 @@ from datamodules.synthetic_faces import SyntheticBatch, SyntheticFaces
 from evaluation.metrics.skin_tone import lab
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.recognition.coloured import Coloured
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import load_network
 from lightning_modules.recognition.similarity import MINIMUM_FOR_A_CENTRE, Centre, estimate_centre
@@ -57,9 +58,18 @@ def load_teachers(settings: Settings, execution: Execution) -> Teachers:
     for name in (settings.encoder, settings.identity_network, settings.judge):
         if name not in networks:
             networks[name] = load_network(name)
-    chosen = (networks[name] for name in (settings.encoder, settings.identity_network, settings.judge))
-    teachers = Teachers(model, *chosen)
-    return teachers.to(torch.device(device_name(execution)))
+    return teachers_of(model, networks, settings).to(torch.device(device_name(execution)))
+
+
+def teachers_of(
+    model: MorphableModel, networks: dict[str, RecognitionNetwork], settings: Settings
+) -> Teachers:
+    """The networks in their roles; where the encoder also trains identity, one network has both."""
+    roles = dict(networks)
+    if settings.cheek_colour:
+        roles[settings.encoder] = Coloured(networks[settings.encoder])
+    names = (settings.encoder, settings.identity_network, settings.judge)
+    return Teachers(model, *(roles[name] for name in names))
 
 
 def device_name(execution: Execution) -> str:
@@ -150,11 +160,12 @@ def learn_from_photographs(
     """Centres of both networks and the tone target, from training photographs alone."""
     training = evenly(photographs.training, PHOTOGRAPHS_READ)
     faces = photographs.dataset.batch(training)
-    embeddings = faces.embeddings
+    embeddings, encoder = faces.embeddings, teachers.encoder.name
     judged = photographs.judged_training.batch(np.arange(len(photographs.judged_training))).embeddings
     sources = {settings.judge: judged[settings.judge]}
     if settings.centred:
-        sources[settings.identity_network] = embeddings[settings.identity_network]
+        trained = teachers.identity_network.name
+        sources[trained] = embeddings[trained]
     networks = {network.name: network for network in teachers[1:]}
     centres = {
         name: estimate_centre(
@@ -163,14 +174,15 @@ def learn_from_photographs(
         for name, values in sources.items()
         if len(values) >= MINIMUM_FOR_A_CENTRE
     }
-    if settings.centred and settings.identity_network not in centres:
+    if settings.centred and teachers.identity_network.name not in centres:
         tell(
             f"fewer than {MINIMUM_FOR_A_CENTRE} training photographs: the identity loss compares raw cosines"
         )
     tone = None
     if settings.tone_weight:
         colours = cheek_colours(photographs.dataset, training, progress=execution.progress)
-        tone = ToneTarget.fit(embeddings[settings.encoder], lab(colours), teachers.model)
+        own = teachers.cheeks(faces.features[encoder])
+        tone = ToneTarget.fit(embeddings[encoder], lab(colours), teachers.model, own)
     return Learnt(centres, tone, faces)
 
 

@@ -51,7 +51,7 @@ def of_run(
     teachers = module.teachers
     held_back = photographs.judged_validation
     batch = held_back.batch(np.arange(len(held_back)))
-    encoded = batch.features[settings.encoder].to(teachers.model.shape_mean.device)
+    encoded = batch.features[teachers.encoder.name].to(teachers.model.shape_mean.device)
     decoded = module.regressor(encoded)
     rows = []
     for role, network in (("judge", teachers.judge), ("training network", teachers.identity_network)):
@@ -62,11 +62,11 @@ def of_run(
     own = photographs.provenance()
     if own["stand_in"]:
         everyone = photographs.dataset.batch(parts.evenly(photographs.training, parts.PHOTOGRAPHS_READ))
-        distance = distance_from_photographs(everyone.features[settings.encoder], teachers.encoder)
+        distance = distance_from_photographs(everyone.features[teachers.encoder.name], teachers.encoder)
         rows.append(
             Row("stand-in", "encoder feature means", "distance from real photographs", "standard deviations",
                 distance, n=len(everyone.index),
-                reason=None if distance is not None else f"no statistics of {settings.encoder}")
+                reason=None if distance is not None else f"no statistics of {teachers.encoder.name}")
         )  # fmt: skip
     shown = held_back.images(range(min(SHEET_PEOPLE, len(held_back))))
     heading = "STAND-IN: " if own["stand_in"] else ""

@@ -221,13 +221,13 @@ def train(
         synthetic = parts.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=2)
     data = TrainingData(photographs, synthetic, rendered=settings.rendered)
     if not settings.pretraining:
-        regressor.standardise(
-            photographs.dataset.batch(photographs.training[:4096]).features[settings.encoder]
-        )
+        first = photographs.dataset.batch(photographs.training[:4096])
+        regressor.standardise(first.features[teachers.encoder.name])
     learnt = parts.learn_from_photographs(settings, execution, photographs, teachers)
     if learnt.tone is not None and settings.linear_path:
-        target = learnt.tone(learnt.faces.embeddings[settings.encoder])
-        regressor.start_first_albedo(learnt.faces.features[settings.encoder], target)
+        features = learnt.faces.features[teachers.encoder.name]
+        embeddings = learnt.faces.embeddings[teachers.encoder.name]
+        regressor.start_first_albedo(features, learnt.tone(embeddings, teachers.cheeks(features)))
     module = regression_of(regressor, teachers, learnt, settings, execution)
     content = provenance_of(module, photographs, settings)
     fit(

@@ -28,6 +28,7 @@ class Settings:
         shape_components: of the morphable model; 0 takes all.
         albedo_components: likewise.
         encoder: the frozen network whose features the regressor reads.
+        cheek_colour: whether the cheeks' colour belongs to the encoder's features, not in the paper.
         identity_network: whose embeddings make the identity loss; the encoder if not given.
         judge: another network, which training never sees; it scores held-back photographs.
         identity: the identity loss of stage 2.
@@ -61,7 +62,7 @@ class Settings:
             multiplies what stage 1 predicts by this; 0 has neither. Not in the paper.
         pretraining_steps: of stage 1.
         max_steps: of stage 2.
-        pretraining_learning_rate: of stage 1.
+        pretraining_learning_rate: of stage 1; lower where it starts from ridge regression.
         learning_rate: of stage 2.
         pretraining_weight_decay: of stage 1: strong, or it learns the pool's faces by heart.
         weight_decay: of stage 2.
@@ -80,6 +81,7 @@ class Settings:
     shape_components: int = 0
     albedo_components: int = 0
     encoder: NetworkName = "dlib"
+    cheek_colour: bool | None = None
     identity_network: NetworkName | None = None
     judge: NetworkName = "sface"
     identity: bool = True
@@ -109,7 +111,7 @@ class Settings:
     linear_start: float | None = None
     pretraining_steps: int | None = None
     max_steps: int | None = None
-    pretraining_learning_rate: float = 1e-3
+    pretraining_learning_rate: float | None = None
     learning_rate: float | None = None
     pretraining_weight_decay: float = 1.0
     weight_decay: float = 0.1
@@ -136,6 +138,9 @@ class Settings:
         if self.method == "paper" and self.photographs_per_step is None:
             # In the paper a step's moments come from the photographs that are rendered.
             defaults["photographs_per_step"] = self.rendered or defaults["rendered"]
+        start = defaults["linear_start"] if self.linear_start is None else self.linear_start
+        # From ridge regression, ten times as much loses what the start had won (benchmarks/search.md).
+        defaults["pretraining_learning_rate"] = 1e-4 if start else 1e-3
         missing = {
             name: value for name, value in defaults.items() if getattr(self, name) is None or name in chosen
         }
@@ -304,6 +309,7 @@ def _of_weights(weights: LossWeights) -> dict[str, Any]:
 METHODS: dict[str, dict[str, Any]] = {
     "paper": _of_weights(PAPER_WEIGHTS)
     | {
+        "cheek_colour": False,
         "tone_weight": 0.0,
         "contrast_weight": 0.0,
         "centred": False,
@@ -314,6 +320,7 @@ METHODS: dict[str, dict[str, Any]] = {
     },
     "suite": _of_weights(SUITE_WEIGHTS)
     | {
+        "cheek_colour": True,
         "tone_weight": 2.0,
         "contrast_weight": 2.0,
         "centred": True,

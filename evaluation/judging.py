@@ -8,6 +8,7 @@ import numpy as np
 
 from datamodules.face_data import FaceOptions
 from datamodules.photographs import Photographs
+from lightning_modules.recognition.coloured import underlying
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName
 from lightning_modules.recognition.similarity import Centre, estimate_centre
@@ -30,7 +31,7 @@ def judge_name(
         ValueError: if the judge is the checkpoint's training network, or no network.
     """
     networks = {} if content is None else content["networks"]
-    trained = {networks[role]["name"] for role in ("encoder", "identity") if role in networks}
+    trained = {underlying(networks[role]["name"]) for role in ("encoder", "identity") if role in networks}
     if name is None:
         own = networks.get("judge", {}).get("name")
         name = own or next(default for default in DEFAULTS if default not in trained)

@@ -204,7 +204,8 @@ def check_same(kept: dict[str, Any], asked: dict[str, Any]) -> None:
     if encoder["sha256"] != wanted["sha256"]:
         raise ValueError(
             f"the checkpoint was trained with the encoder {encoder['name']} ({encoder['sha256'][:12]}), this "
-            f"run has {wanted['name']} ({wanted['sha256'][:12]}); give the same --encoder, or start anew"
+            f"run has {wanted['name']} ({wanted['sha256'][:12]}); give the same --encoder and --cheek-colour "
+            "(-colour in a name says it is on), or start anew"
         )
 
 

@@ -154,8 +154,7 @@ class Regression(LightningModule):
         if on.batch_distribution:
             terms["batch_distribution"] = weights.batch_distribution * self._batch_distribution(decoded)
         if on.tone:
-            target = self.tone(photographs.embeddings[self.teachers.encoder.name])
-            terms["tone"] = on.tone * tone_loss(decoded.albedo[:, 0], target)
+            terms["tone"] = on.tone * tone_loss(decoded.albedo[:, 0], self._tone_target(photographs))
         if on.renders:
             # Evenly spread, so that a step renders the same photographs on any number of processes.
             shown = slice(None, None, self._stride(batch))
@@ -249,6 +248,12 @@ class Regression(LightningModule):
         return batch_distribution_loss(shape, **options) + batch_distribution_loss(
             albedo, mean=mean, variance=variance, **options
         )
+
+    def _tone_target(self, photographs: Any) -> Tensor:  # noqa: ANN401 - a FaceBatch
+        """The first albedo component [B] that the photographs' skin tone asks for."""
+        encoder = self.teachers.encoder.name
+        own = self.teachers.cheeks(photographs.features[encoder])
+        return self.tone(photographs.embeddings[encoder], own)
 
     def _albedo_target(self, albedo: Tensor) -> tuple[Tensor, Tensor]:
         """The prior's moments [Kt] of albedo; those of the photographs' skin tone where they are known."""

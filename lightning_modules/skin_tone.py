@@ -4,8 +4,9 @@ Not in the paper. A morphable model's prior need not have the tones of the photo
 them to N(0, 1) turns light people dark or dark people light, and the map from features to tone that is learnt
 on renderings does not carry over to photographs. No label is needed to mend it: what of the cheeks' colour
 goes with the encoder's embedding over the training photographs leaves out exposure and keeps the person's. It
-also pulls individuals towards those who look alike, which is why it is a switch and measured
-(`python -m benchmarks.real_photographs --tone`).
+also pulls individuals towards those who look alike. A photograph's own cheeks err the other way, with light
+and camera: where the encoder's features hold their colour, both are taken together. It is a switch, and
+measured (`python -m benchmarks.real_photographs --tone`).
 """
 
 from typing import Self
@@ -22,50 +23,78 @@ from .recognition.frame import CHEEKS, RENDERED_POINTS
 from .rendering.camera import align_to_template, project
 from .rendering.pose import cameras_from_poses, frontal_poses
 
-# A regression predicts less spread than there is; predictions are spread this much wider about their mean.
-# Chosen on LFW's development people.
-SPREAD = 2.1
+# A regression predicts less spread than there is: what the embedding says is spread this much wider about its
+# mean, by itself and beside the photograph's own colour, of which that share is added. Chosen on LFW's
+# development people (benchmarks/search.md).
+SPREAD, SPREAD_BESIDE_OWN = 2.1, 1.4
+OWN_SHARE = 0.3
 FOLDS = 5
 ALBEDO_RANGE = (-3.0, 3.0)
 
 
 class ToneTarget(nn.Module):
-    """The first albedo component that photographs' skin tone asks for, given the encoder's embeddings.
+    """The first albedo component that photographs' skin tone asks for.
 
     Attributes:
         mean: of the target over the photographs it was fitted to.
         variance: likewise.
     """
 
-    def __init__(self, weight: Tensor, offset: Tensor, angles: Tensor) -> None:
-        """From weights [E, 3] and offset [3] of a colour in L*a*b* and the angles [T] of `tone_table`."""
+    def __init__(
+        self, weight: Tensor, offset: Tensor, angles: Tensor, own_mean: Tensor | None = None
+    ) -> None:
+        """From what the embedding says, what a tone asks for, and where own colours lie.
+
+        Args:
+            weight: [E, 3] of a colour in L*a*b*.
+            offset: [3] of it.
+            angles: [T], `tone_table`.
+            own_mean: [3], mean of the photographs' own colours in L*a*b*; None leaves own colours out.
+        """
         super().__init__()
         self.register_buffer("weight", weight)
         self.register_buffer("offset", offset)
         self.register_buffer("angles", angles)
+        self.register_buffer("own_mean", own_mean)
         self.mean, self.variance = 0.0, 1.0
 
     @classmethod
-    def fit(cls, embeddings: Tensor, colours: np.ndarray, model: MorphableModel) -> Self:
-        """Find how the cheeks' colours [N, 3] in L*a*b* of photographs go with their embeddings [N, E].
+    def fit(
+        cls, embeddings: Tensor, colours: np.ndarray, model: MorphableModel, own: Tensor | None = None
+    ) -> Self:
+        """Find how the colours of photographs' cheeks go with the encoder's embeddings.
+
+        Args:
+            embeddings: [N, E].
+            colours: [N, 3] in L*a*b*, from which is learnt.
+            model: whose albedo it is for.
+            own: [N, 3], sRGB in [0, 1], the cheeks as the encoder's features hold them (`Teachers.cheeks`).
 
         Raises:
             ValueError: if the model's first albedo component does not change skin tone steadily.
         """
-        weight, offset = _regression(embeddings.double().cpu(), torch.from_numpy(colours).double())
-        target = cls(weight.float(), offset.float(), tone_table(model))
-        fitted = target(embeddings.cpu())
+        weight, offset = _regression(
+            embeddings.double().cpu(),
+            torch.from_numpy(colours).double(),
+            SPREAD if own is None else SPREAD_BESIDE_OWN,
+        )
+        own_mean = None if own is None else _lab(own).mean(0)
+        target = cls(weight.float(), offset.float(), tone_table(model), own_mean).to(embeddings.device)
+        fitted = target(embeddings, own)
         target.mean, target.variance = float(fitted.mean()), float(fitted.var())
-        return target.to(embeddings.device)
+        return target
 
-    def angle(self, embeddings: Tensor) -> Tensor:
-        """The individual typology angle [B] in degrees of people with these embeddings [B, E]."""
-        lightness, _, yellowness = (embeddings @ self.weight + self.offset).unbind(-1)
+    def angle(self, embeddings: Tensor, own: Tensor | None = None) -> Tensor:
+        """The individual typology angle [B] in degrees of people, from embeddings [B, E] and own [B, 3]."""
+        colour = embeddings @ self.weight + self.offset
+        if self.own_mean is not None:
+            colour = colour + OWN_SHARE * (_lab(own) - self.own_mean)
+        lightness, _, yellowness = colour.unbind(-1)
         return torch.atan2(lightness - 50, yellowness).rad2deg()
 
-    def forward(self, embeddings: Tensor) -> Tensor:
+    def forward(self, embeddings: Tensor, own: Tensor | None = None) -> Tensor:
         """The first albedo component [B] whose cheeks have that angle, other components being zero."""
-        angles, table = self.angle(embeddings), self.angles
+        angles, table = self.angle(embeddings, own), self.angles
         values = torch.linspace(*ALBEDO_RANGE, len(table), device=table.device)
         ascending = table[-1] > table[0]
         keys, values = (table, values) if ascending else (table.flip(0), values.flip(0))
@@ -111,8 +140,12 @@ def cheek_vertices(model: MorphableModel) -> Tensor:
     return torch.nonzero(facing & (inside[0] | inside[1]))[:, 0]
 
 
-def _regression(inputs: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights [E, 3] and offset [3] that predict values [N, 3] from inputs [N, E], their spread made wider.
+def _lab(colours: Tensor) -> Tensor:
+    return torch.from_numpy(lab(colours.detach().cpu().numpy())).to(colours)
+
+
+def _regression(inputs: Tensor, values: Tensor, spread: float) -> tuple[Tensor, Tensor]:
+    """Weights [E, 3] and offset [3] that predict values [N, 3] from inputs [N, E], spread so much wider.
 
     Each weight is a covariance with a standardised input: the limit of a ridge regression under an ever
     stronger penalty, which on development people was better than any weaker one. The slope, which that limit
@@ -125,7 +158,7 @@ def _regression(inputs: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         predicted[held_out] = inputs[held_out] @ _covariances(inputs[~held_out], values[~held_out])
         predicted[held_out] -= predicted[held_out].mean(0)
     slope = (predicted * (values - values.mean(0))).sum(0) / predicted.square().sum(0).clamp(min=1e-12)
-    weight = SPREAD * slope.clamp(min=0) * _covariances(inputs, values)
+    weight = spread * slope.clamp(min=0) * _covariances(inputs, values)
     return weight, values.mean(0) - inputs.mean(0) @ weight
 
 

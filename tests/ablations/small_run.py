@@ -28,9 +28,7 @@ def small_teachers(settings: Settings, execution: Execution) -> Teachers:
         seed = {"dlib": 1, "sface": 2, "facenet": 3}[name]
         networks.setdefault(name, miniatures.SmallNetwork(seed)).name = name
     model = miniatures.small_model(seed=9 if settings.morphable_model == "open:1" else 0, skin=True)
-    return Teachers(
-        model, *(networks[name] for name in (settings.encoder, settings.identity_network, settings.judge))
-    )
+    return parts.teachers_of(model, networks, settings)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

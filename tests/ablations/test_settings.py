@@ -66,6 +66,7 @@ def test_the_suite_is_the_default_and_centres_tones_and_averages() -> None:
     assert (settings.centred, settings.views) == (True, 3)
     assert settings.tone_weight > 0
     assert settings.contrast_weight > 0
+    assert settings.cheek_colour
     assert settings.identity_network == settings.encoder == "dlib"
 
 
@@ -73,9 +74,16 @@ def test_the_paper_method_takes_every_departure_back() -> None:
     settings = parse("--method", "paper")
     assert settings.weights == PAPER_WEIGHTS
     assert (settings.centred, settings.views) == (False, 3)
-    assert (settings.tone_weight, settings.contrast_weight) == (0, 0)
+    assert (settings.tone_weight, settings.contrast_weight, settings.cheek_colour) == (0, 0, False)
     assert settings.photographs_per_step == settings.rendered
     assert parse("--method", "paper", "--rendered", "16").photographs_per_step == 16
+
+
+def test_stage_1_learns_slowly_where_it_starts_from_ridge_regression() -> None:
+    assert parse().pretraining_learning_rate == 1e-4
+    assert parse("--linear-start", "0").pretraining_learning_rate == 1e-3
+    assert parse("--method", "paper").pretraining_learning_rate == 1e-3
+    assert parse("--pretraining-learning-rate", "0.01").pretraining_learning_rate == 0.01
 
 
 def test_an_option_that_is_given_wins_over_method_and_preset() -> None:

@@ -13,17 +13,19 @@ if __name__ == "__main__":
 from datamodules import aligned_faces
 from evaluation import reporting_people
 from lightning_modules import reconstruction
+from lightning_modules.recognition.coloured import Coloured, underlying
+from lightning_modules.recognition.network import RecognitionNetwork
 from tests import miniatures
 from tests.datamodules.conftest import detect_by_colour
 
 SEEDS = {"dlib": 1, "sface": 2, "facenet": 3}
 
 
-def small_network(name: str, weights: Path | None = None) -> miniatures.SmallNetwork:
+def small_network(name: str, weights: Path | None = None) -> RecognitionNetwork:
     """The same network for the same name, as in tests/ablations/small_run.py."""
-    network = miniatures.SmallNetwork(SEEDS[name])
-    network.name = name
-    return network
+    network = miniatures.SmallNetwork(SEEDS[underlying(name)])
+    network.name = underlying(name)
+    return network if name == network.name else Coloured(network)
 
 
 def with_miniatures(put: Callable[[object, str, object], object]) -> None:

@@ -21,8 +21,11 @@ def test_stage_1_names_no_judge_and_gets_one_that_did_not_train() -> None:
 
 @pytest.mark.parametrize("name", ["dlib", "facenet"])
 def test_a_training_network_may_not_judge_unless_it_is_allowed(name: str) -> None:
-    with pytest.raises(ValueError, match=f"was trained with {name}, which scores its own training too well"):
-        judge_name(name, CONTENT)
+    for suffix in ("", "-colour"):
+        content = {"networks": {role: {"name": entry["name"] + suffix * (role != "judge")}
+                                for role, entry in CONTENT["networks"].items()}}  # fmt: skip
+        with pytest.raises(ValueError, match=f"was trained with {name}, which scores its own training too"):
+            judge_name(name, content)
     assert judge_name(name, CONTENT, allow_training_network=True) == name
 
 

@@ -2,8 +2,17 @@ import numpy as np
 import pytest
 import torch
 
+from evaluation.metrics.skin_tone import lab
 from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents
-from lightning_modules.skin_tone import SPREAD, ToneTarget, albedo_angles, cheek_vertices, tone_table
+from lightning_modules.skin_tone import (
+    OWN_SHARE,
+    SPREAD,
+    SPREAD_BESIDE_OWN,
+    ToneTarget,
+    albedo_angles,
+    cheek_vertices,
+    tone_table,
+)
 
 
 def with_skin(model: MorphableModel, direction: tuple[float, float, float]) -> MorphableModel:
@@ -86,6 +95,28 @@ def test_the_regression_finds_what_the_embedding_tells_and_its_moments(skin: Mor
     assert (target.mean, target.variance) == pytest.approx(
         (float(fitted.mean()), float(fitted.var())), rel=1e-4
     )
+
+
+def test_a_share_of_the_photograph_s_own_colour_is_added(skin: MorphableModel) -> None:
+    colours = torch.tensor([[0.8, 0.6, 0.5], [0.5, 0.35, 0.3]])
+    own = torch.from_numpy(lab(colours.numpy()))
+    offset = torch.tensor([60.0, 12.0, 10.0])
+    target = ToneTarget(torch.zeros(2, 3), offset, tone_table(skin), own.mean(0))
+    lightness, _, yellowness = (offset + OWN_SHARE * (own - own.mean(0))).T
+    expected = torch.rad2deg(torch.atan2(lightness - 50, yellowness))
+    torch.testing.assert_close(target.angle(torch.zeros(2, 2), colours), expected)
+    assert expected[0] > expected[1] + 5
+
+
+def test_beside_the_own_colour_the_embedding_is_spread_less(skin: MorphableModel) -> None:
+    generator = torch.Generator().manual_seed(2)
+    embeddings = torch.randn(2000, 6, generator=generator)
+    own = torch.rand(2000, 3, generator=generator) * 0.1 + 0.5
+    target = ToneTarget.fit(embeddings, cheeks(embeddings, 3, generator), skin, own)
+    lightness = (embeddings @ target.weight + target.offset)[:, 0]
+    assert float(lightness.std()) == pytest.approx(SPREAD_BESIDE_OWN * 3, rel=0.1)
+    fitted = target(embeddings, own)
+    assert target.mean == pytest.approx(float(fitted.mean()), rel=1e-4)
 
 
 def test_embeddings_that_tell_nothing_give_everyone_nearly_the_mean(skin: MorphableModel) -> None:

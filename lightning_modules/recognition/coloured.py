@@ -1,0 +1,55 @@
+"""An encoder that also says what colour the cheeks have."""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+from .frame import CHEEKS
+from .network import RecognitionNetwork
+
+SUFFIX = "-colour"
+CHANNELS = 3
+
+
+class Coloured(RecognitionNetwork):
+    """A recognition network whose features end with the mean colour of both cheeks in its crop.
+
+    Not in the paper. Recognition networks are trained to overlook light and camera, and with them most of
+    what a photograph says of skin tone; what they keep, age and origin, places a person within a group at
+    best. The embedding is the network's own, and costs one pass as before.
+    """
+
+    def __init__(self, network: RecognitionNetwork) -> None:
+        # The boxes belong to what the features depend on.
+        super().__init__(hashlib.sha256(f"{network.sha256} {CHEEKS}".encode()).hexdigest())
+        self.network = network
+        self.name, self.crop = network.name + SUFFIX, network.crop
+        self.feature_width = network.feature_width + CHANNELS
+        self.embedding_width = network.embedding_width
+        self.train(False)
+
+    def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The network's features and the cheeks' mean colour [B, 3], and the network's descriptor."""
+        features, descriptor = self.network.describe(images)
+        patches = [images[:, :, top:bottom, left:right].flatten(2) for left, top, right, bottom in self.boxes]
+        return torch.cat([features, torch.cat(patches, 2).mean(2)], 1), descriptor
+
+    @property
+    def boxes(self) -> list[tuple[int, int, int, int]]:
+        """Left, top, right, bottom of each cheek in whole pixels of the crop, the last two left out."""
+        sides = [
+            self.crop.to_crop([(left - 0.5, top - 0.5), (right + 0.5, bottom + 0.5)]) + 0.5
+            for left, top, right, bottom in CHEEKS
+        ]
+        return [tuple(int(side) for side in box.round().ravel()) for box in sides]
+
+
+def cheeks_of(features: Tensor) -> Tensor:
+    """The colour [B, 3] at the end of a coloured network's features [B, D]."""
+    return features[:, -CHANNELS:]
+
+
+def underlying(name: str) -> str:
+    """The name of the network itself, whether its features are coloured or not."""
+    return name.removesuffix(SUFFIX)
