@@ -20,3 +20,15 @@ def global_batch(local: Tensor) -> Tensor:
     if not is_distributed():
         return local
     return torch.cat(differentiable.all_gather(local.contiguous()))
+
+
+def mean_over_processes(local: Tensor) -> Tensor:
+    """The mean of all processes' values, without a gradient: what is logged of a step, in one message.
+
+    Lightning's own, `sync_dist`, lets the processes meet twice for each value.
+    """
+    values = local.detach().clone()
+    if is_distributed():
+        distributed.all_reduce(values)
+        values /= distributed.get_world_size()
+    return values

@@ -6,6 +6,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor
 
+from .distributed import mean_over_processes
 from .losses import LossWeights, Prediction, parameter_loss
 from .optimisation import Optimisation
 from .regressor import Regressor
@@ -30,8 +31,9 @@ class Pretraining(LightningModule):
         """The parameter loss of synthetic faces."""
         predicted = self.regressor(batch.features)
         loss = parameter_loss(predicted, Prediction(batch.shape, batch.albedo), self.weights)
-        self.log("train/loss/parameter", loss, prog_bar=True, sync_dist=True)
-        self.log("train/loss/total", loss, sync_dist=True)
+        value = mean_over_processes(loss)
+        self.log("train/loss/parameter", value, prog_bar=True)
+        self.log("train/loss/total", value)
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ANN401

@@ -7,7 +7,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor
 
-from .distributed import global_batch
+from .distributed import global_batch, mean_over_processes
 from .losses import (
     LossWeights,
     Prediction,
@@ -135,9 +135,9 @@ class Regression(LightningModule):
         """The weighted sum of the losses that are on."""
         terms = self.terms(batch)
         total = torch.stack(list(terms.values())).sum()
-        for name, term in terms.items():
-            self.log(f"train/loss/{name}", term, sync_dist=True)
-        self.log("train/loss/total", total, prog_bar=True, sync_dist=True)
+        values = mean_over_processes(torch.stack([*terms.values(), total]))
+        for name, value in zip([*terms, "total"], values, strict=True):
+            self.log(f"train/loss/{name}", value, prog_bar=name == "total")
         if self.gradient_norm_interval and batch.step % self.gradient_norm_interval == 0:
             self._log_gradient_norms(terms)
         return total

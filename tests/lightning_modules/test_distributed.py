@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_modules.distributed import global_batch, is_distributed
+from lightning_modules.distributed import global_batch, is_distributed, mean_over_processes
 from tests.miniatures import small_batch
 
 from .two_processes import SWITCHES, build
@@ -53,7 +53,13 @@ def test_the_global_batch_keeps_the_order_of_ranks(two: Results) -> None:
     assert two["gathered"]["value"][:, 0].tolist() == [0.0, 0.0, 1.0, 1.0]
 
 
+def test_each_value_is_averaged_over_processes_without_a_gradient(two: Results) -> None:
+    assert two["mean"]["value"].tolist() == [0.5, 5.0]
+    assert not two["mean"]["gradient"]
+
+
 def test_one_process_is_its_own_global_batch() -> None:
     assert not is_distributed()
     values = torch.randn(3, 2)
     assert global_batch(values) is values
+    assert torch.equal(mean_over_processes(values), values)

@@ -6,7 +6,7 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from lightning_modules.distributed import global_batch
+from lightning_modules.distributed import global_batch, mean_over_processes
 from lightning_modules.losses import SUITE_WEIGHTS
 from lightning_modules.optimisation import Optimisation
 from lightning_modules.regression import Losses, Regression, Rendering
@@ -60,6 +60,8 @@ def main(rank: int, port: str, output: str) -> None:
         results[str(off)] = {"value": value / 2, "gradient": gradient}
     gathered = global_batch(torch.full((2, 3), float(rank)))
     results["gathered"] = {"value": gathered, "gradient": gathered}
+    mean = mean_over_processes(torch.tensor([rank, 10.0 * rank]).requires_grad_())
+    results["mean"] = {"value": mean, "gradient": torch.tensor(mean.requires_grad)}
     if rank == 0:
         torch.save(results, output)
     distributed.barrier()
