@@ -38,7 +38,7 @@ from lightning_modules.recognition.networks import load_network
 REPORT = Path(__file__).with_suffix(".md")
 PICTURES = REPORT.parent / "pictures" / "stand_in.png"
 COLUMNS, ROWS, SIDE = 10, 4, 112  # of the pictures
-NETWORKS = ("dlib", "sface")
+NETWORKS = ("dlib", "dlib-colour", "sface")
 DIGITS = 6  # significant ones in the file
 
 

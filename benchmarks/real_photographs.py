@@ -5,7 +5,8 @@
 The project's reporting protocol: people outside peopleDevTrain (or, with --development, in it) with at least
 two photographs; the query is the frontal rendering of the first, the gallery holds both. Beside the
 checkpoints: the mean face, the full model's faces shuffled, and closed-form ridge regression on the synthetic
-faces of the checkpoints' own stage 1, its coefficients times 1 and times 1.5. Differences to the first
+faces of the checkpoints' own stage 1 (for each encoder among them), its coefficients times 1 and times 1.5.
+Differences to the first
 checkpoint are paired over people. Then coefficients against the prior and skin tone against the median of a
 person's other photographs. Writes a Markdown file and, with --sheet, a contact sheet that shows the
 photographs and must stay with whoever has them.
@@ -53,10 +54,15 @@ SHOWN = {
 
 
 class Method(NamedTuple):
-    """Something that turns encoder features into coefficients."""
+    """Something that turns an encoder's features into coefficients."""
 
     name: str
+    encoder: str
     decode: Decode
+
+    def of(self, faces: FaceBatch) -> Prediction:
+        """The coefficients of faces."""
+        return self.decode(faces.features[self.encoder])
 
 
 @torch.inference_mode()
@@ -77,15 +83,22 @@ def main(arguments: list[str] | None = None) -> None:
     named = dict(item.split("=", 1) for item in options.checkpoints.split(","))
     loaded = {name: load_regressor(Path(file)) for name, file in named.items()}
     first = next(iter(loaded))
-    settings = settings_of(loaded[first][1])
-    teachers = parts.load_teachers(settings, Execution())
-    data = LFW(Path(options.data.removeprefix("lfw:")), list({n.name: n for n in teachers[1:]}.values()))
+    encoders = {name: content["networks"]["encoder"]["name"] for name, (_, content) in loaded.items()}
+    # By encoder; ridge regression takes the synthetic faces of the first checkpoint that has it.
+    settings = {encoders[name]: settings_of(loaded[name][1]) for name in reversed(loaded)}
+    taught = {encoder: parts.load_teachers(own, Execution()) for encoder, own in settings.items()}
+    teachers = taught[encoders[first]]
+    networks = {network.name: network for one in taught.values() for network in one[1:]}
+    data = LFW(Path(options.data.removeprefix("lfw:")), list(networks.values()))
     data.prepare_data()
     data.setup()
     subset = data.retrieval_subset(options.people, development=options.development)
     queries, gallery = data.dataset.batch(subset.query), data.dataset.batch(subset.gallery)
-    learnt = [Method(name, regressor) for name, (regressor, _) in loaded.items()]
-    methods = [*learnt, *ridge_methods(settings, teachers), mean_face(loaded[first][0])]
+    learnt = [Method(name, encoders[name], regressor) for name, (regressor, _) in loaded.items()]
+    methods = [*learnt, mean_face(encoders[first], loaded[first][0])]
+    for encoder in dict.fromkeys(encoders.values()):
+        of = "" if encoder == encoders[first] else f", {encoder}"
+        methods += ridge_methods(settings[encoder], taught[encoder], of)
     kind = "peopleDevTrain (development)" if options.development else "not in peopleDevTrain"
     lines = [
         "# Judged on real photographs", "",
@@ -103,9 +116,9 @@ def main(arguments: list[str] | None = None) -> None:
         content = loaded[method.name][1]
         if options.photographs:
             lines += coefficient_lines(method, everyone, content, f"all {len(data.dataset):,} faces of LFW")
-            lines += held_back_lines(method, content, teachers, options.photographs)
+            lines += held_back_lines(method, content, taught[method.encoder], options.photographs)
         if options.tone:
-            lines += tone_lines(method, data, teachers, settings)
+            lines += tone_lines(method, data, teachers)
     if options.sheet:
         sheet(learnt[0], data, subset.query[:: max(1, len(subset.query) // 24)][:24], teachers, options.sheet)
     options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -127,8 +140,14 @@ def described(content: dict[str, Any]) -> str:
     return f"stage {content['stage']}, {steps} steps, {photographs}, seed {seed}, commit {commit}"
 
 
-def ridge_methods(settings: Settings, teachers: Teachers) -> list[Method]:
-    """Closed-form ridge regression on stage 1's faces (penalty by leave-one-out), times 1 and times 1.5."""
+def ridge_methods(settings: Settings, teachers: Teachers, of: str) -> list[Method]:
+    """Closed-form ridge regression on stage 1's faces (penalty by leave-one-out), times 1 and times 1.5.
+
+    Args:
+        settings: of the run.
+        teachers: whose encoder's features it reads.
+        of: what is added to the methods' names.
+    """
     synthetic = parts.synthetic_of(settings, Execution(), teachers.model, teachers.encoder, stage=1)
     synthetic.prepare_data()
     synthetic.setup()
@@ -147,13 +166,18 @@ def ridge_methods(settings: Settings, teachers: Teachers) -> list[Method]:
         for predicted, drawn in zip(decode(held_out.features), held_out[:2], strict=True)
     ]
     print(f"ridge, penalty {ridge.alpha_:g}: explains {explained} of held-out shape and albedo")
-    return [Method("ridge x 1", decode), Method("ridge x 1.5", lambda features: decode(features, 1.5))]
+    encoder = teachers.encoder.name
+    return [
+        Method(f"ridge x 1{of}", encoder, decode),
+        Method(f"ridge x 1.5{of}", encoder, lambda features: decode(features, 1.5)),
+    ]
 
 
-def mean_face(regressor: Any) -> Method:  # noqa: ANN401 - a Regressor
+def mean_face(encoder: str, regressor: Any) -> Method:  # noqa: ANN401 - a Regressor
     """The mean face for everybody."""
     return Method(
         "mean face",
+        encoder,
         lambda features: Prediction(
             features.new_zeros(len(features), regressor.shape_count),
             features.new_zeros(len(features), regressor.albedo_count),
@@ -165,10 +189,10 @@ def judge(
     method: Method, queries: FaceBatch, gallery: FaceBatch, teachers: Teachers, *, shuffled: bool = False
 ) -> Judged:
     """Scores of a method; shuffled gives each person another's face."""
-    decoded = method.decode(queries.features[teachers.encoder.name])
     return judge_faces(
-        decoded, gallery, teachers.model, teachers.judge, teachers.identity_network, shuffled=shuffled
-    )
+        method.of(queries), gallery, teachers.model, teachers.judge, teachers.identity_network,
+        shuffled=shuffled,
+    )  # fmt: skip
 
 
 def score_table(judged: dict[str, Judged], first: str) -> list[str]:
@@ -225,8 +249,7 @@ def held_back_lines(method: Method, content: dict[str, Any], teachers: Teachers,
 
 def coefficient_lines(method: Method, faces: FaceBatch, content: dict[str, Any], where: str) -> list[str]:
     """The coefficients of photographs against their target, beside exact draws of the same count."""
-    encoder = content["networks"]["encoder"]["name"]
-    coefficients = torch.cat(method.decode(faces.features[encoder]), 1)
+    coefficients = torch.cat(method.of(faces), 1)
     target_mean, target_variance = torch.zeros(coefficients.shape[1]), torch.ones(coefficients.shape[1])
     tone = content.get("tone")
     if tone is not None:
@@ -246,7 +269,7 @@ def coefficient_lines(method: Method, faces: FaceBatch, content: dict[str, Any],
     ]
 
 
-def tone_lines(method: Method, data: LFW, teachers: Teachers, settings: Settings) -> list[str]:
+def tone_lines(method: Method, data: LFW, teachers: Teachers) -> list[str]:
     """Skin tone of the albedo predicted from one photograph against the person's other photographs."""
     development = data.development_people()
     counts = np.bincount(data.identity)
@@ -259,8 +282,7 @@ def tone_lines(method: Method, data: LFW, teachers: Teachers, settings: Settings
         ]
         faces = np.flatnonzero(np.isin(data.identity, people))
         photographed = individual_typology_angle(lab(cheek_colours(data.dataset, faces, progress=False)))
-        batch = data.dataset.batch(faces)
-        albedo = method.decode(batch.features[teachers.encoder.name]).albedo
+        albedo = method.of(data.dataset.batch(faces)).albedo
         rendered = np.concatenate(
             [albedo_angles(teachers.model, teachers.model.albedo(some)) for some in albedo.split(AT_ONCE)]
         )
@@ -302,8 +324,7 @@ def agreement_from(
 
 def sheet(method: Method, data: LFW, faces: np.ndarray, teachers: Teachers, file: Path) -> None:
     """Photographs and their faces from the front, in two blocks of columns."""
-    batch = data.dataset.batch(faces)
-    decoded = method.decode(batch.features[teachers.encoder.name])
+    decoded = method.of(data.dataset.batch(faces))
     images, photographs = render_from_the_front(teachers.model, decoded), data.dataset.images(faces)
     rows = [part.unflatten(0, (-1, 4)).unbind(1) for part in (photographs, images)]
     columns = [column for pair in zip(*rows, strict=True) for column in pair]
