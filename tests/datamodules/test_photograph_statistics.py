@@ -7,7 +7,7 @@ from lightning_modules.recognition.networks import load_network
 
 from .conftest import TinyNetwork
 
-NETWORKS = ["dlib", "sface"]
+NETWORKS = ["dlib", "dlib-colour", "sface"]
 
 
 @pytest.fixture
