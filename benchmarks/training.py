@@ -56,7 +56,11 @@ class Cost(NamedTuple):
 def main(arguments: list[str] | None = None) -> None:
     """Measure, write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", default="dlib:dlib,dlib-colour:dlib-colour,sface:sface,dlib:sface", help="encoder:identity,...")
+    parser.add_argument(
+        "--pairs",
+        default="dlib:dlib,dlib-colour:dlib-colour,sface:sface,dlib:sface",
+        help="encoder:identity,...",
+    )
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     keep_freed_memory()  # as `fit` does
