@@ -34,11 +34,15 @@ from datamodules.sampling import step_sampler
 from datamodules.synthetic_faces import SyntheticBatch
 from datamodules.training_data import TrainingBatch
 from lightning_modules.faces.loading import load_morphable_model
+from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.losses import SUITE_WEIGHTS
 from lightning_modules.optimisation import Optimisation
+from lightning_modules.recognition.coloured import Coloured
+from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import load_network
 from lightning_modules.regression import Losses, Regression, Rendering
 from lightning_modules.regressor import Regressor
+from lightning_modules.skin_tone import ToneTarget
 from lightning_modules.teachers import Teachers, render_randomly
 
 REPORT = Path(__file__).with_suffix(".md")
@@ -92,11 +96,20 @@ def build(encoder: str, identity: str, **losses: bool) -> Regression:
         Regressor(networks[encoder].feature_width, *counts, linear_path=settings.linear_path),
         # The judge takes no part in a step.
         Teachers(model, networks[encoder], networks[identity], networks[identity]),
-        Losses(SUITE_WEIGHTS, contrast=settings.contrast_weight, **losses),
-        Rendering(settings.rendered, settings.views),
+        Losses(SUITE_WEIGHTS, tone=settings.tone_weight, contrast=settings.contrast_weight, **losses),
+        Rendering(settings.rendered, settings.views, jitter=settings.jitter),
         Optimisation(1e-5, 0.0, 0, 10_000, fused=True),
+        tone=made_up_tone(networks[encoder], model),
         gradient_norm_interval=0,
     )
+
+
+def made_up_tone(encoder: RecognitionNetwork, model: MorphableModel) -> ToneTarget:
+    """A tone target of no photographs."""
+    embeddings = torch.nn.functional.normalize(torch.randn(256, encoder.embedding_width), dim=1)
+    colours = np.random.default_rng(0).normal((60, 12, 18), (10, 4, 5), (256, 3)).astype(np.float32)
+    own = torch.full((256, 3), 0.5) if isinstance(encoder, Coloured) else None
+    return ToneTarget.fit(embeddings, colours, model, own)
 
 
 def made_up_batch(module: Regression, *, rank: int = 0, world_size: int = 1, step: int = 0) -> TrainingBatch:
@@ -111,13 +124,17 @@ def made_up_batch(module: Regression, *, rank: int = 0, world_size: int = 1, ste
         ]
 
     photographs, synthetic = settings.photographs_per_step, settings.synthetic_per_step
-    features = {encoder.name: drawn(photographs, encoder.feature_width).abs()}
-    embedding = torch.nn.functional.normalize(drawn(photographs, identity.embedding_width), dim=1)
+    # As colours have to, a coloured encoder's stay below 1.
+    features = {encoder.name: drawn(photographs, encoder.feature_width).abs().clamp(max=1)}
+    embeddings = {
+        network.name: torch.nn.functional.normalize(drawn(photographs, network.embedding_width), dim=1)
+        for network in (encoder, identity)
+    }
     return TrainingBatch(
         step,
         photographs,
         rank * photographs // world_size,
-        FaceBatch(torch.arange(len(embedding)), features, {identity.name: embedding}),
+        FaceBatch(torch.arange(len(features[encoder.name])), features, embeddings),
         SyntheticBatch(
             drawn(synthetic, module.regressor.shape_count),
             drawn(synthetic, module.regressor.albedo_count),
