@@ -112,13 +112,14 @@ def main(arguments: list[str] | None = None) -> None:
     lines += score_table(judged, first)
     lines += comparison_table({name: result.scores for name, result in judged.items()}, first)
     everyone = data.dataset.batch(np.arange(len(data.dataset)))
+    toned = people_for_tone(data) if options.tone else []
     for method in learnt:
         content = loaded[method.name][1]
         if options.photographs:
             lines += coefficient_lines(method, everyone, content, f"all {len(data.dataset):,} faces of LFW")
             lines += held_back_lines(method, content, taught[method.encoder], options.photographs)
-        if options.tone:
-            lines += tone_lines(method, data, teachers)
+        lines += [tone_line(method, people, data, teachers) for people in toned]
+        lines += [""] if toned else []
     if options.sheet:
         sheet(learnt[0], data, subset.query[:: max(1, len(subset.query) // 24)][:24], teachers, options.sheet)
     options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -269,11 +270,26 @@ def coefficient_lines(method: Method, faces: FaceBatch, content: dict[str, Any],
     ]
 
 
-def tone_lines(method: Method, data: LFW, teachers: Teachers) -> list[str]:
-    """Skin tone of the albedo predicted from one photograph against the person's other photographs."""
-    development = data.development_people()
-    counts = np.bincount(data.identity)
-    lines = []
+class PeopleForTone(NamedTuple):
+    """People with enough photographs.
+
+    Attributes:
+        kind: development people, or others.
+        faces: [F], their photographs.
+        of_people: places in `faces` of each person's photographs.
+        photographed: [F] degrees, of each photograph's cheeks.
+    """
+
+    kind: str
+    faces: np.ndarray
+    of_people: list[np.ndarray]
+    photographed: np.ndarray
+
+
+def people_for_tone(data: LFW) -> list[PeopleForTone]:
+    """Development people, then the others, with what their photographs' cheeks say."""
+    development, counts = data.development_people(), np.bincount(data.identity)
+    found = []
     for kind, is_development in (("development people", True), ("other people", False)):
         people = [
             person
@@ -282,28 +298,34 @@ def tone_lines(method: Method, data: LFW, teachers: Teachers) -> list[str]:
         ]
         faces = np.flatnonzero(np.isin(data.identity, people))
         photographed = individual_typology_angle(lab(cheek_colours(data.dataset, faces, progress=False)))
-        albedo = method.of(data.dataset.batch(faces)).albedo
-        rendered = np.concatenate(
-            [albedo_angles(teachers.model, teachers.model.albedo(some)) for some in albedo.split(AT_ONCE)]
-        )
         of_people = [np.flatnonzero(data.identity[faces] == person) for person in people]
-        agreements = [
-            agreement_from(source, of_people, rendered, photographed) for source in range(PEOPLE_FOR_TONE)
-        ]
-        first = agreements[0]
-        rank, light, dark = (
-            np.mean([getattr(agreement, name) for agreement in agreements])
-            for name in ("rank_correlation", "light_rendered_dark", "dark_rendered_light")
-        )
-        lines.append(
-            f"- Skin tone of `{method.name}`, {kind} ({first.count} with {PEOPLE_FOR_TONE} or more "
-            f"photographs): rank correlation {first.rank_correlation:.3f}; light rendered dark "
-            f"{first.light_rendered_dark_count} of {first.light_count}, dark rendered light "
-            f"{first.dark_rendered_light_count} of {first.dark_count}. That is from each person's first "
-            f"photograph; on average over the first {PEOPLE_FOR_TONE} as the one: {rank:.3f}, "
-            f"{100 * light:.1f} %, {100 * dark:.1f} %."
-        )
-    return [*lines, ""]
+        found.append(PeopleForTone(kind, faces, of_people, photographed))
+    return found
+
+
+def tone_line(method: Method, people: PeopleForTone, data: LFW, teachers: Teachers) -> str:
+    """Skin tone of the albedo predicted from one photograph against the person's other photographs."""
+    albedo = method.of(data.dataset.batch(people.faces)).albedo
+    rendered = np.concatenate(
+        [albedo_angles(teachers.model, teachers.model.albedo(some)) for some in albedo.split(AT_ONCE)]
+    )
+    agreements = [
+        agreement_from(source, people.of_people, rendered, people.photographed)
+        for source in range(PEOPLE_FOR_TONE)
+    ]
+    first = agreements[0]
+    rank, light, dark = (
+        np.mean([getattr(agreement, name) for agreement in agreements])
+        for name in ("rank_correlation", "light_rendered_dark", "dark_rendered_light")
+    )
+    return (
+        f"- Skin tone of `{method.name}`, {people.kind} ({first.count} with {PEOPLE_FOR_TONE} or more "
+        f"photographs): rank correlation {first.rank_correlation:.3f}; light rendered dark "
+        f"{first.light_rendered_dark_count} of {first.light_count}, dark rendered light "
+        f"{first.dark_rendered_light_count} of {first.dark_count}. That is from each person's first "
+        f"photograph; on average over the first {PEOPLE_FOR_TONE} as the one: {rank:.3f}, "
+        f"{100 * light:.1f} %, {100 * dark:.1f} %."
+    )
 
 
 def agreement_from(
