@@ -1,6 +1,10 @@
+from pathlib import Path
+
 import pytest
 import torch
 
+from datamodules.aligned_faces import FaceCache
+from datamodules.face_features import FaceFeatures
 from lightning_modules.recognition.coloured import Coloured, cheeks_of, underlying
 from lightning_modules.recognition.frame import CHEEKS
 from lightning_modules.recognition.networks import load_network
@@ -50,6 +54,15 @@ def test_its_name_and_hash_are_not_the_network_s() -> None:
     assert not list(coloured.parameters())
     assert not coloured.train().training
     assert not coloured.state_dict()
+
+
+def test_features_of_two_descriptor_layers_are_cached_apart(tmp_path: Path) -> None:
+    folders = set()
+    for layer in ("fc6", "fc7-relu"):
+        network = SmallNetwork()
+        network.descriptor_layer = layer
+        folders.add(FaceFeatures(FaceCache(tmp_path), Coloured(network)).folder)
+    assert len(folders) == 2
 
 
 def test_it_is_loaded_by_its_name() -> None:
