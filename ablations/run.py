@@ -8,6 +8,7 @@ minutes on two cores. The same command continues a run that was stopped, and pri
 finished.
 """
 
+import os
 import shutil
 import signal
 import sys
@@ -17,6 +18,10 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__":
+    # Read when torch is loaded: how long its idle threads spin on a core that compiled kernels wait for.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only

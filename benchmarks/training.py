@@ -22,6 +22,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+if __name__ == "__main__":
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as ablations/run.py does
+
 import numpy as np
 import torch
 from torch import Tensor, distributed

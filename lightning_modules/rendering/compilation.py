@@ -6,8 +6,8 @@ result does not depend on which thread made it, or on how many there are.
 """
 
 import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import numba
@@ -48,15 +48,20 @@ def vertex_ids(triangles: Tensor) -> np.ndarray:
 def for_each(task: Callable[[int], Any], count: int) -> None:
     """Call `task` with 0 to count - 1, on as many threads as torch may use; the first error is raised."""
     threads = min(torch.get_num_threads(), count)
-    if threads <= 1:
-        _consume(map(task, range(count)))
-    else:
-        _consume(_pool(torch.get_num_threads()).map(task, range(count)))
+    numbers = iter(range(count))  # shared: each number goes to the thread that is free first
 
+    def work() -> None:
+        for number in numbers:
+            task(number)
 
-def _consume(results: Iterable) -> None:
-    for _ in results:
-        pass
+    # The thread that asks works, too; a step asks a dozen times, and waking threads takes a while.
+    others = [_pool(torch.get_num_threads()).submit(work) for _ in range(threads - 1)]
+    try:
+        work()
+    finally:
+        wait(others)
+    for other in others:
+        other.result()
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
