@@ -34,13 +34,16 @@ def linear_combinations(mean: Tensor, coefficients: Tensor, basis: Tensor) -> Te
     tensors = (mean, coefficients, basis)
     if (
         len(coefficients) <= MOST_FACES
-        and mean.ndim == 1
+        and mean.shape == basis.shape[:1]
+        and coefficients.shape[1] <= basis.shape[1]
         and all(tensor.device.type == "cpu" and tensor.dtype == basis.dtype for tensor in tensors)
         and basis.dtype in (torch.float32, torch.float64)
         and basis.is_contiguous()
         and not (mean.requires_grad or basis.requires_grad)
     ):
-        return _Combinations.apply(*tensors)
+        sums = _Combinations.apply(*tensors)
+        # Cut here: what a Function returns must not be a view, or it could not be changed in place.
+        return sums if len(sums) == len(coefficients) else sums[: len(coefficients)]
     return torch.addmm(mean, coefficients, basis[:, : coefficients.shape[1]].T)
 
 
@@ -50,24 +53,23 @@ class _Combinations(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, mean: Tensor, coefficients: Tensor, basis: Tensor) -> Tensor:  # noqa: ANN401, torch has no type
         ctx.save_for_backward(basis)
-        ctx.count = coefficients.shape[1]
+        ctx.faces, ctx.count = coefficients.shape
         weights = _padded(coefficients)
         sums = mean.new_empty(len(weights), len(basis))
         arrays = [tensor.detach().contiguous().numpy() for tensor in (mean, weights, basis, sums)]
         for_each(lambda task: _combine(*arrays, task * ROWS_AT_ONCE), _task_count(basis))
-        return sums[: len(coefficients)]
+        return sums
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, None]:  # noqa: ANN401, torch has no type
         (basis,) = ctx.saved_tensors
-        of_sums = _padded(gradient)
         # Rows that begin with a line of the cache are written a quarter faster.
         width = ctx.count + -ctx.count % LINE
-        parts = gradient.new_zeros(_task_count(basis), len(of_sums), width)
-        arrays = [tensor.contiguous().numpy() for tensor in (of_sums, basis, parts)]
+        parts = gradient.new_zeros(_task_count(basis), len(gradient), width)
+        arrays = [tensor.contiguous().numpy() for tensor in (gradient, basis, parts)]
         for_each(lambda task: _project(*arrays, ctx.count, task), len(parts))
-        return None, parts.sum(0)[: len(gradient), : ctx.count], None
+        return None, parts.sum(0)[: ctx.faces, : ctx.count], None
 
 
 def _padded(of_faces: Tensor) -> Tensor:

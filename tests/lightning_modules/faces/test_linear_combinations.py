@@ -37,6 +37,23 @@ def test_each_face_may_have_a_mean_of_its_own() -> None:
     assert combined.tolist() == [[1, 1, 1], [2, 3, 4]]
 
 
+@pytest.mark.parametrize("faces", [3, 4])
+def test_sums_may_be_changed_in_place(faces: int) -> None:
+    mean, coefficients, basis, gradient = drawn(faces, 2, 5)
+    combined = linear_combinations(mean, coefficients.requires_grad_(), basis)
+    combined += 1
+    (found,) = torch.autograd.grad(combined, coefficients, gradient)
+    torch.testing.assert_close(found, gradient @ basis)
+
+
+def test_sizes_that_do_not_fit_are_refused_as_by_a_matrix_product() -> None:
+    with pytest.raises(RuntimeError):
+        linear_combinations(MEAN, torch.ones(1, 3), BASIS)
+    with pytest.raises(RuntimeError):
+        linear_combinations(torch.zeros(5), torch.ones(1, 2), BASIS)
+    assert linear_combinations(torch.ones(1), torch.ones(1, 2), BASIS).tolist() == [[2, 2, 2]]
+
+
 # Less than a task's rows, whole tasks, an odd row over; faces that fill no four, one, and too many.
 @pytest.mark.parametrize("rows", [3, 2 * module.ROWS_AT_ONCE, 2 * module.ROWS_AT_ONCE + 5])
 @pytest.mark.parametrize("faces", [0, 1, 4, 7, module.MOST_FACES + 1])
