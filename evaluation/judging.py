@@ -8,10 +8,10 @@ import numpy as np
 
 from datamodules.face_data import FaceOptions
 from datamodules.photographs import Photographs
-from lightning_modules.recognition.coloured import underlying
+from lightning_modules.recognition.coloured import Coloured, underlying
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName
-from lightning_modules.recognition.similarity import Centre, estimate_centre
+from lightning_modules.recognition.similarity import Centre, check_centre, estimate_centre
 
 # Where a checkpoint names none, or a method comes without one.
 DEFAULTS: tuple[NetworkName, ...] = ("sface", "dlib")
@@ -43,6 +43,22 @@ def judge_name(
             "--judge, or --allow-training-network to see by how much"
         )
     return name
+
+
+def kept_centre(content: Mapping[str, Any], judge: RecognitionNetwork) -> Centre | None:
+    """The judge's centre over a checkpoint's training photographs, if the checkpoint keeps one.
+
+    Raises:
+        ValueError: if it is of other weights.
+    """
+    # The embedding of a coloured network is the network's own.
+    for network in (judge, Coloured(judge)):
+        kept = content["centres"].get(network.name)
+        if kept is not None:
+            centre = Centre.from_dict(dict(kept))
+            check_centre(centre, network.name, network.sha256)
+            return centre._replace(network=judge.name, sha256=judge.sha256)
+    return None
 
 
 def centre_of_photographs(

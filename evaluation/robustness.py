@@ -24,7 +24,7 @@ if __name__ == "__main__":
 from datamodules.detection import DetectorName, load_detector
 from datamodules.progress import progress_bar
 from evaluation.damaged_faces import Responses, respond, versions_of
-from evaluation.judging import judge_name
+from evaluation.judging import judge_name, kept_centre
 from evaluation.movements import figures_of, movements_of, rows_of, table_of
 from evaluation.places import notice, place_of
 from evaluation.portraits_of_people import People, people_of
@@ -38,7 +38,7 @@ from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.command_line import run_command
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
-from lightning_modules.recognition.similarity import Centre, check_centre
+from lightning_modules.recognition.similarity import Centre
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
 
 COMMAND = "robustness"
@@ -141,11 +141,9 @@ def centre_of(loaded: Reconstructor, judge: RecognitionNetwork) -> Centre:
     Raises:
         ValueError: if the checkpoint keeps none.
     """
-    kept = loaded.content["centres"].get(judge.name)
-    if kept is None:
+    centre = kept_centre(loaded.content, judge)
+    if centre is None:
         raise ValueError(f"the checkpoint keeps no centre of {judge.name}; leave --centred out")
-    centre = Centre.from_dict(dict(kept))
-    check_centre(centre, judge.name, judge.sha256)
     return centre
 
 

@@ -7,15 +7,16 @@ from typing import Any, Literal, NamedTuple
 
 from datamodules.detection import DetectorName
 from datamodules.face_data import FaceOptions
-from evaluation.judging import centre_of_photographs, judge_name
+from evaluation.judging import centre_of_photographs, judge_name, kept_centre
 from evaluation.places import Place, place_of
 from evaluation.scored import Scored, what_is_scored
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.units import Unit
+from lightning_modules.recognition.coloured import underlying
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
-from lightning_modules.recognition.similarity import Centre, check_centre
+from lightning_modules.recognition.similarity import Centre
 from lightning_modules.recognition.vggface import Descriptor
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
 
@@ -134,7 +135,7 @@ def subject_of(scoring: Scoring) -> Subject:
     if scoring.centred and scoring.centre_from is None:
         if content is None:
             raise ValueError("--centred takes the checkpoint's centre; without one give --centre-from DIR")
-        if judge not in content["centres"]:
+        if judge not in map(underlying, content["centres"]):
             raise ValueError(f"the checkpoint keeps no centre of {judge}; give --centre-from DIR")
     return Subject(scored, place_of(scoring.data, KINDS), judge, content)
 
@@ -195,6 +196,4 @@ def _centre(
         return centre_of_photographs(scoring.centre_from, judge, **face_options(scoring, execution))
     if not scoring.centred:
         return None
-    centre = Centre.from_dict(dict(subject.content["centres"][judge.name]))
-    check_centre(centre, judge.name, judge.sha256)
-    return centre
+    return kept_centre(subject.content, judge)

@@ -16,7 +16,7 @@ class Recognition(NamedTuple):
     """What a network says of B faces.
 
     Attributes:
-        features: [B, feature_width], the pooled features that the regressor reads.
+        features: [B, feature_width], the pooled features that the regressor reads, and what `Coloured` adds.
         embedding: [B, embedding_width], of unit length, for the identity loss and similarities.
         descriptor: [B, embedding_width], the embedding before it was brought to unit length; dlib's
             own protocol compares these by their Euclidean distance.
@@ -39,7 +39,7 @@ class RecognitionNetwork(nn.Module):
         crop: the network's own view, a box of the canonical frame.
         feature_width: D of the pooled features.
         embedding_width: D of the embedding.
-        sha256: hash of the published weight file.
+        sha256: hash of the published weight file; of `Coloured`, of that and what it adds.
     """
 
     name: str

@@ -35,7 +35,7 @@ def load_network(
         ValueError: if there is no network of this name.
         WeightFileError: if its weight file is missing, damaged or another one; the message says what to do.
     """
-    if name.endswith(SUFFIX):
+    if name.endswith(SUFFIX) and not name.endswith(2 * SUFFIX):
         options = {"descriptor_layer": descriptor_layer, "descriptor_crops": descriptor_crops}
         network = load_network(name.removesuffix(SUFFIX), weights, cache_folder=cache_folder, **options)
         return Coloured(network)

@@ -1,6 +1,10 @@
 import pytest
+import torch
 
-from evaluation.judging import judge_name
+from evaluation.judging import judge_name, kept_centre
+from lightning_modules.recognition.coloured import Coloured
+from lightning_modules.recognition.similarity import Centre
+from tests.miniatures import SmallNetwork
 
 CONTENT = {"networks": {role: {"name": name} for role, name in
                         {"encoder": "dlib", "identity": "facenet", "judge": "sface"}.items()}}  # fmt: skip
@@ -17,6 +21,7 @@ def test_without_a_checkpoint_sface_judges() -> None:
 
 def test_stage_1_names_no_judge_and_gets_one_that_did_not_train() -> None:
     assert judge_name(None, {"networks": {"encoder": {"name": "sface"}}}) == "dlib"
+    assert judge_name(None, {"networks": {"encoder": {"name": "sface-colour"}}}) == "dlib"
 
 
 @pytest.mark.parametrize("name", ["dlib", "facenet"])
@@ -32,3 +37,16 @@ def test_a_training_network_may_not_judge_unless_it_is_allowed(name: str) -> Non
 def test_an_unknown_judge_is_refused() -> None:
     with pytest.raises(ValueError, match="no judge is called 'arcface'; there are dlib"):
         judge_name("arcface", None)
+
+
+@pytest.mark.parametrize("coloured", [False, True])
+def test_a_centre_is_the_judge_s_own_whether_the_encoder_was_coloured_or_not(coloured: bool) -> None:
+    judge = SmallNetwork()
+    trained = Coloured(judge) if coloured else judge
+    centre = Centre(0.1 * torch.ones(8), trained.name, trained.sha256, "photographs, training", 600)
+    found = kept_centre({"centres": {trained.name: centre.as_dict()}}, judge)
+    assert (found.network, found.sha256, found.count) == ("small", judge.sha256, 600)
+    torch.testing.assert_close(found.values, centre.values)
+    assert kept_centre({"centres": {}}, judge) is None
+    with pytest.raises(ValueError, match="the centre belongs to small"):
+        kept_centre({"centres": {trained.name: centre.as_dict()}}, SmallNetwork(1))

@@ -70,5 +70,8 @@ def test_it_is_loaded_by_its_name() -> None:
     assert (loaded.name, loaded.feature_width) == ("dlib-colour", 259)
     # The cheeks in dlib's own crop of 150 pixels, whose scale is near that of the canonical frame.
     assert loaded.boxes == [(34, 67, 54, 86), (95, 67, 115, 86)]
+    for name in ("arcface", "dlib-colour-colour"):
+        with pytest.raises(ValueError, match=f"no recognition network is called '{name}'"):
+            load_network(name)
     with pytest.raises(ValueError, match="no recognition network is called 'arcface'"):
         load_network("arcface-colour")
