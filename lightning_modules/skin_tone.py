@@ -85,7 +85,17 @@ class ToneTarget(nn.Module):
         return target
 
     def angle(self, embeddings: Tensor, own: Tensor | None = None) -> Tensor:
-        """The individual typology angle [B] in degrees of people, from embeddings [B, E] and own [B, 3]."""
+        """The individual typology angle [B] in degrees of people, from embeddings [B, E] and own [B, 3].
+
+        Raises:
+            ValueError: if own colours are given to a target that was fitted without, or the other way round.
+        """
+        if (own is None) != (self.own_mean is None):
+            given, fitted = ("not given", "with") if own is None else ("given", "without")
+            raise ValueError(
+                f"the photographs' own colours are {given}, but the target was fitted {fitted} them; "
+                "use the encoder that it was fitted with"
+            )
         colour = embeddings @ self.weight + self.offset
         if self.own_mean is not None:
             colour = colour + OWN_SHARE * (_lab(own) - self.own_mean)
@@ -141,7 +151,7 @@ def cheek_vertices(model: MorphableModel) -> Tensor:
 
 
 def _lab(colours: Tensor) -> Tensor:
-    return torch.from_numpy(lab(colours.detach().cpu().numpy())).to(colours)
+    return torch.from_numpy(lab(colours.detach().float().cpu().numpy())).to(colours)
 
 
 def _regression(inputs: Tensor, values: Tensor, spread: float) -> tuple[Tensor, Tensor]:

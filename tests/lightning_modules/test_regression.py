@@ -9,10 +9,11 @@ from torch.utils.data import DataLoader
 
 from lightning_modules import losses, regression
 from lightning_modules.losses import SUITE_WEIGHTS, Prediction
+from lightning_modules.recognition.coloured import Coloured
 from lightning_modules.regression import Losses, Regression
 from lightning_modules.skin_tone import ToneTarget
 from lightning_modules.teachers import Teachers, render_randomly
-from tests.miniatures import small_batch
+from tests.miniatures import SmallFaces, small_batch
 
 Build = Callable[..., Regression]
 SWITCHES = ("parameter", "identity", "batch_distribution", "loopback")
@@ -175,6 +176,26 @@ def test_tone_pulls_the_first_albedo_component(build: Build) -> None:
     decoded = module.regressor(batch.photographs.features["small"])
     expected = 0.5 * (decoded.albedo[:, 0] - 1.0).square().mean()  # 20 degrees lie at 1 of -3 to 3
     torch.testing.assert_close(module.terms(batch)["tone"], expected, atol=1e-5, rtol=0)
+
+
+def test_the_tone_s_target_sees_the_cheeks_of_a_coloured_encoder(build: Build) -> None:
+    plain = build().teachers
+    coloured = Coloured(plain.encoder)
+    teachers = Teachers(plain.model, coloured, coloured, plain.judge)
+    colour = torch.tensor([50 + 10 * math.tan(math.radians(20)), 5.0, 10.0])
+    target = ToneTarget(torch.zeros(8, 3), colour, torch.linspace(-60, 60, 61), torch.zeros(3))
+    module = Regression(
+        build().regressor, teachers, Losses(SUITE_WEIGHTS, tone=0.5), build().rendering,
+        build().optimisation, tone=target, gradient_norm_interval=0,
+    )  # fmt: skip
+    cheeks = torch.tensor([[0.8, 0.6, 0.5], [0.3, 0.2, 0.2]])
+    faces = SmallFaces(
+        torch.arange(2), {"small-colour": torch.cat([torch.rand(2, 20), cheeks], 1)},
+        {"small-colour": torch.rand(2, 8)},
+    )  # fmt: skip
+    found = module._tone_target(faces)
+    torch.testing.assert_close(found, target(torch.zeros(2, 8), cheeks))
+    assert found[0] > found[1]
 
 
 def test_contrast_is_a_part_of_the_identity_loss_alone(build: Build) -> None:

@@ -108,6 +108,16 @@ def test_a_share_of_the_photograph_s_own_colour_is_added(skin: MorphableModel) -
     assert expected[0] > expected[1] + 5
 
 
+def test_own_colours_are_asked_for_where_the_target_was_fitted_with_them_and_only_there(
+    skin: MorphableModel,
+) -> None:
+    fitted = torch.zeros(2, 3), torch.tensor([60.0, 12.0, 10.0]), tone_table(skin)
+    with pytest.raises(ValueError, match="own colours are not given, but the target was fitted with them"):
+        ToneTarget(*fitted, torch.zeros(3)).angle(torch.zeros(1, 2))
+    with pytest.raises(ValueError, match="own colours are given, but the target was fitted without them"):
+        ToneTarget(*fitted).angle(torch.zeros(1, 2), torch.full((1, 3), 0.5))
+
+
 def test_beside_the_own_colour_the_embedding_is_spread_less(skin: MorphableModel) -> None:
     generator = torch.Generator().manual_seed(2)
     embeddings = torch.randn(2000, 6, generator=generator)
