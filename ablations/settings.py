@@ -201,10 +201,10 @@ class Settings:
     def of_stage_1(self) -> dict[str, Any]:
         """The settings that stage 1 depends on: runs that share them share it."""
         names = (
-            "morphable_model", "shape_components", "albedo_components", "encoder", "shape_weight",
-            "albedo_weight", "reduction", "synthetic_per_pretraining_step", "synthetic_faces", "hidden_width",
-            "pretraining_steps", "pretraining_learning_rate", "pretraining_weight_decay", "warmup_steps",
-            "gradient_clip", "ema", "seed",
+            "morphable_model", "shape_components", "albedo_components", "encoder", "cheek_colour",
+            "shape_weight", "albedo_weight", "reduction", "synthetic_per_pretraining_step",
+            "synthetic_faces", "hidden_width", "pretraining_steps", "pretraining_learning_rate",
+            "pretraining_weight_decay", "warmup_steps", "gradient_clip", "ema", "seed",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names} | {"linear_path": self.linear_path}
 

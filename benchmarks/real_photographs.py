@@ -30,6 +30,7 @@ from datamodules.face_data import FaceBatch
 from datamodules.lfw import LFW
 from datamodules.synthetic_faces import VALIDATION
 from evaluation.judged_people import Judged, judge_faces
+from evaluation.judging import judge_name
 from evaluation.metrics.moments import moments, moments_of_normal_draws
 from evaluation.metrics.reporting_protocol import Scores, compare
 from evaluation.metrics.skin_tone import ToneAgreement, individual_typology_angle, lab, tone_agreement
@@ -37,6 +38,7 @@ from lightning_modules.callbacks import picture_grid
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.losses import Prediction
 from lightning_modules.pretraining import explained_variance
+from lightning_modules.recognition.coloured import SUFFIX, underlying
 from lightning_modules.skin_tone import albedo_angles
 from lightning_modules.teachers import Teachers, render_from_the_front
 
@@ -88,6 +90,8 @@ def main(arguments: list[str] | None = None) -> None:
     settings = {encoders[name]: settings_of(loaded[name][1]) for name in reversed(loaded)}
     taught = {encoder: parts.load_teachers(own, Execution()) for encoder, own in settings.items()}
     teachers = taught[encoders[first]]
+    for _, content in loaded.values():
+        judge_name(teachers.judge.name, content)
     networks = {network.name: network for one in taught.values() for network in one[1:]}
     data = LFW(Path(options.data.removeprefix("lfw:")), list(networks.values()))
     data.prepare_data()
@@ -129,7 +133,15 @@ def main(arguments: list[str] | None = None) -> None:
 def settings_of(content: dict[str, Any]) -> Settings:
     """The settings of a checkpoint's run."""
     known = Settings.__dataclass_fields__
-    return Settings(**{name: value for name, value in content["settings"].items() if name in known})
+    settings = Settings(**{name: value for name, value in content["settings"].items() if name in known})
+    encoder = content["networks"]["encoder"]["name"]
+    # A stage 1 has no identity network, and older checkpoints do not say whether their encoder is coloured.
+    return replace(
+        settings,
+        encoder=underlying(encoder),
+        identity_network=settings.identity_network or underlying(encoder),
+        cheek_colour=encoder.endswith(SUFFIX),
+    )
 
 
 def described(content: dict[str, Any]) -> str:

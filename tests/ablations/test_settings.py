@@ -158,7 +158,8 @@ def test_runs_share_stage_1_unless_an_option_of_stage_1_differs() -> None:
         "--judge=facenet",
     ):
         assert parse(argument).of_stage_1() == stage_1
-    for argument in ("--seed=1", "--pretraining-steps=9", "--shape-weight=2", "--encoder=facenet"):
+    for argument in ("--seed=1", "--pretraining-steps=9", "--shape-weight=2", "--encoder=facenet",
+                     "--no-cheek-colour"):  # fmt: skip
         assert parse(argument).of_stage_1() != stage_1
 
 

@@ -1,0 +1,27 @@
+import pytest
+
+from ablations.parts import teachers_of
+from ablations.settings import Settings
+from lightning_modules.teachers import Teachers
+from tests.miniatures import SmallNetwork, small_model
+
+
+def teachers(**options: object) -> Teachers:
+    networks = {name: SmallNetwork(seed) for seed, name in enumerate(("dlib", "facenet", "sface"))}
+    for name, network in networks.items():
+        network.name = name
+    return teachers_of(small_model(), networks, Settings(**options).resolved())
+
+
+@pytest.mark.parametrize(("coloured", "name"), [(True, "dlib-colour"), (False, "dlib")])
+def test_an_encoder_that_trains_identity_too_is_one_network(coloured: bool, name: str) -> None:
+    found = teachers(cheek_colour=coloured)
+    assert found.identity_network is found.encoder
+    assert (found.encoder.name, found.judge.name) == (name, "sface")
+    assert found.crop == found.encoder.crop
+
+
+def test_another_identity_network_stays_as_it_is() -> None:
+    found = teachers(identity_network="facenet")
+    assert (found.encoder.name, found.identity_network.name) == ("dlib-colour", "facenet")
+    assert found.crop != found.encoder.crop
