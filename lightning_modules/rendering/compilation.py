@@ -7,7 +7,7 @@ result does not depend on which thread made it, or on how many there are.
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
@@ -59,9 +59,10 @@ def for_each(task: Callable[[int], Any], count: int) -> None:
     try:
         work()
     finally:
-        wait(others)
-    for other in others:
-        other.result()
+        errors = [other.exception() for other in others]  # once each has ended
+    for error in errors:
+        if error is not None:
+            raise error
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
