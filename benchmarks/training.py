@@ -49,7 +49,7 @@ from lightning_modules.skin_tone import ToneTarget
 from lightning_modules.teachers import Teachers, render_randomly
 
 REPORT = Path(__file__).with_suffix(".md")
-TURNS = 12
+TURNS = 24
 MILLION = 1_000_000
 
 
