@@ -160,12 +160,11 @@ def learn_from_photographs(
     """Centres of both networks and the tone target, from training photographs alone."""
     training = evenly(photographs.training, PHOTOGRAPHS_READ)
     faces = photographs.dataset.batch(training)
-    embeddings, encoder = faces.embeddings, teachers.encoder.name
+    encoder, trained = teachers.encoder.name, teachers.identity_network.name
     judged = photographs.judged_training.batch(np.arange(len(photographs.judged_training))).embeddings
     sources = {settings.judge: judged[settings.judge]}
     if settings.centred:
-        trained = teachers.identity_network.name
-        sources[trained] = embeddings[trained]
+        sources[trained] = faces.embeddings[trained]
     networks = {network.name: network for network in teachers[1:]}
     centres = {
         name: estimate_centre(
@@ -174,7 +173,7 @@ def learn_from_photographs(
         for name, values in sources.items()
         if len(values) >= MINIMUM_FOR_A_CENTRE
     }
-    if settings.centred and teachers.identity_network.name not in centres:
+    if settings.centred and trained not in centres:
         tell(
             f"fewer than {MINIMUM_FOR_A_CENTRE} training photographs: the identity loss compares raw cosines"
         )
@@ -182,7 +181,7 @@ def learn_from_photographs(
     if settings.tone_weight:
         colours = cheek_colours(photographs.dataset, training, progress=execution.progress)
         own = teachers.cheeks(faces.features[encoder])
-        tone = ToneTarget.fit(embeddings[encoder], lab(colours), teachers.model, own)
+        tone = ToneTarget.fit(faces.embeddings[encoder], lab(colours), teachers.model, own)
     return Learnt(centres, tone, faces)
 
 

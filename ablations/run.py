@@ -229,11 +229,10 @@ def train(
         first = photographs.dataset.batch(photographs.training[:4096])
         regressor.standardise(first.features[teachers.encoder.name])
     learnt = parts.learn_from_photographs(settings, execution, photographs, teachers)
+    module = regression_of(regressor, teachers, learnt, settings, execution)
     if learnt.tone is not None and settings.linear_path:
         features = learnt.faces.features[teachers.encoder.name]
-        embeddings = learnt.faces.embeddings[teachers.encoder.name]
-        regressor.start_first_albedo(features, learnt.tone(embeddings, teachers.cheeks(features)))
-    module = regression_of(regressor, teachers, learnt, settings, execution)
+        regressor.start_first_albedo(features, module.tone_target(learnt.faces))
     content = provenance_of(module, photographs, settings)
     fit(
         module,

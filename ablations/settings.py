@@ -138,13 +138,13 @@ class Settings:
         if self.method == "paper" and self.photographs_per_step is None:
             # In the paper a step's moments come from the photographs that are rendered.
             defaults["photographs_per_step"] = self.rendered or defaults["rendered"]
-        start = defaults["linear_start"] if self.linear_start is None else self.linear_start
-        # From ridge regression, ten times as much loses what the start had won (benchmarks/search.md).
-        defaults["pretraining_learning_rate"] = 1e-4 if start else 1e-3
         missing = {
             name: value for name, value in defaults.items() if getattr(self, name) is None or name in chosen
         }
         full = replace(self, **missing)
+        if full.pretraining_learning_rate is None:
+            # From ridge regression, ten times as much loses what the start had won (benchmarks/search.md).
+            full = replace(full, pretraining_learning_rate=1e-4 if full.linear_start else 1e-3)
         full._check()
         return full
 

@@ -6,10 +6,9 @@ The project's reporting protocol: people outside peopleDevTrain (or, with --deve
 two photographs; the query is the frontal rendering of the first, the gallery holds both. Beside the
 checkpoints: the mean face, the full model's faces shuffled, and closed-form ridge regression on the synthetic
 faces of the checkpoints' own stage 1 (for each encoder among them), its coefficients times 1 and times 1.5.
-Differences to the first
-checkpoint are paired over people. Then coefficients against the prior and skin tone against the median of a
-person's other photographs. Writes a Markdown file and, with --sheet, a contact sheet that shows the
-photographs and must stay with whoever has them.
+Differences to the first checkpoint are paired over people. Then coefficients against the prior and skin tone
+against the median of a person's other photographs. Writes a Markdown file and, with --sheet, a contact sheet
+that shows the photographs and must stay with whoever has them.
 """
 
 import argparse
@@ -171,6 +170,7 @@ def ridge_methods(settings: Settings, teachers: Teachers, of: str) -> list[Metho
     held_out = synthetic.pooled(np.arange(synthetic.validation_size), purpose=VALIDATION)
 
     def decode(features: Tensor, factor: float = 1.0) -> Prediction:
+        """The regression's coefficients, times a factor."""
         values = torch.from_numpy(ridge.predict(((features - mean) / scale).numpy())).float() * factor
         return Prediction(*values.split([faces.shape.shape[1], faces.albedo.shape[1]], 1))
 

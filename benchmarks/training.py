@@ -122,6 +122,7 @@ def made_up_batch(module: Regression, *, rank: int = 0, world_size: int = 1, ste
     encoder, identity = module.teachers.encoder, module.teachers.identity_network
 
     def drawn(count: int, width: int) -> Tensor:
+        """This process's share of random values [count, width]."""
         return torch.randn(count, width, generator=generator)[rank * count // world_size :][
             : count // world_size
         ]

@@ -154,7 +154,7 @@ class Regression(LightningModule):
         if on.batch_distribution:
             terms["batch_distribution"] = weights.batch_distribution * self._batch_distribution(decoded)
         if on.tone:
-            terms["tone"] = on.tone * tone_loss(decoded.albedo[:, 0], self._tone_target(photographs))
+            terms["tone"] = on.tone * tone_loss(decoded.albedo[:, 0], self.tone_target(photographs))
         if on.renders:
             # Evenly spread, so that a step renders the same photographs on any number of processes.
             shown = slice(None, None, self._stride(batch))
@@ -249,7 +249,7 @@ class Regression(LightningModule):
             albedo, mean=mean, variance=variance, **options
         )
 
-    def _tone_target(self, photographs: Any) -> Tensor:  # noqa: ANN401 - a FaceBatch
+    def tone_target(self, photographs: Any) -> Tensor:  # noqa: ANN401 - a FaceBatch
         """The first albedo component [B] that the photographs' skin tone asks for."""
         encoder = self.teachers.encoder.name
         own = self.teachers.cheeks(photographs.features[encoder])
