@@ -1,7 +1,11 @@
 """Sums of a mean and weighted components, for a few faces, on every core of the CPU.
 
-For eight faces a matrix product reads two bases of 36 MB at a third of what memory gives, and on one core
+For eight faces a matrix product takes six times as long as reading two bases of 36 MB, and on one core
 however many there are: libraries share out the faces' side, which is short. This shares out the long one.
+Both kernels owe their speed to three things: a loop over components takes two rows of the basis for four
+faces, whose sums or factors fill the registers; it ends with a whole vector, for which it reads the next
+row's first entries; and the two rows lie far apart, so that each is one of a stream that the processor reads
+ahead.
 """
 
 from functools import partial
@@ -17,10 +21,11 @@ from lightning_modules.rendering.compilation import for_each
 
 compiled = partial(compilation.compiled, contract=True, reorder=True)
 
-ROWS_AT_ONCE = 8192  # of the basis, that one thread takes; an even number
+TASKS = 8  # into which the rows of a basis are shared out, however many threads there are
 FACES_AT_ONCE = 4  # as many as the kernels below write out
 MOST_FACES = 8  # with more, a matrix product is as quick
-LINE = 16  # numbers of float32 in a line of the cache
+VECTOR = 8  # numbers of float32 in a vector register
+LINE = 16  # in a line of the cache
 
 
 def linear_combinations(mean: Tensor, coefficients: Tensor, basis: Tensor) -> Tensor:
@@ -29,7 +34,7 @@ def linear_combinations(mean: Tensor, coefficients: Tensor, basis: Tensor) -> Te
     Args:
         mean: [R], or [B, R].
         coefficients: [B, K], of the first K components.
-        basis: [R, at least K].
+        basis: [R, at least K], finite: a row's sum may add zero times the next row's first entries.
     """
     tensors = (mean, coefficients, basis)
     if (
@@ -54,10 +59,12 @@ class _Combinations(torch.autograd.Function):
     def forward(ctx: Any, mean: Tensor, coefficients: Tensor, basis: Tensor) -> Tensor:  # noqa: ANN401, torch has no type
         ctx.save_for_backward(basis)
         ctx.faces, ctx.count = coefficients.shape
-        weights = _padded(coefficients)
+        weights = torch.nn.functional.pad(
+            coefficients, (0, -ctx.count % VECTOR, 0, -ctx.faces % FACES_AT_ONCE)
+        )
         sums = mean.new_empty(len(weights), len(basis))
         arrays = [tensor.detach().contiguous().numpy() for tensor in (mean, weights, basis, sums)]
-        for_each(lambda task: _combine(*arrays, task * ROWS_AT_ONCE), _task_count(basis))
+        for_each(lambda task: _combine(*arrays, ctx.count, task), TASKS)
         return sums
 
     @staticmethod
@@ -66,57 +73,100 @@ class _Combinations(torch.autograd.Function):
         (basis,) = ctx.saved_tensors
         # Rows that begin with a line of the cache are written a quarter faster.
         width = ctx.count + -ctx.count % LINE
-        parts = gradient.new_zeros(_task_count(basis), len(gradient), width)
+        parts = gradient.new_zeros(TASKS, len(gradient), width)
         arrays = [tensor.contiguous().numpy() for tensor in (gradient, basis, parts)]
-        for_each(lambda task: _project(*arrays, ctx.count, task), len(parts))
+        for_each(lambda task: _project(*arrays, ctx.count, task), TASKS)
         return None, parts.sum(0)[: ctx.faces, : ctx.count], None
 
 
-def _padded(of_faces: Tensor) -> Tensor:
-    """Faces [B, ...] with empty ones behind them, a multiple of FACES_AT_ONCE."""
-    missing = -len(of_faces) % FACES_AT_ONCE
-    return torch.nn.functional.pad(of_faces, (0, 0, 0, missing)) if missing else of_faces
+@compiled
+def _task_rows(task: int, basis: np.ndarray) -> tuple[int, int]:
+    """The first row of a task and the one behind its last."""
+    size = (len(basis) + TASKS - 1) // TASKS
+    return min(task * size, len(basis)), min((task + 1) * size, len(basis))
 
 
-def _task_count(basis: Tensor) -> int:
-    return -(-len(basis) // ROWS_AT_ONCE)
+@compiled
+def _entries(row: int, basis: np.ndarray, count: int) -> int:
+    """How many entries to take of rows up to this one: whole vectors, but not beyond the basis."""
+    return count if row == len(basis) - 1 else count + -count % VECTOR
 
 
 @compiled
 def _combine(
-    mean: np.ndarray, coefficients: np.ndarray, basis: np.ndarray, sums: np.ndarray, first: int
+    mean: np.ndarray, weights: np.ndarray, basis: np.ndarray, sums: np.ndarray, count: int, task: int
 ) -> None:
-    """Fill the columns of `sums` from the first row of a task on."""
-    for row in range(first, min(first + ROWS_AT_ONCE, len(basis))):
-        for face in range(0, len(coefficients), FACES_AT_ONCE):
-            a = b = c = d = basis.dtype.type(0)
-            for k in range(coefficients.shape[1]):
-                entry = basis[row, k]
-                a += entry * coefficients[face, k]
-                b += entry * coefficients[face + 1, k]
-                c += entry * coefficients[face + 2, k]
-                d += entry * coefficients[face + 3, k]
-            sums[face, row], sums[face + 1, row] = mean[row] + a, mean[row] + b
-            sums[face + 2, row], sums[face + 3, row] = mean[row] + c, mean[row] + d
+    """Fill the columns of `sums` that are a task's rows of the basis.
+
+    Args:
+        mean: [R].
+        weights: coefficients [B, K], zeros behind them to the next multiple of VECTOR.
+        basis: [R, at least K].
+        sums: [B, R].
+        count: K.
+        task: the how manieth of TASKS.
+    """
+    first, end = _task_rows(task, basis)
+    half = (end - first + 1) // 2
+    for row in range(first, first + half):
+        other = min(row + half, end - 1)  # once too often where their number is odd
+        i, j, entries = np.uintp(row), np.uintp(other), _entries(other, basis, count)
+        for face in range(0, len(weights), FACES_AT_ONCE):
+            a = b = c = d = e = f = g = h = basis.dtype.type(0)
+            for k in range(entries):
+                entry, below = basis[i, k], basis[j, k]
+                a += entry * weights[face, k]
+                b += entry * weights[face + 1, k]
+                c += entry * weights[face + 2, k]
+                d += entry * weights[face + 3, k]
+                e += below * weights[face, k]
+                f += below * weights[face + 1, k]
+                g += below * weights[face + 2, k]
+                h += below * weights[face + 3, k]
+            sums[face, i], sums[face + 1, i] = mean[i] + a, mean[i] + b
+            sums[face + 2, i], sums[face + 3, i] = mean[i] + c, mean[i] + d
+            sums[face, j], sums[face + 1, j] = mean[j] + e, mean[j] + f
+            sums[face + 2, j], sums[face + 3, j] = mean[j] + g, mean[j] + h
+
+
+@compiled
+def _rows_with_gradient(gradient: np.ndarray, first: int, end: int) -> np.ndarray:
+    """The rows from `first` to `end` where the gradient [B, R] is not zero; a quarter of a face is hidden."""
+    rows, found = np.empty(end - first, np.uintp), np.uintp(0)
+    for row in range(first, end):
+        any_face = False
+        for face in range(len(gradient)):
+            any_face |= gradient[face, row] != 0
+        rows[found] = row
+        found += np.uintp(any_face)
+    return rows[:found]
 
 
 @compiled
 def _project(gradient: np.ndarray, basis: np.ndarray, parts: np.ndarray, count: int, task: int) -> None:
-    """Fill a task's part of the gradient of `count` coefficients: its rows of the basis times theirs."""
-    first, part = task * ROWS_AT_ONCE, parts[task]
-    for row in range(first, min(first + ROWS_AT_ONCE, len(basis)), 2):
-        other = min(row + 1, len(basis) - 1)
-        present = basis.dtype.type(other > row)  # 0 where the last row has no other
+    """Fill a task's part of the gradient of the coefficients: its rows of the basis times theirs.
+
+    Args:
+        gradient: [B, R] of the sums.
+        basis: [R, at least K].
+        parts: [tasks, B, at least K to the next multiple of VECTOR], zero.
+        count: K.
+        task: as for `_combine`.
+    """
+    rows, part = _rows_with_gradient(gradient, *_task_rows(task, basis)), parts[task]
+    half = (rows.size + 1) // 2
+    for m in range(half):
+        i, j = rows[m], rows[min(m + half, rows.size - 1)]
+        entries = _entries(j, basis, count)
+        present = basis.dtype.type(m + half < rows.size)  # 0 for the one without a partner
         for face in range(0, len(gradient), FACES_AT_ONCE):
             a, b, c, d = (
-                gradient[face, row], gradient[face + 1, row], gradient[face + 2, row], gradient[face + 3, row]
+                gradient[face, i], gradient[face + 1, i], gradient[face + 2, i], gradient[face + 3, i]
             )  # fmt: skip
-            e, f = present * gradient[face, other], present * gradient[face + 1, other]
-            g, h = present * gradient[face + 2, other], present * gradient[face + 3, other]
-            if a == 0 and b == 0 and c == 0 and d == 0 and e == 0 and f == 0 and g == 0 and h == 0:
-                continue  # of a vertex that no picture shows
-            for k in range(count):
-                entry, below = basis[row, k], basis[other, k]
+            e, f = present * gradient[face, j], present * gradient[face + 1, j]
+            g, h = present * gradient[face + 2, j], present * gradient[face + 3, j]
+            for k in range(entries):
+                entry, below = basis[i, k], basis[j, k]
                 part[face, k] += a * entry + e * below
                 part[face + 1, k] += b * entry + f * below
                 part[face + 2, k] += c * entry + g * below

@@ -54,17 +54,19 @@ def test_sizes_that_do_not_fit_are_refused_as_by_a_matrix_product() -> None:
     assert linear_combinations(torch.ones(1), torch.ones(1, 2), BASIS).tolist() == [[2, 2, 2]]
 
 
-# Less than a task's rows, whole tasks, an odd row over; faces that fill no four, one, and too many.
-@pytest.mark.parametrize("rows", [3, 2 * module.ROWS_AT_ONCE, 2 * module.ROWS_AT_ONCE + 5])
+# Fewer rows than tasks, an even and an odd number for each, some over; faces that fill no four, one, and too
+# many; components that fill no vector and some, all of the basis's and the first.
+@pytest.mark.parametrize("rows", [3, 20 * module.TASKS, 21 * module.TASKS, 20 * module.TASKS + 5])
 @pytest.mark.parametrize("faces", [0, 1, 4, 7, module.MOST_FACES + 1])
-def test_values_and_gradients_are_those_of_a_matrix_product(faces: int, rows: int) -> None:
+@pytest.mark.parametrize("components", [3, 16, 19])
+def test_values_and_gradients_are_those_of_a_matrix_product(faces: int, rows: int, components: int) -> None:
     mean, coefficients, basis, gradient = drawn(faces, 19, rows)
-    gradient[:, rows // 2 :] = 0  # vertices that no picture shows
-    coefficients.requires_grad_()
+    coefficients = coefficients[:, :components].requires_grad_()
+    gradient[:, rows // 3 : rows // 2] = 0  # vertices that no picture shows
     combined = linear_combinations(mean, coefficients, basis)
-    torch.testing.assert_close(combined, mean + coefficients @ basis.T)
+    torch.testing.assert_close(combined, mean + coefficients @ basis[:, :components].T)
     (found,) = torch.autograd.grad(combined, coefficients, gradient)
-    torch.testing.assert_close(found, gradient @ basis)
+    torch.testing.assert_close(found, gradient @ basis[:, :components])
 
 
 def test_a_gradient_of_the_mean_or_the_basis_is_that_of_a_matrix_product() -> None:
@@ -86,7 +88,7 @@ def test_a_gradient_that_is_not_a_number_is_not_taken_for_a_hidden_vertex() -> N
 
 
 def test_any_number_of_threads_gives_the_same_bits(threads: None) -> None:
-    mean, coefficients, basis, gradient = (part.float() for part in drawn(8, 199, 5 * module.ROWS_AT_ONCE))
+    mean, coefficients, basis, gradient = (part.float() for part in drawn(8, 199, 300 * module.TASKS))
     coefficients.requires_grad_()
     results = []
     for count in (1, 2, 3):
