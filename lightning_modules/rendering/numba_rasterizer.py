@@ -61,15 +61,17 @@ def _keep_nearest(found: tuple, n: int, near: float, nearest: np.ndarray, ids: n
     """The z-buffer; a triangle without area has depths that are not numbers, which are never nearer."""
     pixels, owners, depths = found
     for p in range(n):
-        if near < depths[p] < nearest[pixels[p]]:
-            nearest[pixels[p]], ids[pixels[p]] = depths[p], owners[p]
+        pixel = np.uint32(pixels[p])
+        if near < depths[p] < nearest[pixel]:
+            nearest[pixel], ids[pixel] = depths[p], owners[p]
 
 
 @compiled
 def _rasterize_image(positions: np.ndarray, triangles: np.ndarray, near: float, ids: np.ndarray) -> None:
     """Every sample of a triangle's box is written behind those found, and counted if the triangle holds it.
 
-    A branch instead takes half as long again: the processor cannot foresee it.
+    A branch instead takes half as long again: the processor cannot foresee it. Indices are unsigned because
+    numba asks of every other whether it counts from the end.
     """
     height, width = ids.shape
     bounds, nearest, flat_ids = (
@@ -79,7 +81,8 @@ def _rasterize_image(positions: np.ndarray, triangles: np.ndarray, near: float, 
     )
     flat_ids[:] = -1
     pixels, owners = np.empty(BLOCK + width, np.int32), np.empty(BLOCK + width, np.int32)
-    depths, n = np.empty(BLOCK + width), 0
+    depths, none = np.empty(BLOCK + width), np.uintp(0)
+    n = none
     for t in range(triangles.shape[0]):
         i, j, k = np.uint32(triangles[t, 0]), np.uint32(triangles[t, 1]), np.uint32(triangles[t, 2])
         left, right, top, bottom = _box(bounds, i, j, k, (height, width))
@@ -95,10 +98,10 @@ def _rasterize_image(positions: np.ndarray, triangles: np.ndarray, near: float, 
                 pixels[n], owners[n] = row * width + column, t
                 depths[n] = (wi * pi[2] + wj * pj[2] + wk * pk[2]) / (wi + wj + wk)
                 # Inside, the weights have one sign: the smallest and the largest agree.
-                n += min(wi, wj, wk) * max(wi, wj, wk) >= 0
+                n += np.uintp(min(wi, wj, wk) * max(wi, wj, wk) >= 0)
             if n >= BLOCK:
                 _keep_nearest((pixels, owners, depths), n, near, nearest, flat_ids)
-                n = 0
+                n = none
     _keep_nearest((pixels, owners, depths), n, near, nearest, flat_ids)
 
 
