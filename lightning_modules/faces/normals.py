@@ -86,7 +86,7 @@ class _CompiledNormals(torch.autograd.Function):
 def _normals(points: np.ndarray, triangles: np.ndarray, sums: np.ndarray, lengths: np.ndarray) -> None:
     """Adds up the triangles' normals in `sums`, and makes them unit vectors of the former `lengths`."""
     for t in range(triangles.shape[0]):
-        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        i, j, k = np.uint32(triangles[t, 0]), np.uint32(triangles[t, 1]), np.uint32(triangles[t, 2])
         ax, ay, az = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1], points[j, 2] - points[i, 2]
         bx, by, bz = points[k, 0] - points[i, 0], points[k, 1] - points[i, 1], points[k, 2] - points[i, 2]
         x, y, z = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
@@ -122,7 +122,7 @@ def _add_gradients(
     points: np.ndarray, triangles: np.ndarray, of_sums: np.ndarray, of_points: np.ndarray
 ) -> None:
     for t in range(triangles.shape[0]):
-        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        i, j, k = np.uint32(triangles[t, 0]), np.uint32(triangles[t, 1]), np.uint32(triangles[t, 2])
         ax, ay, az = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1], points[j, 2] - points[i, 2]
         bx, by, bz = points[k, 0] - points[i, 0], points[k, 1] - points[i, 1], points[k, 2] - points[i, 2]
         # Of the triangle's normal a x b, whose gradient is g: b x g for a, and g x a for b.

@@ -35,7 +35,8 @@ POSITION, NORMAL, NORMAL_INVERSE, COLOUR, DIFFUSE, DIFFUSE_SLOPE = 36, 39, 42, 4
 TO_EYE, EYE_INVERSE, UPRIGHT, DIFFUSE_LIGHT, SPECULAR_LIGHT = 52, 55, 56, 57, 60
 # One light: direction, inverse distance, fall-off, n.l, l.v, r.v, (r.v)^(shininess - 1), squares on the way.
 DIRECTION, INVERSE, FALLOFF, FACING, TOWARD, MIRRORED, POWER, SQUARE = 63, 66, 67, 68, 69, 70, 71, 72
-FORWARD_ROWS = 73
+# What is seen, in rows that are then no longer needed: linear light, the same as sRGB, the slope of sRGB.
+LINEAR, ENCODED, ENCODED_SLOPE, FORWARD_ROWS = 57, 60, 43, 73
 # Gradients: by the linear image, by the light's place and its fall-off; then by the rows above.
 GRADIENT, OF_LIGHT, OF_FALLOFF, OF_NORMAL, OF_EYE, OF_POSITION = 73, 76, 79, 80, 83, 86
 OF_UPRIGHT, OF_COLOUR, OF_OFFSETS_X, OF_OFFSETS_Y, OF_I, OF_J, OF_K = 89, 90, 93, 96, 99, 102, 105
@@ -173,30 +174,40 @@ def _encode(linear, encoded, slopes):
 
 @compiled
 def _find(ids, start, samples, block):
-    """Gather the next covered samples from `start` on, row by row; returns their count and the next start."""
+    """Gather the next covered samples from `start` on, row by row; returns their count and the next start.
+
+    Indices that do not come from `range` are unsigned, here and below: numba asks of every other whether it
+    counts from the end.
+    """
     found, pixels, lanes = block
-    height, width = ids.shape
-    y, x, count = start // width, start % width, 0
-    while y < height and count < BLOCK:
-        first = (y // samples) * (width // samples)
-        while x < width and count < BLOCK:
-            found[count] = ids[y, x]
-            pixels[count] = first + (x if samples == 1 else x // samples)
-            lanes[PIXEL_X * BLOCK + count] = x
-            lanes[PIXEL_Y * BLOCK + count] = y
-            count += ids[y, x] >= 0
-            x += 1
-        if x == width:
-            x, y = 0, y + 1
-    return count, y * width + x
+    width, flat, count = ids.shape[1], ids.reshape(-1), np.uintp(0)
+    while start < flat.size and count < BLOCK:
+        end = min(start + BLOCK - np.intp(count), flat.size)
+        for place in range(start, end):
+            found[count] = place
+            count += np.uintp(flat[place] >= 0)
+        start = end
+    n, rows = np.intp(count), 1.0 / width
+    for p in range(n):
+        lanes[PIXEL_Y * BLOCK + p] = np.floor((found[p] + 0.5) * rows)
+    for p in range(n):
+        pixels[p] = found[p]
+        lanes[PIXEL_X * BLOCK + p] = found[p] - np.float64(lanes[PIXEL_Y * BLOCK + p]) * width
+    if samples > 1:
+        for p in range(n):
+            x, y = np.intp(lanes[PIXEL_X * BLOCK + p]), np.intp(lanes[PIXEL_Y * BLOCK + p])
+            pixels[p] = (y // samples) * (width // samples) + x // samples
+    for p in range(n):
+        found[p] = flat[np.uint32(found[p])]
+    return n, start
 
 
 @compiled
 def _gather(mesh, triangles, found, corners, wide, lanes, n):
     vertices, normals, albedo = mesh
     for p in range(n):
-        t = found[p]
-        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        t = np.uint32(found[p])
+        i, j, k = np.uint32(triangles[t, 0]), np.uint32(triangles[t, 1]), np.uint32(triangles[t, 2])
         corners[p], corners[BLOCK + p], corners[2 * BLOCK + p] = i, j, k
         _put(wide, VERTICES_I, p, _triple(vertices[i], np.float64))
         _put(wide, VERTICES_J, p, _triple(vertices[j], np.float64))
@@ -326,12 +337,12 @@ def _specular(diffuse, constant):
 
 @compiled
 def _reflect(constant, lanes, n):
-    """Linear light towards the eye, put in place of the diffuse light."""
+    """Linear light towards the eye."""
     for p in range(n):
         diffuse = _get(lanes, DIFFUSE, p)
         light = _times(diffuse, _get(lanes, DIFFUSE_LIGHT, p))
         shine = _times(_specular(diffuse, constant), _get(lanes, SPECULAR_LIGHT, p))
-        _put(lanes, DIFFUSE_LIGHT, p, (light[0] + shine[0], light[1] + shine[1], light[2] + shine[2]))
+        _put(lanes, LINEAR, p, (light[0] + shine[0], light[1] + shine[1], light[2] + shine[2]))
 
 
 @compiled
@@ -346,7 +357,8 @@ def _shade_image(mesh, triangles, view, constants, ids, image, slopes):
         constants: specular constant, shininess, samples per axis S.
         ids: [H S, W S].
         image: [3, H W] sRGB, changed in place.
-        slopes: [3, H W], filled for the backward pass with the derivative of the encoded by the linear image.
+        slopes: [3, H W], filled for the backward pass with the derivative of the encoded by the linear image
+            where a pixel holds a sample.
     """
     matrix, eye, positions, irradiance, ambient, references = view
     constant, shininess, samples = constants
@@ -355,7 +367,8 @@ def _shade_image(mesh, triangles, view, constants, ids, image, slopes):
     found, pixels = np.zeros(BLOCK, np.int32), np.zeros(BLOCK, np.int32)
     corners = np.zeros(3 * BLOCK, np.int32)
     seen = np.zeros(image.shape[1], image.dtype)
-    slopes[:] = 0  # until then, a place for the linear image
+    if samples > 1:
+        slopes[:] = 0  # until `_resolve`, a place for the linear image
     eye, ambient, start = _triple(eye, kind), _triple(ambient, kind), 0
     while start < ids.size:
         n, start = _find(ids, start, samples, (found, pixels, lanes))
@@ -366,11 +379,36 @@ def _shade_image(mesh, triangles, view, constants, ids, image, slopes):
             _meet(_triple(positions[light], kind), kind(references[light]), shininess, lanes, n)
             _light(_triple(irradiance[light], kind), lanes, n)
         _reflect(kind(constant), lanes, n)
-        for p in range(n):
-            seen[pixels[p]] += kind(1)
-            for c in range(3):
-                slopes[c, pixels[p]] += lanes[(DIFFUSE_LIGHT + c) * BLOCK + p]
-    _resolve(seen, kind(1 / (samples * samples)), ids.shape[1] // samples, image, slopes)
+        if samples == 1:
+            _place(pixels, lanes, n, image, slopes)
+        else:
+            _collect(pixels, lanes, n, seen, slopes)
+    if samples > 1:
+        _resolve(seen, kind(1 / (samples * samples)), ids.shape[1] // samples, image, slopes)
+
+
+@compiled
+def _place(pixels, lanes, n, image, slopes):
+    """Encode samples that are pixels, and put them where they are seen."""
+    _encode(
+        lanes[LINEAR * BLOCK : (LINEAR + 3) * BLOCK],
+        lanes[ENCODED * BLOCK : (ENCODED + 3) * BLOCK],
+        lanes[ENCODED_SLOPE * BLOCK : (ENCODED_SLOPE + 3) * BLOCK],
+    )
+    for p in range(n):
+        for c in range(3):
+            image[c, np.uint32(pixels[p])] = lanes[(ENCODED + c) * BLOCK + p]
+            slopes[c, np.uint32(pixels[p])] = lanes[(ENCODED_SLOPE + c) * BLOCK + p]
+
+
+@compiled
+def _collect(pixels, lanes, n, seen, linear):
+    """Add samples up in their pixels, and count them."""
+    kind = linear.dtype.type
+    for p in range(n):
+        seen[pixels[p]] += kind(1)
+        for c in range(3):
+            linear[c, pixels[p]] += lanes[(LINEAR + c) * BLOCK + p]
 
 
 @compiled
@@ -389,11 +427,9 @@ def _resolve(seen, share, width, image, slopes):
                 slopes[c, first : first + width],
                 seen[first : first + width],
             )
-            linear[:] = slope
-            if share < 1:
-                _decode(row, behind, spare)
-                for p in range(width):
-                    linear[p] = share * linear[p] + (kind(1) - share * covered[p]) * behind[p]
+            _decode(row, behind, spare)
+            for p in range(width):
+                linear[p] = share * slope[p] + (kind(1) - share * covered[p]) * behind[p]
             _encode(linear, behind, slope)
             for p in range(width):
                 row[p] = behind[p] if covered[p] > 0 else row[p]
@@ -404,8 +440,8 @@ def _begin_backward(pixels, share, image_gradient, slopes, lanes, n):
     kind = lanes.dtype.type
     for p in range(n):
         for c in range(3):
-            slope = share * slopes[c, pixels[p]]
-            lanes[(GRADIENT + c) * BLOCK + p] = slope * image_gradient[c, pixels[p]]
+            slope = share * slopes[c, np.uint32(pixels[p])]
+            lanes[(GRADIENT + c) * BLOCK + p] = slope * image_gradient[c, np.uint32(pixels[p])]
     for at in range(OF_NORMAL * BLOCK, (OF_UPRIGHT + 1) * BLOCK):
         lanes[at] = kind(0)
 
@@ -507,7 +543,7 @@ def _scatter(mesh_gradient, corners, lanes, n):
     of_vertices, of_normals, of_albedo = mesh_gradient
     one = lanes.dtype.type(1)
     for p in range(n):
-        i, j, k = corners[p], corners[BLOCK + p], corners[2 * BLOCK + p]
+        i, j, k = np.uint32(corners[p]), np.uint32(corners[BLOCK + p]), np.uint32(corners[2 * BLOCK + p])
         weights, normal, colour = (
             _get(lanes, WEIGHTS, p),
             _get(lanes, OF_NORMAL, p),
