@@ -143,15 +143,13 @@ def align_to_template(cameras: Cameras, landmarks: Tensor, template: Tensor) -> 
     cosine = (points * template).sum(dim=(-2, -1)) / spread
     sine = (points[..., 0] * template[..., 1] - points[..., 1] * template[..., 0]).sum(dim=-1) / spread
     scale = torch.sqrt(cosine.square() + sine.square())
-    zero, one = torch.zeros_like(scale), torch.ones_like(scale)
-    roll = torch.stack(
-        [cosine / scale, -sine / scale, zero, sine / scale, cosine / scale, zero, zero, zero, one], dim=-1
-    ).unflatten(-1, (3, 3))
+    similarity = torch.stack([cosine, -sine, sine, cosine], dim=-1).unflatten(-1, (2, 2))
+    extrinsics = torch.cat([cameras.rotations, cameras.translations[..., None]], dim=-1)
+    rolled = (similarity / scale[..., None, None]) @ extrinsics[..., :2, :]  # depth stays
     offset = cameras.principal_points - mean
-    turned = (roll[..., :2, :2] @ offset[..., None])[..., 0]
     return Cameras(
-        rotations=roll @ cameras.rotations,
-        translations=(roll @ cameras.translations[..., None])[..., 0],
+        rotations=torch.cat([rolled[..., :3], cameras.rotations[..., 2:, :]], dim=-2),
+        translations=torch.cat([rolled[..., 3], cameras.translations[..., 2:]], dim=-1),
         focal_lengths=scale * cameras.focal_lengths,
-        principal_points=scale[..., None] * turned + template_mean,
+        principal_points=(similarity @ offset[..., None])[..., 0] + template_mean,
     )

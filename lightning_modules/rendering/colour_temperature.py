@@ -30,17 +30,26 @@ SRGB_TO_XYZ = (
     (0.2126729, 0.7151522, 0.0721750),
     (0.0193339, 0.1191920, 0.9503041),
 )
+XYZ_TO_SRGB = torch.linalg.inv(torch.tensor(SRGB_TO_XYZ, dtype=torch.float64))
+
+
+def _polynomial(x: Tensor, *coefficients: float) -> Tensor:
+    """Value at x of a polynomial, its highest power first."""
+    value = coefficients[0] * x + coefficients[1]
+    for coefficient in coefficients[2:]:
+        value = value * x + coefficient
+    return value
 
 
 def planckian_chromaticity(kelvin: Tensor) -> Tensor:
     """CIE 1931 x, y of a black body, [..., 2], by the fit of Kim et al. (US patent 7024034), 1667-25000 K."""
     t = 1e3 / kelvin
-    cool = -3.0258469 * t**3 + 2.1070379 * t**2 + 0.2226347 * t + 0.240390
-    warm = -0.2661239 * t**3 - 0.2343589 * t**2 + 0.8776956 * t + 0.179910
+    cool = _polynomial(t, -3.0258469, 2.1070379, 0.2226347, 0.240390)
+    warm = _polynomial(t, -0.2661239, -0.2343589, 0.8776956, 0.179910)
     x = torch.where(kelvin > 4000, cool, warm)
-    y_cool = 3.0817580 * x**3 - 5.87338670 * x**2 + 3.75112997 * x - 0.37001483
-    y_warm = -0.9549476 * x**3 - 1.37418593 * x**2 + 2.09137015 * x - 0.16748867
-    y_candle = -1.1063814 * x**3 - 1.34811020 * x**2 + 2.18555832 * x - 0.20219683
+    y_cool = _polynomial(x, 3.0817580, -5.87338670, 3.75112997, -0.37001483)
+    y_warm = _polynomial(x, -0.9549476, -1.37418593, 2.09137015, -0.16748867)
+    y_candle = _polynomial(x, -1.1063814, -1.34811020, 2.18555832, -0.20219683)
     y = torch.where(kelvin > 4000, y_cool, torch.where(kelvin > 2222, y_warm, y_candle))
     return torch.stack([x, y], dim=-1)
 
@@ -48,17 +57,17 @@ def planckian_chromaticity(kelvin: Tensor) -> Tensor:
 def daylight_chromaticity(kelvin: Tensor) -> Tensor:
     """CIE 1931 x, y of daylight, [..., 2], by the formula for D illuminants of CIE 15:2018, 4000-25000 K."""
     t = 1e3 / kelvin
-    cool = -2.0064 * t**3 + 1.9018 * t**2 + 0.24748 * t + 0.237040
-    warm = -4.6070 * t**3 + 2.9678 * t**2 + 0.09911 * t + 0.244063
+    cool = _polynomial(t, -2.0064, 1.9018, 0.24748, 0.237040)
+    warm = _polynomial(t, -4.6070, 2.9678, 0.09911, 0.244063)
     x = torch.where(kelvin > 7000, cool, warm)
-    return torch.stack([x, -3.0 * x**2 + 2.870 * x - 0.275], dim=-1)
+    return torch.stack([x, _polynomial(x, -3.0, 2.870, -0.275)], dim=-1)
 
 
 def linear_colour(chromaticity: Tensor) -> Tensor:
     """Linear sRGB of a chromaticity [..., 2] at luminance 1, [..., 3], cut at zero outside the gamut."""
     x, y = chromaticity.unbind(dim=-1)
     xyz = torch.stack([x / y, torch.ones_like(x), (1 - x - y) / y], dim=-1)
-    colour = (xyz @ torch.linalg.inv(xyz.new_tensor(SRGB_TO_XYZ)).T).clamp(min=0)
+    colour = (xyz @ XYZ_TO_SRGB.to(xyz).T).clamp(min=0)
     return colour / luminance(colour)[..., None]
 
 

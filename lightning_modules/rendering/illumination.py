@@ -12,7 +12,16 @@ from .shading import Lights
 
 LIGHT_COUNT = 2  # Genova et al. 2018, section 3.2.2
 LIGHT_DRAWS = 4 * LIGHT_COUNT + 8  # uniform numbers that a scene's light takes
-EXPOSURE_NORMALS = 64
+
+
+def _half_sphere(count: int) -> Tensor:
+    """Unit vectors [count, 3] with z above 0, even over the disc that a viewer at +z sees of a sphere."""
+    index = torch.arange(count, dtype=torch.float64)
+    radius, angle = ((index + 0.5) / count).sqrt(), index * math.pi * (3 - math.sqrt(5))
+    return torch.stack([radius * angle.cos(), radius * angle.sin(), (1 - radius.square()).sqrt()], dim=-1)
+
+
+EXPOSURE_NORMALS = _half_sphere(64)
 
 
 def lights_from_uniform(
@@ -57,10 +66,9 @@ def seen_exposure(directions: Tensor, intensities: Tensor) -> Tensor:
         directions: [..., L, 3] to the lights, unit length.
         intensities: [..., L].
     """
-    index = torch.arange(EXPOSURE_NORMALS, device=directions.device, dtype=directions.dtype)
-    radius, angle = ((index + 0.5) / EXPOSURE_NORMALS).sqrt(), index * math.pi * (3 - math.sqrt(5))
-    normals = torch.stack([radius * angle.cos(), radius * angle.sin(), (1 - radius.square()).sqrt()], dim=-1)
-    return ((directions @ normals.T).clamp(min=0).mean(dim=-1) * intensities).sum(dim=-1)
+    return ((directions @ EXPOSURE_NORMALS.to(directions).T).clamp(min=0).mean(dim=-1) * intensities).sum(
+        dim=-1
+    )
 
 
 def colour_from_uniform(uniform: Tensor, ranges: SceneRanges) -> Tensor:

@@ -51,15 +51,16 @@ def frontal_poses(
 
 def head_rotations(poses: Poses) -> Tensor:
     """Rotations of the posed heads in a frame that faces them, [..., 3, 3]; yaw first, roll last."""
-    yaw, pitch, roll = (torch.deg2rad(angle) for angle in poses[:3])
-    zero, one = torch.zeros_like(yaw), torch.ones_like(yaw)
+    angles = torch.deg2rad(torch.stack(poses[:3]))
+    (cos_yaw, cos_pitch, cos_roll), (sin_yaw, sin_pitch, sin_roll) = angles.cos(), angles.sin()
+    zero, one = torch.zeros_like(cos_yaw), torch.ones_like(cos_yaw)
 
     def matrix(*entries: Tensor) -> Tensor:
         return torch.stack(entries, dim=-1).unflatten(-1, (3, 3))
 
-    turn = matrix(yaw.cos(), zero, yaw.sin(), zero, one, zero, -yaw.sin(), zero, yaw.cos())
-    nod = matrix(one, zero, zero, zero, pitch.cos(), pitch.sin(), zero, -pitch.sin(), pitch.cos())
-    tilt = matrix(roll.cos(), roll.sin(), zero, -roll.sin(), roll.cos(), zero, zero, zero, one)
+    turn = matrix(cos_yaw, zero, sin_yaw, zero, one, zero, -sin_yaw, zero, cos_yaw)
+    nod = matrix(one, zero, zero, zero, cos_pitch, sin_pitch, zero, -sin_pitch, cos_pitch)
+    tilt = matrix(cos_roll, sin_roll, zero, -sin_roll, cos_roll, zero, zero, zero, one)
     return tilt @ nod @ turn
 
 

@@ -10,6 +10,7 @@ from . import camera, fused, numba_rasterizer, rasterizer
 from .barycentrics import barycentrics
 from .camera import Cameras
 from .colour import clamp_with_gradient, decode_srgb, encode_srgb
+from .compilation import vertex_ids
 from .shading import Lights, Material, phong
 
 SAMPLES_AT_ONCE = 2**21  # that plain torch shades before it lets go of what they need
@@ -138,6 +139,8 @@ def render(
     matrices = camera.supersampled(camera.camera_matrices(cameras), samples_per_axis)
     eyes = camera.centres(cameras)
     fine_size = (size[0] * samples_per_axis, size[1] * samples_per_axis)
+    if vertices.device.type == "cpu":
+        triangles = torch.from_numpy(vertex_ids(triangles))  # once for all kernels
     ids = visible_triangles(vertices, triangles, matrices, fine_size, near=near, backend=backend)
     if use_fused is None:
         use_fused = vertices.device.type == "cpu"
