@@ -37,7 +37,6 @@ NOISE = (
     "The '.*_dataloader' does not have many workers",  # features are cached, a batch is one read
     ".isinstance.treespec, LeafSpec.",  # between Lightning 2.6 and torch 2.12
     "GPU available but not used",  # --device says so
-    "torch.distributed.nn.functional.all_gather is deprecated",  # what replaces it is not in torch 2.6
     "It is recommended to use .self.log",  # every process validates all photographs
 )
 

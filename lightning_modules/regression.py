@@ -7,7 +7,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor
 
-from .distributed import global_batch, mean_over_processes
+from .distributed import global_batch, is_distributed, mean_over_processes
 from .losses import (
     LossWeights,
     Prediction,
@@ -80,6 +80,13 @@ class Rendering:
     jitter: float = 0.0
 
 
+class Everyone(NamedTuple):
+    """The photographs of all processes: their coefficients, and the identity network's embeddings [M, E]."""
+
+    decoded: Prediction
+    embeddings: Tensor
+
+
 class Pictures(NamedTuple):
     """Renderings of a step to look at: which photographs [B], their views [B, N, 3, H, W], decoded again."""
 
@@ -147,12 +154,13 @@ class Regression(LightningModule):
         on, weights = self.losses, self.losses.weights
         photographs = batch.photographs
         decoded, predicted = self._decode(batch)
+        everyone = self._gather(decoded, photographs)
         terms = {}
         if on.parameter:
             drawn = Prediction(batch.synthetic.shape, batch.synthetic.albedo)
             terms["parameter"] = parameter_loss(predicted, drawn, weights)
         if on.batch_distribution:
-            terms["batch_distribution"] = weights.batch_distribution * self._batch_distribution(decoded)
+            terms["batch_distribution"] = weights.batch_distribution * self._batch_distribution(everyone)
         if on.tone:
             terms["tone"] = on.tone * tone_loss(decoded.albedo[:, 0], self.tone_target(photographs))
         if on.renders:
@@ -163,7 +171,7 @@ class Regression(LightningModule):
             seen = self.teachers.see(self._render(rendered, batch.step, samples))
             if on.identity:
                 embeddings = seen.identity.embedding.unflatten(0, seen.images.shape[:2])
-                terms["identity"] = self._identity(photographs.embeddings, embeddings, samples, shown)
+                terms["identity"] = self._identity(everyone, embeddings, samples)
             decoded_again = None
             if on.loopback:
                 decoded_again = self.regressor(seen.encoder.features)
@@ -225,25 +233,32 @@ class Regression(LightningModule):
         (shape, synthetic_shape), (albedo, synthetic_albedo) = (part.split(counts) for part in both)
         return Prediction(shape, albedo), Prediction(synthetic_shape, synthetic_albedo)
 
-    def _identity(
-        self, photographs: dict[str, Tensor], renderings: Tensor, samples: range, shown: slice
-    ) -> Tensor:
+    def _gather(self, decoded: Prediction, photographs: Any) -> Everyone:  # noqa: ANN401 - a FaceBatch
+        """This process's photographs and those of the others."""
+        embeddings = photographs.embeddings[self.teachers.identity_network.name]
+        if not is_distributed():
+            return Everyone(decoded, embeddings)
+        # In one message: at every one, the processes wait for each other.
+        parts = (*decoded, embeddings)
+        widths = [part.shape[1] for part in parts]
+        shape, albedo, embeddings = global_batch(torch.cat(parts, dim=1)).split(widths, dim=1)
+        return Everyone(Prediction(shape, albedo), embeddings.detach())
+
+    def _identity(self, everyone: Everyone, renderings: Tensor, samples: range) -> Tensor:
         """L_id of the rendered photographs, with what the contrast adds where it is on."""
-        name = self.teachers.identity_network.name
-        embeddings, centre = photographs[name], self.centres.get(name)
-        loss = self.losses.weights.identity * identity_loss(embeddings[shown], renderings, centre)
+        centre = self.centres.get(self.teachers.identity_network.name)
+        own = torch.tensor(samples, device=self.device)
+        loss = identity_loss(everyone.embeddings[own], renderings, centre)
+        loss = self.losses.weights.identity * loss
         if self.losses.contrast:
-            own = torch.tensor(samples, device=self.device)
-            contrast = contrast_loss(global_batch(embeddings), renderings, own, centre)
+            contrast = contrast_loss(everyone.embeddings, renderings, own, centre)
             loss = loss + self.losses.contrast * contrast
         return loss
 
-    def _batch_distribution(self, decoded: Prediction) -> Tensor:
+    def _batch_distribution(self, everyone: Everyone) -> Tensor:
         """The four terms of L_batch over the batch of all processes."""
-        weights = self.losses.weights
+        weights, (shape, albedo) = self.losses.weights, everyone.decoded
         options = {"reduction": weights.reduction, "mean_penalty": weights.mean_penalty}
-        counts = [part.shape[1] for part in decoded]
-        shape, albedo = global_batch(torch.cat(decoded, dim=1)).split(counts, dim=1)  # in one message
         mean, variance = self._albedo_target(albedo)
         return batch_distribution_loss(shape, **options) + batch_distribution_loss(
             albedo, mean=mean, variance=variance, **options

@@ -11,6 +11,7 @@ from lightning_modules.losses import SUITE_WEIGHTS
 from lightning_modules.optimisation import Optimisation
 from lightning_modules.regression import Losses, Regression, Rendering
 from lightning_modules.regressor import Regressor
+from lightning_modules.skin_tone import ToneTarget
 from lightning_modules.teachers import Teachers
 from tests import miniatures
 
@@ -37,9 +38,10 @@ def build(**losses: bool) -> Regression:
     return Regression(
         Regressor(20, 4, 3, hidden_width=16),
         Teachers(miniatures.small_model(), network, network, judge),
-        Losses(SUITE_WEIGHTS, contrast=2.0, **losses),
+        Losses(SUITE_WEIGHTS, contrast=2.0, tone=0.5, **losses),
         Rendering(4, 2, seed=5),
         Optimisation(1e-3, 0.0, 0, 10),
+        tone=ToneTarget(torch.randn(8, 3), torch.tensor([60.0, 12.0, 18.0]), torch.linspace(-60, 60, 61)),
         gradient_norm_interval=0,
     )
 
