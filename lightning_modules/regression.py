@@ -186,10 +186,8 @@ class Regression(LightningModule):
         judge, trained = self.teachers.judge, self.teachers.identity_network
         self._validated.append(
             (
-                batch.embeddings[judge.name],
-                judge(images).embedding,
-                batch.embeddings[trained.name],
-                trained(images).embedding,
+                *_alike(batch.embeddings[judge.name], judge(images).embedding),
+                *_alike(batch.embeddings[trained.name], trained(images).embedding),
                 torch.cat(decoded, dim=1),
             )
         )
@@ -247,11 +245,11 @@ class Regression(LightningModule):
     def _identity(self, everyone: Everyone, renderings: Tensor, samples: range) -> Tensor:
         """L_id of the rendered photographs, with what the contrast adds where it is on."""
         centre = self.centres.get(self.teachers.identity_network.name)
+        embeddings, renderings = _alike(everyone.embeddings, renderings)
         own = torch.tensor(samples, device=self.device)
-        loss = identity_loss(everyone.embeddings[own], renderings, centre)
-        loss = self.losses.weights.identity * loss
+        loss = self.losses.weights.identity * identity_loss(embeddings[own], renderings, centre)
         if self.losses.contrast:
-            contrast = contrast_loss(everyone.embeddings, renderings, own, centre)
+            contrast = contrast_loss(embeddings, renderings, own, centre)
             loss = loss + self.losses.contrast * contrast
         return loss
 
@@ -313,3 +311,9 @@ class Regression(LightningModule):
             gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
             norms = [gradient.norm() for gradient in gradients if gradient is not None]
             self.log(f"train/gradient_norm/{name}", torch.stack(norms).norm())
+
+
+def _alike(photographs: Tensor, renderings: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in the wider precision: a trainer's holds for a batch, or where it casts, not for frozen parts."""
+    dtype = torch.promote_types(photographs.dtype, renderings.dtype)
+    return photographs.to(dtype), renderings.to(dtype)

@@ -59,7 +59,7 @@ class Regressor(nn.Module):
 
     def forward(self, features: Tensor) -> Prediction:
         """Coefficients in standard deviations of the faces with these features [B, D]."""
-        standardised = (features - self.feature_mean) / self.feature_scale
+        standardised = (features.to(self.feature_mean) - self.feature_mean) / self.feature_scale
         coefficients = self.layers(standardised)
         if self.linear is not None:
             coefficients = coefficients + self.linear(standardised)

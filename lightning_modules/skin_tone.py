@@ -105,7 +105,7 @@ class ToneTarget(nn.Module):
     def forward(self, embeddings: Tensor, own: Tensor | None = None) -> Tensor:
         """The first albedo component [B] whose cheeks have that angle, other components being zero."""
         angles, table = self.angle(embeddings, own), self.angles
-        values = torch.linspace(*ALBEDO_RANGE, len(table), device=table.device)
+        values = torch.linspace(*ALBEDO_RANGE, len(table), device=table.device, dtype=table.dtype)
         ascending = table[-1] > table[0]
         keys, values = (table, values) if ascending else (table.flip(0), values.flip(0))
         place = torch.searchsorted(keys, angles.contiguous()).clamp(1, len(keys) - 1)

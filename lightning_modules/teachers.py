@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .faces.aligned_rendering import AlignedFrame, as_judged, render_aligned, render_frontal
-from .faces.morphable_model import MorphableModel
+from .faces.morphable_model import Faces, MorphableModel
 from .losses import Prediction
 from .recognition.coloured import Coloured, cheeks_of
 from .recognition.frame import RENDERED_POINTS, WHOLE_FRAME, Crop
@@ -72,6 +72,15 @@ def frame_of(crop: Crop) -> AlignedFrame:
     return AlignedFrame(torch.from_numpy(crop.to_crop(RENDERED_POINTS)), crop.size)
 
 
+def _exactly(model: MorphableModel) -> torch.autocast:
+    """Rendering in the model's precision, whatever the trainer's is: pixels need more digits than 16 bits."""
+    return torch.autocast(model.shape_mean.device.type, enabled=False)
+
+
+def _faces(model: MorphableModel, coefficients: Prediction) -> Faces:
+    return model(*(part.to(model.shape_mean) for part in coefficients))
+
+
 def render_randomly(
     model: MorphableModel,
     coefficients: Prediction,
@@ -101,13 +110,15 @@ def render_randomly(
         ranges: of the scenes.
         backend: of the rasterizer.
     """
-    generators = scene_generators(seed, step, samples)
-    scenes = random_scenes(generators, views, ranges=ranges)
-    background = noise_backgrounds(generators, views, (crop.size, crop.size)).to(coefficients.shape)
-    frame = frame_of(crop)
-    if jitter:
-        frame = jittered(frame, generators, views, jitter)
-    return render_aligned(model, model(*coefficients), scenes, frame, background=background, backend=backend)
+    with _exactly(model):
+        generators = scene_generators(seed, step, samples)
+        scenes = random_scenes(generators, views, ranges=ranges)
+        background = noise_backgrounds(generators, views, (crop.size, crop.size)).to(model.shape_mean)
+        frame = frame_of(crop)
+        if jitter:
+            frame = jittered(frame, generators, views, jitter)
+        faces = _faces(model, coefficients)
+        return render_aligned(model, faces, scenes, frame, background=background, backend=backend)
 
 
 def jittered(
@@ -125,7 +136,9 @@ def jittered(
         amount: standard deviation of the shift, as a share of the image; of the angle in radians and of the
             logarithm of the scale, likewise.
     """
-    draws = torch.stack([torch.randn(views, 4, generator=generator) for generator in generators])
+    draws = torch.stack(
+        [torch.randn(views, 4, generator=generator, dtype=torch.float32) for generator in generators]
+    )
     x, y, angle, scale = (amount * draws.to(frame.template)).unbind(-1)
     centre = frame.template.mean(0)
     cosine, sine = (scale.exp() * f(angle) for f in (torch.cos, torch.sin))
@@ -138,7 +151,8 @@ def render_from_the_front(
     model: MorphableModel, coefficients: Prediction, crop: Crop = WHOLE_FRAME, *, backend: str | None = None
 ) -> Tensor:
     """Images [B, 3, size, size] of faces from the front in even light, to look at."""
-    return render_frontal(model, model(*coefficients), frame_of(crop), backend=backend)[:, 0]
+    with _exactly(model):
+        return render_frontal(model, _faces(model, coefficients), frame_of(crop), backend=backend)[:, 0]
 
 
 def render_for_judge(

@@ -98,13 +98,14 @@ JUDGED_FOREHEAD = 0.78  # how far above the eyes a judge still sees a face, of t
 def frontal_scenes(count: int, yaw_degrees: Sequence[float] = (0.0,)) -> Scenes:
     """The same even light for each of `count` faces, seen from the front or at the given yaws, [count, N]."""
     views = len(yaw_degrees)
-    poses = frontal_poses((count, views), distance_mm=FRONTAL_DISTANCE_MM, like=torch.zeros(()))
-    poses = poses._replace(yaw_degrees=torch.tensor(yaw_degrees).expand(count, views))
+    like = torch.zeros((), dtype=torch.float32)
+    poses = frontal_poses((count, views), distance_mm=FRONTAL_DISTANCE_MM, like=like)
+    poses = poses._replace(yaw_degrees=like.new_tensor(yaw_degrees).expand(count, views))
     lights = Lights(
-        torch.tensor(FRONTAL_LIGHTS_MM).expand(count, views, 2, 3),
-        torch.ones(count, views, 2, 3),
-        torch.tensor(FRONTAL_INTENSITIES).expand(count, views, 2),
-        torch.full((count, views, 3), FRONTAL_AMBIENT),
+        like.new_tensor(FRONTAL_LIGHTS_MM).expand(count, views, 2, 3),
+        like.new_ones(count, views, 2, 3),
+        like.new_tensor(FRONTAL_INTENSITIES).expand(count, views, 2),
+        like.new_full((count, views, 3), FRONTAL_AMBIENT),
     )
     return Scenes(poses, lights)
 

@@ -73,9 +73,12 @@ def noise_backgrounds(
 
 def _linear_interpolation(count: int, length: int) -> Tensor:
     """Weights [length, count] that interpolate samples, the first and the last of both at the same places."""
-    identity = torch.eye(count)[None]
+    identity = torch.eye(count, dtype=torch.float32)[None]
     return torch.nn.functional.interpolate(identity, length, mode="linear", align_corners=True)[0].T
 
 
 def _draw(generators: Sequence[torch.Generator], shape: tuple[int, ...]) -> Tensor:
-    return torch.stack([torch.rand(shape, generator=generator) for generator in generators])
+    # A trainer of another precision sets torch's default, in which other numbers would come.
+    return torch.stack(
+        [torch.rand(shape, generator=generator, dtype=torch.float32) for generator in generators]
+    )

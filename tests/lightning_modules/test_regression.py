@@ -249,3 +249,19 @@ def test_validation_logs_judge_beside_training_network(build: Build) -> None:
         "validation/beyond_three_deviations",
     }  # fmt: skip
     assert module.validated.shape.shape == (6, 4)
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "bf16-mixed", "64-true"])
+def test_every_precision_of_the_trainer_has_much_the_same_losses(build: Build, precision: str) -> None:
+    batch = small_batch(8)
+    expected = {name: float(value.detach()) for name, value in build(contrast=2.0).terms(batch).items()}
+    module = build(contrast=2.0)
+    trainer = Trainer(
+        fast_dev_run=True, logger=False, enable_progress_bar=False, enable_model_summary=False,
+        accelerator="cpu", precision=precision,
+    )  # fmt: skip
+    loaders = DataLoader([batch], batch_size=None), DataLoader([batch.photographs], batch_size=None)
+    trainer.fit(module, *loaders)
+    logged = {name: float(trainer.callback_metrics[f"train/loss/{name}"]) for name in expected}
+    assert logged == pytest.approx(expected, rel=0.03)
+    assert float(trainer.callback_metrics["validation/judge_similarity"]) == pytest.approx(0, abs=1)
