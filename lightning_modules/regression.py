@@ -154,7 +154,7 @@ class Regression(LightningModule):
         on, weights = self.losses, self.losses.weights
         photographs = batch.photographs
         decoded, predicted = self._decode(batch)
-        everyone = self._gather(decoded, photographs)
+        everyone = self._gather(decoded, photographs) if on.batch_distribution or on.identity else None
         terms = {}
         if on.parameter:
             drawn = Prediction(batch.synthetic.shape, batch.synthetic.albedo)
