@@ -3,9 +3,9 @@
 For eight faces a matrix product takes six times as long as reading two bases of 36 MB, and on one core
 however many there are: libraries share out the faces' side, which is short. This shares out the long one.
 Both kernels owe their speed to three things: a loop over components takes two rows of the basis for four
-faces, whose sums or factors fill the registers; it ends with a whole vector, for which it reads the next
-row's first entries; and the two rows lie far apart, so that each is one of a stream that the processor reads
-ahead.
+faces, whose sums or factors fill the registers; it ends with a whole vector, for which it reads what follows
+the rows in the basis; and the two rows lie far apart, so that each is one of a stream that the processor
+reads ahead.
 """
 
 from functools import partial
@@ -34,7 +34,7 @@ def linear_combinations(mean: Tensor, coefficients: Tensor, basis: Tensor) -> Te
     Args:
         mean: [R], or [B, R].
         coefficients: [B, K], of the first K components.
-        basis: [R, at least K], finite: a row's sum may add zero times the next row's first entries.
+        basis: [R, at least K], finite: a row's sum may add zero times the next rows' first entries.
     """
     tensors = (mean, coefficients, basis)
     if (
@@ -88,8 +88,9 @@ def _task_rows(task: int, basis: np.ndarray) -> tuple[int, int]:
 
 @compiled
 def _entries(row: int, basis: np.ndarray, count: int) -> int:
-    """How many entries to take of rows up to this one: whole vectors, but not beyond the basis."""
-    return count if row == len(basis) - 1 else count + -count % VECTOR
+    """How many entries to take of rows up to this one: whole vectors, but not beyond the basis's end."""
+    whole = count + -count % VECTOR
+    return whole if row * basis.shape[1] + whole <= basis.size else count
 
 
 @compiled

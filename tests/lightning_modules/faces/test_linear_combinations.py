@@ -69,6 +69,18 @@ def test_values_and_gradients_are_those_of_a_matrix_product(faces: int, rows: in
     torch.testing.assert_close(found, gradient @ basis[:, :components])
 
 
+@pytest.mark.parametrize("components", [1, 2, 6, 19])
+def test_what_lies_behind_the_basis_is_not_read(components: int) -> None:
+    mean, coefficients, basis, gradient = drawn(2, components, 20 * module.TASKS)
+    memory = torch.full((basis.numel() + module.VECTOR,), torch.nan, dtype=basis.dtype)
+    memory[: basis.numel()] = basis.flatten()
+    coefficients.requires_grad_()
+    combined = linear_combinations(mean, coefficients, memory[: basis.numel()].view_as(basis))
+    torch.testing.assert_close(combined, mean + coefficients @ basis.T)
+    (found,) = torch.autograd.grad(combined, coefficients, gradient)
+    torch.testing.assert_close(found, gradient @ basis)
+
+
 def test_a_gradient_of_the_mean_or_the_basis_is_that_of_a_matrix_product() -> None:
     mean, coefficients, basis, gradient = drawn(2, 3, 5)
     for given in (mean, basis):
