@@ -108,14 +108,15 @@ def _combine(
         task: the how manieth of TASKS.
     """
     first, end = _task_rows(task, basis)
-    half = (end - first + 1) // 2
+    half, flat = (end - first + 1) // 2, basis.ravel()
     for row in range(first, first + half):
         other = min(row + half, end - 1)  # once too often where their number is odd
-        i, j, entries = np.uintp(row), np.uintp(other), _entries(other, basis, count)
+        entries = _entries(other, basis, count)
+        begin, begin_below = np.uintp(row * basis.shape[1]), np.uintp(other * basis.shape[1])
         for face in range(0, len(weights), FACES_AT_ONCE):
             a = b = c = d = e = f = g = h = basis.dtype.type(0)
-            for k in range(entries):
-                entry, below = basis[i, k], basis[j, k]
+            for k in range(np.uintp(entries)):
+                entry, below = flat[begin + k], flat[begin_below + k]
                 a += entry * weights[face, k]
                 b += entry * weights[face + 1, k]
                 c += entry * weights[face + 2, k]
@@ -124,10 +125,10 @@ def _combine(
                 f += below * weights[face + 1, k]
                 g += below * weights[face + 2, k]
                 h += below * weights[face + 3, k]
-            sums[face, i], sums[face + 1, i] = mean[i] + a, mean[i] + b
-            sums[face + 2, i], sums[face + 3, i] = mean[i] + c, mean[i] + d
-            sums[face, j], sums[face + 1, j] = mean[j] + e, mean[j] + f
-            sums[face + 2, j], sums[face + 3, j] = mean[j] + g, mean[j] + h
+            sums[face, row], sums[face + 1, row] = mean[row] + a, mean[row] + b
+            sums[face + 2, row], sums[face + 3, row] = mean[row] + c, mean[row] + d
+            sums[face, other], sums[face + 1, other] = mean[other] + e, mean[other] + f
+            sums[face + 2, other], sums[face + 3, other] = mean[other] + g, mean[other] + h
 
 
 @compiled
@@ -155,10 +156,11 @@ def _project(gradient: np.ndarray, basis: np.ndarray, parts: np.ndarray, count: 
         task: as for `_combine`.
     """
     rows, part = _rows_with_gradient(gradient, *_task_rows(task, basis)), parts[task]
-    half = (rows.size + 1) // 2
+    half, flat = (rows.size + 1) // 2, basis.ravel()
     for m in range(half):
         i, j = rows[m], rows[min(m + half, rows.size - 1)]
         entries = _entries(j, basis, count)
+        begin, begin_below = i * np.uintp(basis.shape[1]), j * np.uintp(basis.shape[1])
         present = basis.dtype.type(m + half < rows.size)  # 0 for the one without a partner
         for face in range(0, len(gradient), FACES_AT_ONCE):
             a, b, c, d = (
@@ -166,8 +168,8 @@ def _project(gradient: np.ndarray, basis: np.ndarray, parts: np.ndarray, count: 
             )  # fmt: skip
             e, f = present * gradient[face, j], present * gradient[face + 1, j]
             g, h = present * gradient[face + 2, j], present * gradient[face + 3, j]
-            for k in range(entries):
-                entry, below = basis[i, k], basis[j, k]
+            for k in range(np.uintp(entries)):
+                entry, below = flat[begin + k], flat[begin_below + k]
                 part[face, k] += a * entry + e * below
                 part[face + 1, k] += b * entry + f * below
                 part[face + 2, k] += c * entry + g * below

@@ -171,3 +171,19 @@ def test_kernels_work_where_nothing_is_writable(copy: Path, tmp_path: Path) -> N
     blocked.write_text("")
     for _ in range(2):
         assert run_copy(copy, blocked / "cache") == "0 1"
+
+
+@pytest.mark.slow
+def test_no_kernel_reads_or_writes_outside_its_arrays(tmp_path: Path) -> None:
+    """The tests of everything compiled, with every index checked; a kernel is compiled once for that."""
+    tests = Path(__file__).resolve().parents[1]
+    faces = [f"faces/test_{name}.py" for name in ("linear_combinations", "normals", "alignment")]
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-mnot slow and not gpu", "-pno:cacheprovider",
+         f"--basetemp={tmp_path / 'tests'}", "rendering", *faces],
+        cwd=tests,
+        env=os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path / "kernels")},
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout + ended.stderr
