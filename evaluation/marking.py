@@ -13,7 +13,7 @@ from torch import Tensor
 from datamodules.detection import Detection, DetectorName, load_detector
 from evaluation.metrics.marked_mesh import NOSE_TIP, MarkedMesh, Unscorable, known
 from evaluation.metrics.similarity_transform import fit_similarity
-from evaluation.metrics.surface import Surface
+from evaluation.metrics.surface import scorable_surface
 from evaluation.model_fit import fit_model
 from lightning_modules.faces.landmark_files import read_marked_points
 from lightning_modules.faces.landmarks import Landmarks, five_points
@@ -66,7 +66,8 @@ class Marker:
             unit: of the file's points, the mesh file's own.
 
         Raises:
-            Unscorable: if the file cannot be used, no face is found, or the open model does not fit.
+            Unscorable: if the file cannot be used, no face is found, the open model does not fit, or the mesh
+                has no triangle with an area.
         """
         if file is None:
             return Marks(self._transferred(mesh, None), "detected")
@@ -82,6 +83,7 @@ class Marker:
 
     def _transferred(self, mesh: Mesh, points: NDArray[np.float64] | None) -> NDArray[np.float64]:
         """All 68 from the open model, fitted from the known points, or from detected ones."""
+        surface = scorable_surface(mesh.vertices.numpy(), mesh.triangles.numpy(), "the mesh")
         model = self._open_model()
         own = model.landmarks.on(model.neutral_mean.view(1, -1, 3))[0].double()
         ids = [] if points is None else np.flatnonzero(known(points)).tolist()
@@ -91,7 +93,7 @@ class Marker:
             source, target = five_points(own).numpy(), detected_points(mesh, load_detector(self._detector))
         start = fit_similarity(source, target)
         nose_tip = start.points(own.numpy()[NOSE_TIP : NOSE_TIP + 1])[0]
-        fit = fit_model(Surface(mesh.vertices.numpy(), mesh.triangles.numpy()), model, start, nose_tip)
+        fit = fit_model(surface, model, start, nose_tip)
         if fit.failure:
             raise Unscorable(f"no landmarks: {fit.failure.removeprefix('no fit: ')}")
         marks = model.landmarks.on(torch.from_numpy(fit.vertices)[None])[0].numpy()

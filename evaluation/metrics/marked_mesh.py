@@ -36,7 +36,7 @@ class MarkedMesh(NamedTuple):
 
 
 def checked_mesh(mesh: MarkedMesh, name: str) -> MarkedMesh:
-    """The mesh in float64 and int64.
+    """The mesh in float64 and int64, its landmarks copied.
 
     Args:
         mesh: any dtypes, also tensors on the CPU.
@@ -58,7 +58,7 @@ def checked_mesh(mesh: MarkedMesh, name: str) -> MarkedMesh:
         raise Unscorable(f"broken mesh: {name} has a triangle of a vertex that is not there")
     if not np.isfinite(vertices[triangles]).all():
         raise Unscorable(f"not finite: {name} has a vertex that is NaN or infinite")
-    return MarkedMesh(np.ascontiguousarray(vertices), np.ascontiguousarray(triangles), landmarks)
+    return MarkedMesh(np.ascontiguousarray(vertices), np.ascontiguousarray(triangles), landmarks.copy())
 
 
 def known(landmarks: NDArray) -> NDArray[np.bool_]:

@@ -22,6 +22,7 @@ COARSE_TOLERANCE = 50.0
 # Pairs that come and go can make the iteration circle. From this step of a level on, step k is shortened to
 # (SHRINKING_FROM / k) ** SHRINKING_POWER of itself, so that it comes to rest.
 SHRINKING_FROM, SHRINKING_POWER = 20, 3
+SMALLEST_SCALE = 1e-9  # of a start, and the largest is its reciprocal: any unit of length, and no slip
 
 
 class AlignmentSettings(NamedTuple):
@@ -109,6 +110,9 @@ def align(
     Returns:
         The alignment; `failure` says what went wrong. Nothing is raised for bad geometry.
     """
+    failure = start_failure(start)
+    if failure is not None:
+        return Alignment(start, False, 0, 0.0, np.nan, False, failure)
     posed = PosedSurface(mesh, start, points_inward(scan, mesh, start, region, settings))
     state = _State(start, 0, None, False, None)
     for level, count in enumerate(settings.samples):
@@ -124,6 +128,15 @@ def align(
     if failure is None and median > settings.largest_median_mm:
         failure = f"surfaces disagree: {median:.1f} mm apart in the median after alignment"
     return Alignment(state.pose, failure is None, state.iterations, kept, rms, posed.flipped, failure)
+
+
+def start_failure(start: Similarity) -> str | None:
+    """Why no alignment can begin there; None if one can."""
+    if not np.isfinite([start.scale, *start.rotation.flat, *start.translation]).all():
+        return "unusable start: a parameter is not finite"
+    if not SMALLEST_SCALE < start.scale < 1 / SMALLEST_SCALE:
+        return f"unusable start: its scale is {start.scale:g}"
+    return None
 
 
 def points_inward(

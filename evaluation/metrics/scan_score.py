@@ -10,11 +10,11 @@ from .correspondences import PairingRule
 from .landmark_start import check_size, landmark_start
 from .marked_mesh import NOSE_TIP, MarkedMesh, Unscorable, checked_mesh, landmark
 from .posed_surface import INTERSECTION, PosedSurface
-from .registration import Alignment, AlignmentSettings, align, points_inward
+from .registration import Alignment, AlignmentSettings, align, points_inward, start_failure
 from .scan_protocols import ScanProtocol
 from .scan_region import Region, region_of
 from .similarity_transform import Similarity
-from .surface import Surface
+from .surface import Surface, scorable_surface
 from .surface_distance import Distances, distances
 from .triangle_trees import Backend
 
@@ -73,7 +73,9 @@ def prepare_scan(scan: MarkedMesh, *, backend: Backend = "libigl") -> PreparedSc
     nose_tip = landmark(scan.landmarks, NOSE_TIP, "nose tip")
     near = Region(nose_tip, KEPT_RADIUS_MM).contains(scan.vertices)
     triangles = scan.triangles[near[scan.triangles].all(1)]
-    return PreparedScan(_surface(scan.vertices, triangles, backend, "the scan"), scan.landmarks)
+    return PreparedScan(
+        scorable_surface(scan.vertices, triangles, "the scan", backend=backend), scan.landmarks
+    )
 
 
 def score_scan(
@@ -134,7 +136,7 @@ def score_protocols(
         if isinstance(scan, MarkedMesh):
             scan = prepare_scan(scan, backend=backend)
         mesh = checked_mesh(mesh, "the mesh")
-        surface = _surface(mesh.vertices, mesh.triangles, backend, "the mesh")
+        surface = scorable_surface(mesh.vertices, mesh.triangles, "the mesh", backend=backend)
     except Unscorable as error:
         return [_failed(protocol, str(error), None) for protocol in protocols]
     scores, alignments = [], {}
@@ -188,7 +190,7 @@ def _aligned(
     scan: PreparedScan, mesh: Surface, start: Similarity, region: Region, protocol: ScanProtocol
 ) -> Alignment:
     settings = alignment_settings(protocol)
-    if protocol.refined:
+    if protocol.refined or start_failure(start) is not None:
         return align(scan.surface, mesh, start, region, settings)
     flipped = points_inward(scan.surface, mesh, start, region, settings)
     return Alignment(start, True, 0, np.nan, np.nan, flipped, None)
@@ -238,10 +240,3 @@ def _region(scan: PreparedScan, protocol: ScanProtocol, subject: int | None) -> 
             f"{KEPT_RADIUS_MM:.0f} are kept; give a smaller radius"
         )
     return region
-
-
-def _surface(vertices: NDArray, triangles: NDArray, backend: Backend, name: str) -> Surface:
-    surface = Surface(vertices, triangles, backend=backend)
-    if not len(surface.triangles):
-        raise Unscorable(f"empty mesh: {name} has no triangle with an area")
-    return surface

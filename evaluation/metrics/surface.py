@@ -7,10 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from .marked_mesh import Unscorable
 from .triangle_trees import TREES, Backend, TriangleTree, order_along_curve
 
 # A closest point lies on an edge where its weight for the opposite corner is below this (float32 needs it).
 ON_EDGE = 1e-4
+# Farther from the origin than this, in any unit, squared distances overflow, and a tree finds no triangle.
+FARTHEST = 1e100
 
 
 class ClosestPoints(NamedTuple):
@@ -36,14 +39,14 @@ class Surface:
     repeat them along texture seams. Triangles without area are left out.
 
     Args:
-        vertices: [V, 3], finite where a triangle uses them.
+        vertices: [V, 3], finite where a triangle uses them; copied.
         triangles: [T, 3] vertex ids.
         backend: what finds closest points: libigl (float64), or Open3D's RaycastingScene (float32), where it
             is installed.
     """
 
     def __init__(self, vertices: NDArray, triangles: NDArray, *, backend: Backend = "libigl") -> None:
-        self.vertices = np.ascontiguousarray(vertices, np.float64)
+        self.vertices = np.asarray(vertices, np.float64).copy()
         triangles = np.asarray(triangles).astype(np.int64)
         triangles = triangles[_normals_of_triangles(self.vertices[triangles]).any(1)]
         centres = self.vertices[triangles].mean(1) if len(triangles) else np.zeros((0, 3))
@@ -87,6 +90,7 @@ class Surface:
                 for axis in range(3)
             ],
             1,
+            dtype=np.float64,  # bincount of nothing counts in integers
         )
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
         units = np.divide(sums, lengths, out=np.zeros_like(sums), where=lengths > 0)
@@ -127,10 +131,18 @@ class Surface:
         return TREES[self.backend](self.vertices, self.triangles)
 
     def closest_points(self, points: NDArray) -> ClosestPoints:
-        """The closest points to points [P, 3], with the surface's normals there."""
+        """The closest points to points [P, 3], with the surface's normals there.
+
+        Raises:
+            ValueError: if the surface has no triangle with an area, or a point is not finite.
+        """
         points = np.ascontiguousarray(points, np.float64)
         if not len(points):
             return ClosestPoints(points, np.zeros(0), points, np.zeros(0, bool))
+        if not len(self.triangles):
+            raise ValueError("there is no closest point: the surface has no triangle with an area")
+        if not (np.abs(points) < FARTHEST).all():
+            raise ValueError("there is no closest point of a point that is NaN or infinite; give finite ones")
         triangle, closest = self._triangle_tree.query(points)
         weights = _barycentrics(closest, self.vertices[self.triangles[triangle]])
         normals = np.einsum("pc,pca->pa", weights, self.vertex_normals[self.triangles[triangle]])
@@ -152,6 +164,26 @@ class Surface:
         # A corner of the border may also be found in a triangle that has no edge there.
         at_corner = (weights > 1 - 2 * ON_EDGE) & self.border_vertices[self.triangles[triangle]]
         return on_edge.any(1) | at_corner.any(1)
+
+
+def scorable_surface(
+    vertices: NDArray, triangles: NDArray, name: str, *, backend: Backend = "libigl"
+) -> Surface:
+    """A surface that has closest points.
+
+    Args:
+        vertices: [V, 3].
+        triangles: [T, 3].
+        name: what it is called in errors, such as "the scan".
+        backend: see `Surface`.
+
+    Raises:
+        Unscorable: if no triangle has an area.
+    """
+    surface = Surface(vertices, triangles, backend=backend)
+    if not len(surface.triangles):
+        raise Unscorable(f"empty mesh: {name} has no triangle with an area")
+    return surface
 
 
 class Samples(NamedTuple):

@@ -108,6 +108,15 @@ def test_a_landmark_file_that_cannot_be_used_fails_with_its_reason(tmp_path: Pat
         Marker(face_like_model).marks(mesh_of(), tmp_path / "bad.json")
 
 
+@pytest.mark.parametrize("has_file", [True, False])
+def test_a_cloud_of_points_is_an_empty_mesh(tmp_path: Path, has_file: bool) -> None:
+    cloud = mesh_of()._replace(triangles=torch.zeros(0, 3, dtype=torch.int64))
+    file = tmp_path / "seven.txt"
+    np.savetxt(file, np.arange(21.0).reshape(7, 3))
+    with pytest.raises(Unscorable, match="empty mesh: the mesh has no triangle with an area"):
+        Marker(face_like_model).marks(cloud, file if has_file else None)
+
+
 def test_what_is_no_face_gets_no_landmarks(tmp_path: Path) -> None:
     ball = torch.nn.functional.normalize(
         torch.randn(400, 3, generator=torch.Generator().manual_seed(0)), dim=1

@@ -113,6 +113,23 @@ def test_a_start_may_be_given_in_place_of_landmarks() -> None:
     assert score.value_mm < 1e-3
 
 
+@pytest.mark.parametrize("protocol", [GENOVA, PROTOCOLS["fg2018"]], ids=["refined", "as it starts"])
+@pytest.mark.parametrize("change", [{"scale": np.nan}, {"scale": 0.0}, {"translation": np.full(3, np.inf)}])
+def test_a_start_that_is_no_similarity_is_a_failure(protocol: ScanProtocol, change: dict) -> None:
+    score = score_scan(SCAN, OTHER, protocol, start=similarity()._replace(**change))
+    assert score.failure.startswith("unusable start: ")
+    assert np.isnan(score.value_mm)
+
+
+def test_a_prepared_scan_keeps_its_score_when_the_callers_arrays_change() -> None:
+    scan = checked_mesh(SCAN._replace(vertices=SCAN.vertices.copy(), landmarks=SCAN.landmarks.copy()), "")
+    prepared = prepare_scan(scan)
+    expected = score_scan(prepared, OTHER, GENOVA).value_mm
+    scan.vertices[:, 2] *= 1.2
+    scan.landmarks[:] = 0
+    assert score_scan(prepared, OTHER, GENOVA).value_mm == expected
+
+
 def test_a_subject_may_have_a_smaller_region() -> None:
     ganfit = PROTOCOLS["ganfit"]
     usual, small = (score_scan(SCAN, OTHER, ganfit, subject=subject) for subject in (27, 28))

@@ -81,6 +81,19 @@ def test_no_points_give_no_closest_points() -> None:
     assert [len(part) for part in found] == [0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_has_no_closest_point_is_refused_before_a_tree_is_asked(backend: str) -> None:
+    square = np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0]])
+    for points in ([[0, np.nan, 0]], [[0, 0, np.inf]], [[1e200, 0, 0]]):
+        with pytest.raises(ValueError, match="NaN or infinite"):
+            surface_of_backend(backend, square, np.array([[0, 1, 2]])).closest_points(np.array(points))
+    for triangles in (np.zeros((0, 3), int), np.array([[0, 1, 1]])):
+        flat = surface_of_backend(backend, square, triangles)
+        with pytest.raises(ValueError, match="no triangle with an area"):
+            flat.closest_points(square)
+        assert not flat.vertex_normals.any()
+
+
 def test_samples_are_even_by_area_whatever_the_density() -> None:
     # The left half of a 2 x 1 rectangle is 200 triangles, the right half is two.
     fine = np.stack(np.meshgrid(np.linspace(0, 1, 11), np.linspace(0, 1, 11)), -1).reshape(-1, 2)
