@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, Unpack
 
+import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
@@ -108,7 +109,13 @@ class MICC(LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Sighting]:
         """Every subject in every condition, one after another."""
         asked = [(subject, condition) for subject in self.subjects() for condition in self.conditions]
-        return DataLoader(asked, batch_size=None, collate_fn=lambda pair: self.sighting(*pair))
+        # With a generator of its own it leaves the process's random state alone.
+        return DataLoader(
+            asked,
+            batch_size=None,
+            collate_fn=lambda pair: self.sighting(*pair),
+            generator=torch.Generator(),
+        )
 
     def provenance(self) -> dict[str, Any]:
         """Which scans these are, for results: their digest covers names and sizes of the files in use."""

@@ -41,7 +41,10 @@ class RowFiles:
 
     @contextmanager
     def appending(self) -> Iterator[Callable[..., None]]:
-        """A function that appends rows, given by column; only one process at a time gets it."""
+        """A function that appends rows, given by column; only one process at a time gets it.
+
+        It raises a ValueError, and appends nothing, if a column's rows are of another shape or number.
+        """
         with FileLock(self.folder / "lock"), ExitStack() as stack:
             self.refresh()
             files = {name: stack.enter_context(self._file(name).open("ab")) for name in self.columns}
@@ -49,10 +52,17 @@ class RowFiles:
                 files[name].truncate(self._count * dtype.itemsize)
 
             def append(**rows: np.ndarray) -> None:
+                count = len(next(iter(rows.values())))
+                for name, dtype in self.columns.items():
+                    expected = (count, *dtype.shape)
+                    if rows[name].shape != expected:
+                        raise ValueError(
+                            f"rows of {name} must be {list(expected)}, got {list(rows[name].shape)}"
+                        )
                 for name, dtype in self.columns.items():
                     files[name].write(np.ascontiguousarray(rows[name], dtype.base).tobytes())
                     files[name].flush()
-                self._count += len(next(iter(rows.values())))
+                self._count += count
 
             yield append
 

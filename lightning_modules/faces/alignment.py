@@ -127,7 +127,7 @@ def refined(vertices: np.ndarray, triangles: np.ndarray, edge: float) -> tuple[n
         triangles: [T, 3].
         edge: largest mean length of the triangles' first edges, in the mesh's unit.
     """
-    while 4 * len(triangles) <= LARGEST_REFINEMENT:
+    while 0 < 4 * len(triangles) <= LARGEST_REFINEMENT:
         lengths = np.linalg.norm(vertices[triangles[:, 0]] - vertices[triangles[:, 1]], axis=1)
         if lengths.mean() <= edge:
             break

@@ -34,8 +34,13 @@ def linear_combinations(mean: Tensor, coefficients: Tensor, basis: Tensor) -> Te
     Args:
         mean: [R], or [B, R].
         coefficients: [B, K], of the first K components.
-        basis: [R, at least K], finite: a row's sum may add zero times the next rows' first entries.
+        basis: [R, at least K], whose precision is kept under autocast. Finite: a row's sum may add zero times
+            the next rows' first entries.
     """
+    if torch.is_autocast_enabled(basis.device.type):
+        # A product in 16 bits would move vertices by tenths of a mm.
+        with torch.autocast(basis.device.type, enabled=False):
+            return linear_combinations(mean, coefficients.to(basis.dtype), basis)
     tensors = (mean, coefficients, basis)
     if (
         len(coefficients) <= MOST_FACES

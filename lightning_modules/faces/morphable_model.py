@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from lightning_modules.faces.landmarks import Landmarks
 from lightning_modules.faces.linear_combinations import linear_combinations
 from lightning_modules.faces.normals import vertex_normals
+from lightning_modules.rendering.rasterizer import check_triangles
 
 
 class PrincipalComponents(NamedTuple):
@@ -81,6 +82,9 @@ class MorphableModel(nn.Module):
         landmarks: the 68 iBUG landmarks, or a sentence that says why there are none.
         provenance: which model this is.
 
+    Raises:
+        ValueError: for a triangle of a vertex that is not there.
+
     Attributes:
         provenance: which model this is.
         no_landmarks: why there are no landmarks; empty if there are.
@@ -97,6 +101,7 @@ class MorphableModel(nn.Module):
         provenance: Provenance,
     ) -> None:
         super().__init__()
+        check_triangles(triangles, len(shape.mean) // 3)
         if expression is None:
             empty = shape.mean.new_zeros(len(shape.mean), 0)
             expression = PrincipalComponents(torch.zeros_like(shape.mean), empty, shape.variance[:0], 0.0)

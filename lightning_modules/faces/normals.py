@@ -9,6 +9,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import normalize
 
 from lightning_modules.rendering.compilation import compiled, for_each
+from lightning_modules.rendering.rasterizer import check_triangles
 
 SMALLEST_SUM = 1e-12  # in squared units of the vertices; a shorter sum has no direction
 
@@ -39,7 +40,15 @@ def vertex_normals(vertices: Tensor, triangles: Tensor) -> Tensor:
 
     Returns:
         [B, V, 3], unit length; zero for a vertex without a triangle or with only degenerate ones.
+
+    Raises:
+        ValueError: for wrong shapes, or a triangle of a vertex that is not there.
     """
+    if vertices.dim() != 3 or vertices.shape[-1] != 3:
+        raise ValueError(f"vertices must be [B, V, 3], got {list(vertices.shape)}")
+    check_triangles(triangles, vertices.shape[1])
+    if vertices.dtype in (torch.float16, torch.bfloat16):  # the smallest sum has no place in these
+        return vertex_normals(vertices.float(), triangles).to(vertices.dtype)
     if vertices.device.type == "cpu":
         return _CompiledNormals.apply(vertices, triangles)
     return normals_in_torch(vertices, triangles)

@@ -46,7 +46,10 @@ def vertex_ids(triangles: Tensor) -> np.ndarray:
 
 
 def for_each(task: Callable[[int], Any], count: int) -> None:
-    """Call `task` with 0 to count - 1, on as many threads as torch may use; the first error is raised."""
+    """Call `task` with 0 to count - 1, on as many threads as torch may use; the first error is raised.
+
+    A task may not call this itself: threads that wait would leave none to work.
+    """
     threads = min(torch.get_num_threads(), count)
     numbers = iter(range(count))  # shared: each number goes to the thread that is free first
 

@@ -45,7 +45,11 @@ def visible_triangles(
         size: (H, W).
         near: depth of the near plane, mm.
         backend: see `rasterizer.rasterize`.
+
+    Raises:
+        ValueError: for a triangle of a vertex that is not there.
     """
+    rasterizer.check_triangles(triangles, vertices.shape[1])
     name = rasterizer.choose_backend(vertices.device) if backend is None else backend
     if name == "numba":
         return numba_rasterizer.rasterize_views(vertices, matrices, triangles, size, near).to(vertices.device)
@@ -127,7 +131,8 @@ def render(
         Images with the dtype of `vertices`. Pixels that see nothing are exactly the background.
 
     Raises:
-        ValueError: for wrong shapes, values that are not finite, triangle ids out of range, an empty image.
+        ValueError: for wrong shapes or precisions, values that are not finite, triangle ids out of range,
+            reference distances that are not above zero, an empty image.
     """
     material = Material() if material is None else material
     _check(vertices, triangles, normals, albedo, cameras, lights, size, samples_per_axis)
@@ -171,6 +176,8 @@ def _shade_in_chunks(
 ) -> Tensor:  # fmt: skip
     """`fused.shade` in plain torch, a few faces at a time; their shading is computed again in backward."""
     batch, views = matrices.shape[:2]
+    if not batch:
+        return background
     faces_at_once = max(1, SAMPLES_AT_ONCE // (views * ids[0].numel()))
     images = []
     for first in range(0, batch, faces_at_once):
@@ -199,8 +206,10 @@ def _shade_plainly(
         interpolate(vertices, buffer),
         interpolate(normals, buffer),
         interpolate(albedo, buffer),
-        eyes.flatten(0, 1)[buffer.images].to(vertices.dtype),
-        Lights(*(None if part is None else part.flatten(0, 1)[buffer.images] for part in lights)),
+        eyes.flatten(0, 1).index_select(0, buffer.images).to(vertices.dtype),
+        Lights(
+            *(None if part is None else part.flatten(0, 1).index_select(0, buffer.images) for part in lights)
+        ),
         material,
     )
     return _resolve(linear, buffer, background, samples_per_axis)
@@ -229,6 +238,10 @@ def _check(
         raise ValueError(f"samples_per_axis must be at least 1, got {samples_per_axis}")
     if vertices.dim() != 3 or vertices.shape[-1] != 3:
         raise ValueError(f"vertices must be [B, V, 3], got {list(vertices.shape)}")
+    if vertices.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"vertices must be float32 or float64, got {vertices.dtype}; convert them by .float()"
+        )
     rasterizer.check_triangles(triangles, vertices.shape[1])
     for name, values in (("vertices", vertices), ("normals", normals), ("albedo", albedo)):
         if values.shape != vertices.shape:
@@ -259,3 +272,6 @@ def _check(
             raise ValueError(f"{name} must be {list(shape)}, got {list(values.shape)}")
         rasterizer.check_finite(name, values)
     rasterizer.check_finite("cameras.focal_lengths", cameras.focal_lengths)
+    distances = lights.reference_distances
+    if distances is not None and not bool((distances > 0).all()):
+        raise ValueError(f"lights.reference_distances must be above zero, got {float(distances.min())}")

@@ -26,6 +26,18 @@ def test_what_was_appended_is_read_back(tmp_path: Path) -> None:
     assert again.column("key").tolist() == rows(0, 5)["key"].tolist()
 
 
+def test_rows_of_another_shape_or_number_are_refused_whole(tmp_path: Path) -> None:
+    files = RowFiles(tmp_path, COLUMNS)
+    with files.appending() as append:
+        append(**rows(0, 3))
+        with pytest.raises(ValueError, match=r"rows of key must be \[2\], got \[1\]"):
+            append(number=rows(0, 2)["number"], key=rows(0, 1)["key"])
+        with pytest.raises(ValueError, match=r"rows of number must be \[2, 2\], got \[2, 3\]"):
+            append(number=np.zeros((2, 3)), key=rows(0, 2)["key"])
+        append(**rows(3, 1))
+    np.testing.assert_array_equal(files.column("number"), rows(0, 4)["number"])
+
+
 def test_rows_are_mapped_not_loaded(tmp_path: Path) -> None:
     files = RowFiles(tmp_path, COLUMNS)
     with files.appending() as append:

@@ -81,7 +81,9 @@ def test_micc_gives_every_subject_in_every_condition(tmp_path: Path, tiny: TinyN
     (tmp_path / "micc/subject_01/Video/PTZ-Indoor.avi").write_text("no video")
     data = MICC(tmp_path / "micc", [tiny], limit=2, workers=0, progress=False, cache_folder=tmp_path / "c")
     data.prepare_data()
+    before = torch.get_rng_state()
     sightings = list(data.predict_dataloader())
+    assert torch.equal(torch.get_rng_state(), before)
     assert [(s.subject, s.condition) for s in sightings[:3]] == [
         ("subject_01", "cooperative"), ("subject_01", "indoor"), ("subject_01", "outdoor"),
     ]  # fmt: skip

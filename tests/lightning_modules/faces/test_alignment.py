@@ -88,6 +88,7 @@ def test_refining_halves_edges_until_they_are_short_enough() -> None:
     assert len(refined(square, triangles, 5)[0]) == 9
     assert len(refined(square, triangles, 2.5)[0]) == 25
     np.testing.assert_allclose(surface_of(*refined(square, triangles, 5)).normals, [[0, 0, 1]] * 9)
+    assert len(refined(square, triangles[:0], 1)[1]) == 0
 
 
 def test_the_closest_point_of_a_triangle_is_found_over_inside_edge_and_corner() -> None:

@@ -91,6 +91,17 @@ def test_a_gradient_of_the_mean_or_the_basis_is_that_of_a_matrix_product() -> No
         given.requires_grad_(False)
 
 
+@pytest.mark.parametrize("faces", [1, module.MOST_FACES + 1])
+def test_autocast_leaves_the_precision_alone(faces: int) -> None:
+    mean, coefficients, basis, _ = (part.float() for part in drawn(faces, 3, 50))
+    expected = linear_combinations(mean, coefficients, basis)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(linear_combinations(mean, coefficients, basis), expected)
+        rounded = linear_combinations(mean, coefficients.bfloat16(), basis)
+    assert rounded.dtype == torch.float32
+    torch.testing.assert_close(rounded, linear_combinations(mean, coefficients.bfloat16().float(), basis))
+
+
 def test_a_gradient_that_is_not_a_number_is_not_taken_for_a_hidden_vertex() -> None:
     mean, coefficients, basis, gradient = drawn(1, 3, 6)
     coefficients.requires_grad_()

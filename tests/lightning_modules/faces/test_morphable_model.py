@@ -37,6 +37,18 @@ def test_albedo_is_not_clamped(triangle_model: MorphableModel) -> None:
     assert float(triangle_model.albedo(torch.tensor([[10.0]]))[0, 0, 0]) == pytest.approx(5.5)
 
 
+def test_a_triangle_of_no_vertex_is_refused(triangle_model: MorphableModel) -> None:
+    with pytest.raises(ValueError, match="triangles name vertices 0 to 3, but there are only"):
+        MorphableModel(
+            shape=triangle_model.components("shape"),
+            albedo=triangle_model.components("albedo"),
+            expression=None,
+            triangles=torch.tensor([[0, 1, 3]]),
+            landmarks="none",
+            provenance=triangle_model.provenance,
+        )
+
+
 def test_no_expression_is_the_neutral_face(make_model: MakeModel) -> None:
     model = make_model()
     coefficients = model.sample(3, torch.Generator().manual_seed(0))

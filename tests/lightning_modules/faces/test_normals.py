@@ -81,3 +81,18 @@ def test_normals_are_the_same_bits_at_any_number_of_threads(threads: int) -> Non
         assert torch.equal(vertex_normals(vertices, triangles), alone)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_normals_in_16_bits_are_those_in_32_rounded(dtype: torch.dtype) -> None:
+    normals = vertex_normals(VERTICES.to(dtype), TRIANGLES)
+    assert normals.dtype == dtype
+    torch.testing.assert_close(normals.float(), vertex_normals(VERTICES, TRIANGLES), atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("shift", [-1, 3, 10**8])
+def test_a_triangle_of_no_vertex_never_reaches_a_kernel(shift: int) -> None:
+    with pytest.raises(ValueError, match=f"triangles name vertices {shift} to {shift + 3}, but"):
+        vertex_normals(VERTICES, TRIANGLES + shift)
+    with pytest.raises(ValueError, match=r"vertices must be \[B, V, 3\], got \[1, 5, 2\]"):
+        vertex_normals(VERTICES[..., :2], TRIANGLES)

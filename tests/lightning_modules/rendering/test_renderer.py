@@ -372,6 +372,21 @@ def test_pytorch3d_agrees_on_ids_and_interpolated_attributes(bumpy_head: Callabl
     torch.testing.assert_close(ours[agree], their_values[agree], atol=2e-4, rtol=0)
 
 
+@IMPLEMENTATIONS
+def test_no_faces_are_no_images(use_fused: bool) -> None:
+    vertices, triangles, normals, albedo, cameras, lights, size = quad((4, 4))
+    groups = (type(group)(*(None if p is None else p[:0] for p in group)) for group in (cameras, lights))
+    images = render(vertices[:0], triangles, normals[:0], albedo[:0], *groups, size, use_fused=use_fused)
+    assert images.shape == (0, 1, 3, 4, 4)
+
+
+@pytest.mark.parametrize("lowest", [-1, 2, 10**8])
+def test_a_triangle_of_no_vertex_never_reaches_a_kernel(lowest: int) -> None:
+    vertices, triangles, _, _, cameras, _, size = quad((4, 4))
+    with pytest.raises(ValueError, match=f"triangles name vertices {lowest} to {lowest + 3}, but"):
+        visible_triangles(vertices, triangles + lowest, camera_matrices(cameras), size)
+
+
 def test_bad_input_is_named() -> None:
     good = quad((4, 4))
 
@@ -383,6 +398,7 @@ def test_bad_input_is_named() -> None:
     cases = [
         (broken(0, good[0][0]), r"vertices must be \[B, V, 3\], got \[4, 3\]"),
         (broken(0, nan), "vertices holds 1 values that are NaN"),
+        (broken(0, good[0].half()), "vertices must be float32 or float64, got torch.float16"),
         (broken(0, good[0].float()), "normals must be torch.float32 like the vertices"),
         (broken(1, good[1] + 2), "triangles name vertices 2 to 5, but there are only vertices 0 to 3"),
         (broken(2, good[2][:, :3]), r"normals must be \[1, 4, 3\] like the vertices, got \[1, 3, 3\]"),
@@ -403,6 +419,10 @@ def test_bad_input_is_named() -> None:
         (
             broken(5, good[5]._replace(reference_distances=torch.ones(1, 1, 2))),
             r"lights.reference_distances must be \[1, 1, 1\], got \[1, 1, 2\]",
+        ),
+        (
+            broken(5, good[5]._replace(reference_distances=torch.zeros(1, 1, 1))),
+            "lights.reference_distances must be above zero, got 0.0",
         ),
         (broken(6, (0, 4)), "size must be"),
     ]
