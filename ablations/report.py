@@ -52,7 +52,8 @@ def of_run(
     held_back = photographs.judged_validation
     batch = held_back.batch(np.arange(len(held_back)))
     encoded = batch.features[teachers.encoder.name].to(teachers.model.shape_mean.device)
-    decoded = module.regressor(encoded)
+    # In the model's precision, whatever the trainer's was.
+    decoded = Prediction(*(part.to(teachers.model.shape_mean) for part in module.regressor(encoded)))
     rows = []
     for role, network in (("judge", teachers.judge), ("training network", teachers.identity_network)):
         rows += similarity_rows(

@@ -230,7 +230,7 @@ class Execution:
         strategy: of Lightning; ddp where there are several processes.
         precision: of Lightning.
         fast_dev_run: a few steps of everything, nothing written but pictures; to try whether it runs.
-        profiler: simple or advanced, of Lightning.
+        profiler: simple or advanced, of Lightning: how long each part takes, in fit-profile.txt.
         wandb: log to Weights & Biases, too; offline where there is no network or account.
         wandb_project: its project.
         validation_interval: steps between validations.
@@ -251,7 +251,7 @@ class Execution:
     strategy: str = "auto"
     precision: str = "32-true"
     fast_dev_run: bool = False
-    profiler: str | None = None
+    profiler: Literal["simple", "advanced"] | None = None
     wandb: bool = False
     wandb_project: str = "unsupervised-morphable-faces"
     validation_interval: int = 200

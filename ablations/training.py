@@ -12,6 +12,7 @@ import lightning
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_modules.callbacks import Guard, ProgressBar, Termination
@@ -89,13 +90,19 @@ def fit(
     identifier = next((logger for logger in loggers if isinstance(logger, WandbLogger)), None)
     guard = Guard(lambda: str(last) if last.is_file() else "none, the run had just begun")
     trainer = _trainer(
+        folder,
         steps,
         settings,
         execution,
         loggers,
         [
             Termination(),
-            ProgressBar(name, images_per_step, visible=execution.progress),
+            ProgressBar(
+                name,
+                images_per_step,
+                unit="faces" if content["stage"] == 1 else "photographs",
+                visible=execution.progress,
+            ),
             guard,
             *([EMAWeightAveraging(decay=settings.ema, use_buffers=False)] if settings.ema else []),
             *([LearningRateMonitor("step")] if loggers else []),
@@ -115,6 +122,7 @@ def fit(
 
 
 def _trainer(
+    folder: Path,
     steps: int,
     settings: Settings,
     execution: Execution,
@@ -136,7 +144,7 @@ def _trainer(
         gradient_clip_val=settings.gradient_clip or None,
         use_distributed_sampler=False,
         fast_dev_run=3 if execution.fast_dev_run else False,
-        profiler=execution.profiler,
+        profiler=_profiler(execution, folder),
         logger=loggers,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -216,6 +224,13 @@ def _loggers(
     if execution.wandb:
         loggers.append(tracked_runs.run_logger(execution, settings, folder, content, kept.get("wandb_id")))
     return loggers
+
+
+def _profiler(execution: Execution, folder: Path) -> Profiler | None:
+    """Writes fit-profile.txt into the folder; what Lightning's own prints is among its notices."""
+    if execution.profiler is None:
+        return None
+    return {"simple": SimpleProfiler, "advanced": AdvancedProfiler}[execution.profiler](folder, "profile")
 
 
 def _strategy(execution: Execution) -> Any:  # noqa: ANN401 - a name or a strategy

@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
+from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 from torch import Tensor
 
 from .faces.files import written_atomically
@@ -88,32 +90,46 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+class _StageProgress(Progress):
+    """A bar, and below it a line of losses that may wrap."""
+
+    losses = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """The bar's table, then the losses."""
+        yield from super().get_renderables()
+        yield Text(self.losses)
+
+
 class ProgressBar(Callback):
-    """A bar with the stage, the losses, photographs per second and the time left; logs the rate, too.
+    """A bar with stage, photographs per second and time left, the losses below it; logs the rate, too.
 
     Args:
         stage: as shown.
-        photographs: faces that a step sees, over all processes.
+        photographs: that a step renders, over all processes; in stage 1 the faces that it sees.
+        unit: what they are.
         visible: whether to draw it.
     """
 
-    def __init__(self, stage: str, photographs: int, *, visible: bool = True) -> None:
-        self.stage, self.photographs, self.visible = stage, photographs, visible
-        self._bar: Progress | None = None
+    def __init__(
+        self, stage: str, photographs: int, *, unit: str = "photographs", visible: bool = True
+    ) -> None:
+        self.stage, self.photographs, self.unit, self.visible = stage, photographs, unit, visible
+        self._bar: _StageProgress | None = None
         self._since: tuple[int, float] = (0, 0.0)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw it where the run stands."""
         self._since = (trainer.global_step, time.perf_counter())
         if self.visible and trainer.is_global_zero:
-            self._bar = Progress(
+            self._bar = _StageProgress(
                 TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]:.0f} photographs/s"), TimeRemainingColumn(),
-                TextColumn("{task.fields[losses]}"),
+                TextColumn(f"{{task.fields[rate]:.0f}} {self.unit}/s"), TimeRemainingColumn(),
+                TextColumn("left"),
             )  # fmt: skip
             self._bar.start()
             self._task = self._bar.add_task(
-                self.stage, total=trainer.max_steps, completed=trainer.global_step, rate=0.0, losses=""
+                self.stage, total=trainer.max_steps, completed=trainer.global_step, rate=0.0
             )
 
     def on_train_batch_end(
@@ -132,12 +148,12 @@ class ProgressBar(Callback):
             self._since = (trainer.global_step, now)
             pl_module.log("train/photographs_per_second", rate, rank_zero_only=True)
             if self._bar is not None:
-                losses = " ".join(
-                    f"{name.removeprefix('train/loss/')} {float(value):.3g}"
+                self._bar.losses = "  ".join(
+                    f"{name.removeprefix('train/loss/').replace('_', ' ')} {float(value):.3g}"
                     for name, value in trainer.callback_metrics.items()
                     if name.startswith("train/loss/")
                 )
-                self._bar.update(self._task, rate=rate, losses=losses)
+                self._bar.update(self._task, rate=rate)
         if self._bar is not None:
             self._bar.update(self._task, completed=trainer.global_step)
 

@@ -41,7 +41,7 @@ class _Gathered(torch.autograd.Function):
 
 
 def mean_over_processes(local: Tensor) -> Tensor:
-    """The mean of all processes' values, without a gradient: what is logged of a step, in one message.
+    """The mean of all processes' values, without a gradient: what is logged, in one message.
 
     Lightning's own, `sync_dist`, lets the processes meet twice for each value.
     """

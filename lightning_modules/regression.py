@@ -309,8 +309,9 @@ class Regression(LightningModule):
         parameters = list(self.regressor.parameters())
         for name, term in terms.items():
             gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
-            norms = [gradient.norm() for gradient in gradients if gradient is not None]
-            self.log(f"train/gradient_norm/{name}", torch.stack(norms).norm())
+            own = torch.cat([gradient.flatten() for gradient in gradients if gradient is not None])
+            # The norm of what the optimiser sees: the mean over processes, not one process's own.
+            self.log(f"train/gradient_norm/{name}", mean_over_processes(own).norm())
 
 
 def _alike(photographs: Tensor, renderings: Tensor) -> tuple[Tensor, Tensor]:

@@ -123,7 +123,7 @@ def test_progress_shows_both_stages(
     monkeypatch.setenv("COLUMNS", "200")
     assert start(progress=True) == 0
     printed = capsys.readouterr().out
-    for word in ("stage 1", "stage 2", "photographs/s", "4/4", "6/6", "loopback"):
+    for word in ("stage 1", "stage 2", "faces/s", "photographs/s", "4/4", "6/6", "loopback"):
         assert word in printed
     assert printed.count("24 photographs, 24 faces; 0 photographs left out") == 1
 
@@ -234,10 +234,15 @@ def test_runs_that_differ_in_stage_2_share_stage_1(
 @pytest.mark.parametrize(
     "given",
     [("--method", "paper"), ("--identity-network", "facenet"), ("--ema", "0.9"), ("--synthetic-faces", "0"),
-     ("--gradient-clip", "0"), ("--profiler", "simple")],
+     ("--gradient-clip", "0"), ("--precision", "64-true"), ("--precision", "bf16-true")],
 )  # fmt: skip
 def test_options_go_through(start: Start, given: tuple[str, str]) -> None:
     assert start("--photographs-per-step", 2, *given) == 0
+
+
+def test_a_profile_is_written_beside_the_results(start: Start, tmp_path: Path) -> None:
+    assert start("--profiler", "simple") == 0
+    assert "run_training_epoch" in (folder_of(tmp_path) / "fit-profile.txt").read_text()
 
 
 # ---------------------------------------------------------------------- checkpoints

@@ -1,5 +1,6 @@
 """--devices 2: run.py starts itself a second time, so the test has to run it as a script."""
 
+import csv
 import os
 import signal
 import subprocess
@@ -73,6 +74,17 @@ def assert_close_weights(first: Path, second: Path) -> None:
         torch.testing.assert_close(value, other[name], rtol=1e-4, atol=1e-6)
 
 
+def gradient_norms(folder: Path) -> dict[str, float]:
+    """Of each loss, where they were first measured."""
+    (file,) = folder.glob("logs/*/metrics.csv")
+    with file.open() as stream:
+        rows = [
+            {name: float(value) for name, value in row.items() if "gradient_norm" in name and value}
+            for row in csv.DictReader(stream)
+        ]
+    return next(row for row in rows if row)
+
+
 def test_two_processes_train_what_one_does(run: Run, tmp_path: Path) -> None:
     status, said = ended(run("--devices", 2, "--output", "two"))
     assert (status, said) == (
@@ -82,6 +94,8 @@ def test_two_processes_train_what_one_does(run: Run, tmp_path: Path) -> None:
     (tmp_path / "runs").rename(tmp_path / "runs of two")
     assert ended(run("--output", "one"))[0] == 0
     assert_close_weights(tmp_path / "one", tmp_path / "two")
+    norms = [gradient_norms(tmp_path / name) for name in ("one", "two")]
+    assert norms[0] == pytest.approx(norms[1], rel=1e-3)
     rows = [read_results(tmp_path / name).rows for name in ("one", "two")]
     assert [row.value for row in rows[0]] == pytest.approx([row.value for row in rows[1]], abs=1e-3)
 

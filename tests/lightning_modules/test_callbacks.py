@@ -123,9 +123,10 @@ def test_a_gradient_that_is_not_finite_stops(build: object) -> None:
 def test_the_bar_shows_stage_losses_and_rate(
     build: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "80")
     trainer = fit(build(), ProgressBar("stage 2", 2))
     printed = capsys.readouterr().out
-    for word in ("stage 2", "photographs/s", "identity", "loopback"):
+    for word in ("stage 2", "photographs/s", "left", "identity", "batch distribution", "loopback", "total"):
         assert word in printed
+    assert "\N{HORIZONTAL ELLIPSIS}" not in printed  # nothing is cut
     assert float(trainer.callback_metrics["train/photographs_per_second"]) > 0
