@@ -30,7 +30,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ablations import parts, report, tracked_runs
-from ablations.settings import Execution, Settings, check_shares
+from ablations.settings import Execution, Settings, check_device, check_shares
 from ablations.shared_work import one_run_at_a_time
 from ablations.training import FINAL, fit, seed, starting_point, tell, without_noise
 from datamodules.photographs import Photographs
@@ -90,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]:
     """The results of a run and its folder; trains what is not yet trained. No results for a dry run."""
     check_shares(settings, execution)
+    check_device(execution)
     folder = execution.output or default_output(COMMAND, settings.as_dict())
     identity = settings.as_dict()
     finished = finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)

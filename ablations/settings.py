@@ -4,12 +4,20 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import torch
+from lightning.pytorch.strategies import StrategyRegistry
+
+from ablations import ranges
+from ablations.ranges import check_numbers
 from lightning_modules.losses import PAPER_WEIGHTS, SUITE_WEIGHTS, LossWeights, MeanPenalty, Reduction
 from lightning_modules.recognition.networks import NetworkName
 
 Stage = Literal["both", "1", "2"]
 Method = Literal["suite", "paper"]
 Preset = Literal["quick", "standard", "paper-scale"]
+Rasterizer = Literal["numba", "pytorch3d", "torch"]
+Device = Literal["cpu", "cuda", "mps", "auto"]
+Precision = Literal["32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true"]
 
 
 @dataclass(frozen=True)
@@ -157,17 +165,12 @@ class Settings:
             )
         if self.stage == "1" and not self.pretraining:
             raise ValueError("--stage 1 is the pretraining that --no-pretraining removes; give one of them")
-        if self.linear_start < 0:
-            raise ValueError(f"--linear-start must not be below 0, got {self.linear_start:g}; 0 is off")
+        check_numbers(self, ranges.SETTINGS)
         # The skin tone loss knows one component only: it does not train a regressor by itself.
         if not (self.identity or self.batch_distribution or self.loopback or self.parameter):
             raise ValueError("every loss is switched off; leave at least one on")
-        for name in (
-            "rendered", "photographs_per_step", "max_steps", "views", "synthetic_per_step",
-            "synthetic_per_pretraining_step", "pretraining_steps",
-        ):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
+        if not self._weighs_anything:
+            raise ValueError("every loss that is switched on has the weight 0; raise one of the weights")
         if self.photographs_per_step % self.rendered:
             raise ValueError(
                 f"--photographs-per-step ({self.photographs_per_step}) must be a multiple of --rendered "
@@ -184,6 +187,16 @@ class Settings:
                     f"--{name.replace('_', '-')} ({getattr(self, name)}) must not be above --synthetic-faces "
                     f"({self.synthetic_faces})"
                 )
+
+    @property
+    def _weighs_anything(self) -> bool:
+        of_coefficients = self.shape_weight + self.albedo_weight
+        return bool(
+            (self.identity and self.identity_weight + self.contrast_weight)
+            or (self.batch_distribution and self.batch_distribution_weight)
+            or (self.loopback and self.loopback_weight and of_coefficients)
+            or (self.parameter and of_coefficients)
+        )
 
     @property
     def weights(self) -> LossWeights:
@@ -224,7 +237,7 @@ class Execution:
 
     Attributes:
         rasterizer: numba, pytorch3d or torch; chosen by the device if not given.
-        device: cpu, cuda, or auto.
+        device: cpu, cuda, mps, or auto.
         devices: processes, one a device (on the CPU any number).
         num_nodes: machines, started by torchrun or SLURM.
         strategy: of Lightning; ddp where there are several processes.
@@ -244,12 +257,12 @@ class Execution:
         progress: whether to show progress bars.
     """
 
-    rasterizer: str | None = None
-    device: str = "cpu"
+    rasterizer: Rasterizer | None = None
+    device: Device = "cpu"
     devices: int = 1
     num_nodes: int = 1
     strategy: str = "auto"
-    precision: str = "32-true"
+    precision: Precision = "32-true"
     fast_dev_run: bool = False
     profiler: Literal["simple", "advanced"] | None = None
     wandb: bool = False
@@ -265,15 +278,27 @@ class Execution:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
-        for name in ("devices", "num_nodes", "validation_interval", "checkpoint_interval"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
+        """Refuse what cannot be, before any work is done."""
+        check_numbers(self, ranges.EXECUTION)
+        strategies = ["auto", *StrategyRegistry.available_strategies()]
+        if self.strategy not in strategies:
+            raise ValueError(f"--strategy must be one of {', '.join(strategies)}; got {self.strategy}")
 
     @property
     def updates_in_one_pass(self) -> bool:
         """Whether the optimiser is fused; under mixed precision Lightning could not clip gradients."""
         return "mixed" not in self.precision
+
+
+def check_device(execution: Execution) -> None:
+    """Refuse a device that this machine lacks; a study may name one that its jobs will have elsewhere.
+
+    Raises:
+        ValueError: naming it.
+    """
+    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if execution.device in available and not available[execution.device]():
+        raise ValueError(f"--device {execution.device}: torch finds no such device here; give cpu or auto")
 
 
 def check_shares(settings: Settings, execution: Execution) -> None:

@@ -1,11 +1,12 @@
 """Commands: options from a signature or from dataclasses, one sentence for bad input, exit statuses."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from inspect import signature
-from typing import Any
+from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, auto_cli
 
@@ -40,7 +41,7 @@ def run_command(
     arguments = [_spelled_out(argument, switches) for argument in (sys.argv[1:] if argv is None else argv)]
     arguments = _with_leading(arguments, leading)
     with one_sentence_for_bad_input():
-        return auto_cli(command, args=arguments, as_positional=positional)
+        return auto_cli(command, args=arguments, as_positional=positional, parser_class=_Parser)
 
 
 def parse_settings(
@@ -63,7 +64,7 @@ def parse_settings(
         leading: the option that a first argument without hyphens sets.
     """
     switches = {field.name for cls in classes for field in fields(cls) if field.type in (bool, bool | None)}
-    parser = ArgumentParser(prog=program, description=description)
+    parser = _Parser(prog=program, description=description)
     parser.add_argument("--config", action="config", help="a YAML file of options")
     for cls in classes:
         parser.add_class_arguments(cls, as_group=False)
@@ -87,6 +88,27 @@ def one_sentence_for_bad_input() -> Iterator[None]:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
+
+
+class _Parser(ArgumentParser):
+    """Says what is wrong with an option in one sentence, without the usage of all of them."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """End with the sentence and status 2."""
+        print(f"error: {_plainly(message)}; --help lists all options", file=sys.stderr)
+        raise SystemExit(BAD_INPUT) from ex
+
+
+def _plainly(message: str) -> str:
+    """What jsonargparse says of an option, without Python's names of types where they are understood."""
+    option = re.search(r'Parser key "([^"]+)"', message)
+    given = re.search(r"(?:Given|Got) value: (.*)", message)
+    expected = re.findall(r"Expected an? (?:typing\.Literal\[(.+?)\]|<class '(\w+)'>)", message)
+    kinds = [choices.replace("'", "") or kind for choices, kind in expected if kind != "NoneType"]
+    if option and given and kinds:
+        name = option[1].replace("_", "-")
+        return f"--{name}: expected {' or '.join(dict.fromkeys(kinds))}, got {given[1]}"
+    return " ".join(message.split())
 
 
 def _with_leading(arguments: list[str], option: str | None) -> list[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ablations.settings import METHODS, PRESETS, Execution, Settings, check_shares
+from ablations.settings import METHODS, PRESETS, Execution, Settings, check_device, check_shares
 from lightning_modules.faces.command_line import parse_settings
 from lightning_modules.losses import PAPER_WEIGHTS, SUITE_WEIGHTS
 
@@ -56,7 +56,7 @@ def test_a_linear_start_needs_the_stage_1_in_which_it_begins() -> None:
     assert not parse("--no-pretraining").linear_path
     with pytest.raises(ValueError, match=r"--linear-start begins in the stage 1 that --no-pretraining remov"):
         parse("--no-pretraining", "--linear-start", "1.5")
-    with pytest.raises(ValueError, match=r"--linear-start must not be below 0, got -1; 0 is off"):
+    with pytest.raises(ValueError, match=r"--linear-start must be at least 0, got -1"):
         parse("--linear-start=-1")
 
 
@@ -129,11 +129,32 @@ def test_a_judge_that_trains_is_refused(option: tuple[str, str]) -> None:
         ("--synthetic-faces 100", r"-pretraining-step \(128\) must not be above --synthetic-faces \(100\)"),
         ("--checkpoint-interval 0", "--checkpoint-interval must be at least 1, got 0"),
         ("--devices 0", "--devices must be at least 1, got 0"),
+        ("--identity-weight=-1", "--identity-weight must be at least 0, got -1"),
+        ("--identity-weight=.inf", "--identity-weight must be at least 0, got inf"),
+        ("--loopback-weight=.nan", "--loopback-weight must be at least 0, got nan"),
+        ("--ema 1", "--ema must be at least 0 and below 1, got 1"),
+        ("--jitter 100", "--jitter must be at least 0 and below 0.25, got 100"),
+        ("--seed=-1", r"--seed must be at least 0 and below 4.29497e\+09, got -1"),
+        ("--shape-components=-3", "--shape-components must be at least 0, got -3"),
+        ("--hidden-width 0", "--hidden-width must be at least 1, got 0"),
+        ("--workers=-2", "--workers must be at least 0, got -2"),
+        ("--no-identity --no-loopback --no-parameter --batch-distribution-weight 0", "has the weight 0"),
+        ("--no-identity --no-batch-distribution --shape-weight 0 --albedo-weight 0", "has the weight 0"),
+        ("--strategy foo", "--strategy must be one of auto, ddp, .*; got foo"),
     ],
 )
 def test_what_cannot_be_is_refused(argv: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse(*argv.split())
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_device_that_is_not_here_is_refused(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(ValueError, match=f"--device {device}: torch finds no such device here; give cpu or"):
+        check_device(Execution(device=device))
+    check_device(Execution(device="auto"))
 
 
 def test_a_batch_of_one_is_enough_without_the_batch_distribution() -> None:

@@ -1,3 +1,5 @@
+from typing import Literal
+
 import pytest
 
 from lightning_modules.faces.command_line import run_command
@@ -35,7 +37,30 @@ def test_parameters_without_a_default_may_be_required_options(capsys: pytest.Cap
     with pytest.raises(SystemExit) as stop:
         run_command(greet, ["--loud-voice"], positional=False)
     assert stop.value.code == 2
-    assert "--name" in capsys.readouterr().err
+    assert "arguments are required: name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["ann", "--times=x"], "--times: expected int, got x"),
+        (["ann", "--height=x"], "--height: expected float, got x"),
+        (["ann", "--manner=rude"], "--manner: expected kind, formal, got rude"),
+        (["ann", "--volume=3"], "unrecognized arguments: --volume=3"),
+    ],
+)
+def test_an_option_that_does_not_fit_is_one_sentence(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def greet(
+        name: str, *, times: int = 1, height: float | None = None, manner: Literal["kind", "formal"] = "kind"
+    ) -> None:
+        """Greet someone."""
+
+    with pytest.raises(SystemExit) as stop:
+        run_command(greet, arguments)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == f"error: {said}; --help lists all options\n"
 
 
 def test_a_missing_package_is_one_sentence_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
