@@ -29,6 +29,7 @@ from .report_page import write_report
 
 COMMAND = "factorial"
 REPORT = "report.html"
+MEANS, DIFFERENCES, ATTRIBUTION = TABLES = "means", "differences", "attribution"  # CSV, Markdown, LaTeX
 
 
 def compare(
@@ -64,25 +65,25 @@ def write_comparison(
     changes = differences(study)
     method, worth = attribution(study)
     notes = {
-        "means": caveats(study, None, missing),
-        "differences": caveats(study, len(changes), missing),
-        "attribution": caveats(study, len(worth), missing),
+        MEANS: caveats(study, None, missing),
+        DIFFERENCES: caveats(study, len(changes), missing),
+        ATTRIBUTION: caveats(study, len(worth), missing),
     }
     frames = {
-        "means": means(study),
-        "differences": comparison_frame(changes, "variant"),
-        "attribution": comparison_frame(worth, "switch"),
+        MEANS: means(study),
+        DIFFERENCES: comparison_frame(changes, "variant"),
+        ATTRIBUTION: comparison_frame(worth, "switch"),
     }
     grids = {
-        "means": mean_grid(study, f"{title}: mean ± standard deviation over seeds"),
-        "differences": comparison_grid(changes, f"{title}: each variant minus full"),
-        "attribution": comparison_grid(worth, f"{title}: {method} of each switch"),
+        MEANS: mean_grid(study, f"{title}: mean ± standard deviation over seeds"),
+        DIFFERENCES: comparison_grid(changes, f"{title}: each variant minus full"),
+        ATTRIBUTION: comparison_grid(worth, f"{title}: {method} of each switch"),
     }
     for name, frame in frames.items():
         write_tables(frame, grids[name], notes[name], folder, name)
     sections = [(grids[name], notes[name]) for name in grids]
     write_report(folder / REPORT, title, study, sections, missing)
-    rows = [*mean_rows(frames["means"]), *comparison_rows(changes, "{} minus full"),
+    rows = [*mean_rows(frames[MEANS]), *comparison_rows(changes, "{} minus full"),
             *comparison_rows(worth, f"{method} of {{}}")]  # fmt: skip
     about = {key: run.provenance.get(key) for key in ("morphable_model", "networks", "training_data")}
     return Results(COMMAND, title, identity, counts, rows, provenance(**about), stand_in)
@@ -117,7 +118,7 @@ def show(folder: Path) -> None:
     """Print the tables and name the files."""
     console = Console()
     results = read_results(folder)
-    for name in ("means", "differences", "attribution") if results.rows else ():
+    for name in TABLES if results.rows else ():
         text = (folder / f"{name}.md").read_text(encoding="utf-8")
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     counts = results.counts

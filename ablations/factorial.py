@@ -10,35 +10,33 @@ what failed, and prints the result of one that is finished.
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ablations import cell, gathering, workers
-from ablations.comparison import compare
-from ablations.designs import Cell, Design, cells_of
+from ablations.comparison import REPORT, TABLES, compare
+from ablations.designs import Cell, Design, cells_of, written
+from ablations.output_folders import alone_in, claim
 from ablations.run import stopped_by_termination
-from ablations.settings import Execution, Settings
+from ablations.settings import Execution, Settings, identity_of
+from ablations.tracked_runs import FULL, SWITCHES
 from evaluation.reporting.results import (
     RESULTS,
     STARTED,
     default_output,
     finished_results,
-    mark_started,
     plain,
     write_whole,
 )
 from lightning_modules.faces.command_line import one_sentence_for_bad_input, parse_settings
 
-COMMAND = "factorial"
+COMMAND, JOBS = "factorial", "jobs"
 COMPLETE, WITH_FAILURES = 0, 1
 ROOT = Path(__file__).resolve().parent.parent
 # What a cell starts; a study never imports an evaluation command.
@@ -130,7 +128,7 @@ def study(plan: Plan, settings: Settings, execution: Execution) -> int:
             "data": plan.data,
             "people": plan.people,
             "known_people": plan.known_people,
-            "run": {**resolved[0].as_dict(), "seed": None},
+            "run": {**identity_of(resolved[0], execution), "seed": None},
         }
     )
     folder = execution.output or default_output(COMMAND, identity)
@@ -138,12 +136,8 @@ def study(plan: Plan, settings: Settings, execution: Execution) -> int:
         finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)
         print_plan(folder, cells, plan, settings, execution)
         return COMPLETE
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder.absolute().parent / f".{folder.name}.lock", timeout=0):
-            return work(folder, cells, identity, plan, settings, execution)
-    except Timeout:
-        raise ValueError(f"another factorial.py is at work in {folder}; wait for it, or stop it") from None
+    with alone_in(folder, "factorial.py"):
+        return work(folder, cells, identity, plan, settings, execution)
 
 
 def refuse_what_is_not_a_study_s(execution: Execution) -> None:
@@ -174,7 +168,14 @@ def work(
     """Start what is not finished, then compare; prints how far it is."""
     finished = finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)
     if finished is None or finished.counts.failed:
-        begin(folder, identity, overwrite=execution.overwrite)
+        claim(
+            folder,
+            COMMAND,
+            identity,
+            owner="a study's",
+            overwrite=execution.overwrite,
+            is_own=is_of_a_study,
+        )
         unfinished = []
         for one in cells:
             if gathering.why_missing(folder / one.name) is not None:
@@ -185,17 +186,11 @@ def work(
     return WITH_FAILURES if results.counts.failed else COMPLETE
 
 
-def begin(folder: Path, identity: dict[str, Any], *, overwrite: bool) -> None:
-    """Note whose folder it is; with --overwrite, empty it.
-
-    Raises:
-        ValueError: if what would be deleted is not a study's.
-    """
-    if overwrite and any(folder.iterdir()):
-        if not any((folder / name).is_file() for name in (STARTED, RESULTS)):
-            raise ValueError(f"{folder} holds other files than a study's, and --overwrite would delete them")
-        shutil.rmtree(folder)
-    mark_started(folder, COMMAND, identity)
+def is_of_a_study(name: str) -> bool:
+    """Whether a study makes a file or folder of this name: its variants and its report."""
+    switches = {written(switch) for switch in SWITCHES}
+    is_variant = name == FULL or all(part.removeprefix("no-") in switches for part in name.split("+"))
+    return is_variant or name in (STARTED, RESULTS, REPORT, JOBS) or name.partition(".")[0] in TABLES
 
 
 def start(unfinished: Sequence[Path], folder: Path, total: int, plan: Plan, execution: Execution) -> None:
@@ -221,7 +216,7 @@ def start(unfinished: Sequence[Path], folder: Path, total: int, plan: Plan, exec
     else:
         options = dict(option.split("=", 1) for option in plan.cluster_options)
         options = {name: int(value) if value.isdigit() else value for name, value in options.items()}
-        workers.run_on_cluster(unfinished, plan.cluster, options, folder / "jobs", ended)
+        workers.run_on_cluster(unfinished, plan.cluster, options, folder / JOBS, ended)
 
 
 def steps_of(

@@ -91,14 +91,29 @@ def photographs_of(settings: Settings, execution: Execution, teachers: Teachers)
         "workers": execution.workers,
         "progress": execution.progress,
     }
-    kind, _, folder = settings.photographs.rpartition(":")
     if settings.photographs == "stand-in":
         return StandInPhotographs(
             teachers.model, networks, count=STAND_INS, backend=execution.rasterizer, **options
         )
+    return Photographs(photograph_folder(settings), networks, **options)
+
+
+def photograph_folder(settings: Settings) -> Path:
+    """The folder or list of --photographs, where it is no stand-in."""
+    kind, _, folder = settings.photographs.rpartition(":")
     if kind == "lfw":
-        return Photographs(find_images(Path(folder)), networks, **options)
-    return Photographs(Path(settings.photographs.removeprefix("photographs:")), networks, **options)
+        return find_images(Path(folder))
+    return Path(settings.photographs.removeprefix("photographs:"))
+
+
+def photograph_files(settings: Settings) -> list[Path] | None:
+    """The files of --photographs as they are now; None of a stand-in, or where there are none any more."""
+    if settings.photographs == "stand-in":
+        return None
+    try:
+        return Photographs(photograph_folder(settings)).photographs()
+    except (ValueError, OSError):
+        return None
 
 
 def prepare(photographs: Photographs, settings: Settings) -> None:

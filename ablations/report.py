@@ -11,7 +11,7 @@ from rich.console import Console
 from torch import Tensor
 
 from ablations import parts
-from ablations.settings import Execution, Settings
+from ablations.settings import Execution, Settings, identity_of
 from datamodules.photograph_statistics import distance_from_photographs
 from datamodules.photographs import Photographs
 from evaluation.metrics.moments import moments
@@ -81,7 +81,7 @@ def of_run(
     return Results(
         "run",
         ("STAND-IN: " if own["stand_in"] else "") + title,
-        settings.as_dict(),
+        content["settings"],
         Counts(total, total - failures, {"no usable face": failures} if failures else {}),
         rows,
         provenance(**{name: value for name, value in content.items() if name not in ("centres", "commit")}),
@@ -111,7 +111,8 @@ def of_stage_1(
             )  # fmt: skip
     count = len(faces.features)
     results = Results(
-        "run", "Stage 1 alone, on synthetic faces", settings.as_dict(), Counts(count, count, {}), rows,
+        "run", "Stage 1 alone, on synthetic faces", identity_of(settings, execution),
+        Counts(count, count, {}), rows,
         provenance(morphable_model=teachers.model.describe()),
     )  # fmt: skip
     write_results(results, folder)

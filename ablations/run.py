@@ -9,7 +9,6 @@ finished.
 """
 
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -30,9 +29,20 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ablations import parts, report, tracked_runs
-from ablations.settings import Execution, Settings, check_device, check_shares
+from ablations.output_folders import alone_in, claim
+from ablations.settings import Execution, Settings, check_device, check_shares, identity_of
 from ablations.shared_work import one_run_at_a_time
-from ablations.training import FINAL, fit, seed, starting_point, tell, without_noise
+from ablations.training import (
+    CHECKPOINTS,
+    FINAL,
+    LOGS,
+    PROFILE,
+    fit,
+    seed,
+    starting_point,
+    tell,
+    without_noise,
+)
 from datamodules.photographs import Photographs
 from datamodules.training_data import TrainingData
 from evaluation.reporting.provenance import commit
@@ -42,7 +52,6 @@ from evaluation.reporting.results import (
     Results,
     default_output,
     finished_results,
-    mark_started,
     plain,
     read_results,
     write_results,
@@ -65,6 +74,11 @@ from lightning_modules.teachers import Teachers
 
 COMMAND, STAGE_1 = "run", "pretraining"
 FAILED = 1
+PICTURES, HISTOGRAMS = "pictures", "histograms.csv"
+# What a run makes in its folder.
+OWN = {
+    STARTED, RESULTS, FINAL, CHECKPOINTS, LOGS, PROFILE, report.SHEET, PICTURES, HISTOGRAMS, "wandb",
+}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,20 +105,65 @@ def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]
     """The results of a run and its folder; trains what is not yet trained. No results for a dry run."""
     check_shares(settings, execution)
     check_device(execution)
-    folder = execution.output or default_output(COMMAND, settings.as_dict())
-    identity = settings.as_dict()
-    finished = finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)
+    identity = identity_of(settings, execution)
+    folder = execution.output or default_output(COMMAND, identity)
+    finished = finished_before(folder, settings, execution)
     if finished is not None:
         return finished, folder
     if execution.resume is not None:
         read_checkpoint(execution.resume)
+    if execution.fast_dev_run:
+        return work(settings, execution, folder), folder
+    with alone_in(folder, "run.py"):
+        # By now another run may have finished here.
+        finished = finished_before(folder, settings, execution)
+        return finished or work(settings, execution, folder), folder
+
+
+def finished_before(folder: Path, settings: Settings, execution: Execution) -> Results | None:
+    """The results of the same run in its folder; None where it has to start or to continue.
+
+    Says on standard error that nothing is trained, and where there are other photographs by now.
+
+    Raises:
+        ValueError: if the folder holds another run, or one that is finished and should go on from --resume.
+    """
+    identity = identity_of(settings, execution)
+    finished = finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)
+    if finished is None:
+        return None
+    if execution.resume is not None:
+        raise ValueError(
+            f"{folder} holds this run finished, so nothing goes on from --resume; give another --output, or "
+            "--overwrite"
+        )
+    tell(f"{folder} was finished before: nothing is trained; --overwrite trains anew")
+    files = parts.photograph_files(settings)
+    if files is not None and len(files) != finished.counts.total and settings.stage != "1":
+        tell(
+            f"{settings.photographs} holds {len(files)} photographs by now, the run had "
+            f"{finished.counts.total}"
+        )
+    return finished
+
+
+def work(settings: Settings, execution: Execution, folder: Path) -> Results | None:
+    """Train what is not yet trained, and report. No results for a dry run."""
     teachers = parts.load_teachers(settings, execution)
     photographs = None
     if settings.stage != "1":
         photographs = parts.photographs_of(settings, execution, teachers)
         parts.prepare(photographs, settings)
     if not execution.fast_dev_run:
-        begin(folder, identity, overwrite=execution.overwrite)
+        identity = identity_of(settings, execution)
+        claim(
+            folder,
+            COMMAND,
+            identity,
+            owner="a run's",
+            overwrite=execution.overwrite,
+            is_own=OWN.__contains__,
+        )
     seed(settings)
     regressor = Regressor(
         teachers.encoder.feature_width,
@@ -115,14 +174,14 @@ def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]
     )
     # Stage 2 that continues has stage 1's weights in its checkpoint.
     if settings.pretraining and (photographs is None or starting_point(folder, execution.resume) is None):
-        shared = default_output(STAGE_1, identity_of_stage_1(settings, teachers))
+        shared = default_output(STAGE_1, identity_of_stage_1(settings, execution, teachers))
         with nullcontext() if execution.fast_dev_run else one_run_at_a_time(shared, str(folder.absolute())):
             pretrain(regressor, teachers, settings, execution)
         if photographs is not None and settings.linear_path:
             regressor.amplify(settings.linear_start)
     if photographs is None:
-        return report.of_stage_1(regressor, teachers, settings, execution, folder), folder
-    return train(regressor, teachers, photographs, settings, execution, folder), folder
+        return report.of_stage_1(regressor, teachers, settings, execution, folder)
+    return train(regressor, teachers, photographs, settings, execution, folder)
 
 
 @contextmanager
@@ -138,29 +197,16 @@ def stopped_by_termination() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-@rank_zero_only
-def begin(folder: Path, identity: dict, *, overwrite: bool) -> None:
-    """Note whose folder it is; with --overwrite, empty it.
-
-    Raises:
-        ValueError: if what would be deleted is not a run's.
-    """
-    if overwrite and folder.is_dir() and any(folder.iterdir()):
-        if not any((folder / name).is_file() for name in (STARTED, RESULTS)):
-            raise ValueError(f"{folder} holds other files than a run's, and --overwrite would delete them")
-        shutil.rmtree(folder)
-    mark_started(folder, COMMAND, identity)
-
-
-def identity_of_stage_1(settings: Settings, teachers: Teachers) -> dict:
+def identity_of_stage_1(settings: Settings, execution: Execution, teachers: Teachers) -> dict:
     """What the result of stage 1 depends on."""
     own = {"model": teachers.model.provenance.sha256, "encoder": teachers.encoder.sha256}
-    return settings.of_stage_1() | own
+    every = identity_of(settings, execution)
+    return settings.of_stage_1() | {name: every[name] for name in ("precision",) if name in every} | own
 
 
 def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execution: Execution) -> None:
     """Stage 1, or the weights of a finished one with the same settings."""
-    own = identity_of_stage_1(settings, teachers)
+    own = identity_of_stage_1(settings, execution, teachers)
     folder = default_output(STAGE_1, own)
     final = folder / FINAL
     content = checkpoint_content(
@@ -234,7 +280,7 @@ def train(
     if learnt.tone is not None and settings.linear_path:
         features = learnt.faces.features[teachers.encoder.name]
         regressor.start_first_albedo(features, module.tone_target(learnt.faces))
-    content = provenance_of(module, photographs, settings)
+    content = provenance_of(module, photographs, identity_of(settings, execution))
     fit(
         module,
         data,
@@ -246,8 +292,8 @@ def train(
         execution=execution,
         content=content,
         callbacks=[
-            ImageGrid(photographs.dataset.images, folder / "pictures"),
-            CoefficientHistograms(folder / "histograms.csv"),
+            ImageGrid(photographs.dataset.images, folder / PICTURES),
+            *([] if execution.fast_dev_run else [CoefficientHistograms(folder / HISTOGRAMS)]),
         ],
         best_by="validation/judge_similarity",
         resume=execution.resume,
@@ -255,10 +301,20 @@ def train(
     if execution.fast_dev_run or not module.trainer.is_global_zero:
         return None
     with torch.inference_mode():
-        results = report.of_run(module, photographs, settings, content, folder)
+        results = report.of_run(module, photographs, settings, content | resumed_from(execution), folder)
     write_results(results, folder)
     tracked_runs.log_results(module.trainer.loggers, results, folder / report.SHEET)
     return read_results(folder)
+
+
+def resumed_from(execution: Execution) -> dict[str, Any]:
+    """What results say of a checkpoint that was asked for: its settings may have been others."""
+    if execution.resume is None:
+        return {}
+    checkpoint = read_checkpoint(execution.resume)
+    content = content_of(checkpoint, str(execution.resume))
+    own = {"step": int(checkpoint["global_step"]), "settings": content["settings"]}
+    return {"resumed_from": {"name": execution.resume.name, **own}}
 
 
 def regression_of(
@@ -304,7 +360,7 @@ def regression_of(
     )
 
 
-def provenance_of(module: Regression, photographs: Photographs, settings: Settings) -> dict[str, Any]:
+def provenance_of(module: Regression, photographs: Photographs, identity: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint of stage 2 says of itself."""
     teachers, tone = module.teachers, module.tone
     known = {} if tone is None else {"tone": {"mean": tone.mean, "variance": tone.variance}}
@@ -314,7 +370,7 @@ def provenance_of(module: Regression, photographs: Photographs, settings: Settin
         model=teachers.model,
         networks=dict(zip(("encoder", "identity", "judge"), teachers[1:], strict=True)),
         centres=module.centres,
-        settings=plain(settings.as_dict()),
+        settings=plain(identity),
         training_data=photographs.provenance(),
         commit=commit(),
         **known,

@@ -233,7 +233,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Execution:
-    """How a run is executed; its result does not depend on it, beyond rounding.
+    """How a run is executed; its result does not depend on it, beyond rounding (see `identity_of`).
 
     Attributes:
         rasterizer: numba, pytorch3d or torch; chosen by the device if not given.
@@ -288,6 +288,12 @@ class Execution:
     def updates_in_one_pass(self) -> bool:
         """Whether the optimiser is fused; under mixed precision Lightning could not clip gradients."""
         return "mixed" not in self.precision
+
+
+def identity_of(settings: Settings, execution: Execution) -> dict[str, Any]:
+    """What tells a run's result from others': its settings, and a precision that rounds otherwise."""
+    precision = {} if execution.precision == "32-true" else {"precision": execution.precision}
+    return settings.as_dict() | precision
 
 
 def check_device(execution: Execution) -> None:

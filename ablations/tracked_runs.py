@@ -18,6 +18,7 @@ from lightning_modules.dashboard import is_offline
 
 from .settings import Execution, Settings
 
+FULL = "full"  # the variant with nothing switched off
 SWITCHES = ("identity", "batch_distribution", "loopback", "parameter", "multi_view", "pretraining")
 # Of a checkpoint's content, what is shown as configuration beside the settings.
 SHOWN = ("morphable_model", "networks", "training_data", "commit")
@@ -26,7 +27,7 @@ SHOWN = ("morphable_model", "networks", "training_data", "commit")
 def variant(settings: Settings) -> str:
     """What is switched off: `full`, or such as `no-loopback+no-multi-view`."""
     off = [f"no-{name.replace('_', '-')}" for name in SWITCHES if not getattr(settings, name)]
-    return "+".join(off) or "full"
+    return "+".join(off) or FULL
 
 
 def tags(settings: Settings) -> list[str]:
@@ -34,7 +35,7 @@ def tags(settings: Settings) -> list[str]:
     kind = settings.photographs.partition(":")[0]
     photographs = kind if kind in ("stand-in", "lfw") else "photographs"
     added = [tag for tag in os.environ.get("WANDB_TAGS", "").split(",") if tag]
-    switches = [] if variant(settings) == "full" else variant(settings).split("+")
+    switches = [] if variant(settings) == FULL else variant(settings).split("+")
     return [settings.method, settings.preset, photographs, settings.encoder, *switches, *added]
 
 

@@ -30,6 +30,7 @@ from .memory import keep_freed_memory
 from .settings import Execution, Settings
 
 CHECKPOINTS, LAST, BEST, FINAL = "checkpoints", "last.ckpt", "best.ckpt", "final.ckpt"
+LOGS, PROFILE = "logs", "fit-profile.txt"  # Lightning puts "fit-" before a name
 # Of Lightning, and why a user of ours need not read it.
 NOISE = (
     "Checkpoint directory .* exists and is not empty",  # a run that continues
@@ -219,7 +220,7 @@ def _loggers(
     # A file for each start, named by its first step: what is done again does not overwrite what was.
     # Every row is written at once: those before a checkpoint are never logged again.
     loggers: list[Logger] = [
-        CSVLogger(folder, name="logs", version=f"from_step_{first_step:07d}", flush_logs_every_n_steps=1)
+        CSVLogger(folder, name=LOGS, version=f"from_step_{first_step:07d}", flush_logs_every_n_steps=1)
     ]
     if execution.wandb:
         loggers.append(tracked_runs.run_logger(execution, settings, folder, content, kept.get("wandb_id")))
@@ -230,7 +231,9 @@ def _profiler(execution: Execution, folder: Path) -> Profiler | None:
     """Writes fit-profile.txt into the folder; what Lightning's own prints is among its notices."""
     if execution.profiler is None:
         return None
-    return {"simple": SimpleProfiler, "advanced": AdvancedProfiler}[execution.profiler](folder, "profile")
+    return {"simple": SimpleProfiler, "advanced": AdvancedProfiler}[execution.profiler](
+        folder, PROFILE.removeprefix("fit-").removesuffix(".txt")
+    )
 
 
 def _strategy(execution: Execution) -> Any:  # noqa: ANN401 - a name or a strategy

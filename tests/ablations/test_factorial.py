@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from ablations import cell, factorial, gathering, run, workers
 from ablations.designs import Cell
+from ablations.output_folders import LOCK
 from ablations.settings import Execution, Settings
 from evaluation import reporting_people
 from evaluation.reporting.results import read_results
@@ -242,7 +243,8 @@ def test_what_cannot_be_is_refused_before_any_work(
 def test_a_second_study_in_one_folder_is_refused(
     study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with FileLock(tmp_path / ".study.lock"):
+    (tmp_path / "study").mkdir()
+    with FileLock(tmp_path / "study" / LOCK):
         assert study("--losses", "loopback") == 2
     assert refused(capsys).startswith("error: another factorial.py is at work in study")
 
@@ -252,9 +254,16 @@ def test_overwrite_deletes_no_folder_but_a_study_s(
 ) -> None:
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "thesis.tex").write_text("years of work")
-    assert study("--losses", "loopback", "--overwrite") == 2
-    assert "holds other files than a study's" in refused(capsys)
-    assert (tmp_path / "study" / "thesis.tex").exists()
+    for more in ([], ["--overwrite"]):
+        assert study("--losses", "loopback", *more) == 2
+        assert "study holds other files than a study's, such as thesis.tex; name another" in refused(capsys)
+    assert [path.name for path in (tmp_path / "study").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("name", ["full", "no-loopback+no-multi-view", "means.tex", "report.html", "jobs"])
+def test_a_study_knows_what_it_makes(name: str) -> None:
+    assert factorial.is_of_a_study(name)
+    assert not factorial.is_of_a_study(f"my-{name}")
 
 
 @pytest.mark.parametrize(

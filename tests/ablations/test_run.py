@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ablations import parts, run
+from ablations.output_folders import alone_in
 from ablations.training import CHECKPOINTS
 from evaluation.reporting.results import read_results
 from lightning_modules import checkpoints
@@ -378,11 +379,72 @@ def test_overwrite_deletes_no_folder_but_a_run_s(
 ) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "thesis.tex").write_text("years of work")
-    assert start("--output", "thesis", "--overwrite") == 2
-    assert (
-        refused(capsys) == "error: thesis holds other files than a run's, and --overwrite would delete them"
-    )
-    assert (tmp_path / "thesis" / "thesis.tex").read_text() == "years of work"
+    for more in ([], ["--overwrite"]):
+        assert start("--output", "thesis", *more) == 2
+        assert refused(capsys) == (
+            "error: thesis holds other files than a run's, such as thesis.tex; name another --output"
+        )
+    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["thesis.tex"]
+
+
+def test_overwrite_leaves_what_others_put_beside_a_run(start: Start, tmp_path: Path) -> None:
+    assert start("--output", "mine") == 0
+    (tmp_path / "mine" / "micc").mkdir()
+    (tmp_path / "mine" / "micc" / "results.json").write_text("{}")
+    assert start("--output", "mine", "--overwrite") == 0
+    assert (tmp_path / "mine" / "micc" / "results.json").read_text() == "{}"
+
+
+def test_two_runs_in_one_folder_are_refused(
+    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with alone_in(tmp_path / "mine", "run.py"):
+        assert start("--output", "mine") == 2
+    assert refused(capsys) == "error: another run.py is at work in mine; wait for it, or stop it"
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_precision_is_a_run_of_its_own(start: Start, tmp_path: Path) -> None:
+    assert start("--output", "mine") == 0
+    assert start("--output", "mine", "--precision", "bf16-true") == 2
+    assert start("--output", "short", "--precision", "bf16-true") == 0
+    assert read_results(tmp_path / "short").settings["precision"] == "bf16-true"
+    assert "precision" not in read_results(tmp_path / "mine").settings
+    assert len(list((tmp_path / "runs" / "pretraining").iterdir())) == 2
+
+
+def test_a_finished_run_does_not_go_on_from_another_checkpoint(
+    start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start("--output", "mine") == 0
+    assert start("--output", "mine", "--resume", "mine/final.ckpt") == 2
+    assert "mine holds this run finished, so nothing goes on from --resume; give anot" in refused(capsys)
+
+
+def test_a_finished_run_says_that_nothing_is_trained_and_that_photographs_changed(
+    start: Start, material: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "photographs"
+    shutil.copytree(material / "photographs", folder)
+    assert start("--output", "mine", "--photographs", folder) == 0
+    capsys.readouterr()
+    assert start("--output", "mine", "--photographs", folder) == 0
+    said = "mine was finished before: nothing is trained; --overwrite trains anew"
+    assert capsys.readouterr().err.splitlines() == [said]
+    (folder / "00.png").unlink()
+    assert start("--output", "mine", "--photographs", folder) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        said,
+        f"{folder} holds 23 photographs by now, the run had 24",
+    ]
+
+
+def test_results_say_from_which_checkpoint_a_run_went_on(start: Start, tmp_path: Path) -> None:
+    assert start("--output", "mine", "--max-steps", 4) == 0
+    assert start("--output", "more", "--resume", "mine/final.ckpt") == 0
+    said = read_results(tmp_path / "more").provenance["resumed_from"]
+    assert (said["name"], said["step"], said["settings"]["max_steps"]) == ("final.ckpt", 4, 4)
+    assert "resumed_from" not in read_results(tmp_path / "mine").provenance
 
 
 def test_a_component_that_is_not_skin_tone_names_the_option_that_goes_without(
