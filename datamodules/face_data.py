@@ -172,7 +172,8 @@ class FaceDataModule(LightningDataModule):
     def failures_file(self, paths: Sequence[Path] | None = None) -> Path:
         """The table of photographs that are not used, with their reasons."""
         names = "\n".join(str(path) for path in (self.photographs() if paths is None else paths))
-        return self.cache.folder / "failures" / f"{hashlib.sha256(names.encode()).hexdigest()[:16]}.csv"
+        digest = hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()[:16]
+        return self.cache.folder / "failures" / f"{digest}.csv"
 
     def provenance(self) -> dict[str, Any]:
         """Which photographs these are, for checkpoints and results."""
@@ -206,7 +207,7 @@ class FaceDataModule(LightningDataModule):
     def _write_failures(self, paths: Sequence[Path], faces: AlignedFaces) -> None:
         file = self.failures_file(paths)
         file.parent.mkdir(exist_ok=True)
-        with file.open("w", newline="", encoding="utf-8") as stream:
+        with file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
             writer = csv.writer(stream)
             writer.writerow(["photograph", "reason"])
             writer.writerows((paths[index], reason) for index, reason in faces.failures)

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from errno import EILSEQ
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -75,8 +76,16 @@ class FaceRecords:
         self._connection.close()
 
     def digest_of(self, path: Path) -> bytes | None:
-        """The digest of a file that did not change since it was hashed, or None."""
+        """The digest of a file that did not change since it was hashed, or None.
+
+        Raises:
+            OSError: if the file is not there, or its name is of no characters.
+        """
         state = path.stat()
+        try:
+            str(path.absolute()).encode()
+        except UnicodeEncodeError as error:
+            raise OSError(EILSEQ, "its name is not UTF-8; rename it") from error
         row = self._one("SELECT size, modified, digest FROM files WHERE path = ?", str(path.absolute()))
         return row[2] if row is not None and row[:2] == (state.st_size, state.st_mtime_ns) else None
 

@@ -9,6 +9,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 EXTENSIONS = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"))
+# Photographs that may not be readable: taken up all the same, so that they are named and not passed over.
+OTHER_EXTENSIONS = frozenset(
+    (".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jp2", ".jxl", ".nef", ".raw")
+)
 MAXIMUM_MEGAPIXELS = 150
 SMALLEST_SIDE = 20
 # Larger photographs are reduced while they are read, to a longer side between this and twice this: a face
@@ -64,13 +68,19 @@ def read_photograph(file: Path | bytes) -> Photograph:
 def list_photographs(folder: Path, pattern: str = "**/*") -> list[Path]:
     """All image files of a folder that match a glob pattern, sorted by their path.
 
+    Those that cannot be read, links to nothing among them, are left to whoever reads them, to say so.
+
     Raises:
         FileNotFoundError: if the folder does not exist.
         ValueError: if it holds no image file.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {folder}; name a folder with photographs")
-    files = [path for path in folder.glob(pattern) if path.suffix.lower() in EXTENSIONS and path.is_file()]
+    files = [
+        path
+        for path in folder.glob(pattern)
+        if path.suffix.lower() in EXTENSIONS | OTHER_EXTENSIONS and not path.is_dir()
+    ]
     if not files:
         raise ValueError(
             f"no photographs match {pattern} in {folder}; expected files ending in "
@@ -104,6 +114,8 @@ def _open(content: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content))
     except UnidentifiedImageError as error:
+        if content[4:8] == b"ftyp":
+            raise PhotographError("a HEIC image or a film, which is not read; convert it to JPEG") from error
         raise PhotographError("not an image, or of an unknown format") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise PhotographError(f"damaged image ({error})") from error

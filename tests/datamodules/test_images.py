@@ -141,8 +141,9 @@ def test_more_than_150_megapixels_are_refused_before_decoding(monkeypatch: pytes
         (encoded(corner_marked(), "JPEG")[:500], "damaged image"),
         (encoded(Image.effect_noise((90, 90), 50))[:4000], "damaged image"),
         (encoded(corner_marked())[:20], "not an image|damaged"),
+        (b"\0\0\0\x18ftypheic" + bytes(40), "a HEIC image or a film, which is not read; convert it to JPEG"),
     ],
-    ids=["empty", "text", "1x1", "truncated JPEG", "truncated PNG", "header only"],
+    ids=["empty", "text", "1x1", "truncated JPEG", "truncated PNG", "header only", "HEIC"],
 )
 def test_unusable_files_give_their_reason(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "bad.jpg").write_bytes(content)

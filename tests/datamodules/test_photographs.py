@@ -1,4 +1,6 @@
 import csv
+import os
+import shutil
 from pathlib import Path
 
 import lightning
@@ -80,6 +82,23 @@ def test_photographs_that_cannot_be_used_are_counted_and_listed(
     with photographs.failures_file().open() as file:
         rows = [(Path(row["photograph"]).name, row["reason"]) for row in csv.DictReader(file)]
     assert rows == [("sky.png", "no face found"), ("text.jpg", "not an image, or of an unknown format")]
+
+
+@pytest.mark.usefixtures("stub_detector")
+def test_photographs_of_other_kinds_broken_links_and_names_are_listed(
+    photograph_folder: Path, tiny: TinyNetwork
+) -> None:
+    (photograph_folder / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    (photograph_folder / "link.jpg").symlink_to("nowhere.jpg")
+    odd = os.fsencode(photograph_folder) + b"/bad\xff.png"
+    shutil.copy(next(photograph_folder.glob("*.png")), odd)
+    photographs = prepared(photograph_folder, tiny)
+    with photographs.failures_file().open() as file:
+        reasons = {Path(row["photograph"]).name: row["reason"] for row in csv.DictReader(file)}
+    assert reasons["phone.HEIC"] == "a HEIC image or a film, which is not read; convert it to JPEG"
+    assert reasons["link.jpg"] == "cannot be read (No such file or directory)"
+    assert reasons["bad\\udcff.png"] == "cannot be read (its name is not UTF-8; rename it)"
+    assert len(photographs.dataset) == 4
 
 
 @pytest.mark.usefixtures("stub_detector")
