@@ -6,18 +6,21 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_only
-from PIL import Image, ImageDraw
+from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
 from ablations import parts
-from ablations.settings import Execution, Settings, identity_of
+from ablations.settings import METHODS, PRESETS, Execution, Settings, identity_of
+from ablations.tracked_runs import FULL, variant
 from datamodules.photograph_statistics import distance_from_photographs
 from datamodules.photographs import Photographs
 from evaluation.metrics.moments import moments
 from evaluation.metrics.paired import mean_and_standard_error
 from evaluation.metrics.retrieval import found, rank
 from evaluation.reporting import tables
+from evaluation.reporting.contact_sheets import contact_sheet as laid_out
+from evaluation.reporting.contact_sheets import picture
 from evaluation.reporting.provenance import provenance
 from evaluation.reporting.results import Counts, Results, Row, write_results
 from lightning_modules.faces.aligned_rendering import render_frontal
@@ -38,7 +41,8 @@ def show(results: Results, folder: Path) -> None:
     """Print a finished run's table and name its files."""
     console = Console()
     console.print(tables.rich_list(results))
-    console.print(tables.written_counts(results.counts, "photographs"), markup=False, soft_wrap=True)
+    items = "synthetic faces" if results.settings.get("stage") == "1" else "photographs"
+    console.print(tables.written_counts(results.counts, items), markup=False, soft_wrap=True)
     files = [file.name for file in (folder / "final.ckpt", folder / SHEET) if file.exists()]
     console.print(f"{folder}: results.json {' '.join(files)}", soft_wrap=True)
 
@@ -75,18 +79,33 @@ def of_run(
     contact_sheet(module, shown, decoded, folder / SHEET, heading)
     total, trained = len(held_back.paths), len(photographs.training)
     failures = len({index for index, _ in photographs.dataset.faces.failures})
-    title = f"{settings.method} method, {settings.preset} preset, trained on {trained:,} photographs"
-    if settings.views == 1:
-        title += ", one view (identity and loopback both see one)"
+    title = f"{described(settings)}, trained on {trained:,} photographs"
     return Results(
         "run",
-        ("STAND-IN: " if own["stand_in"] else "") + title,
+        f"STAND-IN: {title}" if own["stand_in"] else title,
         content["settings"],
         Counts(total, total - failures, {"no usable face": failures} if failures else {}),
         rows,
         provenance(**{name: value for name, value in content.items() if name not in ("centres", "commit")}),
         own["stand_in"],
     )
+
+
+def described(settings: Settings) -> str:
+    """A run in words: its method, what is switched off or else than the method has it, and its budget."""
+    words = [f"{settings.method} method"]
+    if variant(settings) != FULL:
+        words.append(variant(settings))
+    for name, usual in METHODS[settings.method].items():
+        value = getattr(settings, name)
+        if value != usual and not (name == "views" and not settings.multi_view):
+            words.append(f"{name.replace('_', ' ')} {value}")
+    if settings.views == 1:
+        words.append("identity and loopback both see one view")
+    budget = f"{settings.preset} preset"
+    if settings.max_steps != PRESETS[settings.preset]["max_steps"]:
+        budget += f" with {settings.max_steps:,} steps"
+    return ", ".join([*words, budget])
 
 
 def of_stage_1(
@@ -190,15 +209,16 @@ def contact_sheet(
     model = module.teachers.model
     frame = frame_of(WHOLE_FRAME)
     faces = render_frontal(model, model(*people), frame, yaw_degrees=SHEET_YAW)
-    rows = torch.cat([photographs[:, None].to(faces), faces], 1)  # [B, 4, 3, 224, 224]
-    half = (len(rows) + 1) // 2
-    columns, size, top = 2 * rows.shape[1], rows.shape[-1], 28
-    sheet = Image.new("RGB", (columns * size, top + half * size), (255, 255, 255))
-    ImageDraw.Draw(sheet).text((8, 8), heading, fill=(0, 0, 0))
-    for index, row in enumerate(rows):
-        for column, picture in enumerate(row):
-            levels = (picture.permute(1, 2, 0) * 255).round().byte().cpu().numpy()
-            x = (index // half * rows.shape[1] + column) * size
-            sheet.paste(Image.fromarray(levels), (x, top + index % half * size))
+    people_shown = torch.cat([photographs[:, None].to(faces), faces], 1)  # [B, 4, 3, 224, 224]
+    size, columns = (
+        people_shown.shape[-1],
+        ["photograph", *(f"yaw {yaw:+.0f}°" if yaw else "front" for yaw in SHEET_YAW)],
+    )
+    tiles: list[list[Image.Image | None]] = [[picture(one, size) for one in row] for row in people_shown]
+    if len(tiles) % 2:
+        tiles.append([None] * len(columns))
+    half = len(tiles) // 2
+    rows = [left + right for left, right in zip(tiles[:half], tiles[half:], strict=True)]
+    sheet = laid_out(rows, columns=2 * columns, title=heading)
     with written_atomically(file) as temporary:
         sheet.save(temporary)

@@ -9,6 +9,7 @@ finished.
 """
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -65,6 +66,7 @@ from lightning_modules.checkpoints import (
     read_checkpoint,
 )
 from lightning_modules.faces.command_line import one_sentence_for_bad_input, parse_settings
+from lightning_modules.faces.files import written_atomically
 from lightning_modules.losses import Prediction
 from lightning_modules.optimisation import Optimisation
 from lightning_modules.pretraining import Pretraining
@@ -180,6 +182,9 @@ def work(settings: Settings, execution: Execution, folder: Path) -> Results | No
         if photographs is not None and settings.linear_path:
             regressor.amplify(settings.linear_start)
     if photographs is None:
+        if not execution.fast_dev_run and rank_zero_only.rank == 0:
+            with written_atomically(folder / FINAL) as temporary:
+                shutil.copyfile(shared / FINAL, temporary)
         return report.of_stage_1(regressor, teachers, settings, execution, folder)
     return train(regressor, teachers, photographs, settings, execution, folder)
 
@@ -292,7 +297,9 @@ def train(
         execution=execution,
         content=content,
         callbacks=[
-            ImageGrid(photographs.dataset.images, folder / PICTURES),
+            ImageGrid(
+                photographs.dataset.images, folder / PICTURES, stand_in=content["training_data"]["stand_in"]
+            ),
             *([] if execution.fast_dev_run else [CoefficientHistograms(folder / HISTOGRAMS)]),
         ],
         best_by="validation/judge_similarity",

@@ -89,7 +89,7 @@ def fit(
         check_continues(kept, content, str(start))
     loggers = _loggers(execution, settings, folder, first_step, kept, content)
     identifier = next((logger for logger in loggers if isinstance(logger, WandbLogger)), None)
-    guard = Guard(lambda: str(last) if last.is_file() else "none, the run had just begun")
+    guard = Guard(lambda: last if last.is_file() else None)
     trainer = _trainer(
         folder,
         steps,
@@ -168,7 +168,7 @@ def _failures_told(trainer: Trainer, guard: Guard, first_step: int, last: Path) 
         # What is given was good for a step: now the faces are beyond what can be rendered.
         if trainer.global_step == first_step:
             raise
-        raise guard.failed(trainer, str(error)) from error
+        raise guard.failed(trainer, f"the faces cannot be rendered any more ({error})") from error
 
 
 def starting_point(folder: Path, resume: Path | None) -> Path | None:

@@ -13,7 +13,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -26,6 +26,7 @@ from .teachers import render_from_the_front
 
 # A weighted sum of losses beyond this is a run gone wrong: at the start it is of the order of 1 to 1000.
 LARGEST_LOSS = 1e6
+CAPTION_PIXELS = 22  # above the columns of pictures
 HISTOGRAM_EDGES = np.linspace(-5, 5, 51)
 
 
@@ -37,10 +38,10 @@ class Guard(Callback):
     """Stops a run whose loss or gradient is not finite before it spoils the weights.
 
     Args:
-        last_checkpoint: asked for what to name in the message.
+        last_checkpoint: asked for what to name in the message; None while there is none.
     """
 
-    def __init__(self, last_checkpoint: Callable[[], str]) -> None:
+    def __init__(self, last_checkpoint: Callable[[], Path | None]) -> None:
         self.last_checkpoint = last_checkpoint
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
@@ -66,9 +67,11 @@ class Guard(Callback):
 
     def failed(self, trainer: Trainer, reason: str) -> TrainingFailed:
         """What to raise, and what it says."""
+        last = self.last_checkpoint()
+        kept = "no checkpoint was written yet" if last is None else f"the last good checkpoint is {last}"
         return TrainingFailed(
-            f"stopped at step {trainer.global_step}: {reason}; the last good checkpoint is "
-            f"{self.last_checkpoint()}; try a lower --learning-rate"
+            f"stopped at step {trainer.global_step}: {reason}; {kept}; try a lower --learning-rate, or "
+            "smaller weights of the losses"
         )
 
 
@@ -172,10 +175,13 @@ class ImageGrid(Callback):
     Args:
         photographs: indices -> aligned photographs [B, 3, 224, 224].
         folder: of the pictures.
+        stand_in: whether the photographs are renderings, which the pictures then say.
     """
 
-    def __init__(self, photographs: Callable[[Sequence[int]], Tensor], folder: Path) -> None:
-        self.photographs, self.folder = photographs, folder
+    def __init__(
+        self, photographs: Callable[[Sequence[int]], Tensor], folder: Path, *, stand_in: bool = False
+    ) -> None:
+        self.photographs, self.folder, self.stand_in = photographs, folder, stand_in
 
     @rank_zero_only
     def on_validation_end(self, trainer: Trainer, pl_module: Regression) -> None:
@@ -185,12 +191,15 @@ class ImageGrid(Callback):
             return
         photographs = self.photographs(pictures.index.tolist())
         columns = [photographs, *pictures.views.unbind(1)]
+        names = ["STAND-IN" if self.stand_in else "photograph"]
+        names += [f"view {number + 1}" for number in range(pictures.views.shape[1])]
         if pictures.decoded_again is not None:
             views = pictures.views.shape[1]
             first = Prediction(*(part[::views].clamp(-5, 5) for part in pictures.decoded_again))
             with torch.no_grad():
                 columns.append(render_from_the_front(pl_module.teachers.model, first))
-        grid = picture_grid(columns)
+            names.append("loopback of view 1")
+        grid = captioned(picture_grid(columns), names)
         file = self.folder / f"step_{trainer.global_step:07d}.png"
         with written_atomically(file) as temporary:
             grid.save(temporary)
@@ -208,6 +217,17 @@ def picture_grid(columns: Sequence[Tensor], size: int = 160) -> Image.Image:
     rows = torch.stack(squares, 1)  # [B, columns, 3, size, size]
     picture = rows.permute(0, 3, 1, 4, 2).reshape(len(rows) * size, len(columns) * size, 3)
     return Image.fromarray((picture.clamp(0, 1) * 255).round().byte().numpy())
+
+
+def captioned(grid: Image.Image, names: Sequence[str]) -> Image.Image:
+    """A grid below the names of its columns."""
+    width = grid.width // len(names)
+    sheet = Image.new("RGB", (grid.width, grid.height + CAPTION_PIXELS), (255, 255, 255))
+    sheet.paste(grid, (0, CAPTION_PIXELS))
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(0.6 * CAPTION_PIXELS)
+    for column, name in enumerate(names):
+        pen.text((column * width + 4, CAPTION_PIXELS / 2), name, (40, 40, 40), font, anchor="lm")
+    return sheet
 
 
 class CoefficientHistograms(Callback):

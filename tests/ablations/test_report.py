@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from ablations import report
+from ablations.settings import Settings
 from evaluation.reporting.results import Counts, Results, Row
 from lightning_modules.losses import SUITE_WEIGHTS, Prediction
 from lightning_modules.optimisation import Optimisation
@@ -97,13 +98,16 @@ def test_the_contact_sheet_has_each_photograph_beside_its_face(module: Regressio
     report.contact_sheet(module, photographs, faces(8), tmp_path / "sheet.png", "STAND-IN: people")
     with Image.open(tmp_path / "sheet.png") as picture:
         sheet = np.asarray(picture)
-    assert sheet.shape == (28 + 2 * 224, 8 * 224, 3)
+    top = len(sheet) - 2 * 224  # title and captions
+    assert 50 < top < 100
+    assert sheet.shape[1] == 8 * 224
+    assert sheet[:top].std() > 5
     for (row, column), red in {(0, 0): 51, (1, 0): 153, (0, 4): 255}.items():
-        tile = sheet[28 + row * 224 :, column * 224 :][:224, :224]
+        tile = sheet[top + row * 224 :, column * 224 :][:224, :224]
         assert (tile == (red, 0, 0)).all()
         for view in range(1, 4):
-            assert sheet[28 + row * 224 :, (column + view) * 224 :][:224, :224].std() > 5
-    assert (sheet[28 + 224 :, 4 * 224 :] == 255).all()
+            assert sheet[top + row * 224 :, (column + view) * 224 :][:224, :224].std() > 5
+    assert (sheet[top + 224 :, 4 * 224 :] == 255).all()
 
 
 def test_what_is_printed_fits_a_screen(
@@ -129,3 +133,21 @@ def test_what_is_printed_fits_a_screen(
 def test_stage_1_reports_on_rank_0_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report.rank_zero_only, "rank", 1)
     assert report.of_stage_1(*[None] * 3, SimpleNamespace(fast_dev_run=False), Path("nowhere")) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "suite method, quick preset"),
+        ({"preset": "standard", "max_steps": 1234}, "suite method, standard preset with 1,234 steps"),
+        ({"loopback": False, "pretraining": False, "linear_start": 0.0},
+         "suite method, no-loopback+no-pretraining, linear start 0.0, quick preset"),
+        ({"contrast_weight": 0.0, "centred": False},
+         "suite method, contrast weight 0.0, centred False, quick preset"),
+        ({"multi_view": False},
+         "suite method, no-multi-view, identity and loopback both see one view, quick preset"),
+        ({"method": "paper", "views": 2}, "paper method, views 2, quick preset"),
+    ],
+)  # fmt: skip
+def test_a_title_says_how_a_run_departs_from_its_method(given: dict, words: str) -> None:
+    assert report.described(Settings(**given).resolved()) == words

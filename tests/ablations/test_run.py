@@ -70,7 +70,7 @@ def test_a_run_leaves_results_checkpoints_pictures_and_logs(
     results = read_results(folder)
     assert results.command == "run"
     assert not results.stand_in
-    assert results.title == "suite method, quick preset, trained on 16 photographs"
+    assert results.title == "suite method, views 2, quick preset with 6 steps, trained on 16 photographs"
     assert results.counts == (24, 24, {})
     assert {row.metric for row in results.rows} >= {"similarity", "top-1", "|mean - target|", "beyond 3 sd"}
     assert results.provenance["networks"]["judge"]["name"] == "sface"
@@ -178,7 +178,9 @@ def test_one_view_removes_no_term_and_is_said_in_the_title(start: Start, tmp_pat
     assert start("--no-pretraining", "--no-multi-view", "--views", 1) == 0
     folder = folder_of(tmp_path)
     assert all(set(losses) == LOSSES | {"tone", "total"} for losses in losses_of(folder))
-    assert read_results(folder).title.endswith(", one view (identity and loopback both see one)")
+    assert (
+        "no-multi-view+no-pretraining, identity and loopback both see one view" in read_results(folder).title
+    )
 
 
 def test_without_pretraining_there_is_no_stage_1(start: Start, tmp_path: Path) -> None:
@@ -190,6 +192,7 @@ def test_stages_can_be_run_one_after_the_other(start: Start, tmp_path: Path) -> 
     assert start("--output", "at once") == 0
     shutil.rmtree(tmp_path / "runs")
     assert start("--stage", 1, "--output", "first") == 0
+    assert read_checkpoint(Path("first", "final.ckpt"))[KEY]["stage"] == 1
     assert read_results(tmp_path / "first").title == "Stage 1 alone, on synthetic faces"
     assert not (tmp_path / "first" / "contact_sheet.png").exists()
     assert start("--stage", 2, "--output", "second") == 0
@@ -487,7 +490,8 @@ def test_a_loss_gone_wrong_names_itself_and_the_last_good_checkpoint(
     sentence = refused(capsys)
     assert sentence.startswith("error: stopped at step 5: the loss became ")
     assert sentence.endswith(
-        f"(batch_distribution); the last good checkpoint is {last}; try a lower --learning-rate"
+        f"(batch_distribution); the last good checkpoint is {last}; try a lower --learning-rate, or "
+        "smaller weights of the losses"
     )
     checkpoint = read_checkpoint(last)
     assert checkpoint["global_step"] == 4
@@ -501,8 +505,8 @@ def test_faces_that_cannot_be_rendered_any_more_stop_a_run(
     assert start("--no-pretraining", "--learning-rate", "1e25", "--gradient-clip", 0) == 1
     sentence = refused(capsys)
     assert sentence.startswith("error: stopped at step ")
-    assert "the last good checkpoint is " in sentence
-    assert sentence.endswith("; try a lower --learning-rate")
+    assert "the faces cannot be rendered any more (" in sentence
+    assert "; no checkpoint was written yet; try a lower --learning-rate" in sentence
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_the_last_checkpoint_whole(

@@ -58,7 +58,9 @@ def test_an_offline_run_holds_configuration_metrics_pictures_weights_and_summary
     assert run.summary["coefficients/shape"]["_type"] == "histogram"
     assert run.summary["results"]["_type"] == "table-file"
     assert run.summary["results"]["nrows"] > 5
-    assert run.summary["title"] == "suite method, quick preset, trained on 16 photographs"
+    assert run.summary["title"] == (
+        "suite method, no-loopback, views 2, quick preset with 6 steps, trained on 16 photographs"
+    )
     assert run.artifacts[f"model-{run.about['id']}"] == ["best.ckpt", "final.ckpt"]
     media = {file.suffix for file in (tmp_path / "mine").glob("wandb/offline-run-*/files/media/**/*.*")}
     assert media == {".png", ".json"}

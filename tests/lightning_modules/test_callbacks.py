@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightning_modules.callbacks import (
+    CAPTION_PIXELS,
     HISTOGRAM_EDGES,
     CoefficientHistograms,
     Guard,
@@ -47,9 +48,11 @@ def test_pictures_show_photograph_views_and_loopback(build: object, tmp_path: Pa
     assert file.name == "step_0000003.png"
     with Image.open(file) as picture:
         grid = np.asarray(picture)
-    assert grid.shape == (2 * 160, 4 * 160, 3)  # two photographs; photograph, two views, loopback
-    assert (grid[:, :160] == (255, 0, 0)).all()
-    assert grid[:, 160:].std() > 10
+    # Two photographs; photograph, two views, loopback, each with its name above.
+    assert grid.shape == (CAPTION_PIXELS + 2 * 160, 4 * 160, 3)
+    assert (grid[CAPTION_PIXELS:, :160] == (255, 0, 0)).all()
+    assert grid[CAPTION_PIXELS:, 160:].std() > 10
+    assert all(column.std() > 10 for column in np.split(grid[:CAPTION_PIXELS], 4, 1))
 
 
 def test_without_loopback_its_column_is_missing(build: object, tmp_path: Path) -> None:
@@ -98,7 +101,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_itself(build: object) -> None
         TrainingFailed,
         match=r"stopped at step 1: the loss became nan \(identity\); the last good checkpoint is here.ckpt",
     ):
-        fit(module, Guard(lambda: "here.ckpt"))
+        fit(module, Guard(lambda: Path("here.ckpt")))
     assert all(torch.isfinite(value).all() for value in module.state_dict().values())
     assert any(not torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
@@ -108,16 +111,17 @@ def test_an_exploding_loss_stops(build: object) -> None:
     terms = module.terms
     module.terms = lambda batch: {name: 1e8 * value for name, value in terms(batch).items()}
     with pytest.raises(
-        TrainingFailed, match=r"stopped at step 0: the loss became .*; try a lower --learning"
+        TrainingFailed,
+        match=r"stopped at step 0: the loss became .*; no checkpoint was written yet; try a lower --learning",
     ):
-        fit(module, Guard(lambda: "none"))
+        fit(module, Guard(lambda: None))
 
 
 def test_a_gradient_that_is_not_finite_stops(build: object) -> None:
     module = build()
     module.regressor.layers[-1].weight.register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(TrainingFailed, match="a gradient is not finite"):
-        fit(module, Guard(lambda: "none"))
+        fit(module, Guard(lambda: None))
 
 
 def test_the_bar_shows_stage_losses_and_rate(
