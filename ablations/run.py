@@ -31,7 +31,14 @@ if __name__ == "__main__":
 
 from ablations import parts, report, tracked_runs
 from ablations.output_folders import alone_in, claim
-from ablations.settings import Execution, Settings, check_device, check_shares, identity_of
+from ablations.settings import (
+    Execution,
+    Settings,
+    check_device,
+    check_shares,
+    identity_of,
+    unusual_precision,
+)
 from ablations.shared_work import one_run_at_a_time
 from ablations.training import (
     CHECKPOINTS,
@@ -114,6 +121,8 @@ def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]
         return finished, folder
     if execution.resume is not None:
         read_checkpoint(execution.resume)
+        if execution.overwrite and execution.resume.absolute().is_relative_to(folder.absolute()):
+            raise ValueError(f"--overwrite would delete {execution.resume}; give another --output")
     if execution.fast_dev_run:
         return work(settings, execution, folder), folder
     with alone_in(folder, "run.py"):
@@ -205,8 +214,7 @@ def stopped_by_termination() -> Iterator[None]:
 def identity_of_stage_1(settings: Settings, execution: Execution, teachers: Teachers) -> dict:
     """What the result of stage 1 depends on."""
     own = {"model": teachers.model.provenance.sha256, "encoder": teachers.encoder.sha256}
-    every = identity_of(settings, execution)
-    return settings.of_stage_1() | {name: every[name] for name in ("precision",) if name in every} | own
+    return settings.of_stage_1() | unusual_precision(execution) | own
 
 
 def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execution: Execution) -> None:

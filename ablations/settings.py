@@ -292,8 +292,12 @@ class Execution:
 
 def identity_of(settings: Settings, execution: Execution) -> dict[str, Any]:
     """What tells a run's result from others': its settings, and a precision that rounds otherwise."""
-    precision = {} if execution.precision == "32-true" else {"precision": execution.precision}
-    return settings.as_dict() | precision
+    return settings.as_dict() | unusual_precision(execution)
+
+
+def unusual_precision(execution: Execution) -> dict[str, str]:
+    """The precision by its name; nothing for the usual one."""
+    return {} if execution.precision == "32-true" else {"precision": execution.precision}
 
 
 def check_device(execution: Execution) -> None:

@@ -422,6 +422,9 @@ def test_a_finished_run_does_not_go_on_from_another_checkpoint(
     assert start("--output", "mine") == 0
     assert start("--output", "mine", "--resume", "mine/final.ckpt") == 2
     assert "mine holds this run finished, so nothing goes on from --resume; give anot" in refused(capsys)
+    assert start("--output", "mine", "--resume", "mine/final.ckpt", "--overwrite") == 2
+    assert refused(capsys) == "error: --overwrite would delete mine/final.ckpt; give another --output"
+    assert Path("mine/final.ckpt").is_file()
 
 
 def test_a_finished_run_says_that_nothing_is_trained_and_that_photographs_changed(
