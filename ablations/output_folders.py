@@ -61,19 +61,22 @@ def alone_in(folder: Path, program: str) -> Iterator[None]:
         program: names itself in the error.
 
     Raises:
-        ValueError: if another one is there.
-        OSError: if nothing can be written there.
+        ValueError: if another one is there, or nothing can be written there.
     """
     if rank_zero_only.rank != 0:
         yield
         return
     made = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, timeout=0)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise ValueError(f"another {program} is at work in {folder}; wait for it, or stop it") from None
+    except OSError as error:
+        raise ValueError(
+            f"nothing can be written in the output folder {folder} ({error.strerror}); name another --output"
+        ) from error
     try:
         yield
     finally:

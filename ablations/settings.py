@@ -30,7 +30,7 @@ class Settings:
         photographs: a folder of unlabelled photographs, lfw:DIR, or stand-in (renderings, labelled so).
         stage: 1 (synthetic faces only), 2 (from a finished stage 1 of the same settings), or both.
         method: paper sets every departure from the paper back; suite has them.
-        preset: the budget. quick: some minutes on two cores; standard: about half an hour on two cores;
+        preset: the budget. quick: some minutes on two cores; standard: under an hour on two cores;
             paper-scale: a GPU, days on a CPU.
         morphable_model: open, open:2, basel:FILE or ict:DIR.
         shape_components: of the morphable model; 0 takes all.

@@ -40,9 +40,10 @@ class AtomicCheckpoints(TorchCheckpointIO):
                 torch.save(checkpoint, temporary)
         except (OSError, RuntimeError) as error:
             # torch's writer turns a full disk into a RuntimeError of its own.
+            kept = "the one before it is whole" if Path(path).is_file() else "there is none before it"
             raise OSError(
-                f"checkpoint {path} could not be written ({error}); the one before it is whole: free "
-                "some space and start the same command again"
+                f"checkpoint {path} could not be written ({error}); {kept}: free some space and start "
+                "the same command again"
             ) from error
 
 

@@ -80,6 +80,8 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_says_so(
         OSError, match=r"run.ckpt could not be written \(.*No space left on device\); the one"
     ):
         AtomicCheckpoints().save_checkpoint({}, written)
+    with pytest.raises(OSError, match=r"first.ckpt could not be written .*; there is none before it: free"):
+        AtomicCheckpoints().save_checkpoint({}, written.with_name("first.ckpt"))
     assert written.read_bytes() == before
     assert [file.name for file in written.parent.iterdir()] == ["run.ckpt"]
 
