@@ -22,7 +22,8 @@ from lightning_modules.recognition.similarity import MINIMUM_FOR_A_CENTRE, Centr
 from lightning_modules.skin_tone import ToneTarget
 from lightning_modules.teachers import Teachers
 
-from .settings import Execution, Settings
+from .execution import Execution
+from .settings import Settings
 from .training import tell
 
 # Tones and centres are read off so many training photographs at most.

@@ -11,7 +11,8 @@ from rich.console import Console
 from torch import Tensor
 
 from ablations import parts
-from ablations.settings import METHODS, PRESETS, Execution, Settings, identity_of
+from ablations.execution import Execution, identity_of
+from ablations.settings import METHODS, PRESETS, Settings
 from ablations.tracked_runs import FULL, variant
 from datamodules.photograph_statistics import distance_from_photographs
 from datamodules.photographs import Photographs

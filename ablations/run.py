@@ -30,15 +30,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ablations import parts, report, tracked_runs
+from ablations.execution import Execution, check_device, check_shares, identity_of, unusual_precision
 from ablations.output_folders import alone_in, claim
-from ablations.settings import (
-    Execution,
-    Settings,
-    check_device,
-    check_shares,
-    identity_of,
-    unusual_precision,
-)
+from ablations.settings import Settings
 from ablations.shared_work import one_run_at_a_time
 from ablations.training import (
     CHECKPOINTS,

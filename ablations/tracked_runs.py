@@ -16,7 +16,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from evaluation.reporting.results import Results
 from lightning_modules.dashboard import is_offline
 
-from .settings import Execution, Settings
+from .execution import Execution
+from .settings import Settings
 
 FULL = "full"  # the variant with nothing switched off
 SWITCHES = ("identity", "batch_distribution", "loopback", "parameter", "multi_view", "pretraining")

@@ -26,8 +26,9 @@ from lightning_modules.checkpoints import (
 )
 
 from . import tracked_runs
+from .execution import Execution
 from .memory import keep_freed_memory
-from .settings import Execution, Settings
+from .settings import Settings
 
 CHECKPOINTS, LAST, BEST, FINAL = "checkpoints", "last.ckpt", "best.ckpt", "final.ckpt"
 LOGS, PROFILE = "logs", "fit-profile.txt"  # Lightning puts "fit-" before a name

@@ -23,7 +23,8 @@ from sklearn.linear_model import RidgeCV
 from torch import Tensor
 
 from ablations import parts
-from ablations.settings import Execution, Settings
+from ablations.execution import Execution
+from ablations.settings import Settings
 from datamodules.cheeks import cheek_colours
 from datamodules.face_data import FaceBatch
 from datamodules.lfw import LFW

@@ -14,7 +14,8 @@ if __name__ == "__main__":
 import torch
 
 from ablations import parts, run
-from ablations.settings import Execution, Settings
+from ablations.execution import Execution
+from ablations.settings import Settings
 from datamodules import aligned_faces
 from lightning_modules.teachers import Teachers
 from tests import miniatures

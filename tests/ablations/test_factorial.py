@@ -17,8 +17,9 @@ from filelock import FileLock
 
 from ablations import cell, factorial, gathering, run, workers
 from ablations.designs import Cell
+from ablations.execution import Execution
 from ablations.output_folders import LOCK
-from ablations.settings import Execution, Settings
+from ablations.settings import Settings
 from evaluation import reporting_people
 from evaluation.reporting.results import read_results
 from lightning_modules.faces.command_line import parse_settings

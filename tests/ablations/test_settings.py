@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ablations.settings import METHODS, PRESETS, Execution, Settings, check_device, check_shares
+from ablations.execution import Execution
+from ablations.settings import METHODS, PRESETS, Settings
 from lightning_modules.faces.command_line import parse_settings
 from lightning_modules.losses import PAPER_WEIGHTS, SUITE_WEIGHTS
 
@@ -148,15 +149,6 @@ def test_what_cannot_be_is_refused(argv: str, message: str) -> None:
         parse(*argv.split())
 
 
-@pytest.mark.parametrize("device", ["cuda", "mps"])
-def test_a_device_that_is_not_here_is_refused(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
-    with pytest.raises(ValueError, match=f"--device {device}: torch finds no such device here; give cpu or"):
-        check_device(Execution(device=device))
-    check_device(Execution(device="auto"))
-
-
 def test_a_batch_of_one_is_enough_without_the_batch_distribution() -> None:
     parse("--photographs-per-step", "1", "--rendered", "1", "--no-batch-distribution")
 
@@ -195,13 +187,3 @@ def test_help_describes_every_option(
     for option in (*fields(Settings), *fields(Execution)):
         described = re.search(rf"--{option.name} \S+\s+(.*?) \(type: .*?default: .*?\)\n", text)
         assert described, f"--{option.name} has no description, or no default"
-
-
-@pytest.mark.parametrize(
-    "name", ["rendered", "photographs_per_step", "synthetic_per_step", "synthetic_per_pretraining_step"]
-)
-def test_what_processes_cannot_share_evenly_is_refused(name: str) -> None:
-    check_shares(parse(), Execution(devices=2, num_nodes=4))
-    message = rf"--{name.replace('_', '-')} \(12\) cannot be shared evenly by 8 processes"
-    with pytest.raises(ValueError, match=message):
-        check_shares(replace(parse(), **{name: 12}), Execution(devices=2, num_nodes=4))

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from ablations import run
-from ablations.settings import Execution, Settings
+from ablations.execution import Execution
+from ablations.settings import Settings
 from lightning_modules.faces.command_line import parse_settings
 
 FOLDER = Path(run.__file__).parent

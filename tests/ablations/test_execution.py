@@ -1,0 +1,33 @@
+from dataclasses import replace
+
+import pytest
+
+from ablations.execution import Execution, check_device, check_shares, identity_of
+from ablations.settings import Settings
+
+SETTINGS = Settings().resolved()
+
+
+def test_a_run_is_known_by_its_settings_and_a_precision_that_rounds_otherwise() -> None:
+    assert identity_of(SETTINGS, Execution(devices=2, workers=3)) == SETTINGS.as_dict()
+    short = identity_of(SETTINGS, Execution(precision="bf16-true"))
+    assert short == SETTINGS.as_dict() | {"precision": "bf16-true"}
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_device_that_is_not_here_is_refused(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(ValueError, match=f"--device {device}: torch finds no such device here; give cpu or"):
+        check_device(Execution(device=device))
+    check_device(Execution(device="auto"))
+
+
+@pytest.mark.parametrize(
+    "name", ["rendered", "photographs_per_step", "synthetic_per_step", "synthetic_per_pretraining_step"]
+)
+def test_what_processes_cannot_share_evenly_is_refused(name: str) -> None:
+    check_shares(SETTINGS, Execution(devices=2, num_nodes=4))
+    message = rf"--{name.replace('_', '-')} \(12\) cannot be shared evenly by 8 processes"
+    with pytest.raises(ValueError, match=message):
+        check_shares(replace(SETTINGS, **{name: 12}), Execution(devices=2, num_nodes=4))
