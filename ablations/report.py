@@ -20,10 +20,10 @@ from evaluation.metrics.moments import moments
 from evaluation.metrics.paired import mean_and_standard_error
 from evaluation.metrics.retrieval import found, rank
 from evaluation.reporting import tables
-from evaluation.reporting.contact_sheets import contact_sheet as laid_out
-from evaluation.reporting.contact_sheets import picture
 from evaluation.reporting.provenance import provenance
 from evaluation.reporting.results import Counts, Results, Row, write_results
+from lightning_modules.contact_sheets import contact_sheet as laid_out
+from lightning_modules.contact_sheets import picture
 from lightning_modules.faces.aligned_rendering import render_frontal
 from lightning_modules.faces.files import written_atomically
 from lightning_modules.losses import Prediction
@@ -211,10 +211,8 @@ def contact_sheet(
     frame = frame_of(WHOLE_FRAME)
     faces = render_frontal(model, model(*people), frame, yaw_degrees=SHEET_YAW)
     people_shown = torch.cat([photographs[:, None].to(faces), faces], 1)  # [B, 4, 3, 224, 224]
-    size, columns = (
-        people_shown.shape[-1],
-        ["photograph", *(f"yaw {yaw:+.0f}°" if yaw else "front" for yaw in SHEET_YAW)],
-    )
+    size = people_shown.shape[-1]
+    columns = ["photograph", *(f"yaw {yaw:+.0f}°" if yaw else "front" for yaw in SHEET_YAW)]
     tiles: list[list[Image.Image | None]] = [[picture(one, size) for one in row] for row in people_shown]
     if len(tiles) % 2:
         tiles.append([None] * len(columns))

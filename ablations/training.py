@@ -31,7 +31,8 @@ from .memory import keep_freed_memory
 from .settings import Settings
 
 CHECKPOINTS, LAST, BEST, FINAL = "checkpoints", "last.ckpt", "best.ckpt", "final.ckpt"
-LOGS, PROFILE = "logs", "fit-profile.txt"  # Lightning puts "fit-" before a name
+LOGS, PROFILE_NAME = "logs", "profile"
+PROFILE = f"fit-{PROFILE_NAME}.txt"  # as Lightning names it
 # Of Lightning, and why a user of ours need not read it.
 NOISE = (
     "Checkpoint directory .* exists and is not empty",  # a run that continues
@@ -232,9 +233,8 @@ def _profiler(execution: Execution, folder: Path) -> Profiler | None:
     """Writes fit-profile.txt into the folder; what Lightning's own prints is among its notices."""
     if execution.profiler is None:
         return None
-    return {"simple": SimpleProfiler, "advanced": AdvancedProfiler}[execution.profiler](
-        folder, PROFILE.removeprefix("fit-").removesuffix(".txt")
-    )
+    kind = {"simple": SimpleProfiler, "advanced": AdvancedProfiler}[execution.profiler]
+    return kind(folder, PROFILE_NAME)
 
 
 def _strategy(execution: Execution) -> Any:  # noqa: ANN401 - a name or a strategy

@@ -76,20 +76,19 @@ def draw_sheet(data: Path, photographs: Path | None, file: Path) -> None:
     """Draw the aligned crops of LFW's faces, then those of another folder, in rows of SHEET_COLUMNS."""
     # Imported here: the processes that align import this module, and shall not load torch.
     import numpy as np
-    import torch
 
     from datamodules.lfw import LFW
     from datamodules.photographs import Photographs
-    from lightning_modules.callbacks import picture_grid
+    from lightning_modules.contact_sheets import contact_sheet, picture
 
-    columns: list[list[torch.Tensor]] = [[] for _ in range(SHEET_COLUMNS)]
+    tiles = []
     for faces in [LFW(data), *([] if photographs is None else [Photographs(photographs)])]:
         faces.prepare_data()
         faces.setup()
         chosen = np.linspace(0, len(faces.dataset) - 1, SHEET_FACES).astype(int)
-        for place, image in enumerate(faces.dataset.images(chosen)):
-            columns[place % SHEET_COLUMNS].append(image)
-    picture_grid([torch.stack(column) for column in columns], SHEET_SIDE).save(file)
+        tiles += [picture(image, SHEET_SIDE) for image in faces.dataset.images(chosen)]
+    rows = [tiles[start : start + SHEET_COLUMNS] for start in range(0, len(tiles), SHEET_COLUMNS)]
+    contact_sheet(rows, columns=SHEET_COLUMNS * [""]).save(file)
     print(f"written: {file}; it shows people, keep it with the photographs")
 
 

@@ -34,8 +34,8 @@ from evaluation.judging import judge_name
 from evaluation.metrics.moments import moments, moments_of_normal_draws
 from evaluation.metrics.reporting_protocol import Scores, compare
 from evaluation.metrics.skin_tone import ToneAgreement, individual_typology_angle, lab, tone_agreement
-from lightning_modules.callbacks import picture_grid
 from lightning_modules.checkpoints import load_regressor
+from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.losses import Prediction
 from lightning_modules.pretraining import explained_variance
 from lightning_modules.recognition.coloured import SUFFIX, underlying
@@ -45,6 +45,7 @@ from lightning_modules.teachers import Teachers, render_from_the_front
 REPORT = Path(__file__).with_suffix(".md")
 Decode = Callable[[Tensor], Prediction]
 AT_ONCE = 32
+SHEET_PAIRS, SHEET_PIXELS = 4, 160  # of photograph and face in a row of the sheet
 PEOPLE_FOR_TONE = 8  # photographs that a person must have
 SHOWN = {
     "area_under_roc": "AUC", "area_under_roc_both": "AUC, both photographs",
@@ -358,12 +359,13 @@ def agreement_from(
 
 
 def sheet(method: Method, data: LFW, faces: np.ndarray, teachers: Teachers, file: Path) -> None:
-    """Photographs and their faces from the front, in two blocks of columns."""
+    """Photographs and their faces from the front, some pairs a row."""
     decoded = method.of(data.dataset.batch(faces))
     images, photographs = render_from_the_front(teachers.model, decoded), data.dataset.images(faces)
-    rows = [part.unflatten(0, (-1, 4)).unbind(1) for part in (photographs, images)]
-    columns = [column for pair in zip(*rows, strict=True) for column in pair]
-    picture_grid(columns).save(file)
+    tiles = [picture(image, SHEET_PIXELS) for pair in zip(photographs, images, strict=True) for image in pair]
+    columns = SHEET_PAIRS * ["photograph", "face"]
+    rows = [tiles[start : start + len(columns)] for start in range(0, len(tiles), len(columns))]
+    contact_sheet(rows, columns=columns).save(file)
 
 
 if __name__ == "__main__":

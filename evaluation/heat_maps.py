@@ -12,8 +12,8 @@ from torch import Tensor
 
 from evaluation.metrics.marked_mesh import NOSE_TIP, MarkedMesh
 from evaluation.metrics.scan_score import ScanScore
-from evaluation.reporting.contact_sheets import contact_sheet, picture
 from evaluation.scan_scoring import ReadScan
+from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files import write_mesh
 from lightning_modules.faces.mesh_views import view_of

@@ -11,7 +11,7 @@ from torch import Tensor
 from datamodules.face_features import to_images
 from datamodules.marked_faces import MarkedFace
 from evaluation.reconstructed import preview_images
-from evaluation.reporting.contact_sheets import contact_sheet, picture
+from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.faces.morphable_model import Faces, MorphableModel
 from lightning_modules.faces.portraits import FRONTAL, studio_lights
 from lightning_modules.rendering.camera import Cameras

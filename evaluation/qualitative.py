@@ -22,8 +22,8 @@ from rich.console import Console
 from datamodules.chosen_faces import ChosenFaces, FaceChoice, photographs_at
 from datamodules.detection import DetectorName, load_detector
 from evaluation.method_columns import Cell, of_checkpoint, of_meshes
-from evaluation.reporting.contact_sheets import contact_sheet, picture
 from evaluation.reports import COMPLETE, WITH_FAILURES
+from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.faces.command_line import run_command
 from lightning_modules.faces.files import written_atomically
 from lightning_modules.faces.portraits import FRONTAL, THREE_QUARTER

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from datamodules.face_data import FaceDataset
-from evaluation.reporting.contact_sheets import contact_sheet, picture
+from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.faces.landmarks import five_points
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.morphable_model import Faces, MorphableModel

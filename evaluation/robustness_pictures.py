@@ -12,7 +12,7 @@ from evaluation.corruptions import CORRUPTIONS, STRENGTHS
 from evaluation.damaged_faces import Responses, prediction_of, versions_of
 from evaluation.portraits_of_people import People
 from evaluation.reconstructed import preview_images
-from evaluation.reporting.contact_sheets import contact_sheet, picture
+from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.faces.files import written_atomically
 from lightning_modules.reconstruction import Reconstructor
 

@@ -13,12 +13,12 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
-from PIL import Image, ImageDraw, ImageFont
 from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from torch import Tensor
 
+from .contact_sheets import contact_sheet, picture
 from .faces.files import written_atomically
 from .losses import Prediction
 from .regression import Regression
@@ -26,7 +26,7 @@ from .teachers import render_from_the_front
 
 # A weighted sum of losses beyond this is a run gone wrong: at the start it is of the order of 1 to 1000.
 LARGEST_LOSS = 1e6
-CAPTION_PIXELS = 22  # above the columns of pictures
+PICTURE_PIXELS = 160  # a side of a step's pictures
 HISTOGRAM_EDGES = np.linspace(-5, 5, 51)
 
 
@@ -199,35 +199,14 @@ class ImageGrid(Callback):
             with torch.no_grad():
                 columns.append(render_from_the_front(pl_module.teachers.model, first))
             names.append("loopback of view 1")
-        grid = captioned(picture_grid(columns), names)
+        rows = [[picture(image, PICTURE_PIXELS) for image in row] for row in zip(*columns, strict=True)]
+        grid = contact_sheet(rows, columns=names)
         file = self.folder / f"step_{trainer.global_step:07d}.png"
         with written_atomically(file) as temporary:
             grid.save(temporary)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_image("pictures", [grid], step=trainer.global_step)
-
-
-def picture_grid(columns: Sequence[Tensor], size: int = 160) -> Image.Image:
-    """Columns of images [B, 3, H, W] in [0, 1], whatever their sizes, side by side."""
-    squares = [
-        torch.nn.functional.interpolate(column.float().cpu(), (size, size), mode="bilinear", antialias=True)
-        for column in columns
-    ]
-    rows = torch.stack(squares, 1)  # [B, columns, 3, size, size]
-    picture = rows.permute(0, 3, 1, 4, 2).reshape(len(rows) * size, len(columns) * size, 3)
-    return Image.fromarray((picture.clamp(0, 1) * 255).round().byte().numpy())
-
-
-def captioned(grid: Image.Image, names: Sequence[str]) -> Image.Image:
-    """A grid below the names of its columns."""
-    width = grid.width // len(names)
-    sheet = Image.new("RGB", (grid.width, grid.height + CAPTION_PIXELS), (255, 255, 255))
-    sheet.paste(grid, (0, CAPTION_PIXELS))
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(0.6 * CAPTION_PIXELS)
-    for column, name in enumerate(names):
-        pen.text((column * width + 4, CAPTION_PIXELS / 2), name, (40, 40, 40), font, anchor="lm")
-    return sheet
 
 
 class CoefficientHistograms(Callback):

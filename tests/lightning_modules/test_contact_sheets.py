@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from evaluation.reporting.contact_sheets import PAPER, contact_sheet, picture
+from lightning_modules.contact_sheets import PAPER, contact_sheet, picture
 
 
 def plain(colour: tuple[int, int, int], size: int = 40) -> Image.Image:
