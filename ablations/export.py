@@ -13,7 +13,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lightning_modules.checkpoints import export
-from lightning_modules.faces.command_line import run_command
+from lightning_modules.plain.command_line import run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:

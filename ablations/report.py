@@ -25,8 +25,8 @@ from evaluation.reporting.results import Counts, Results, Row, write_results
 from lightning_modules.contact_sheets import contact_sheet as laid_out
 from lightning_modules.contact_sheets import picture
 from lightning_modules.faces.aligned_rendering import render_frontal
-from lightning_modules.faces.files import written_atomically
 from lightning_modules.losses import Prediction
+from lightning_modules.plain.files import written_atomically
 from lightning_modules.pretraining import explained_variance
 from lightning_modules.recognition.frame import WHOLE_FRAME
 from lightning_modules.recognition.similarity import cosine_similarity

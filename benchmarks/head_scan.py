@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_modules.faces.files import require_file
+from lightning_modules.plain.files import require_file
 
 OBJ, COLOUR_MAP = "LeePerrySmith.obj", "color.jpg"
 # The eyes are closed: corners, and the closed rim at a third and two thirds of the way, which both lids share

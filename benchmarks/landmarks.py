@@ -36,10 +36,10 @@ from benchmarks.detector_offsets import (
     with_foremost_nose,
 )
 from benchmarks.morphable_model import machine
-from lightning_modules.faces.command_line import run_command
 from lightning_modules.faces.landmarks import GROUPS as LANDMARK_GROUPS
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.command_line import run_command
 
 RESULTS = Path(__file__).with_suffix(".md")
 GROUPS = {  # points, bound

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_modules.faces.files import written_atomically
+from lightning_modules.plain.files import written_atomically
 from lightning_modules.recognition.network import RecognitionNetwork
 
 from .aligned_faces import NO_FACE, available_cores, default_cache_folder

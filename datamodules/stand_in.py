@@ -14,8 +14,8 @@ import platformdirs
 import torch
 from filelock import FileLock
 
-from lightning_modules.faces.files import written_atomically
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.files import written_atomically
 from lightning_modules.recognition.network import RecognitionNetwork
 
 from .face_data import FaceOptions

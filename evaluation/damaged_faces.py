@@ -16,8 +16,8 @@ from datamodules.face_features import to_images
 from datamodules.face_records import FaceRecords
 from datamodules.images import read_photograph
 from evaluation.corruptions import CENTRE, CONTEXT, CORRUPTIONS, EYE_DISTANCE
-from lightning_modules.faces.files import written_atomically
 from lightning_modules.losses import Prediction
+from lightning_modules.plain.files import written_atomically
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.reconstruction import Reconstructor
 from lightning_modules.teachers import render_for_judge

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from evaluation.measured import Measured, Setting
 from evaluation.metrics.nearest import nearest
-from lightning_modules.faces.files import written_atomically
+from lightning_modules.plain.files import written_atomically
 from lightning_modules.teachers import render_from_the_front
 
 NEAREST, SIDE, TOP, GAP = 5, 112, 44, 16

@@ -9,10 +9,10 @@ from PIL import Image
 from torch import Tensor
 
 from evaluation.reporting.results import plain, write_whole
-from lightning_modules.faces.files import written_atomically
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files import write_mesh
 from lightning_modules.losses import Prediction
+from lightning_modules.plain.files import written_atomically
 
 MESHES = (".glb", ".obj", ".ply")
 COEFFICIENTS, PREVIEW = ".json", ".png"

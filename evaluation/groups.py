@@ -15,7 +15,7 @@ from evaluation.label_files import LabelFile, Matched, Named, matched, read_labe
 from evaluation.metrics.group_means import LEAST_PEOPLE
 from evaluation.metrics.grouping import Grouping, age_grouping, grouping, tone_grouping
 from evaluation.reporting.results import Row
-from lightning_modules.faces.files import sha256_of_file
+from lightning_modules.plain.files import sha256_of_file
 
 SKIN_TONE = "skin-tone"
 AGE = "age"

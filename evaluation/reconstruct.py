@@ -44,8 +44,11 @@ from evaluation.reporting.results import (
 )
 from evaluation.reporting.tables import print_results
 from evaluation.reports import Layout, Report, exit_status, write_report
-from lightning_modules.faces.command_line import run_command
-from lightning_modules.faces.files import require_file, sha256_of_file
+from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.files import (
+    require_file,
+    sha256_of_file,
+)
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
 
 COMMAND = "reconstruct"

@@ -35,7 +35,7 @@ from evaluation.reports import Layout, Report, evaluate, exit_status
 from evaluation.robustness_pictures import draw_pictures
 from evaluation.scored import what_is_scored
 from lightning_modules.dashboard import PROJECT
-from lightning_modules.faces.command_line import run_command
+from lightning_modules.plain.command_line import run_command
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
 from lightning_modules.recognition.similarity import Centre

@@ -12,7 +12,7 @@ from evaluation.metrics.scan_score import ScanScore
 from evaluation.scan_records import ScoreRecord
 from evaluation.scan_scoring import ReadScan, Scorer
 from evaluation.scan_tables import Column
-from lightning_modules.faces.files import written_atomically
+from lightning_modules.plain.files import written_atomically
 
 
 class Pictured(NamedTuple):

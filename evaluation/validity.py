@@ -29,8 +29,8 @@ from evaluation.reporting.results import Counts, Results, write_whole
 from evaluation.reports import Layout, Report, evaluate, exit_status
 from evaluation.validity_figure import validity_figure
 from evaluation.validity_rows import protocol_rows
-from lightning_modules.faces.command_line import run_command
 from lightning_modules.faces.loading import load_morphable_model
+from lightning_modules.plain.command_line import run_command
 
 LEVELS_MM = (0.5, 1.0, 1.5, 2.0, 3.0)
 LAYOUT = Layout("metric", "scores")

@@ -40,7 +40,7 @@ from evaluation.reporting.figures import Line, line_figure
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
 from evaluation.reports import Layout, Report, evaluate, exit_status
-from lightning_modules.faces.command_line import run_command
+from lightning_modules.plain.command_line import run_command
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
 from lightning_modules.recognition.similarity import Centre, centred, cosine_similarity

@@ -19,8 +19,8 @@ from rich.text import Text
 from torch import Tensor
 
 from .contact_sheets import contact_sheet, picture
-from .faces.files import written_atomically
 from .losses import Prediction
+from .plain.files import written_atomically
 from .regression import Regression
 from .teachers import render_from_the_front
 

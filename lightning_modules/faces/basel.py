@@ -16,12 +16,16 @@ from lightning_modules.faces.basel_landmarks import (
     NOTED_VERTICES_OF_FULL_2017,
     VERTICES_OF_FULL_2017,
 )
-from lightning_modules.faces.files import require_file, sha256_of_file, written_atomically
 from lightning_modules.faces.landmark_files import landmarks_from_file
 from lightning_modules.faces.landmark_transfer import completed_landmarks
 from lightning_modules.faces.landmarks import Landmarks
 from lightning_modules.faces.model_file import ModelFile
 from lightning_modules.faces.morphable_model import MorphableModel, Provenance
+from lightning_modules.plain.files import (
+    require_file,
+    sha256_of_file,
+    written_atomically,
+)
 
 
 def load_basel(

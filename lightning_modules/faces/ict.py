@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from lightning_modules.faces.albedo_transfer import transferred_albedo
-from lightning_modules.faces.files import require_file, sha256_of_files
 from lightning_modules.faces.gaussian import principal_components
 from lightning_modules.faces.landmark_files import landmarks_from_file
 from lightning_modules.faces.landmark_transfer import completed_landmarks
@@ -17,6 +16,10 @@ from lightning_modules.faces.landmarks import NUMBER_OF_LANDMARKS, Landmarks, la
 from lightning_modules.faces.model_file import checked_count
 from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents, Provenance
 from lightning_modules.faces.obj_files import read_obj, read_obj_vertices
+from lightning_modules.plain.files import (
+    require_file,
+    sha256_of_files,
+)
 
 WHERE = "the folder FaceXModel of https://github.com/ICT-VGL/ICT-FaceKit"
 VERTICES = 26_719

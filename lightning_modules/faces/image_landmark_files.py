@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_modules.faces.files import require_file
 from lightning_modules.faces.landmark_files import read_values
 from lightning_modules.faces.landmarks import NUMBER_OF_LANDMARKS
+from lightning_modules.plain.files import require_file
 
 IMAGE_SUFFIXES = (".pts", ".ljson", ".json", ".txt", ".npy")
 WITHOUT_JAW = 51

@@ -9,8 +9,8 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from lightning_modules.faces.files import require_file
 from lightning_modules.faces.landmarks import NUMBER_OF_LANDMARKS, Landmarks, landmarks_on_vertices
+from lightning_modules.plain.files import require_file
 
 SUFFIXES = (".ljson", ".json", ".txt", ".npy", ".pp")
 FORMS = f"68 vertex ids or 68 points x y z, as {', '.join(SUFFIXES)}"

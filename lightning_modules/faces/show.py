@@ -11,11 +11,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from lightning_modules.faces.command_line import run_command
-from lightning_modules.faces.files import written_atomically
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.faces.portraits import BACKGROUND, studio_lights
+from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.files import written_atomically
 from lightning_modules.rendering.camera import (
     Cameras,
     focal_length_from_field_of_view,

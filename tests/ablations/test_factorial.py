@@ -22,7 +22,7 @@ from ablations.output_folders import LOCK
 from ablations.settings import Settings
 from evaluation import reporting_people
 from evaluation.reporting.results import read_results
-from lightning_modules.faces.command_line import parse_settings
+from lightning_modules.plain.command_line import parse_settings
 from tests.evaluation import small_people
 
 from . import small_run

@@ -6,8 +6,8 @@ import pytest
 
 from ablations.execution import Execution
 from ablations.settings import METHODS, PRESETS, Settings
-from lightning_modules.faces.command_line import parse_settings
 from lightning_modules.losses import PAPER_WEIGHTS, SUITE_WEIGHTS
+from lightning_modules.plain.command_line import parse_settings
 
 LOSSES = ("identity", "batch_distribution", "loopback", "parameter")
 

@@ -12,7 +12,7 @@ import yaml
 from ablations import run
 from ablations.execution import Execution
 from ablations.settings import Settings
-from lightning_modules.faces.command_line import parse_settings
+from lightning_modules.plain.command_line import parse_settings
 
 FOLDER = Path(run.__file__).parent
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 
 from lightning_modules.faces.basel import load_basel
-from lightning_modules.faces.command_line import run_command
 from lightning_modules.faces.open_model.cache import open_model_file
+from lightning_modules.plain.command_line import run_command
 
 
 def build(level: int = 1, rebuild: bool = False) -> None:

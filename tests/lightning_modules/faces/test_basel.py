@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from lightning_modules.faces.basel import load_basel, save_basel
-from lightning_modules.faces.files import sha256_of_file
 from lightning_modules.faces.landmarks import Landmarks
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.files import sha256_of_file
 
 MakeModel = Callable[..., MorphableModel]
 

@@ -2,7 +2,7 @@ from typing import Literal
 
 import pytest
 
-from lightning_modules.faces.command_line import run_command
+from lightning_modules.plain.command_line import run_command
 
 
 def greet(name: str, *, loud_voice: bool = False, times: int = 1) -> str:

@@ -1,0 +1,1 @@
+"""What every library may import: files, the command line."""
