@@ -36,7 +36,7 @@ from benchmarks.detector_offsets import (
     with_foremost_nose,
 )
 from benchmarks.morphable_model import machine
-from lightning_modules.faces.landmarks import GROUPS as LANDMARK_GROUPS
+from lightning_modules.faces.landmarks.ibug import GROUPS as LANDMARK_GROUPS
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.command_line import run_command

@@ -23,7 +23,7 @@ from evaluation.reporting.provenance import machine
 from evaluation.reporting.tables import markdown
 from evaluation.scan_evaluation import ScanEvaluation
 from evaluation.scored import what_is_scored
-from lightning_modules.faces.units import read_mesh_in_mm
+from lightning_modules.faces.mesh_files.units import read_mesh_in_mm
 
 REPORT = Path(__file__).with_suffix(".md")
 BOUND_SECONDS, MICC_SUBJECTS = 300.0, 53

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.morphable_model import machine
-from lightning_modules.faces.landmarks import five_points
+from lightning_modules.faces.landmarks.ibug import five_points
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.recognition.frame import DLIB_CROP, RENDERED_POINTS
 from lightning_modules.rendering import camera

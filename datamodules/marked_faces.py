@@ -7,9 +7,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
-from lightning_modules.faces.image_landmark_files import IMAGE_SUFFIXES, read_image_landmarks
-from lightning_modules.faces.landmark_fitting import Jaw, why_unfit
-from lightning_modules.faces.landmarks import five_points
+from lightning_modules.faces.landmarks.ibug import five_points
+from lightning_modules.faces.landmarks.image_landmark_files import (
+    IMAGE_SUFFIXES,
+    read_image_landmarks,
+)
+from lightning_modules.faces.landmarks.pose_fitting import (
+    Jaw,
+    why_unfit,
+)
 from lightning_modules.recognition.frame import CANONICAL_POINTS, RENDERED_POINTS, similarity_transform
 
 from .alignment import align, select_faces

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from lightning_modules.faces.landmark_files import SUFFIXES as LANDMARK_SUFFIXES
+from lightning_modules.faces.landmarks.mesh_landmark_files import SUFFIXES as LANDMARK_SUFFIXES
 
 from .images import EXTENSIONS as IMAGE_SUFFIXES
 

@@ -18,7 +18,7 @@ from evaluation.places import Place
 from evaluation.rendered import describe_faces, mean_face_embedding
 from evaluation.reporting.results import Counts
 from evaluation.scoring import face_options
-from lightning_modules.faces.units import read_mesh_in_mm
+from lightning_modules.faces.mesh_files.units import read_mesh_in_mm
 from lightning_modules.recognition.similarity import centred
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from evaluation.reporting.results import plain, write_whole
 from lightning_modules.faces.mesh import Mesh
-from lightning_modules.faces.mesh_files import write_mesh
+from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.losses import Prediction
 from lightning_modules.plain.files import written_atomically
 

@@ -38,7 +38,13 @@ from evaluation.reconstruct import names_of, relative
 from evaluation.reporting.provenance import checkpoint_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
 from evaluation.reports import Layout, Report, evaluate, exit_status
-from lightning_modules.faces.landmark_fitting import DEVIATIONS_MM, DISTANCE_MM, Fit, Jaw, fit_landmarks
+from lightning_modules.faces.landmarks.pose_fitting import (
+    DEVIATIONS_MM,
+    DISTANCE_MM,
+    Fit,
+    Jaw,
+    fit_landmarks,
+)
 from lightning_modules.faces.morphable_model import Faces
 from lightning_modules.losses import Prediction
 from lightning_modules.plain.command_line import run_command

@@ -16,8 +16,11 @@ from evaluation.rendered import Embedded, embed_all, file_keys, rendering_folder
 from evaluation.scored import MESH_SUFFIXES, Scored, files_by_name, paired
 from lightning_modules.faces.aligned_rendering import FRONTAL_MATERIAL, as_judged, frontal_scenes
 from lightning_modules.faces.mesh import Mesh
+from lightning_modules.faces.mesh_files.units import (
+    Unit,
+    read_mesh_in_mm,
+)
 from lightning_modules.faces.normals import vertex_normals
-from lightning_modules.faces.units import Unit, read_mesh_in_mm
 from lightning_modules.recognition.frame import WHOLE_FRAME
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.rendering.pose import cameras_from_poses

@@ -15,7 +15,7 @@ from evaluation.metrics.scan_score import ScanScore
 from evaluation.scan_scoring import ReadScan
 from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.faces.mesh import Mesh
-from lightning_modules.faces.mesh_files import write_mesh
+from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.faces.mesh_views import view_of
 
 # Errors from here on have the last colour.

@@ -15,13 +15,16 @@ from evaluation.metrics.marked_mesh import NOSE_TIP, MarkedMesh, Unscorable, kno
 from evaluation.metrics.similarity_transform import fit_similarity
 from evaluation.metrics.surface import scorable_surface
 from evaluation.model_fit import fit_model
-from lightning_modules.faces.landmark_files import read_marked_points
-from lightning_modules.faces.landmarks import Landmarks, five_points
+from lightning_modules.faces.landmarks.ibug import (
+    Landmarks,
+    five_points,
+)
+from lightning_modules.faces.landmarks.mesh_landmark_files import read_marked_points
 from lightning_modules.faces.mesh import Mesh
+from lightning_modules.faces.mesh_files.units import MILLIMETRES
 from lightning_modules.faces.mesh_views import MeshView, view_of
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.faces.surfaces import closest_on_surface
-from lightning_modules.faces.units import MILLIMETRES
 
 Source = Literal["marked", "completed", "detected"]
 PICTURE_PIXELS = 320  # YuNet's smaller canvas

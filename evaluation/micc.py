@@ -30,7 +30,7 @@ from evaluation.reports import Layout, evaluate, exit_status
 from evaluation.scan_evaluation import KINDS, ScanEvaluation
 from evaluation.scored import what_is_scored
 from lightning_modules.dashboard import PROJECT
-from lightning_modules.faces.units import Unit
+from lightning_modules.faces.mesh_files.units import Unit
 from lightning_modules.plain.command_line import run_command
 
 # Options that the result does not depend on.

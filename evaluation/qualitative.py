@@ -24,8 +24,8 @@ from datamodules.detection import DetectorName, load_detector
 from evaluation.method_columns import Cell, of_checkpoint, of_meshes
 from evaluation.reports import COMPLETE, WITH_FAILURES
 from lightning_modules.contact_sheets import contact_sheet, picture
+from lightning_modules.faces.mesh_files.units import Unit
 from lightning_modules.faces.portraits import FRONTAL, THREE_QUARTER
-from lightning_modules.faces.units import Unit
 from lightning_modules.plain.command_line import run_command
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.reconstruction import load_reconstructor

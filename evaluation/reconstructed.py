@@ -10,7 +10,7 @@ from torch import Tensor
 
 from datamodules.face_data import FaceDataset
 from lightning_modules.contact_sheets import contact_sheet, picture
-from lightning_modules.faces.landmarks import five_points
+from lightning_modules.faces.landmarks.ibug import five_points
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.morphable_model import Faces, MorphableModel
 from lightning_modules.faces.portraits import FRONTAL, PROFILE, THREE_QUARTER, portraits

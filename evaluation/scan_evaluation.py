@@ -46,8 +46,8 @@ from evaluation.scan_tables import (
 )
 from evaluation.scored import Scored
 from lightning_modules.faces.loading import load_morphable_model
+from lightning_modules.faces.mesh_files.units import read_mesh_in_mm
 from lightning_modules.faces.morphable_model import MorphableModel
-from lightning_modules.faces.units import read_mesh_in_mm
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
 
 KINDS = ("micc", "scans")

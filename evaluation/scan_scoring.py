@@ -22,8 +22,12 @@ from evaluation.metrics.scan_score import PreparedScan, ScanScore, prepare_scan,
 from evaluation.model_fit import fit_model
 from evaluation.reconstructions import ANY_CONDITION, MEAN_FACE, ORACLE, Method, model_mesh
 from evaluation.scan_records import ScoreRecord, read_records, record_of, write_records
+from lightning_modules.faces.mesh_files.units import (
+    ImplausibleSizeError,
+    Unit,
+    read_mesh_in_mm,
+)
 from lightning_modules.faces.morphable_model import MorphableModel
-from lightning_modules.faces.units import ImplausibleSizeError, Unit, read_mesh_in_mm
 from lightning_modules.plain.files import (
     sha256_of_file,
     written_atomically,

@@ -12,7 +12,7 @@ from evaluation.places import Place, place_of
 from evaluation.scored import Scored, what_is_scored
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.dashboard import PROJECT
-from lightning_modules.faces.units import Unit
+from lightning_modules.faces.mesh_files.units import Unit
 from lightning_modules.recognition.coloured import underlying
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network

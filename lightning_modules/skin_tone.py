@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from evaluation.metrics.skin_tone import individual_typology_angle, lab
 
-from .faces.landmarks import five_points
+from .faces.landmarks.ibug import five_points
 from .faces.morphable_model import MorphableModel
 from .recognition.frame import CHEEKS, RENDERED_POINTS
 from .rendering.camera import align_to_template, project

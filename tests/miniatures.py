@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_modules.faces.landmarks import landmarks_on_vertices
+from lightning_modules.faces.landmarks.ibug import landmarks_on_vertices
 from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents, Provenance
 from lightning_modules.recognition.frame import Crop
 from lightning_modules.recognition.network import RecognitionNetwork

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from lightning_modules.faces.gaussian import principal_components
-from lightning_modules.faces.landmark_transfer import laid_over
-from lightning_modules.faces.landmarks import Landmarks
+from lightning_modules.faces.landmarks.ibug import Landmarks
+from lightning_modules.faces.landmarks.transfer import laid_over
+from lightning_modules.faces.loaders.principal_components import principal_components
 from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents
 from lightning_modules.faces.surfaces import closest_on_surface
 

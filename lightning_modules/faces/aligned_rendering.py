@@ -14,7 +14,7 @@ from lightning_modules.rendering.renderer import render
 from lightning_modules.rendering.scenes import Scenes
 from lightning_modules.rendering.shading import Lights, Material
 
-from .landmarks import five_points
+from .landmarks.ibug import five_points
 from .morphable_model import Faces, MorphableModel
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from lightning_modules.faces.basel import load_basel
-from lightning_modules.faces.ict import load_ict
+from lightning_modules.faces.loaders.basel import load_basel
+from lightning_modules.faces.loaders.ict import load_ict
 from lightning_modules.faces.morphable_model import MorphableModel
 
 SPECIFICATIONS = "`open`, `open:2` (a finer mesh), `basel:FILE` (.h5 or .mat) or `ict:FOLDER`"

@@ -5,7 +5,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.faces.landmarks import Landmarks
+from lightning_modules.faces.landmarks.ibug import Landmarks
 from lightning_modules.faces.linear_combinations import linear_combinations
 from lightning_modules.faces.normals import vertex_normals
 from lightning_modules.rendering.rasterizer import check_triangles

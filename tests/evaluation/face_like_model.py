@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from lightning_modules.faces.landmarks import landmarks_on_vertices
+from lightning_modules.faces.landmarks.ibug import landmarks_on_vertices
 from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents, Provenance
 from tests.evaluation.metrics.face_like import PLACES, face_like
 

@@ -8,9 +8,9 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from evaluation.metrics.marked_mesh import MarkedMesh
-from lightning_modules.faces.landmarks import landmarks_on_vertices
+from lightning_modules.faces.landmarks.ibug import landmarks_on_vertices
 from lightning_modules.faces.mesh import Mesh
-from lightning_modules.faces.mesh_files import write_mesh
+from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents, Provenance
 from tests.evaluation.metrics.face_like import PLACES, face_like
 

@@ -12,8 +12,8 @@ from datamodules import marked_faces
 from evaluation import fit
 from evaluation.fit import main
 from lightning_modules import reconstruction
-from lightning_modules.faces.landmarks import landmarks_on_vertices
-from lightning_modules.faces.mesh_files import read_mesh
+from lightning_modules.faces.landmarks.ibug import landmarks_on_vertices
+from lightning_modules.faces.mesh_files.any_format import read_mesh
 from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents
 from lightning_modules.losses import Prediction
 from lightning_modules.rendering.camera import project

@@ -9,7 +9,7 @@ from datamodules.detection import Detection
 from evaluation import marking
 from evaluation.marking import Marker, axis_turns, carried, detected_points, unprojected
 from evaluation.metrics.marked_mesh import Unscorable
-from lightning_modules.faces.landmarks import five_points
+from lightning_modules.faces.landmarks.ibug import five_points
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_views import DISTANCE_MM, MARGIN
 from tests.evaluation.metrics.face_like import face_like

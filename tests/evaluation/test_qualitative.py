@@ -10,9 +10,9 @@ from datamodules.detection import Detection
 from evaluation import qualitative
 from evaluation.method_columns import five_points_on, mesh_cell
 from evaluation.qualitative import main, places_of
-from lightning_modules.faces.landmarks import five_points
+from lightning_modules.faces.landmarks.ibug import five_points
 from lightning_modules.faces.mesh import Mesh
-from lightning_modules.faces.mesh_files import write_mesh
+from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.faces.portraits import BACKGROUND
 from tests import miniatures
 from tests.datamodules.conftest import write_photograph

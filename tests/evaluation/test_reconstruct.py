@@ -13,7 +13,7 @@ from datamodules.face_features import to_images
 from evaluation import face_files, reconstruct
 from evaluation.reconstruct import main, names_of
 from lightning_modules.checkpoints import load_regressor
-from lightning_modules.faces.mesh_files import read_mesh
+from lightning_modules.faces.mesh_files.any_format import read_mesh
 from tests import miniatures
 from tests.datamodules.conftest import write_photograph
 

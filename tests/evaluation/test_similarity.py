@@ -224,7 +224,7 @@ def test_without_data_the_stand_in_is_scored_and_named_first_and_last(
 
 def test_meshes_and_pictures_of_another_method_are_scored(material: Material) -> None:
     from lightning_modules.faces.mesh import Mesh
-    from lightning_modules.faces.mesh_files import write_mesh
+    from lightning_modules.faces.mesh_files.any_format import write_mesh
 
     model = miniatures.small_model()
     for number in range(4):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from lightning_modules.faces.basel import load_basel
+from lightning_modules.faces.loaders.basel import load_basel
 from lightning_modules.faces.open_model.cache import open_model_file
 from lightning_modules.plain.command_line import run_command
 

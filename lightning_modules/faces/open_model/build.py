@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from lightning_modules.faces.gaussian import principal_components as modes_components
+from lightning_modules.faces.loaders.principal_components import principal_components as modes_components
 from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents, Provenance
 from lightning_modules.faces.open_model import appearances, expressions, identities, source_files
 from lightning_modules.faces.open_model.head import ORIGIN, Head, build_head

@@ -6,7 +6,7 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lightning_modules.faces.basel import save_basel
+from lightning_modules.faces.loaders.basel import save_basel
 from lightning_modules.faces.open_model.build import STEPS, build_open_model, model_name
 
 

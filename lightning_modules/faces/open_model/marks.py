@@ -15,7 +15,7 @@ caruncle. Lips: the vermilion border, then the line where the lips part.
 import numpy as np
 import torch
 
-from lightning_modules.faces.landmarks import Landmarks
+from lightning_modules.faces.landmarks.ibug import Landmarks
 from lightning_modules.faces.open_model.head import Head
 
 # fmt: off

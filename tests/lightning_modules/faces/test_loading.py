@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_modules.faces import basel_landmarks, loading
-from lightning_modules.faces.basel import load_basel, save_basel
+from lightning_modules.faces import loading
+from lightning_modules.faces.loaders import basel_landmarks
+from lightning_modules.faces.loaders.basel import (
+    load_basel,
+    save_basel,
+)
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
 
@@ -80,11 +84,11 @@ def test_published_vertex_ids_hold_on_the_full_mesh_of_2017_only(
     strip_our_group(path)
     reason = load_basel(path).no_landmarks
     assert reason.startswith("its file names 0 of 68")
-    monkeypatch.setattr("lightning_modules.faces.basel.VERTICES_OF_FULL_2017", 41 * 35)
+    monkeypatch.setattr("lightning_modules.faces.loaders.basel.VERTICES_OF_FULL_2017", 41 * 35)
     noted = {
         index: vertex % (41 * 35) for index, vertex in basel_landmarks.NOTED_VERTICES_OF_FULL_2017.items()
     }
-    monkeypatch.setattr("lightning_modules.faces.basel.NOTED_VERTICES_OF_FULL_2017", noted)
+    monkeypatch.setattr("lightning_modules.faces.loaders.basel.NOTED_VERTICES_OF_FULL_2017", noted)
     assert load_basel(path).no_landmarks.startswith("its file names 8 of 68")
 
 

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from lightning_modules.faces.landmarks import Landmarks
+from lightning_modules.faces.landmarks.ibug import Landmarks
 from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents, Provenance
 
 MakeModel = Callable[..., MorphableModel]

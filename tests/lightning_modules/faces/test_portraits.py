@@ -1,7 +1,7 @@
 import torch
 
 from lightning_modules.faces.aligned_rendering import AlignedFrame
-from lightning_modules.faces.landmarks import five_points
+from lightning_modules.faces.landmarks.ibug import five_points
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.faces.portraits import BACKGROUND, portraits, turned_cameras
 from lightning_modules.recognition.frame import CANONICAL_POINTS

@@ -1,0 +1,153 @@
+"""Reads 68 iBUG landmarks, or some, from a file: JSON, text, NumPy, LJSON or MeshLab's picked points."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from lightning_modules.faces.landmarks.ibug import (
+    NUMBER_OF_LANDMARKS,
+    Landmarks,
+    landmarks_on_vertices,
+)
+from lightning_modules.plain.files import require_file
+
+SUFFIXES = (".ljson", ".json", ".txt", ".npy", ".pp")
+FORMS = f"68 vertex ids or 68 points x y z, as {', '.join(SUFFIXES)}"
+# Which iBUG landmarks (0-based) a list of so many points holds. Seven are those of the NoW challenge; the tip
+# of the nose may follow.
+SEVEN = (36, 39, 42, 45, 33, 48, 54)
+PARTIAL = {68: tuple(range(68)), 51: tuple(range(17, 68)), 7: SEVEN, 8: (*SEVEN, 30)}
+# A user's point this far from every vertex was marked on another mesh or in another unit.
+FARTHEST_MM = 10.0
+
+
+def read_landmarks(path: Path) -> Tensor:
+    """The 68 landmarks of a file, in iBUG's order.
+
+    Forms: JSON with a list of vertex ids or of points; text with one id or one point a line (spaces or
+    commas, # starts a comment); a NumPy array; LJSON of version 2 (`landmarks.points`) or 3 (one group's
+    `landmarks.points`), where a null coordinate means a point that was not marked.
+
+    Args:
+        path: of the suffix .json, .ljson, .txt, .npy or .pp.
+
+    Returns:
+        [68] int64 vertex ids or [68, 3] float64 points in the file's unit, NaN where not marked.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it holds anything else.
+    """
+    array = _array(Path(path), FORMS)
+    if array.shape not in {(NUMBER_OF_LANDMARKS,), (NUMBER_OF_LANDMARKS, 3)}:
+        raise ValueError(f"{path} must hold {FORMS}, got an array of shape {list(array.shape)}")
+    return torch.from_numpy(array)
+
+
+def read_marked_points(path: Path, vertices: Tensor) -> Tensor:
+    """Landmarks that were marked on a scan or a mesh, as points [68, 3] in iBUG's order.
+
+    Args:
+        path: as for `read_landmarks`, or a list of fewer points or vertex ids: 51 (without the jaw), 7 (the
+            NoW challenge's: outer and inner corner of the right eye, inner and outer of the left, below the
+            nose, right and left mouth corner), 8 (these and the nose's tip). MeshLab's picked points (.pp)
+            count in the order of picking.
+        vertices: [V, 3] that vertex ids refer to.
+
+    Returns:
+        Float64 in the file's unit, NaN where not marked.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it holds anything else, or names vertices that are not there.
+    """
+    forms = f"{', '.join(map(str, PARTIAL))} points x y z or vertex ids, as {', '.join(SUFFIXES)}"
+    array = _array(Path(path), forms)
+    if len(array) not in PARTIAL or array.shape[1:] not in {(), (3,)}:
+        raise ValueError(f"{path} must hold {forms}, got an array of shape {list(array.shape)}")
+    if array.ndim == 1:
+        if array.min() < 0 or array.max() >= len(vertices):
+            raise ValueError(
+                f"{path} names vertices {array.min()} to {array.max()}, but the mesh has 0 to "
+                f"{len(vertices) - 1}; give the file that belongs to this mesh"
+            )
+        array = vertices.double().numpy()[array]
+    points = np.full((NUMBER_OF_LANDMARKS, 3), np.nan)
+    points[list(PARTIAL[len(array)])] = array
+    return torch.from_numpy(points)
+
+
+def _array(path: Path, forms: str) -> np.ndarray:
+    """A landmark file's numbers: ids as integers, points as floats."""
+    require_file(path, f"a landmark file with {forms}")
+    try:
+        array = np.array(read_values(path), dtype=float)  # null becomes NaN
+    except (ValueError, TypeError, KeyError, OSError, EOFError, ElementTree.ParseError) as error:
+        raise ValueError(f"{path} cannot be read as landmarks ({error}); give {forms}") from error
+    if array.ndim != 1:
+        return array
+    if not np.array_equal(array, np.floor(array)):  # NaN too
+        raise ValueError(f"{path} must hold whole numbers where it lists vertex ids; give {forms}")
+    return array.astype(np.int64)
+
+
+def read_values(path: Path) -> list | np.ndarray:
+    """What a file of one of SUFFIXES lists, unchecked; errors are those of its format's reader."""
+    if path.suffix == ".npy":
+        return np.load(path, allow_pickle=False)
+    if path.suffix == ".txt":
+        return np.loadtxt(path, delimiter="," if "," in path.read_text() else None, ndmin=1)
+    if path.suffix == ".pp":
+        points = ElementTree.parse(path).getroot().iter("point")
+        return [
+            [float(point.attrib[axis]) for axis in "xyz"] for point in points if point.get("active") != "0"
+        ]
+    if path.suffix not in {".json", ".ljson"}:
+        raise ValueError(f"unknown suffix {path.suffix!r}")
+    content = json.loads(path.read_text())
+    if isinstance(content, list):
+        return content
+    if "groups" in content:  # LJSON 3
+        groups = content["groups"]
+        if len(groups) != 1:
+            raise ValueError(f"one group of landmarks expected, found {', '.join(sorted(groups)) or 'none'}")
+        (content,) = groups.values()
+    return content["landmarks"]["points"]
+
+
+def landmarks_from_file(path: Path, vertices: Tensor) -> Landmarks:
+    """A user's 68 landmarks on a mesh, with the source `user`.
+
+    Points become the nearest vertex; vertex ids stay.
+
+    Args:
+        path: see `read_landmarks`; points in the mesh's frame, mm.
+        vertices: [V, 3] in mm, of the mesh that the landmarks were marked on.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it holds anything but 68 landmarks of this mesh.
+    """
+    landmarks = read_landmarks(path)
+    if landmarks.ndim == 1:
+        if int(landmarks.min()) < 0 or int(landmarks.max()) >= len(vertices):
+            raise ValueError(
+                f"{path} names vertices {int(landmarks.min())} to {int(landmarks.max())}, but the model has "
+                f"0 to {len(vertices) - 1}; give the file that belongs to this model"
+            )
+        return landmarks_on_vertices(landmarks, "user")
+    if not bool(landmarks.isfinite().all()):
+        missing = (~landmarks.isfinite().all(1)).nonzero().flatten() + 1
+        raise ValueError(f"{path} leaves landmarks {missing.tolist()} (iBUG, from 1) unmarked; mark all 68")
+    distances, nearest = cKDTree(vertices.numpy()).query(landmarks.numpy())
+    if distances.max() > FARTHEST_MM:
+        raise ValueError(
+            f"{path}: landmark {int(distances.argmax()) + 1} lies {distances.max():.1f} mm from the mesh; "
+            "give points in mm, in the model's frame"
+        )
+    return landmarks_on_vertices(torch.from_numpy(nearest), "user")

@@ -1,0 +1,1 @@
+"""Readers of published morphable models."""
