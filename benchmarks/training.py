@@ -32,7 +32,7 @@ from torch import Tensor, distributed
 from ablations.memory import keep_freed_memory
 from ablations.settings import Settings
 from datamodules.face_data import FaceBatch
-from datamodules.row_files import RowFiles
+from datamodules.long_work.row_files import RowFiles
 from datamodules.sampling import step_sampler
 from datamodules.synthetic_faces import SyntheticBatch
 from datamodules.training_data import TrainingBatch

@@ -22,7 +22,7 @@ from .alignment import Quality, Selection, align, quality, select_faces
 from .detection import DetectorName, load_detector
 from .face_records import FaceRecord, FaceRecords, FileState, PhotographRecord
 from .images import PhotographError, read_photograph
-from .progress import progress_bar
+from .long_work.progress import progress_bar
 
 # Part of the cache's name: raise it when detection or alignment gives other crops.
 VERSION = 1

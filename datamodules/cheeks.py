@@ -14,7 +14,7 @@ from .detection import DetectorName, load_detector
 from .face_data import FaceDataset
 from .face_features import to_images
 from .footage import FootageError, read_frames
-from .progress import progress_bar
+from .long_work.progress import progress_bar
 
 AT_ONCE = 64
 FRAMES = 8  # of footage

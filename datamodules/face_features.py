@@ -11,8 +11,8 @@ from torch.nn import functional
 from lightning_modules.recognition.network import RecognitionNetwork
 
 from .aligned_faces import AlignedFaces, FaceCache
-from .progress import progress_bar
-from .row_files import RowFiles
+from .long_work.progress import progress_bar
+from .long_work.row_files import RowFiles
 
 # 32 bytes of the photograph's SHA-256 and one for which of its faces.
 KEY = np.dtype("S33")

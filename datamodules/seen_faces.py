@@ -20,8 +20,8 @@ from .alignment import Selection, align, select_faces
 from .detection import DetectorName, load_detector
 from .face_features import to_images
 from .footage import FootageError, read_frames
-from .processes import map_in_processes
-from .progress import progress_bar
+from .long_work.processes import map_in_processes
+from .long_work.progress import progress_bar
 
 # Part of the cache's name: raise it when detection or alignment gives other faces.
 VERSION = 1

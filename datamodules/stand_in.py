@@ -19,9 +19,9 @@ from lightning_modules.plain.files import written_atomically
 from lightning_modules.recognition.network import RecognitionNetwork
 
 from .face_data import FaceOptions
+from .long_work.progress import progress_bar
 from .photograph_statistics import distance_from_photographs
 from .photographs import Photographs
-from .progress import progress_bar
 from .sampling import mixed_seed
 from .stand_in_ranges import StandInRanges
 from .stand_in_rendering import Person, Photograph, draw_person, draw_photographs

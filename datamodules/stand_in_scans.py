@@ -21,8 +21,8 @@ from lightning_modules.faces.morphable_model import Faces, MorphableModel
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.recognition.network import RecognitionNetwork
 
+from .long_work.progress import progress_bar
 from .micc import MICC, ScanOptions
-from .progress import progress_bar
 from .sampling import mixed_seed
 from .scan_folders import FRONTAL, MICC_CONDITIONS, MICC_SUBJECTS, Subject
 from .stand_in import single_thread

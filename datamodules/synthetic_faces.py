@@ -21,8 +21,8 @@ from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.rendering.ranges import SceneRanges
 from lightning_modules.rendering.scenes import noise_backgrounds, random_scenes
 
-from .progress import progress_bar
-from .row_files import RowFiles
+from .long_work.progress import progress_bar
+from .long_work.row_files import RowFiles
 from .sampling import StepLoader, first_step_of, mixed_seed, step_sampler
 
 TRAINING, VALIDATION = 0, 1

@@ -30,8 +30,8 @@ from datamodules.chosen_faces import FaceChoice, photographs_at
 from datamodules.face_features import to_images
 from datamodules.face_mesh import FaceMesh
 from datamodules.images import PhotographError
+from datamodules.long_work.progress import progress_bar
 from datamodules.marked_faces import JAWS, LandmarkSource, MarkedFace, marked_by_detector, marked_by_file
-from datamodules.progress import progress_bar
 from evaluation.fitted_faces import FittedFiles, document_of, fit_of, mesh_of
 from evaluation.overlays import overlay_sheet
 from evaluation.reconstruct import names_of, relative

@@ -28,7 +28,7 @@ from datamodules.chosen_faces import ChosenFaces, FaceChoice, photographs_at
 from datamodules.detection import DetectorName
 from datamodules.face_data import FaceDataset
 from datamodules.face_features import FaceFeatures
-from datamodules.progress import progress_bar
+from datamodules.long_work.progress import progress_bar
 from evaluation.face_files import SUFFIXES, FaceFiles
 from evaluation.metrics.moments import BEYOND
 from evaluation.reconstructed import faces_of

@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from datamodules.face_data import FaceDataset
 from datamodules.face_features import KEY, face_keys
-from datamodules.progress import progress_bar
-from datamodules.row_files import RowFiles
+from datamodules.long_work.progress import progress_bar
+from datamodules.long_work.row_files import RowFiles
 from datamodules.stand_in import StandInPhotographs
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.losses import Prediction

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 
 from datamodules.aligned_faces import available_cores, default_cache_folder
-from datamodules.processes import map_in_processes
-from datamodules.progress import progress_bar
+from datamodules.long_work.processes import map_in_processes
+from datamodules.long_work.progress import progress_bar
 from datamodules.scan_folders import ScanFile, Subject
 from evaluation.marking import Marker, Marks, marked_mesh
 from evaluation.metrics.landmark_start import landmark_start

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.row_files import RowFiles
+from datamodules.long_work.row_files import RowFiles
 
 COLUMNS = {"number": np.dtype((np.float32, 2)), "key": np.dtype("S3")}
 

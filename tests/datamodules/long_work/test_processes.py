@@ -4,7 +4,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from datamodules.processes import map_in_processes
+from datamodules.long_work.processes import map_in_processes
 
 
 class Adder(NamedTuple):

@@ -1,0 +1,1 @@
+"""Long work: arrays on disk, several processes, progress bars. A library."""
