@@ -35,10 +35,7 @@ from evaluation.reporting.results import (
     plain,
     write_whole,
 )
-from lightning_modules.plain.command_line import (
-    one_sentence_for_bad_input,
-    parse_settings,
-)
+from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 
 COMMAND, JOBS = "factorial", "jobs"
 COMPLETE, WITH_FAILURES = 0, 1

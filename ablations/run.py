@@ -68,10 +68,7 @@ from lightning_modules.checkpoints import (
 )
 from lightning_modules.losses import Prediction
 from lightning_modules.optimisation import Optimisation
-from lightning_modules.plain.command_line import (
-    one_sentence_for_bad_input,
-    parse_settings,
-)
+from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.pretraining import Pretraining
 from lightning_modules.regression import Losses, Regression, Rendering

@@ -17,11 +17,8 @@ from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 
 from benchmarks.head_scan import read_head_scan
-from datamodules.detection import Detector, load_detector
-from lightning_modules.faces.landmarks.ibug import (
-    Landmarks,
-    five_points,
-)
+from datamodules.alignment.detection import Detector, load_detector
+from lightning_modules.faces.landmarks.ibug import Landmarks, five_points
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.faces.portraits import studio_lights

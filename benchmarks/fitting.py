@@ -17,10 +17,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.morphable_model import machine
-from lightning_modules.faces.landmarks.ibug import (
-    GROUPS,
-    five_points,
-)
+from lightning_modules.faces.landmarks.ibug import GROUPS, five_points
 from lightning_modules.faces.landmarks.least_squares import (
     VIEW_PARAMETERS,
     Problem,
@@ -29,12 +26,7 @@ from lightning_modules.faces.landmarks.least_squares import (
     loss_at,
     minimised,
 )
-from lightning_modules.faces.landmarks.pose_fitting import (
-    Fit,
-    first_view,
-    fit_landmarks,
-    landmark_points,
-)
+from lightning_modules.faces.landmarks.pose_fitting import Fit, first_view, fit_landmarks, landmark_points
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.rendering.camera import Cameras, image_centre, project

@@ -19,10 +19,7 @@ from evaluation.reconstruct import reconstruct
 from evaluation.reconstructed import VIEWS
 from lightning_modules.contact_sheets import contact_sheet
 from lightning_modules.faces.portraits import studio_lights
-from lightning_modules.plain.files import (
-    sha256_of_file,
-    written_atomically,
-)
+from lightning_modules.plain.files import sha256_of_file, written_atomically
 from lightning_modules.rendering.pose import cameras_from_poses, frontal_poses
 from lightning_modules.rendering.renderer import render
 

@@ -18,14 +18,7 @@ import trimesh
 from numpy.typing import NDArray
 
 from benchmarks.morphable_model import machine
-from benchmarks.scan_disturbances import (
-    coarsened_to,
-    noisy,
-    retriangulated,
-    split_to,
-    with_hair,
-    with_holes,
-)
+from benchmarks.scan_disturbances import coarsened_to, noisy, retriangulated, split_to, with_hair, with_holes
 from benchmarks.scanned_heads import model_faces, real_head
 from evaluation.metrics.landmark_start import landmark_start
 from evaluation.metrics.marked_mesh import NOSE_TIP, MarkedMesh

@@ -19,10 +19,10 @@ import cv2
 import numpy as np
 import torch
 
-from datamodules.alignment import align, select_faces
-from datamodules.detection import load_detector
-from datamodules.face_features import to_images
-from datamodules.images import read_photograph
+from datamodules.alignment.crops import align, select_faces
+from datamodules.alignment.detection import load_detector
+from datamodules.alignment.feature_cache import to_images
+from datamodules.alignment.images import read_photograph
 from datamodules.lfw_lists import find_images, find_list, read_pairs
 from evaluation.metrics.verification import area_under_curve, best_threshold, roc
 from evaluation.reporting.tables import written_value

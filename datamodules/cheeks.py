@@ -9,11 +9,11 @@ from torch import Tensor
 
 from lightning_modules.recognition.frame import CHEEKS
 
-from .alignment import Selection, align, select_faces
-from .detection import DetectorName, load_detector
+from .alignment.crops import Selection, align, select_faces
+from .alignment.detection import DetectorName, load_detector
+from .alignment.feature_cache import to_images
+from .alignment.footage import FootageError, read_frames
 from .face_data import FaceDataset
-from .face_features import to_images
-from .footage import FootageError, read_frames
 from .long_work.progress import progress_bar
 
 AT_ONCE = 64

@@ -8,9 +8,9 @@ import numpy as np
 
 from lightning_modules.recognition.network import RecognitionNetwork
 
-from .aligned_faces import AlignedFaces
+from .alignment.face_cache import AlignedFaces
+from .alignment.images import EXTENSIONS, list_photographs, read_list
 from .face_data import FaceDataModule, FaceOptions
-from .images import EXTENSIONS, list_photographs, read_list
 
 FaceChoice = Literal["largest", "all"] | int
 # Pixels between the eyes below which no face is left to see: the networks' own crops have 30 and more.

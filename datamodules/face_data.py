@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from lightning_modules.recognition.network import RecognitionNetwork
 
-from .aligned_faces import AlignedFaces, FaceCache
-from .alignment import Quality, Selection
-from .detection import DetectorName
-from .face_features import FaceFeatures, face_keys, to_images
+from .alignment.crops import Quality, Selection
+from .alignment.detection import DetectorName
+from .alignment.face_cache import AlignedFaces, FaceCache
+from .alignment.feature_cache import FaceFeatures, face_keys, to_images
 
 
 class FaceBatch(NamedTuple):

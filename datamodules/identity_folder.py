@@ -8,8 +8,8 @@ import numpy as np
 
 from lightning_modules.recognition.network import RecognitionNetwork
 
+from .alignment.images import list_photographs
 from .face_data import FaceDataModule, FaceOptions
-from .images import list_photographs
 
 
 class IdentityFolder(FaceDataModule):

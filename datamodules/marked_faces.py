@@ -8,21 +8,15 @@ import numpy as np
 import torch
 
 from lightning_modules.faces.landmarks.ibug import five_points
-from lightning_modules.faces.landmarks.image_landmark_files import (
-    IMAGE_SUFFIXES,
-    read_image_landmarks,
-)
-from lightning_modules.faces.landmarks.pose_fitting import (
-    Jaw,
-    why_unfit,
-)
+from lightning_modules.faces.landmarks.image_landmark_files import IMAGE_SUFFIXES, read_image_landmarks
+from lightning_modules.faces.landmarks.pose_fitting import Jaw, why_unfit
 from lightning_modules.recognition.frame import CANONICAL_POINTS, RENDERED_POINTS, similarity_transform
 
-from .alignment import align, select_faces
+from .alignment.crops import align, select_faces
+from .alignment.detection import Detection, load_detector
+from .alignment.images import PhotographError, read_photograph
+from .alignment.mediapipe_landmarks import FaceMesh
 from .chosen_faces import SMALLEST_EYE_DISTANCE, FaceChoice
-from .detection import Detection, load_detector
-from .face_mesh import FaceMesh
-from .images import PhotographError, read_photograph
 
 LandmarkSource = Literal["files", "mediapipe", "yunet"]
 # People mark the jaw on the outline, MediaPipe on the face's surface.

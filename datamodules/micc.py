@@ -11,10 +11,10 @@ from torch.utils.data import DataLoader
 
 from lightning_modules.recognition.network import RecognitionNetwork
 
-from .alignment import Selection
-from .detection import DetectorName
+from .alignment.crops import Selection
+from .alignment.detection import DetectorName
+from .alignment.footage_cache import FaceWatcher, SeenFaces
 from .scan_folders import Subject, micc_subjects, scanned_subjects
-from .seen_faces import FaceWatcher, SeenFaces
 
 
 class ScanOptions(TypedDict, total=False):

@@ -8,9 +8,9 @@ import numpy as np
 
 from lightning_modules.recognition.network import RecognitionNetwork
 
+from .alignment.images import list_photographs
 from .face_data import FaceDataModule, FaceOptions
 from .identity_folder import read_labels
-from .images import list_photographs
 
 IDENTITIES = "identities.txt"
 

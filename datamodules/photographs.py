@@ -9,10 +9,10 @@ from torch.utils.data import DataLoader, Subset
 
 from lightning_modules.recognition.network import RecognitionNetwork
 
-from .aligned_faces import AlignedFaces
+from .alignment.face_cache import AlignedFaces
+from .alignment.feature_cache import FaceFeatures
+from .alignment.images import list_photographs, read_list
 from .face_data import FaceBatch, FaceDataModule, FaceDataset, FaceOptions
-from .face_features import FaceFeatures
-from .images import list_photographs, read_list
 from .sampling import StepLoader, first_step_of, step_sampler
 
 CENTRE_PHOTOGRAPHS = 1000  # by which a judge's centre is estimated

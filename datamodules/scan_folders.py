@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from lightning_modules.faces.landmarks.mesh_landmark_files import SUFFIXES as LANDMARK_SUFFIXES
 
-from .images import EXTENSIONS as IMAGE_SUFFIXES
+from .alignment.images import EXTENSIONS as IMAGE_SUFFIXES
 
 MESH_SUFFIXES = (".obj", ".ply", ".glb")
 VIDEO_SUFFIXES = (".mjpg", ".mjpeg", ".avi", ".mp4", ".mov", ".mkv", ".mpg", ".mpeg", ".m4v", ".wmv", ".webm")

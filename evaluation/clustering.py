@@ -41,10 +41,7 @@ from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Results, Row, plain
 from evaluation.reports import Layout, Report, evaluate, exit_status
 from evaluation.scoring import Execution, Scoring, load_parts, settings_of, subject_of, written_centre
-from lightning_modules.plain.command_line import (
-    one_sentence_for_bad_input,
-    parse_settings,
-)
+from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 
 COMMAND = "clustering"
 LARGEST_RANK = 100  # of the CMC curve

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.alignment import align
-from datamodules.detection import Detector
+from datamodules.alignment.crops import align
+from datamodules.alignment.detection import Detector
+from datamodules.alignment.feature_cache import to_images
+from datamodules.alignment.images import read_photograph
+from datamodules.alignment.records import FaceRecords
 from datamodules.face_data import FaceDataset
-from datamodules.face_features import to_images
-from datamodules.face_records import FaceRecords
-from datamodules.images import read_photograph
 from evaluation.corruptions import CENTRE, CONTEXT, CORRUPTIONS, EYE_DISTANCE
 from lightning_modules.losses import Prediction
 from lightning_modules.plain.files import written_atomically

@@ -47,10 +47,7 @@ from evaluation.slider_scores import (
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.open_model.identities import ETHNICITIES, Identities
 from lightning_modules.plain.command_line import run_command
-from lightning_modules.plain.files import (
-    require_file,
-    sha256_of_file,
-)
+from lightning_modules.plain.files import require_file, sha256_of_file
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor

@@ -26,10 +26,10 @@ from torch import Tensor
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from datamodules.alignment.feature_cache import to_images
+from datamodules.alignment.images import PhotographError
+from datamodules.alignment.mediapipe_landmarks import FaceMesh
 from datamodules.chosen_faces import FaceChoice, photographs_at
-from datamodules.face_features import to_images
-from datamodules.face_mesh import FaceMesh
-from datamodules.images import PhotographError
 from datamodules.long_work.progress import progress_bar
 from datamodules.marked_faces import JAWS, LandmarkSource, MarkedFace, marked_by_detector, marked_by_file
 from evaluation.fitted_faces import FittedFiles, document_of, fit_of, mesh_of
@@ -38,20 +38,11 @@ from evaluation.reconstruct import names_of, relative
 from evaluation.reporting.provenance import checkpoint_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
 from evaluation.reports import Layout, Report, evaluate, exit_status
-from lightning_modules.faces.landmarks.pose_fitting import (
-    DEVIATIONS_MM,
-    DISTANCE_MM,
-    Fit,
-    Jaw,
-    fit_landmarks,
-)
+from lightning_modules.faces.landmarks.pose_fitting import DEVIATIONS_MM, DISTANCE_MM, Fit, Jaw, fit_landmarks
 from lightning_modules.faces.morphable_model import Faces
 from lightning_modules.losses import Prediction
 from lightning_modules.plain.command_line import run_command
-from lightning_modules.plain.files import (
-    require_file,
-    sha256_of_file,
-)
+from lightning_modules.plain.files import require_file, sha256_of_file
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
 from lightning_modules.rendering.camera import focal_length_from_field_of_view, image_centre
 

@@ -7,19 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.aligned_faces import NO_FACE
-from datamodules.alignment import align, select_faces
-from datamodules.detection import DetectorName, load_detector
-from datamodules.face_features import to_images
-from datamodules.images import EXTENSIONS, PhotographError, read_photograph
+from datamodules.alignment.crops import align, select_faces
+from datamodules.alignment.detection import DetectorName, load_detector
+from datamodules.alignment.face_cache import NO_FACE
+from datamodules.alignment.feature_cache import to_images
+from datamodules.alignment.images import EXTENSIONS, PhotographError, read_photograph
 from evaluation.rendered import Embedded, embed_all, file_keys, rendering_folder
 from evaluation.scored import MESH_SUFFIXES, Scored, files_by_name, paired
 from lightning_modules.faces.aligned_rendering import FRONTAL_MATERIAL, as_judged, frontal_scenes
 from lightning_modules.faces.mesh import Mesh
-from lightning_modules.faces.mesh_files.units import (
-    Unit,
-    read_mesh_in_mm,
-)
+from lightning_modules.faces.mesh_files.units import Unit, read_mesh_in_mm
 from lightning_modules.faces.normals import vertex_normals
 from lightning_modules.recognition.frame import WHOLE_FRAME
 from lightning_modules.recognition.network import RecognitionNetwork

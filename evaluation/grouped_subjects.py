@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from datamodules.alignment import Selection
+from datamodules.alignment.crops import Selection
+from datamodules.alignment.detection import DetectorName
 from datamodules.cheeks import footage_cheek_colour
-from datamodules.detection import DetectorName
 from datamodules.scan_folders import Subject
 from evaluation.group_panel import Measurement, panel_of, with_panel
 from evaluation.groups import Grouped, Sources, grouped

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from datamodules.images import EXTENSIONS
+from datamodules.alignment.images import EXTENSIONS
 
 
 class LabelFile(NamedTuple):

@@ -10,15 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.detection import Detection, DetectorName, load_detector
+from datamodules.alignment.detection import Detection, DetectorName, load_detector
 from evaluation.metrics.marked_mesh import NOSE_TIP, MarkedMesh, Unscorable, known
 from evaluation.metrics.similarity_transform import fit_similarity
 from evaluation.metrics.surface import scorable_surface
 from evaluation.model_fit import fit_model
-from lightning_modules.faces.landmarks.ibug import (
-    Landmarks,
-    five_points,
-)
+from lightning_modules.faces.landmarks.ibug import Landmarks, five_points
 from lightning_modules.faces.landmarks.mesh_landmark_files import read_marked_points
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.units import MILLIMETRES

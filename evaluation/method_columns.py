@@ -8,17 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datamodules.alignment.detection import Detector
+from datamodules.alignment.feature_cache import FaceFeatures
 from datamodules.chosen_faces import ChosenFaces
-from datamodules.detection import Detector
 from datamodules.face_data import FaceDataset
-from datamodules.face_features import FaceFeatures
 from evaluation.scored import files_by_name, paired
 from lightning_modules.faces.landmarks.ibug import five_points
 from lightning_modules.faces.mesh import Mesh
-from lightning_modules.faces.mesh_files.units import (
-    Unit,
-    read_mesh_in_mm,
-)
+from lightning_modules.faces.mesh_files.units import Unit, read_mesh_in_mm
 from lightning_modules.faces.mesh_views import view_of
 from lightning_modules.faces.portraits import portraits
 from lightning_modules.recognition.frame import WHOLE_FRAME

@@ -17,8 +17,8 @@ from typing import Literal
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from datamodules.alignment import Selection
-from datamodules.detection import DetectorName
+from datamodules.alignment.crops import Selection
+from datamodules.alignment.detection import DetectorName
 from evaluation.groups import Groups, settings_of_groups, sources_of
 from evaluation.metrics.group_means import LEAST_PEOPLE
 from evaluation.metrics.scan_protocols import Scaling

@@ -11,12 +11,7 @@ from torch import Tensor
 
 from evaluation.corruptions import CORRUPTIONS, STRENGTHS, Corruption
 from evaluation.damaged_faces import Responses, prediction_of
-from evaluation.metrics.movement import (
-    coefficient_distance,
-    mesh_distance,
-    nearest_is_own,
-    to_the_others,
-)
+from evaluation.metrics.movement import coefficient_distance, mesh_distance, nearest_is_own, to_the_others
 from evaluation.metrics.paired import bootstrap_interval
 from evaluation.portraits_of_people import People
 from evaluation.reporting.figures import Line, line_figure

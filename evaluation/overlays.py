@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from datamodules.face_features import to_images
+from datamodules.alignment.feature_cache import to_images
 from datamodules.marked_faces import MarkedFace
 from evaluation.reconstructed import preview_images
 from lightning_modules.contact_sheets import contact_sheet, picture

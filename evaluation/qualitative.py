@@ -19,8 +19,8 @@ if __name__ == "__main__":
 from PIL import Image
 from rich.console import Console
 
+from datamodules.alignment.detection import DetectorName, load_detector
 from datamodules.chosen_faces import ChosenFaces, FaceChoice, photographs_at
-from datamodules.detection import DetectorName, load_detector
 from evaluation.method_columns import Cell, of_checkpoint, of_meshes
 from evaluation.reports import COMPLETE, WITH_FAILURES
 from lightning_modules.contact_sheets import contact_sheet, picture

@@ -24,10 +24,10 @@ from rich.console import Console
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from datamodules.alignment.detection import DetectorName
+from datamodules.alignment.feature_cache import FaceFeatures
 from datamodules.chosen_faces import ChosenFaces, FaceChoice, photographs_at
-from datamodules.detection import DetectorName
 from datamodules.face_data import FaceDataset
-from datamodules.face_features import FaceFeatures
 from datamodules.long_work.progress import progress_bar
 from evaluation.face_files import SUFFIXES, FaceFiles
 from evaluation.metrics.moments import BEYOND
@@ -45,10 +45,7 @@ from evaluation.reporting.results import (
 from evaluation.reporting.tables import print_results
 from evaluation.reports import Layout, Report, exit_status, write_report
 from lightning_modules.plain.command_line import run_command
-from lightning_modules.plain.files import (
-    require_file,
-    sha256_of_file,
-)
+from lightning_modules.plain.files import require_file, sha256_of_file
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
 
 COMMAND = "reconstruct"

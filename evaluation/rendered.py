@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from datamodules.alignment.feature_cache import KEY, face_keys
 from datamodules.face_data import FaceDataset
-from datamodules.face_features import KEY, face_keys
 from datamodules.long_work.progress import progress_bar
 from datamodules.long_work.row_files import RowFiles
 from datamodules.stand_in import StandInPhotographs

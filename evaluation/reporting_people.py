@@ -38,10 +38,7 @@ from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.losses import Prediction
 from lightning_modules.plain.command_line import run_command
-from lightning_modules.plain.files import (
-    sha256_of_file,
-    written_atomically,
-)
+from lightning_modules.plain.files import sha256_of_file, written_atomically
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor

@@ -21,7 +21,7 @@ import torch
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from datamodules.detection import DetectorName, load_detector
+from datamodules.alignment.detection import DetectorName, load_detector
 from datamodules.long_work.progress import progress_bar
 from evaluation.damaged_faces import Responses, respond, versions_of
 from evaluation.judging import judge_name, kept_centre

@@ -4,11 +4,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from datamodules.images import EXTENSIONS
-from lightning_modules.plain.files import (
-    require_file,
-    sha256_of_file,
-)
+from datamodules.alignment.images import EXTENSIONS
+from lightning_modules.plain.files import require_file, sha256_of_file
 
 Kind = Literal["checkpoint", "meshes", "renderings"]
 # Of one mesh in several formats the first is read: OBJ keeps colours whole. reconstruct.py writes all three.

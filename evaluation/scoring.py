@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from datamodules.detection import DetectorName
+from datamodules.alignment.detection import DetectorName
 from datamodules.face_data import FaceOptions
 from evaluation.judging import centre_of_photographs, judge_name, kept_centre
 from evaluation.places import Place, place_of

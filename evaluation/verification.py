@@ -22,8 +22,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from datamodules.alignment import Selection
-from datamodules.detection import DetectorName
+from datamodules.alignment.crops import Selection
+from datamodules.alignment.detection import DetectorName
 from datamodules.lfw import LFW, PairList, PairTable
 from evaluation import literature
 from evaluation.judging import centre_of_photographs

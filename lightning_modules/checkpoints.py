@@ -10,10 +10,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from .faces.morphable_model import MorphableModel
-from .plain.files import (
-    require_file,
-    written_atomically,
-)
+from .plain.files import require_file, written_atomically
 from .recognition.network import RecognitionNetwork
 from .recognition.similarity import Centre
 from .regressor import Regressor

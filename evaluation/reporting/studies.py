@@ -7,13 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from evaluation.metrics.contrasts import (
-    Contrast,
-    contrast,
-    holm,
-    shapley_weights,
-    smallest_sign_test_p,
-)
+from evaluation.metrics.contrasts import Contrast, contrast, holm, shapley_weights, smallest_sign_test_p
 
 from .tables import Grid, plain_number
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from ablations import parts, run
-from datamodules import aligned_faces
+from datamodules.alignment import face_cache
 from tests.datamodules.conftest import detect_by_colour, write_photograph
 
 from .small_run import small_teachers
@@ -41,7 +41,7 @@ def start(tmp_path: Path, options: list[str], monkeypatch: pytest.MonkeyPatch) -
     """Starts a run on miniatures in a folder of the test's own; returns its exit status."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(parts, "load_teachers", small_teachers)
-    monkeypatch.setattr(aligned_faces, "load_detector", lambda name: detect_by_colour)
+    monkeypatch.setattr(face_cache, "load_detector", lambda name: detect_by_colour)
 
     def start(*more: object, progress: bool = False) -> int:
         try:

@@ -16,7 +16,7 @@ import torch
 from ablations import parts, run
 from ablations.execution import Execution
 from ablations.settings import Settings
-from datamodules import aligned_faces
+from datamodules.alignment import face_cache
 from lightning_modules.teachers import Teachers
 from tests import miniatures
 from tests.datamodules.conftest import detect_by_colour
@@ -35,7 +35,7 @@ def small_teachers(settings: Settings, execution: Execution) -> Teachers:
 def main(argv: Sequence[str] | None = None) -> int:
     """ablations/run.py's in a process that ends with it: nothing is put back."""
     parts.load_teachers = small_teachers
-    aligned_faces.load_detector = lambda name: detect_by_colour
+    face_cache.load_detector = lambda name: detect_by_colour
     return run.main(argv)
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from datamodules import aligned_faces
-from datamodules.detection import Detection
+from datamodules.alignment import face_cache
+from datamodules.alignment.detection import Detection
 from lightning_modules.recognition.frame import CANONICAL_POINTS, WHOLE_FRAME
 from lightning_modules.recognition.network import RecognitionNetwork
 
@@ -58,7 +58,7 @@ def stub_detector(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         looked.append(1)
         return detect_by_colour(image)
 
-    monkeypatch.setattr(aligned_faces, "load_detector", lambda name: detect)
+    monkeypatch.setattr(face_cache, "load_detector", lambda name: detect)
     return looked
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.aligned_faces import AlignedFaces
+from datamodules.alignment.face_cache import AlignedFaces
 from datamodules.chosen_faces import ChosenFaces, choose, photographs_at
 
 from .conftest import TinyNetwork, write_photograph

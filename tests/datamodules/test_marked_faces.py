@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from datamodules import marked_faces
-from datamodules.detection import Detection
-from datamodules.images import PhotographError
+from datamodules.alignment.detection import Detection
+from datamodules.alignment.images import PhotographError
 from datamodules.marked_faces import chosen_numbers, marked_by_detector, marked_by_file
 from lightning_modules.faces.landmarks.ibug import five_points
 from lightning_modules.recognition.frame import CANONICAL_POINTS, RENDERED_POINTS

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from datamodules.alignment import align, estimate_pose, select_faces
-from datamodules.detection import DetectorName, load_detector
-from datamodules.face_features import to_images
+from datamodules.alignment.crops import align, estimate_pose, select_faces
+from datamodules.alignment.detection import DetectorName, load_detector
+from datamodules.alignment.feature_cache import to_images
 from lightning_modules.faces.aligned_rendering import AlignedFrame, render_frontal
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.recognition.frame import RENDERED_POINTS, WHOLE_FRAME, Crop

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from datamodules import stand_in
-from datamodules.detection import load_detector
-from datamodules.images import read_photograph
+from datamodules.alignment.detection import load_detector
+from datamodules.alignment.images import read_photograph
 from datamodules.stand_in import PERSON, StandInPhotographs
 from datamodules.stand_in_ranges import StandInRanges
 from datamodules.stand_in_rendering import (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from datamodules import stand_in_scans
-from datamodules.footage import read_frames
+from datamodules.alignment.footage import read_frames
 from datamodules.stand_in_scans import FRAMES, RANGES, StandInScans
 from lightning_modules.faces.landmarks.mesh_landmark_files import read_landmarks
 from lightning_modules.faces.mesh_files.any_format import read_mesh

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from datamodules import aligned_faces
+from datamodules.alignment import face_cache
 from evaluation import foreign_faces, measured, people, rendered, scoring
 from lightning_modules.checkpoints import KEY, checkpoint_content
 from lightning_modules.recognition.similarity import Centre
@@ -92,7 +92,7 @@ def material(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Material:
         regressor, content = scoring.load_regressor(file)
         return Reconstructor(regressor, miniatures.small_model(), small_network("dlib"), content)
 
-    monkeypatch.setattr(aligned_faces, "load_detector", lambda name: detect_by_colour)
+    monkeypatch.setattr(face_cache, "load_detector", lambda name: detect_by_colour)
     monkeypatch.setattr(foreign_faces, "load_detector", lambda name: detect_by_colour)
     monkeypatch.setattr(rendered, "render_for_judge", counting)
     monkeypatch.setattr(scoring, "load_network", lambda name, *_, **__: small_network(name))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules import aligned_faces
-from datamodules.detection import Detection
+from datamodules.alignment import face_cache
+from datamodules.alignment.detection import Detection
 from lightning_modules import reconstruction
 from lightning_modules.checkpoints import KEY, checkpoint_content
 from lightning_modules.recognition.frame import CANONICAL_POINTS
@@ -60,7 +60,7 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(reconstruction, "load_morphable_model", load_model)
     monkeypatch.setattr(reconstruction, "load_network", small_network)
-    monkeypatch.setattr(aligned_faces, "load_detector", lambda name: detect_two_by_colour)
+    monkeypatch.setattr(face_cache, "load_detector", lambda name: detect_two_by_colour)
     return write_checkpoint(tmp_path / "small.ckpt")
 
 

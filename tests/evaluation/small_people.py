@@ -10,7 +10,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from datamodules import aligned_faces
+from datamodules.alignment import face_cache
 from evaluation import reporting_people
 from lightning_modules import reconstruction
 from lightning_modules.recognition.coloured import Coloured, underlying
@@ -33,7 +33,7 @@ def with_miniatures(put: Callable[[object, str, object], object]) -> None:
     put(reconstruction, "load_morphable_model", lambda *_, **__: miniatures.small_model(skin=True))
     put(reconstruction, "load_network", small_network)
     put(reporting_people, "load_network", small_network)
-    put(aligned_faces, "load_detector", lambda name: detect_by_colour)
+    put(face_cache, "load_detector", lambda name: detect_by_colour)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

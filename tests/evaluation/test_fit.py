@@ -219,7 +219,7 @@ def test_bad_options_are_one_sentence_and_status_two(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("FACE_LANDMARKER", raising=False)
-    monkeypatch.setattr("datamodules.face_mesh.SHIPPED", ())
+    monkeypatch.setattr("datamodules.alignment.mediapipe_landmarks.SHIPPED", ())
     for arguments, sentence in (
         ([tmp_path / "gone.jpg"], "gone.jpg does not exist; expected a photograph"),
         ([photographs, "--field-of-view=190"], "--field-of-view must lie between 0 and 180 degrees, got 190"),

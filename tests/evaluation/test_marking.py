@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.detection import Detection
+from datamodules.alignment.detection import Detection
 from evaluation import marking
 from evaluation.marking import Marker, axis_turns, carried, detected_points, unprojected
 from evaluation.metrics.marked_mesh import Unscorable

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from datamodules import seen_faces
+from datamodules.alignment import footage_cache
 from datamodules.stand_in_scans import write_video
 from evaluation import scan_evaluation
 from evaluation.micc import main
@@ -238,7 +238,7 @@ class NoseFromColour(torch.nn.Module):
 @pytest.fixture
 def checkpoint(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A reconstructor whose videos show grey pictures, and no face where they are blue."""
-    monkeypatch.setattr(seen_faces, "load_detector", lambda name: detect_by_colour)
+    monkeypatch.setattr(footage_cache, "load_detector", lambda name: detect_by_colour)
     networks = {"encoder": {"name": "tiny", "sha256": "ab" * 32}}
     content = {"commit": "abc", "networks": networks, "settings": {"morphable_model": "open"}}
     parts = Reconstructor(NoseFromColour(), face_like_model(), TinyNetwork(), content)

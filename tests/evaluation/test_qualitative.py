@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules.detection import Detection
+from datamodules.alignment.detection import Detection
 from evaluation import qualitative
 from evaluation.method_columns import five_points_on, mesh_cell
 from evaluation.qualitative import main, places_of

@@ -9,7 +9,7 @@ import torch
 import trimesh
 from PIL import Image
 
-from datamodules.face_features import to_images
+from datamodules.alignment.feature_cache import to_images
 from evaluation import face_files, reconstruct
 from evaluation.reconstruct import main, names_of
 from lightning_modules.checkpoints import load_regressor

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules import aligned_faces
+from datamodules.alignment import face_cache
 from evaluation import judged_people, reporting_people
 from evaluation.judged_people import coefficient_statistics, judge_faces, shape_errors
 from evaluation.metrics.moments import moments
@@ -149,7 +149,7 @@ def test_a_person_without_a_face_is_left_out_and_counted(
         looked.append(1)
         return [] if len(looked) == 4 else detect_by_colour(image)
 
-    monkeypatch.setattr(aligned_faces, "load_detector", lambda name: detect)
+    monkeypatch.setattr(face_cache, "load_detector", lambda name: detect)
     status, results, people = score(checkpoint, "--data", "stand-in", "--people", 5)
     assert status == 1
     assert results["counts"]["failed"] == {"no face found in one of two photographs": 1}

@@ -7,7 +7,7 @@ import pytest
 import torch
 from pandas import read_csv
 
-from datamodules.detection import Detection
+from datamodules.alignment.detection import Detection
 from evaluation import damaged_faces, movements, robustness, robustness_pictures
 from evaluation.corruptions import CENTRE, CONTEXT, CORRUPTIONS, POINTS, STRENGTHS
 from evaluation.damaged_faces import Responses, found_again

@@ -9,9 +9,9 @@ import torch
 from pandas import read_csv
 from scipy.stats import wasserstein_distance
 
+from datamodules.alignment.footage_cache import SeenFaces
 from datamodules.micc import Sighting
 from datamodules.scan_folders import Subject as ScannedPerson
-from datamodules.seen_faces import SeenFaces
 from evaluation import columns, literature, rendered, scoring, similarity
 from evaluation.metrics.all_pairs import PairDistributions
 from evaluation.metrics.similarity import histogram, histogram_distance

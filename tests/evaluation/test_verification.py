@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from datamodules import aligned_faces
-from datamodules.detection import Detection
+from datamodules.alignment import face_cache
+from datamodules.alignment.detection import Detection
 from evaluation import judging, verification
 from evaluation.verification import in_ten_folds, main
 from lightning_modules.recognition.frame import CANONICAL_POINTS, WHOLE_FRAME
@@ -57,7 +57,7 @@ def lfw_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def detect(image: np.ndarray) -> list[Detection]:
         return [Detection(np.array([0, 0, 80, 80]), CANONICAL_POINTS / 224 * 80, 0.9)]
 
-    monkeypatch.setattr(aligned_faces, "load_detector", lambda name: detect)
+    monkeypatch.setattr(face_cache, "load_detector", lambda name: detect)
     monkeypatch.setattr(verification, "load_network", lambda *_, **__: ColourNetwork())
     return root
 

@@ -5,10 +5,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from lightning_modules.faces.landmarks.jaw_contour import (
-    CANDIDATES,
-    outermost,
-)
+from lightning_modules.faces.landmarks.jaw_contour import CANDIDATES, outermost
 
 FIRST_DAMPING, LARGEST_DAMPING, DAMPING_FACTOR = 1e-3, 1e2, 5.0
 SMALLEST_GAIN = 1e-6  # relative; a step that gains less is a face's last

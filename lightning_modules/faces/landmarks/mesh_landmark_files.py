@@ -9,11 +9,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from lightning_modules.faces.landmarks.ibug import (
-    NUMBER_OF_LANDMARKS,
-    Landmarks,
-    landmarks_on_vertices,
-)
+from lightning_modules.faces.landmarks.ibug import NUMBER_OF_LANDMARKS, Landmarks, landmarks_on_vertices
 from lightning_modules.plain.files import require_file
 
 SUFFIXES = (".ljson", ".json", ".txt", ".npy", ".pp")

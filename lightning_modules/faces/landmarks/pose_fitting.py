@@ -12,11 +12,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_modules.faces.landmarks.ibug import (
-    GROUPS,
-    NUMBER_OF_LANDMARKS,
-    five_points,
-)
+from lightning_modules.faces.landmarks.ibug import GROUPS, NUMBER_OF_LANDMARKS, five_points
 from lightning_modules.faces.landmarks.jaw_contour import jaw_candidates
 from lightning_modules.faces.landmarks.least_squares import (
     Points,

@@ -19,10 +19,7 @@ from lightning_modules.faces.alignment import (
     surface_of,
     trusted_distance,
 )
-from lightning_modules.faces.landmarks.ibug import (
-    NUMBER_OF_LANDMARKS,
-    Landmarks,
-)
+from lightning_modules.faces.landmarks.ibug import NUMBER_OF_LANDMARKS, Landmarks
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.faces.surfaces import closest_on_surface
 

@@ -11,15 +11,8 @@ import numpy as np
 from lightning_modules.faces.landmarks.ibug import Landmarks
 from lightning_modules.faces.landmarks.mesh_landmark_files import landmarks_from_file
 from lightning_modules.faces.landmarks.transfer import completed_landmarks
-from lightning_modules.faces.loaders.basel_2009 import (
-    is_matlab,
-    read_mat,
-)
-from lightning_modules.faces.loaders.basel_hdf5 import (
-    OUR_GROUP,
-    PARTS,
-    read_hdf5,
-)
+from lightning_modules.faces.loaders.basel_2009 import is_matlab, read_mat
+from lightning_modules.faces.loaders.basel_hdf5 import OUR_GROUP, PARTS, read_hdf5
 from lightning_modules.faces.loaders.basel_landmarks import (
     BASEL_NAMES,
     IBUG_NAMES,
@@ -28,11 +21,7 @@ from lightning_modules.faces.loaders.basel_landmarks import (
 )
 from lightning_modules.faces.loaders.file_content import ModelFile
 from lightning_modules.faces.morphable_model import MorphableModel, Provenance
-from lightning_modules.plain.files import (
-    require_file,
-    sha256_of_file,
-    written_atomically,
-)
+from lightning_modules.plain.files import require_file, sha256_of_file, written_atomically
 
 
 def load_basel(

@@ -9,10 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.faces.landmarks.ibug import Landmarks
-from lightning_modules.faces.loaders.basel_landmarks import (
-    parse_landmarks,
-    vertices_of_landmarks,
-)
+from lightning_modules.faces.loaders.basel_landmarks import parse_landmarks, vertices_of_landmarks
 from lightning_modules.faces.loaders.file_content import (
     ModelFile,
     OwnMetadata,

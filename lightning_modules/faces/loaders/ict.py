@@ -9,24 +9,14 @@ import torch
 from torch import Tensor
 
 from lightning_modules.faces.albedo_transfer import transferred_albedo
-from lightning_modules.faces.landmarks.ibug import (
-    NUMBER_OF_LANDMARKS,
-    Landmarks,
-    landmarks_on_vertices,
-)
+from lightning_modules.faces.landmarks.ibug import NUMBER_OF_LANDMARKS, Landmarks, landmarks_on_vertices
 from lightning_modules.faces.landmarks.mesh_landmark_files import landmarks_from_file
 from lightning_modules.faces.landmarks.transfer import completed_landmarks
 from lightning_modules.faces.loaders.file_content import checked_count
 from lightning_modules.faces.loaders.principal_components import principal_components
-from lightning_modules.faces.mesh_files.obj import (
-    read_obj,
-    read_obj_vertices,
-)
+from lightning_modules.faces.mesh_files.obj import read_obj, read_obj_vertices
 from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents, Provenance
-from lightning_modules.plain.files import (
-    require_file,
-    sha256_of_files,
-)
+from lightning_modules.plain.files import require_file, sha256_of_files
 
 WHERE = "the folder FaceXModel of https://github.com/ICT-VGL/ICT-FaceKit"
 VERTICES = 26_719

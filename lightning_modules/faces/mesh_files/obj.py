@@ -13,10 +13,7 @@ import numpy as np
 import torch
 
 from lightning_modules.faces.mesh import Mesh, checked_mesh
-from lightning_modules.faces.mesh_files.textures import (
-    Corners,
-    colours_from_materials,
-)
+from lightning_modules.faces.mesh_files.textures import Corners, colours_from_materials
 
 
 class _Lines(NamedTuple):

@@ -8,10 +8,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.spatial import cKDTree
 
-from lightning_modules.faces.landmarks.ibug import (
-    GROUPS,
-    Landmarks,
-)
+from lightning_modules.faces.landmarks.ibug import GROUPS, Landmarks
 from lightning_modules.faces.open_model import source_files
 from lightning_modules.faces.open_model.ambient_occlusion import visible_sky
 from lightning_modules.faces.open_model.head import Head

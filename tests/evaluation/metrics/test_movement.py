@@ -2,12 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.metrics.movement import (
-    coefficient_distance,
-    mesh_distance,
-    nearest_is_own,
-    to_the_others,
-)
+from evaluation.metrics.movement import coefficient_distance, mesh_distance, nearest_is_own, to_the_others
 
 
 def test_coefficients_are_compared_by_their_root_mean_square() -> None:

@@ -2,13 +2,7 @@ import numpy as np
 import pytest
 
 from evaluation.metrics.scan_score import ScanScore
-from evaluation.metrics.score_summary import (
-    best_of,
-    cumulative_curve,
-    pooled,
-    summarise,
-    summarise_scores,
-)
+from evaluation.metrics.score_summary import best_of, cumulative_curve, pooled, summarise, summarise_scores
 from evaluation.metrics.surface_distance import Distances
 
 

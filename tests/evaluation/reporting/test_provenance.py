@@ -6,14 +6,7 @@ from pathlib import Path
 import pytest
 
 from evaluation.reporting import provenance as module
-from evaluation.reporting.provenance import (
-    commit,
-    machine,
-    model_entry,
-    network_entry,
-    provenance,
-    versions,
-)
+from evaluation.reporting.provenance import commit, machine, model_entry, network_entry, provenance, versions
 
 
 @pytest.fixture

@@ -6,10 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_modules.faces.landmarks.ibug import (
-    Landmarks,
-    landmarks_on_vertices,
-)
+from lightning_modules.faces.landmarks.ibug import Landmarks, landmarks_on_vertices
 from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents, Provenance
 
 

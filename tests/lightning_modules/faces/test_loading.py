@@ -9,10 +9,7 @@ import torch
 
 from lightning_modules.faces import loading
 from lightning_modules.faces.loaders import basel_landmarks
-from lightning_modules.faces.loaders.basel import (
-    load_basel,
-    save_basel,
-)
+from lightning_modules.faces.loaders.basel import load_basel, save_basel
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
 

@@ -4,12 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_modules.plain.files import (
-    require_file,
-    sha256_of_file,
-    sha256_of_files,
-    written_atomically,
-)
+from lightning_modules.plain.files import require_file, sha256_of_file, sha256_of_files, written_atomically
 
 
 def test_a_write_replaces_the_file_when_it_is_done(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from datamodules.aligned_faces import FaceCache
-from datamodules.face_features import FaceFeatures
+from datamodules.alignment.face_cache import FaceCache
+from datamodules.alignment.feature_cache import FaceFeatures
 from lightning_modules.recognition.coloured import Coloured, cheeks_of, underlying
 from lightning_modules.recognition.frame import CHEEKS
 from lightning_modules.recognition.networks import load_network

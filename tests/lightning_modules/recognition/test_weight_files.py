@@ -64,5 +64,5 @@ def test_missing_weights_list_every_place_and_the_variable(
 
 
 def test_detecting_and_aligning_load_no_torch() -> None:
-    code = "import sys, datamodules.aligned_faces; assert 'torch' not in sys.modules"
+    code = "import sys, datamodules.alignment.face_cache; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])

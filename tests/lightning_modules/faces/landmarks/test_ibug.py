@@ -1,10 +1,6 @@
 import torch
 
-from lightning_modules.faces.landmarks.ibug import (
-    GROUPS,
-    five_points,
-    landmarks_on_vertices,
-)
+from lightning_modules.faces.landmarks.ibug import GROUPS, five_points, landmarks_on_vertices
 
 
 def test_the_groups_name_every_landmark_once() -> None:

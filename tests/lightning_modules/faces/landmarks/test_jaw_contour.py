@@ -3,10 +3,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from lightning_modules.faces.landmarks.ibug import (
-    Landmarks,
-    landmarks_on_vertices,
-)
+from lightning_modules.faces.landmarks.ibug import Landmarks, landmarks_on_vertices
 from lightning_modules.faces.landmarks.jaw_contour import (
     CANDIDATES,
     INNERMOST_SHARE,

@@ -8,10 +8,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from lightning_modules.faces.landmarks.ibug import five_points
-from lightning_modules.faces.landmarks.pose_fitting import (
-    Fit,
-    fit_landmarks,
-)
+from lightning_modules.faces.landmarks.pose_fitting import Fit, fit_landmarks
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.rendering.camera import Cameras, image_centre, project

@@ -10,10 +10,7 @@ import pytest
 import torch
 
 from lightning_modules.faces.landmarks.ibug import Landmarks
-from lightning_modules.faces.loaders.basel import (
-    load_basel,
-    save_basel,
-)
+from lightning_modules.faces.loaders.basel import load_basel, save_basel
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.files import sha256_of_file
 

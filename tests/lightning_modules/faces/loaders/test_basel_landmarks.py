@@ -8,10 +8,7 @@ import pytest
 import torch
 
 from lightning_modules.faces.landmarks.ibug import landmarks_on_vertices
-from lightning_modules.faces.loaders.basel import (
-    load_basel,
-    save_basel,
-)
+from lightning_modules.faces.loaders.basel import load_basel, save_basel
 from lightning_modules.faces.loaders.basel_hdf5 import OUR_GROUP
 from lightning_modules.faces.loaders.basel_landmarks import (
     BASEL_NAMES,

@@ -9,10 +9,7 @@ import trimesh
 from PIL import Image
 
 from lightning_modules.faces.mesh import Mesh
-from lightning_modules.faces.mesh_files.any_format import (
-    read_mesh,
-    write_mesh,
-)
+from lightning_modules.faces.mesh_files.any_format import read_mesh, write_mesh
 from lightning_modules.faces.mesh_files.obj import read_obj_vertices
 
 

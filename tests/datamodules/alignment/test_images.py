@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from datamodules import images
-from datamodules.images import PhotographError, list_photographs, read_list, read_photograph
+from datamodules.alignment import images
+from datamodules.alignment.images import PhotographError, list_photographs, read_list, read_photograph
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

@@ -15,13 +15,13 @@ from torch.nn import functional
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.recognition.network import RecognitionNetwork
 
-from .aligned_faces import NO_FACE, available_cores, default_cache_folder
-from .alignment import Selection, align, select_faces
+from ..long_work.processes import available_cores, map_in_processes
+from ..long_work.progress import progress_bar
+from .crops import Selection, align, select_faces
 from .detection import DetectorName, load_detector
-from .face_features import to_images
+from .face_cache import NO_FACE, default_cache_folder
+from .feature_cache import to_images
 from .footage import FootageError, read_frames
-from .long_work.processes import map_in_processes
-from .long_work.progress import progress_bar
 
 # Part of the cache's name: raise it when detection or alignment gives other faces.
 VERSION = 1

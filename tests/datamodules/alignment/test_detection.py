@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.detection import MTCNN, YUNET_SHA256, YuNet, load_detector
+from datamodules.alignment.detection import MTCNN, YUNET_SHA256, YuNet, load_detector
 from lightning_modules.recognition.weight_files import WeightFileError
 
 

@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from lightning_modules.recognition.network import RecognitionNetwork
 
-from .aligned_faces import AlignedFaces, FaceCache
-from .long_work.progress import progress_bar
-from .long_work.row_files import RowFiles
+from ..long_work.progress import progress_bar
+from ..long_work.row_files import RowFiles
+from .face_cache import AlignedFaces, FaceCache
 
 # 32 bytes of the photograph's SHA-256 and one for which of its faces.
 KEY = np.dtype("S33")

@@ -1,7 +1,6 @@
 """Aligns folders of photographs on all cores into a cache keyed by content."""
 
 import hashlib
-import os
 import tempfile
 from array import array
 from collections import Counter
@@ -18,11 +17,12 @@ import numpy as np
 import platformdirs
 from filelock import FileLock
 
-from .alignment import Quality, Selection, align, quality, select_faces
+from ..long_work.processes import available_cores
+from ..long_work.progress import progress_bar
+from .crops import Quality, Selection, align, quality, select_faces
 from .detection import DetectorName, load_detector
-from .face_records import FaceRecord, FaceRecords, FileState, PhotographRecord
 from .images import PhotographError, read_photograph
-from .long_work.progress import progress_bar
+from .records import FaceRecord, FaceRecords, FileState, PhotographRecord
 
 # Part of the cache's name: raise it when detection or alignment gives other crops.
 VERSION = 1
@@ -34,11 +34,6 @@ TASK = 16
 def default_cache_folder() -> Path:
     """The user's cache folder for aligned faces and their features."""
     return platformdirs.user_cache_path("unsupervised-morphable-faces") / "photographs"
-
-
-def available_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class AlignedFaces(NamedTuple):

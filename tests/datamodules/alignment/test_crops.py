@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from datamodules.alignment import align, estimate_pose, quality, select_faces
-from datamodules.detection import Detection
+from datamodules.alignment.crops import align, estimate_pose, quality, select_faces
+from datamodules.alignment.detection import Detection
 from lightning_modules.recognition.frame import (
     CANONICAL_POINTS,
     DLIB_CROP,

@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules import aligned_faces
-from datamodules.aligned_faces import NO_FACE, FaceCache
-from datamodules.alignment import align
-from datamodules.images import list_photographs, read_photograph
+from datamodules.alignment import face_cache
+from datamodules.alignment.crops import align
+from datamodules.alignment.face_cache import NO_FACE, FaceCache
+from datamodules.alignment.images import list_photographs, read_photograph
 from lightning_modules.recognition.frame import CANONICAL_POINTS
 
-from .conftest import write_photograph
+from ..conftest import write_photograph
 
 Looked = list[int]
 
 
-def align_folder(folder: Path, cache: FaceCache, workers: int = 0) -> aligned_faces.AlignedFaces:
+def align_folder(folder: Path, cache: FaceCache, workers: int = 0) -> face_cache.AlignedFaces:
     return cache.align(list_photographs(folder), workers=workers, progress=False)
 
 
@@ -83,8 +83,8 @@ def test_a_stopped_run_continues(
     photograph_folder: Path, tmp_path: Path, stub_detector: Looked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = FaceCache(tmp_path / "cache")
-    monkeypatch.setattr(aligned_faces, "TASK", 2)
-    process = aligned_faces.process_content
+    monkeypatch.setattr(face_cache, "TASK", 2)
+    process = face_cache.process_content
     calls = []
 
     def stop_at_the_fourth(*arguments: object) -> object:
@@ -93,11 +93,11 @@ def test_a_stopped_run_continues(
             raise KeyboardInterrupt
         return process(*arguments)
 
-    monkeypatch.setattr(aligned_faces, "process_content", stop_at_the_fourth)
+    monkeypatch.setattr(face_cache, "process_content", stop_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         align_folder(photograph_folder, cache)
     looked_before = len(stub_detector)
-    monkeypatch.setattr(aligned_faces, "process_content", process)
+    monkeypatch.setattr(face_cache, "process_content", process)
     faces = align_folder(photograph_folder, cache)
     assert len(faces.face) == 4
     # The first task of two was committed; only its successors are looked at again.
@@ -156,7 +156,7 @@ def test_a_full_disk_leaves_no_half_crop(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="No space left"):
-        aligned_faces.write_crop(tmp_path / "crops" / "a.png", np.zeros((8, 8, 3), np.uint8))
+        face_cache.write_crop(tmp_path / "crops" / "a.png", np.zeros((8, 8, 3), np.uint8))
     assert list((tmp_path / "crops").iterdir()) == []
 
 
@@ -174,7 +174,7 @@ def test_a_process_that_dies_says_to_run_again(tmp_path: Path, monkeypatch: pyte
 
         def shutdown(self, **_: object) -> None: ...
 
-    monkeypatch.setattr(aligned_faces, "ProcessPoolExecutor", DyingPool)
+    monkeypatch.setattr(face_cache, "ProcessPoolExecutor", DyingPool)
     paths = [write_photograph(tmp_path / f"{index}.png", index) for index in range(40)]
     with pytest.raises(RuntimeError, match=r"perhaps for want of memory; run again.*__name__.*workers=0"):
         FaceCache(tmp_path / "cache").align(paths, workers=2, progress=False)
@@ -183,13 +183,13 @@ def test_a_process_that_dies_says_to_run_again(tmp_path: Path, monkeypatch: pyte
 def test_two_processes_that_start_at_once_look_at_each_photograph_once(
     photograph_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stub_detector: Looked
 ) -> None:
-    find = aligned_faces.load_detector("yunet")
+    find = face_cache.load_detector("yunet")
 
     def slowly(image: np.ndarray) -> list:
         time.sleep(0.05)
         return find(image)
 
-    monkeypatch.setattr(aligned_faces, "load_detector", lambda name: slowly)
+    monkeypatch.setattr(face_cache, "load_detector", lambda name: slowly)
     with ThreadPoolExecutor(2) as pool:
         both = [pool.submit(align_folder, photograph_folder, FaceCache(tmp_path / "cache")) for _ in range(2)]
         first, second = (future.result() for future in both)

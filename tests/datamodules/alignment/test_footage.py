@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from datamodules.footage import FootageError, evenly_spread, read_frames
+from datamodules.alignment.footage import FootageError, evenly_spread, read_frames
 from datamodules.stand_in_scans import write_video
 from tests.datamodules.conftest import write_photograph
 

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules import seen_faces
+from datamodules.alignment import footage_cache
+from datamodules.alignment.footage_cache import FaceWatcher
 from datamodules.micc import MICC, Scans
-from datamodules.seen_faces import FaceWatcher
 from datamodules.stand_in_scans import write_video
 from tests.datamodules.conftest import TinyNetwork, detect_by_colour, write_photograph
 
 
 @pytest.fixture(autouse=True)
 def stub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seen_faces, "load_detector", lambda name: detect_by_colour)
+    monkeypatch.setattr(footage_cache, "load_detector", lambda name: detect_by_colour)
 
 
 def film(path: Path, *blue: bool) -> Path:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.aligned_faces import AlignedFaces, FaceCache
-from datamodules.face_features import FaceFeatures, face_keys, to_images
-from datamodules.images import list_photographs
+from datamodules.alignment.face_cache import AlignedFaces, FaceCache
+from datamodules.alignment.feature_cache import FaceFeatures, face_keys, to_images
+from datamodules.alignment.images import list_photographs
 
-from .conftest import TinyNetwork
+from ..conftest import TinyNetwork
 
 Aligned = tuple[FaceCache, AlignedFaces]
 
