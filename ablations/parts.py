@@ -10,7 +10,7 @@ from datamodules.cheeks import cheek_colours
 from datamodules.face_data import FaceBatch
 from datamodules.lfw_lists import find_images
 from datamodules.photographs import Photographs
-from datamodules.stand_in import StandInPhotographs
+from datamodules.stand_in_photographs import StandInPhotographs
 from datamodules.synthetic_faces import SyntheticBatch, SyntheticFaces
 from evaluation.metrics.skin_tone import lab
 from lightning_modules.faces.loading import load_morphable_model

@@ -29,7 +29,7 @@ from datamodules.photograph_statistics import (
     photograph_statistics,
 )
 from datamodules.photographs import Photographs
-from datamodules.stand_in import StandInPhotographs
+from datamodules.stand_in_photographs import StandInPhotographs
 from datamodules.synthetic_faces import SyntheticFaces
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.recognition.network import RecognitionNetwork

@@ -15,8 +15,8 @@ from lightning_modules.recognition.network import RecognitionNetwork
 
 from .face_data import FaceOptions
 from .sampling import mixed_seed
-from .stand_in import StandInPhotographs, single_thread
-from .stand_in_rendering import Person, Photograph, draw_expression, draw_person, photographs_of_faces
+from .stand_in.photograph import Person, Photograph, draw_expression, draw_person, photographs_of_faces
+from .stand_in_photographs import StandInPhotographs, single_thread
 
 # Purposes in `mixed_seed` that no other data has.
 SLIDERS, LOOKS, SCENE = 301, 302, 303

@@ -25,10 +25,10 @@ from .long_work.progress import progress_bar
 from .micc import MICC, ScanOptions
 from .sampling import mixed_seed
 from .scan_folders import FRONTAL, MICC_CONDITIONS, MICC_SUBJECTS, Subject
-from .stand_in import single_thread
-from .stand_in_ranges import StandInRanges
-from .stand_in_rendering import Person, draw_expression, draw_person, photographs_of_faces
-from .stand_in_surface import draw_people, scan
+from .stand_in.photograph import Person, draw_expression, draw_person, photographs_of_faces
+from .stand_in.ranges import StandInRanges
+from .stand_in.scanner import draw_people, scan
+from .stand_in_photographs import single_thread
 
 # Part of the folder's name: raise it when the same settings give other scans or videos.
 VERSION = 1

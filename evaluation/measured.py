@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from datamodules.stand_in import StandInPhotographs
+from datamodules.stand_in_photographs import StandInPhotographs
 from evaluation.foreign_faces import embed_files
 from evaluation.groups import NO_GROUPS, Sources
 from evaluation.metrics.group_means import LEAST_PEOPLE

@@ -10,7 +10,7 @@ import numpy as np
 from datamodules.chosen_faces import ChosenFaces, photographs_at
 from datamodules.face_data import FaceDataset, FaceOptions
 from datamodules.lfw import LFW
-from datamodules.stand_in import StandInPhotographs
+from datamodules.stand_in_photographs import StandInPhotographs
 from evaluation.places import Place
 from lightning_modules.faces.morphable_model import MorphableModel
 

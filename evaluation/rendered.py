@@ -15,7 +15,7 @@ from datamodules.alignment.feature_cache import KEY, face_keys
 from datamodules.face_data import FaceDataset
 from datamodules.long_work.progress import progress_bar
 from datamodules.long_work.row_files import RowFiles
-from datamodules.stand_in import StandInPhotographs
+from datamodules.stand_in_photographs import StandInPhotographs
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.losses import Prediction
 from lightning_modules.recognition.network import RecognitionNetwork

@@ -23,7 +23,7 @@ from PIL import Image
 
 from datamodules.face_data import FaceBatch, FaceOptions
 from datamodules.lfw import LFW
-from datamodules.stand_in import StandInPhotographs
+from datamodules.stand_in_photographs import StandInPhotographs
 from evaluation.judged_people import Judged, coefficient_statistics, judge_faces, shape_errors
 from evaluation.judging import judge_name
 from evaluation.metrics.contrasts import contributions

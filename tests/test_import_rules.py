@@ -7,6 +7,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TOP_LEVEL = {"lightning_modules", "datamodules", "ablations", "evaluation", "benchmarks", "tests"}
+# Libraries of the method: what photographs and stand-ins are made with.
+OF_THE_METHOD = {
+    "lightning_modules.faces",
+    "lightning_modules.rendering",
+    "lightning_modules.recognition",
+}
 # Each library and the other libraries of ours that it may import.
 PLAIN = "lightning_modules.plain"
 LIBRARIES = {
@@ -14,6 +20,9 @@ LIBRARIES = {
     "lightning_modules.faces": {PLAIN, "lightning_modules.rendering"},
     "lightning_modules.rendering": {PLAIN},
     "lightning_modules.recognition": {PLAIN},
+    "datamodules.long_work": {PLAIN},
+    "datamodules.alignment": {PLAIN, "datamodules.long_work", *OF_THE_METHOD},
+    "datamodules.stand_in": {PLAIN, "datamodules.long_work", *OF_THE_METHOD},
     "evaluation.metrics": {PLAIN},
     "evaluation.reporting": {PLAIN, "evaluation.metrics"},
 }

@@ -6,7 +6,7 @@ import torch
 
 from datamodules.sampling import mixed_seed
 from datamodules.slider_people import NOSE_TIP, SLIDERS, SliderPeople
-from datamodules.stand_in import StandInPhotographs
+from datamodules.stand_in_photographs import StandInPhotographs
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.faces.open_model.build import draw_shapes, read_head

@@ -182,13 +182,13 @@ def test_without_data_a_labelled_stand_in_is_measured(
     capsys: pytest.CaptureFixture,
 ) -> None:
     # The stand-in renders heads; two photographs of each of two people are made here instead.
-    from datamodules import stand_in
+    from datamodules import stand_in_photographs
 
-    def render(self: stand_in.StandInPhotographs) -> None:
+    def render(self: stand_in_photographs.StandInPhotographs) -> None:
         for number, file in enumerate(self.photographs()):
             write_photograph(file, number)
 
-    monkeypatch.setattr(stand_in.StandInPhotographs, "render_missing", render)
+    monkeypatch.setattr(stand_in_photographs.StandInPhotographs, "render_missing", render)
     monkeypatch.setattr(robustness, "load_network", small_network)
     monkeypatch.setattr(robustness, "load_detector", lambda name: detect)
     status = status_of(

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules import stand_in
+from datamodules import stand_in_photographs
 from datamodules.alignment.detection import load_detector
 from datamodules.alignment.images import read_photograph
-from datamodules.stand_in import PERSON, StandInPhotographs
-from datamodules.stand_in_ranges import StandInRanges
-from datamodules.stand_in_rendering import (
+from datamodules.stand_in.photograph import (
     anchor_points,
     draw_expression,
     draw_lights,
@@ -20,6 +18,8 @@ from datamodules.stand_in_rendering import (
     draw_poses,
     dressed,
 )
+from datamodules.stand_in.ranges import StandInRanges
+from datamodules.stand_in_photographs import PERSON, StandInPhotographs
 from datamodules.synthetic_faces import TRAINING, VALIDATION, SyntheticFaces
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import Faces, MorphableModel
@@ -220,20 +220,20 @@ def test_the_distance_from_real_photographs_is_printed(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    monkeypatch.setattr(stand_in, "distance_from_photographs", lambda features, network: 1.234)
+    monkeypatch.setattr(stand_in_photographs, "distance_from_photographs", lambda features, network: 1.234)
     stand_in_of(small_model, tmp_path, tiny, progress=True).prepare_data()
     printed = capsys.readouterr().out
     assert "distance of the stand-in from real photographs, tiny: 1.23 of their standard" in printed
 
 
 def test_a_distance_that_is_not_known_is_not_a_number() -> None:
-    assert "not known" in stand_in.written_distance(None)
+    assert "not known" in stand_in_photographs.written_distance(None)
 
 
 def test_files_are_rendered_once_and_what_is_missing_comes_back_the_same(
     small_model: MorphableModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stand_in, "AT_ONCE", 4)
+    monkeypatch.setattr(stand_in_photographs, "AT_ONCE", 4)
     photographs = stand_in_of(small_model, tmp_path)
     photographs.render_missing()
     before = contents(photographs)

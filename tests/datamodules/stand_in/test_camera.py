@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from datamodules.stand_in_camera import photographed
-from datamodules.stand_in_ranges import StandInRanges
+from datamodules.stand_in.camera import photographed
+from datamodules.stand_in.ranges import StandInRanges
 
 SIDE = 64
 PERFECT = replace(

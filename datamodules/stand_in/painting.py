@@ -6,7 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .stand_in_ranges import StandInRanges
+from .ranges import StandInRanges
 
 Chance = np.random.Generator
 SUBPIXEL_BITS = 4  # cv2 takes coordinates in sixteenths of a pixel

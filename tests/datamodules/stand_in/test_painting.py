@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.stand_in_painting import (
+from datamodules.stand_in.painting import (
     CLEAREST_EDGE,
     Anchors,
     paint_background,
@@ -12,7 +12,7 @@ from datamodules.stand_in_painting import (
     paint_place,
     steepest_step,
 )
-from datamodules.stand_in_ranges import StandInRanges
+from datamodules.stand_in.ranges import StandInRanges
 from lightning_modules.rendering.scenes import noise_backgrounds
 
 SIDE = 200

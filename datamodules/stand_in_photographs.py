@@ -23,8 +23,8 @@ from .long_work.progress import progress_bar
 from .photograph_statistics import distance_from_photographs
 from .photographs import Photographs
 from .sampling import mixed_seed
-from .stand_in_ranges import StandInRanges
-from .stand_in_rendering import Person, Photograph, draw_person, draw_photographs
+from .stand_in.photograph import Person, Photograph, draw_person, draw_photographs
+from .stand_in.ranges import StandInRanges
 
 # Part of the folder's name: raise it when the same settings give other pictures.
 VERSION = 1

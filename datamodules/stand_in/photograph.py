@@ -16,9 +16,9 @@ from lightning_modules.rendering.pose import Poses, cameras_from_poses, head_rot
 from lightning_modules.rendering.renderer import render
 from lightning_modules.rendering.shading import Lights, Material
 
-from .stand_in_camera import photographed
-from .stand_in_painting import Anchors, paint_background, paint_occluders
-from .stand_in_ranges import StandInRanges
+from .camera import photographed
+from .painting import Anchors, paint_background, paint_occluders
+from .ranges import StandInRanges
 
 DRAWN_PIXELS = 288  # side of what is rendered, before the camera reduces it
 # Hair, sRGB; a person's is one of these, made darker or lighter.

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
-from datamodules.stand_in_surface import DISPLACEMENT_MM, FACE_RADIUS_MM, displacements, scan
+from datamodules.stand_in.scanner import DISPLACEMENT_MM, FACE_RADIUS_MM, displacements, scan
 from lightning_modules.faces.morphable_model import MorphableModel
 
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from .stand_in_ranges import StandInRanges
+from .ranges import StandInRanges
 
 Chance = np.random.Generator
 

@@ -1,0 +1,1 @@
+"""How stand-in photographs and scans are made. A library."""
