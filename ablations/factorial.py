@@ -22,11 +22,11 @@ if __name__ == "__main__":
 from ablations import cell, gathering, workers
 from ablations.comparison import REPORT, TABLES, compare
 from ablations.designs import Cell, Design, cells_of, written
-from ablations.execution import Execution, identity_of
-from ablations.output_folders import alone_in, claim
 from ablations.run import stopped_by_termination
-from ablations.settings import Settings
-from ablations.tracked_runs import FULL, SWITCHES
+from ablations.runs.execution import Execution, identity_of
+from ablations.runs.output_folders import alone_in, claim
+from ablations.runs.settings import Settings
+from ablations.runs.wandb_runs import FULL, SWITCHES
 from evaluation.reporting.results import (
     RESULTS,
     STARTED,

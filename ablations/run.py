@@ -10,11 +10,9 @@ finished.
 
 import os
 import shutil
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,12 +27,9 @@ from lightning.pytorch.utilities import rank_zero_only
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ablations import parts, report, tracked_runs
-from ablations.execution import Execution, check_device, check_shares, identity_of, unusual_precision
-from ablations.output_folders import alone_in, claim
-from ablations.settings import Settings
-from ablations.shared_work import one_run_at_a_time
-from ablations.training import (
+from ablations.runs import components, run_report, wandb_runs
+from ablations.runs.execution import Execution, check_device, check_shares, identity_of, unusual_precision
+from ablations.runs.fitting import (
     CHECKPOINTS,
     FINAL,
     LOGS,
@@ -45,6 +40,10 @@ from ablations.training import (
     tell,
     without_noise,
 )
+from ablations.runs.output_folders import alone_in, claim
+from ablations.runs.settings import Settings
+from ablations.runs.shared_stage_1 import one_run_at_a_time
+from ablations.runs.termination import stopped_by_termination
 from datamodules.photographs import Photographs
 from datamodules.training_data import TrainingData
 from evaluation.reporting.provenance import commit
@@ -58,7 +57,7 @@ from evaluation.reporting.results import (
     read_results,
     write_results,
 )
-from lightning_modules.callbacks import CoefficientHistograms, ImageGrid, TrainingFailed, interrupt
+from lightning_modules.callbacks import CoefficientHistograms, ImageGrid, TrainingFailed
 from lightning_modules.checkpoints import (
     check_same,
     checkpoint_content,
@@ -80,7 +79,7 @@ FAILED = 1
 PICTURES, HISTOGRAMS = "pictures", "histograms.csv"
 # What a run makes in its folder.
 OWN = {
-    STARTED, RESULTS, FINAL, CHECKPOINTS, LOGS, PROFILE, report.SHEET, PICTURES, HISTOGRAMS, "wandb",
+    STARTED, RESULTS, FINAL, CHECKPOINTS, LOGS, PROFILE, run_report.SHEET, PICTURES, HISTOGRAMS, "wandb",
 }  # fmt: skip
 
 
@@ -98,9 +97,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             tell(f"error: {error}")
             return FAILED
         finally:
-            tracked_runs.finish()
+            wandb_runs.finish()
         if results is not None:
-            report.show(results, folder)
+            run_report.show(results, folder)
     return 0
 
 
@@ -143,7 +142,7 @@ def finished_before(folder: Path, settings: Settings, execution: Execution) -> R
             "--overwrite"
         )
     tell(f"{folder} was finished before: nothing is trained; --overwrite trains anew")
-    files = parts.photograph_files(settings)
+    files = components.photograph_files(settings)
     if files is not None and len(files) != finished.counts.total and settings.stage != "1":
         tell(
             f"{settings.photographs} holds {len(files)} photographs by now, the run had "
@@ -154,11 +153,11 @@ def finished_before(folder: Path, settings: Settings, execution: Execution) -> R
 
 def work(settings: Settings, execution: Execution, folder: Path) -> Results | None:
     """Train what is not yet trained, and report. No results for a dry run."""
-    teachers = parts.load_teachers(settings, execution)
+    teachers = components.load_teachers(settings, execution)
     photographs = None
     if settings.stage != "1":
-        photographs = parts.photographs_of(settings, execution, teachers)
-        parts.prepare(photographs, settings)
+        photographs = components.photographs_of(settings, execution, teachers)
+        components.prepare(photographs, settings)
     if not execution.fast_dev_run:
         identity = identity_of(settings, execution)
         claim(
@@ -188,21 +187,8 @@ def work(settings: Settings, execution: Execution, folder: Path) -> Results | No
         if not execution.fast_dev_run and rank_zero_only.rank == 0:
             with written_atomically(folder / FINAL) as temporary:
                 shutil.copyfile(shared / FINAL, temporary)
-        return report.of_stage_1(regressor, teachers, settings, execution, folder)
+        return run_report.of_stage_1(regressor, teachers, settings, execution, folder)
     return train(regressor, teachers, photographs, settings, execution, folder)
-
-
-@contextmanager
-def stopped_by_termination() -> Iterator[None]:
-    """SIGTERM, as schedulers send it, does what Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def identity_of_stage_1(settings: Settings, execution: Execution, teachers: Teachers) -> dict:
@@ -231,10 +217,10 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
                 f"--stage 2 needs a finished stage 1 of the same settings in {folder}; run with --stage 1 or "
                 "both, or give --no-pretraining"
             )
-        synthetic = parts.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=1)
+        synthetic = components.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=1)
         synthetic.prepare_data()
         synthetic.setup()
-        known = parts.known_faces(synthetic)
+        known = components.known_faces(synthetic)
         regressor.standardise(known.features)
         if settings.linear_path:
             regressor.start_linearly(known.features, Prediction(known.shape, known.albedo))
@@ -277,12 +263,12 @@ def train(
     seed(settings)  # the same whether stage 1 was trained just now, or before
     synthetic = None
     if settings.parameter:
-        synthetic = parts.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=2)
+        synthetic = components.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=2)
     data = TrainingData(photographs, synthetic, rendered=settings.rendered)
     if not settings.pretraining:
         first = photographs.dataset.batch(photographs.training[:4096])
         regressor.standardise(first.features[teachers.encoder.name])
-    learnt = parts.learn_from_photographs(settings, execution, photographs, teachers)
+    learnt = components.learn_from_photographs(settings, execution, photographs, teachers)
     module = regression_of(regressor, teachers, learnt, settings, execution)
     if learnt.tone is not None and settings.linear_path:
         features = learnt.faces.features[teachers.encoder.name]
@@ -310,9 +296,9 @@ def train(
     if execution.fast_dev_run or not module.trainer.is_global_zero:
         return None
     with torch.inference_mode():
-        results = report.of_run(module, photographs, settings, content | resumed_from(execution), folder)
+        results = run_report.of_run(module, photographs, settings, content | resumed_from(execution), folder)
     write_results(results, folder)
-    tracked_runs.log_results(module.trainer.loggers, results, folder / report.SHEET)
+    wandb_runs.log_results(module.trainer.loggers, results, folder / run_report.SHEET)
     return read_results(folder)
 
 
@@ -329,7 +315,7 @@ def resumed_from(execution: Execution) -> dict[str, Any]:
 def regression_of(
     regressor: Regressor,
     teachers: Teachers,
-    learnt: parts.Learnt,
+    learnt: components.Learnt,
     settings: Settings,
     execution: Execution,
 ) -> Regression:

@@ -22,9 +22,9 @@ import torch
 from sklearn.linear_model import RidgeCV
 from torch import Tensor
 
-from ablations import parts
-from ablations.execution import Execution
-from ablations.settings import Settings
+from ablations.runs import components
+from ablations.runs.execution import Execution
+from ablations.runs.settings import Settings
 from datamodules.cheeks import cheek_colours
 from datamodules.face_data import FaceBatch
 from datamodules.lfw import LFW
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
     encoders = {name: content["networks"]["encoder"]["name"] for name, (_, content) in loaded.items()}
     # By encoder; ridge regression takes the synthetic faces of the first checkpoint that has it.
     settings = {encoders[name]: settings_of(loaded[name][1]) for name in reversed(loaded)}
-    taught = {encoder: parts.load_teachers(own, Execution()) for encoder, own in settings.items()}
+    taught = {encoder: components.load_teachers(own, Execution()) for encoder, own in settings.items()}
     teachers = taught[encoders[first]]
     for _, content in loaded.values():
         judge_name(teachers.judge.name, content)
@@ -162,7 +162,7 @@ def ridge_methods(settings: Settings, teachers: Teachers, of: str) -> list[Metho
         teachers: whose encoder's features it reads.
         of: what is added to the methods' names.
     """
-    synthetic = parts.synthetic_of(settings, Execution(), teachers.model, teachers.encoder, stage=1)
+    synthetic = components.synthetic_of(settings, Execution(), teachers.model, teachers.encoder, stage=1)
     synthetic.prepare_data()
     synthetic.setup()
     faces = synthetic.pooled(np.arange(synthetic.pool_size))
@@ -252,7 +252,7 @@ def held_back_lines(method: Method, content: dict[str, Any], teachers: Teachers,
     settings = settings_of(content)
     if content["stage"] == 1:
         return []
-    photographs = parts.photographs_of(replace(settings, photographs=folder), Execution(), teachers)
+    photographs = components.photographs_of(replace(settings, photographs=folder), Execution(), teachers)
     photographs.prepare_data()
     photographs.setup()
     if photographs.provenance()["digest"] != content["training_data"]["digest"]:

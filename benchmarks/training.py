@@ -29,8 +29,8 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 
-from ablations.memory import keep_freed_memory
-from ablations.settings import Settings
+from ablations.runs.freed_memory import keep_freed_memory
+from ablations.runs.settings import Settings
 from datamodules.face_data import FaceBatch
 from datamodules.long_work.row_files import RowFiles
 from datamodules.sampling import step_sampler

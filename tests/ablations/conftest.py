@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from ablations import parts, run
+from ablations import run
+from ablations.runs import components
 from datamodules.alignment import face_cache
 from tests.datamodules.conftest import detect_by_colour, write_photograph
 
@@ -40,7 +41,7 @@ def options(material: Path) -> list[str]:
 def start(tmp_path: Path, options: list[str], monkeypatch: pytest.MonkeyPatch) -> Start:
     """Starts a run on miniatures in a folder of the test's own; returns its exit status."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(parts, "load_teachers", small_teachers)
+    monkeypatch.setattr(components, "load_teachers", small_teachers)
     monkeypatch.setattr(face_cache, "load_detector", lambda name: detect_by_colour)
 
     def start(*more: object, progress: bool = False) -> int:

@@ -13,9 +13,10 @@ if __name__ == "__main__":
 
 import torch
 
-from ablations import parts, run
-from ablations.execution import Execution
-from ablations.settings import Settings
+from ablations import run
+from ablations.runs import components
+from ablations.runs.execution import Execution
+from ablations.runs.settings import Settings
 from datamodules.alignment import face_cache
 from lightning_modules.teachers import Teachers
 from tests import miniatures
@@ -29,12 +30,12 @@ def small_teachers(settings: Settings, execution: Execution) -> Teachers:
         seed = {"dlib": 1, "sface": 2, "facenet": 3}[name]
         networks.setdefault(name, miniatures.SmallNetwork(seed)).name = name
     model = miniatures.small_model(seed=9 if settings.morphable_model == "open:1" else 0, skin=True)
-    return parts.teachers_of(model, networks, settings)
+    return components.teachers_of(model, networks, settings)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """ablations/run.py's in a process that ends with it: nothing is put back."""
-    parts.load_teachers = small_teachers
+    components.load_teachers = small_teachers
     face_cache.load_detector = lambda name: detect_by_colour
     return run.main(argv)
 

@@ -17,9 +17,9 @@ from filelock import FileLock
 
 from ablations import cell, factorial, gathering, run, workers
 from ablations.designs import Cell
-from ablations.execution import Execution
-from ablations.output_folders import LOCK
-from ablations.settings import Settings
+from ablations.runs.execution import Execution
+from ablations.runs.output_folders import LOCK
+from ablations.runs.settings import Settings
 from evaluation import reporting_people
 from evaluation.reporting.results import read_results
 from lightning_modules.plain.command_line import parse_settings

@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ablations import parts, run
-from ablations.output_folders import alone_in
-from ablations.training import CHECKPOINTS
+from ablations import run
+from ablations.runs import components
+from ablations.runs.fitting import CHECKPOINTS
+from ablations.runs.output_folders import alone_in
 from evaluation.reporting.results import read_results
 from lightning_modules import checkpoints
 from lightning_modules.checkpoints import KEY, load_regressor, read_checkpoint
@@ -103,7 +104,7 @@ def test_the_same_command_prints_a_finished_result_and_trains_nothing(
 ) -> None:
     start()
     before = capsys.readouterr().out
-    monkeypatch.setattr(parts, "load_teachers", None)
+    monkeypatch.setattr(components, "load_teachers", None)
     assert start() == 0
     assert capsys.readouterr().out == before
 
@@ -132,7 +133,7 @@ def test_progress_shows_both_stages(
 def test_a_run_on_stand_ins_says_so_in_its_title(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(parts, "STAND_INS", 24)
+    monkeypatch.setattr(components, "STAND_INS", 24)
     assert start("--photographs", "stand-in") == 0
     results = read_results(folder_of(tmp_path))
     assert results.stand_in
@@ -456,9 +457,9 @@ def test_results_say_from_which_checkpoint_a_run_went_on(start: Start, tmp_path:
 def test_a_component_that_is_not_skin_tone_names_the_option_that_goes_without(
     start: Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    colourful = parts.load_teachers
+    colourful = components.load_teachers
     monkeypatch.setattr(
-        parts, "load_teachers", lambda *given: colourful(*given)._replace(model=miniatures.small_model())
+        components, "load_teachers", lambda *given: colourful(*given)._replace(model=miniatures.small_model())
     )
     assert start() == 2
     assert refused(capsys).endswith("train with --tone-weight 0")

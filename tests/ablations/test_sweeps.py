@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from ablations import run
-from ablations.execution import Execution
-from ablations.settings import Settings
+from ablations.runs.execution import Execution
+from ablations.runs.settings import Settings
 from lightning_modules.plain.command_line import parse_settings
 
 FOLDER = Path(run.__file__).parent

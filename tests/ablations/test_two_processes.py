@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ablations.training import CHECKPOINTS
+from ablations.runs.fitting import CHECKPOINTS
 from evaluation.reporting.results import read_results
 from lightning_modules.checkpoints import read_checkpoint
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from ablations import memory
+from ablations.runs import freed_memory
 
 # New pages that the system maps while eight tensors of 16 MB are made and freed, ten times.
 PAGES = """
@@ -45,4 +45,4 @@ def test_freed_memory_is_used_again() -> None:
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
-    assert not memory.keep_freed_memory()
+    assert not freed_memory.keep_freed_memory()

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from ablations.execution import Execution, check_device, check_shares, identity_of
-from ablations.settings import Settings
+from ablations.runs.execution import Execution, check_device, check_shares, identity_of
+from ablations.runs.settings import Settings
 
 SETTINGS = Settings().resolved()
 

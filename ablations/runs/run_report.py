@@ -10,10 +10,10 @@ from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
-from ablations import parts
-from ablations.execution import Execution, identity_of
-from ablations.settings import METHODS, PRESETS, Settings
-from ablations.tracked_runs import FULL, variant
+from ablations.runs import components
+from ablations.runs.execution import Execution, identity_of
+from ablations.runs.settings import METHODS, PRESETS, Settings
+from ablations.runs.wandb_runs import FULL, variant
 from datamodules.photograph_statistics import distance_from_photographs
 from datamodules.photographs import Photographs
 from evaluation.metrics.moments import moments
@@ -67,7 +67,9 @@ def of_run(
     rows += coefficient_rows(module, decoded, content)
     own = photographs.provenance()
     if own["stand_in"]:
-        everyone = photographs.dataset.batch(parts.evenly(photographs.training, parts.PHOTOGRAPHS_READ))
+        everyone = photographs.dataset.batch(
+            components.evenly(photographs.training, components.PHOTOGRAPHS_READ)
+        )
         distance = distance_from_photographs(everyone.features[teachers.encoder.name], teachers.encoder)
         rows.append(
             Row("stand-in", "encoder feature means", "distance from real photographs", "standard deviations",
@@ -115,7 +117,7 @@ def of_stage_1(
     """What stage 1 alone explains of faces that it was not trained on."""
     if execution.fast_dev_run or rank_zero_only.rank != 0:
         return None
-    synthetic = parts.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=1)
+    synthetic = components.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=1)
     synthetic.prepare_data()
     synthetic.setup()
     faces = synthetic.validation_faces()

@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ablations import report
-from ablations.settings import Settings
+from ablations.runs import run_report
+from ablations.runs.settings import Settings
 from evaluation.reporting.results import Counts, Results, Row
 from lightning_modules.losses import SUITE_WEIGHTS, Prediction
 from lightning_modules.optimisation import Optimisation
@@ -46,13 +46,13 @@ def value(rows: list[Row], method: str, metric: str) -> float:
 def test_faces_that_are_the_photographs_score_one_and_are_found(module: Regression) -> None:
     people = faces()
     judge = module.teachers.judge
-    photographs = report.shown_to(judge, module, people)
-    rows = report.similarity_rows("judge", module, people, photographs, judge)
+    photographs = run_report.shown_to(judge, module, people)
+    rows = run_report.similarity_rows("judge", module, people, photographs, judge)
     assert value(rows, "this run", "similarity") == pytest.approx(1, abs=1e-6)
     assert value(rows, "this run", "top-1") == value(rows, "this run", "top-5") == 1
     shuffled = (photographs * photographs.roll(1, 0)).sum(1).mean()
     assert value(rows, "its faces shuffled", "similarity") == pytest.approx(float(shuffled), abs=1e-6)
-    mean = report.shown_to(judge, module, Prediction(torch.zeros(1, 4), torch.zeros(1, 3)))
+    mean = run_report.shown_to(judge, module, Prediction(torch.zeros(1, 4), torch.zeros(1, 3)))
     assert value(rows, "mean face", "similarity") == pytest.approx(
         float((photographs @ mean.T).mean()), abs=1e-6
     )
@@ -65,12 +65,12 @@ def test_a_centre_is_subtracted_and_named(module: Regression) -> None:
     judge = module.teachers.judge
     photographs = torch.nn.functional.normalize(torch.randn(6, 8), dim=1)
     centre = torch.full((8,), 0.2)
-    raw = report.similarity_rows("judge", module, people, photographs, judge)
+    raw = run_report.similarity_rows("judge", module, people, photographs, judge)
     module.centres = {"judge": Centre(centre, "judge", judge.sha256, 500, "some")}
-    rows = report.similarity_rows("judge", module, people, photographs, judge)
+    rows = run_report.similarity_rows("judge", module, people, photographs, judge)
     assert rows[0].protocol == "held-back photographs, judge, centred"
     assert raw[0].protocol == "held-back photographs, judge"
-    seen = report.shown_to(judge, module, people)
+    seen = run_report.shown_to(judge, module, people)
     cosine = torch.cosine_similarity(photographs - centre, seen - centre).mean()
     assert rows[0].value == pytest.approx(float(cosine), abs=1e-5)
 
@@ -78,13 +78,13 @@ def test_a_centre_is_subtracted_and_named(module: Regression) -> None:
 def test_five_photographs_have_no_top_5(module: Regression) -> None:
     with torch.no_grad():
         photographs = torch.nn.functional.normalize(torch.randn(5, 8), dim=1)
-        rows = report.similarity_rows("judge", module, faces(5), photographs, module.teachers.judge)
+        rows = run_report.similarity_rows("judge", module, faces(5), photographs, module.teachers.judge)
     assert [row.metric for row in rows] == ["similarity"] * 3 + ["top-1"]
 
 
 def test_coefficients_are_compared_with_their_targets(module: Regression) -> None:
     decoded = Prediction(torch.tensor([[1.0] * 4, [-1.0] * 4]), torch.tensor([[4.0, 0, 0], [4.0, 0, 0]]))
-    rows = {row.metric: row.value for row in report.coefficient_rows(module, decoded, {})}
+    rows = {row.metric: row.value for row in run_report.coefficient_rows(module, decoded, {})}
     assert rows["|mean - target|"] == pytest.approx(4 / 7)
     # Shape varies by 2, albedo not at all.
     assert rows["|variance - target|"] == pytest.approx(1)
@@ -95,7 +95,7 @@ def test_coefficients_are_compared_with_their_targets(module: Regression) -> Non
 def test_the_contact_sheet_has_each_photograph_beside_its_face(module: Regression, tmp_path: Path) -> None:
     photographs = torch.zeros(3, 3, 224, 224)
     photographs[:, 0] = torch.tensor([0.2, 0.6, 1.0])[:, None, None]
-    report.contact_sheet(module, photographs, faces(8), tmp_path / "sheet.png", "STAND-IN: people")
+    run_report.contact_sheet(module, photographs, faces(8), tmp_path / "sheet.png", "STAND-IN: people")
     with Image.open(tmp_path / "sheet.png") as picture:
         sheet = np.asarray(picture)
     top = len(sheet) - 2 * 224  # title and captions
@@ -120,7 +120,7 @@ def test_what_is_printed_fits_a_screen(
         for metric in ("similarity", "top-1", "top-5")
     ]
     (tmp_path / "final.ckpt").touch()
-    report.show(
+    run_report.show(
         Results("run", "STAND-IN: [a run]", {}, Counts(3, 2, {"no face": 1}), rows, {}, True), tmp_path
     )
     lines = capsys.readouterr().out.splitlines()
@@ -131,8 +131,8 @@ def test_what_is_printed_fits_a_screen(
 
 
 def test_stage_1_reports_on_rank_0_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report.rank_zero_only, "rank", 1)
-    assert report.of_stage_1(*[None] * 3, SimpleNamespace(fast_dev_run=False), Path("nowhere")) is None
+    monkeypatch.setattr(run_report.rank_zero_only, "rank", 1)
+    assert run_report.of_stage_1(*[None] * 3, SimpleNamespace(fast_dev_run=False), Path("nowhere")) is None
 
 
 @pytest.mark.parametrize(
@@ -150,4 +150,4 @@ def test_stage_1_reports_on_rank_0_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     ],
 )  # fmt: skip
 def test_a_title_says_how_a_run_departs_from_its_method(given: dict, words: str) -> None:
-    assert report.described(Settings(**given).resolved()) == words
+    assert run_report.described(Settings(**given).resolved()) == words

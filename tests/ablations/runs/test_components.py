@@ -1,7 +1,7 @@
 import pytest
 
-from ablations.parts import teachers_of
-from ablations.settings import Settings
+from ablations.runs.components import teachers_of
+from ablations.runs.settings import Settings
 from lightning_modules.teachers import Teachers
 from tests.miniatures import SmallNetwork, small_model
 

@@ -7,9 +7,9 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch.strategies import StrategyRegistry
 
-from ablations import ranges
-from ablations.ranges import check_numbers
-from ablations.settings import Settings
+from ablations.runs import option_ranges
+from ablations.runs.option_ranges import check_numbers
+from ablations.runs.settings import Settings
 
 Rasterizer = Literal["numba", "pytorch3d", "torch"]
 Device = Literal["cpu", "cuda", "mps", "auto"]
@@ -64,7 +64,7 @@ class Execution:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be, before any work is done."""
-        check_numbers(self, ranges.EXECUTION)
+        check_numbers(self, option_ranges.EXECUTION)
         strategies = ["auto", *StrategyRegistry.available_strategies()]
         if self.strategy not in strategies:
             raise ValueError(f"--strategy must be one of {', '.join(strategies)}; got {self.strategy}")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ablations import run
-from ablations.training import CHECKPOINTS
+from ablations.runs.fitting import CHECKPOINTS
 from evaluation.reporting.results import read_results
 from lightning_modules.checkpoints import KEY, read_checkpoint
 from lightning_modules.pretraining import Pretraining
@@ -22,8 +22,8 @@ from lightning_modules.regression import Regression
 from tests.datamodules.conftest import write_photograph
 from tests.miniatures import SmallBatch
 
-from . import small_run
-from .conftest import Start
+from .. import small_run
+from ..conftest import Start
 
 KILLS = 20
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ablations.output_folders import LOCK, alone_in, claim
+from ablations.runs.output_folders import LOCK, alone_in, claim
 from evaluation.reporting.results import RESULTS, STARTED
 
 

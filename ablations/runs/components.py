@@ -23,8 +23,8 @@ from lightning_modules.skin_tone import ToneTarget
 from lightning_modules.teachers import Teachers
 
 from .execution import Execution
+from .fitting import tell
 from .settings import Settings
-from .training import tell
 
 # Tones and centres are read off so many training photographs at most.
 PHOTOGRAPHS_READ = 5000

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ablations.execution import Execution
-from ablations.settings import METHODS, PRESETS, Settings
+from ablations.runs.execution import Execution
+from ablations.runs.settings import METHODS, PRESETS, Settings
 from lightning_modules.losses import PAPER_WEIGHTS, SUITE_WEIGHTS
 from lightning_modules.plain.command_line import parse_settings
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from lightning.pytorch.utilities import rank_zero_only
 
-from ablations import tracked_runs
-from ablations.settings import Settings
-from ablations.training import FINAL
+from ablations.runs import wandb_runs
+from ablations.runs.fitting import FINAL
+from ablations.runs.settings import Settings
 from lightning_modules.checkpoints import KEY, read_checkpoint
 
-from . import small_run
-from .conftest import Start
-from .offline_run import OfflineRun, read_offline_run
+from .. import small_run
+from ..conftest import Start
+from ..offline_run import OfflineRun, read_offline_run
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +109,7 @@ def test_two_processes_log_once(tmp_path: Path, options: list[str]) -> None:
     ],
 )
 def test_a_variant_is_named_by_what_is_off(given: dict[str, bool], name: str) -> None:
-    assert tracked_runs.variant(Settings(**given)) == name
+    assert wandb_runs.variant(Settings(**given)) == name
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_tags_name_the_kind_of_photographs_and_no_folder(
     photographs: str, tag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_TAGS", "study 1,extra")
-    tags = tracked_runs.tags(Settings(photographs=photographs))
+    tags = wandb_runs.tags(Settings(photographs=photographs))
     assert tags == ["suite", "quick", tag, "dlib", "study 1", "extra"]
 
 
@@ -140,4 +140,4 @@ def test_a_group_of_the_environment_s_is_kept(
 
 def test_other_processes_log_no_artifact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rank_zero_only, "rank", 1)
-    assert tracked_runs.log_checkpoints(None, []) is None
+    assert wandb_runs.log_checkpoints(None, []) is None

@@ -8,7 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from lightning.pytorch.utilities import rank_zero_only
 
-from ablations.training import FINAL, tell
+from ablations.runs.fitting import FINAL, tell
 from evaluation.reporting.results import write_whole
 
 LOCK, OWNER = "lock", "owner.txt"

@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self
 
-from ablations import ranges
-from ablations.ranges import check_numbers
+from ablations.runs import option_ranges
+from ablations.runs.option_ranges import check_numbers
 from lightning_modules.losses import PAPER_WEIGHTS, SUITE_WEIGHTS, LossWeights, MeanPenalty, Reduction
 from lightning_modules.recognition.networks import NetworkName
 
@@ -158,7 +158,7 @@ class Settings:
             )
         if self.stage == "1" and not self.pretraining:
             raise ValueError("--stage 1 is the pretraining that --no-pretraining removes; give one of them")
-        check_numbers(self, ranges.SETTINGS)
+        check_numbers(self, option_ranges.SETTINGS)
         # The skin tone loss knows one component only: it does not train a regressor by itself.
         if not (self.identity or self.batch_distribution or self.loopback or self.parameter):
             raise ValueError("every loss is switched off; leave at least one on")

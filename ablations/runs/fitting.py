@@ -25,9 +25,9 @@ from lightning_modules.checkpoints import (
     read_checkpoint,
 )
 
-from . import tracked_runs
+from . import wandb_runs
 from .execution import Execution
-from .memory import keep_freed_memory
+from .freed_memory import keep_freed_memory
 from .settings import Settings
 
 CHECKPOINTS, LAST, BEST, FINAL = "checkpoints", "last.ckpt", "best.ckpt", "final.ckpt"
@@ -120,7 +120,7 @@ def fit(
         trainer.save_checkpoint(folder / FINAL, weights_only=False)
         # A run that had nothing left to do has not put its moving average in place.
         module.load_state_dict(read_checkpoint(folder / FINAL)["state_dict"])
-        tracked_runs.log_checkpoints(loggers, [folder / FINAL, checkpoints / BEST])
+        wandb_runs.log_checkpoints(loggers, [folder / FINAL, checkpoints / BEST])
     return trainer
 
 
@@ -225,7 +225,7 @@ def _loggers(
         CSVLogger(folder, name=LOGS, version=f"from_step_{first_step:07d}", flush_logs_every_n_steps=1)
     ]
     if execution.wandb:
-        loggers.append(tracked_runs.run_logger(execution, settings, folder, content, kept.get("wandb_id")))
+        loggers.append(wandb_runs.run_logger(execution, settings, folder, content, kept.get("wandb_id")))
     return loggers
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from lightning.pytorch.utilities import rank_zero_only
 
-from ablations.shared_work import one_run_at_a_time
-from ablations.training import FINAL
+from ablations.runs.fitting import FINAL
+from ablations.runs.shared_stage_1 import one_run_at_a_time
 from lightning_modules.checkpoints import read_checkpoint
 
-from .conftest import Start
+from ..conftest import Start
 
 
 def in_thread(work: Callable[[], None]) -> threading.Thread:
