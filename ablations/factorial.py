@@ -19,14 +19,14 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ablations import cell, gathering, workers
-from ablations.comparison import REPORT, TABLES, compare
-from ablations.designs import Cell, Design, cells_of, written
 from ablations.run import stopped_by_termination
 from ablations.runs.execution import Execution, identity_of
 from ablations.runs.output_folders import alone_in, claim
 from ablations.runs.settings import Settings
 from ablations.runs.wandb_runs import FULL, SWITCHES
+from ablations.studies import cell, cell_results, cell_workers
+from ablations.studies.comparison import REPORT, TABLES, compare
+from ablations.studies.designs import Cell, Design, cells_of, written
 from evaluation.reporting.results import (
     RESULTS,
     STARTED,
@@ -179,7 +179,7 @@ def work(
         )
         unfinished = []
         for one in cells:
-            if gathering.why_missing(folder / one.name) is not None:
+            if cell_results.why_missing(folder / one.name) is not None:
                 write_plan(folder / one.name, steps_of(one, folder / one.name, plan, settings, execution))
                 unfinished.append(folder / one.name)
         start(unfinished, folder, len(cells), plan, execution)
@@ -213,18 +213,18 @@ def start(unfinished: Sequence[Path], folder: Path, total: int, plan: Plan, exec
         print(f"{total - left} of {total}: {name} {became}; {remaining}", flush=True)
 
     if plan.cluster is None:
-        workers.run_here(unfinished, plan.jobs, plan.gpus, ended)
+        cell_workers.run_here(unfinished, plan.jobs, plan.gpus, ended)
     else:
         options = dict(option.split("=", 1) for option in plan.cluster_options)
         options = {name: int(value) if value.isdigit() else value for name, value in options.items()}
-        workers.run_on_cluster(unfinished, plan.cluster, options, folder / JOBS, ended)
+        cell_workers.run_on_cluster(unfinished, plan.cluster, options, folder / JOBS, ended)
 
 
 def steps_of(
     one: Cell, folder: Path, plan: Plan, settings: Settings, execution: Execution
 ) -> list[dict[str, Any]]:
     """The commands of a cell, each as a user would type it, and the file that says that it is finished."""
-    checkpoint = folder / gathering.RUN / "final.ckpt"
+    checkpoint = folder / cell_results.RUN / "final.ckpt"
     common = [f"--device={'cpu' if execution.device == 'auto' else execution.device}"]
     if execution.cache_folder is not None:
         common.append(f"--cache-folder={execution.cache_folder / 'photographs'}")
@@ -232,12 +232,12 @@ def steps_of(
         common.append(f"--workers={execution.workers}")
     if execution.wandb:
         common += ["--wandb", f"--wandb-project={execution.wandb_project}"]
-    evaluations = [(gathering.PEOPLE, plan.data, plan.people)]
+    evaluations = [(cell_results.PEOPLE, plan.data, plan.people)]
     if plan.known_people and plan.data != "stand-in":
-        evaluations.append((gathering.STAND_IN, "stand-in", plan.known_people))
+        evaluations.append((cell_results.STAND_IN, "stand-in", plan.known_people))
     shared = replace(settings, views=of_cell(one, settings).views)
     train = [*given(shared), *given(execution), "--no-progress", *one.options]
-    steps = [step(RUN_PROGRAM, [*train, f"--output={folder / gathering.RUN}"], gathering.RUN)]
+    steps = [step(RUN_PROGRAM, [*train, f"--output={folder / cell_results.RUN}"], cell_results.RUN)]
     for name, data, people in evaluations:
         options = [f"--data={data}", f"--people={people}", *common, f"--output={folder / name}"]
         steps.append(step(PEOPLE_PROGRAM, [str(checkpoint), *options], name))
@@ -274,7 +274,7 @@ def print_plan(
     """List the cells, the commands of those that are left, and how long they may take."""
     left = 0
     for one in cells:
-        reason = gathering.why_missing(folder / one.name)
+        reason = cell_results.why_missing(folder / one.name)
         print(f"{one.name}: {'finished' if reason is None else reason}")
         if reason is not None:
             left += 1

@@ -15,11 +15,12 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
-from ablations import cell, factorial, gathering, run, workers
-from ablations.designs import Cell
+from ablations import factorial, run
 from ablations.runs.execution import Execution
 from ablations.runs.output_folders import LOCK
 from ablations.runs.settings import Settings
+from ablations.studies import cell, cell_results, cell_workers
+from ablations.studies.designs import Cell
 from evaluation import reporting_people
 from evaluation.reporting.results import read_results
 from lightning_modules.plain.command_line import parse_settings
@@ -47,13 +48,13 @@ def study(start: Start, options: list[str], tmp_path: Path, monkeypatch: pytest.
             log.write_text(f"{type(error).__name__}: {error}\n")
             return 1
 
-    def run_here(folders: Sequence[Path], jobs: int, gpus: Sequence[str], ended: workers.Ended) -> None:
+    def run_here(folders: Sequence[Path], jobs: int, gpus: Sequence[str], ended: cell_workers.Ended) -> None:
         for folder in folders:
             cell.work_through(folder / cell.PLAN, lambda: False)
             ended(folder)
 
     monkeypatch.setattr(cell, "run_step", run_step)
-    monkeypatch.setattr(workers, "run_here", run_here)
+    monkeypatch.setattr(cell_workers, "run_here", run_here)
 
     def study(*more: object) -> int:
         try:
@@ -115,7 +116,7 @@ def test_a_finished_study_is_printed_and_other_settings_are_refused(
     given = ("--losses", "loopback", "--seeds", 1)
     assert study(*given) == 0
     monkeypatch.setattr(cell, "work_through", None)
-    monkeypatch.setattr(workers, "run_here", None)
+    monkeypatch.setattr(cell_workers, "run_here", None)
     capsys.readouterr()
     assert study(*given) == 0
     assert "2 of 2 cells compared" in capsys.readouterr().out
@@ -341,7 +342,7 @@ NOTES_ITS_GPU = (
 def test_one_cell_at_a_time_on_each_gpu(tmp_path: Path) -> None:
     folders = [write_small_plan(tmp_path / str(number), NOTES_ITS_GPU) for number in range(4)]
     ended: list[Path] = []
-    workers.run_here(folders, 1, ["3", "5"], ended.append)
+    cell_workers.run_here(folders, 1, ["3", "5"], ended.append)
     assert sorted(ended) == folders
     used = [(folder / "results.json").read_text() for folder in folders]
     assert set(used) == {"3", "5"}
@@ -354,17 +355,17 @@ def test_cells_that_fail_stop_no_other(tmp_path: Path) -> None:
         )
         for number in range(3)
     ]
-    workers.run_here(folders, 2, [], lambda folder: None)
+    cell_workers.run_here(folders, 2, [], lambda folder: None)
     assert [cell.read_state(folder)["state"] for folder in folders] == ["finished", "failed", "finished"]
 
 
 def test_a_share_of_the_threads_is_a_cell_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "available_cores", lambda: 9)
+    monkeypatch.setattr(cell_workers, "available_cores", lambda: 9)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert workers.environment(4, None) == {"OMP_NUM_THREADS": "2"}
-    assert workers.environment(1, "0") == {"CUDA_VISIBLE_DEVICES": "0"}
+    assert cell_workers.environment(4, None) == {"OMP_NUM_THREADS": "2"}
+    assert cell_workers.environment(1, "0") == {"CUDA_VISIBLE_DEVICES": "0"}
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert workers.environment(4, None) == {}
+    assert cell_workers.environment(4, None) == {}
 
 
 def test_submitit_works_through_cells_and_a_failed_one_stops_no_other(tmp_path: Path) -> None:
@@ -376,7 +377,7 @@ def test_submitit_works_through_cells_and_a_failed_one_stops_no_other(tmp_path: 
         for number in range(2)
     ]
     ended: list[Path] = []
-    workers.run_on_cluster(folders, "local", {"timeout_min": 5}, tmp_path / "jobs", ended.append)
+    cell_workers.run_on_cluster(folders, "local", {"timeout_min": 5}, tmp_path / "jobs", ended.append)
     assert sorted(ended) == folders
     assert [cell.read_state(folder)["state"] for folder in folders] == ["failed", "finished"]
 
@@ -395,7 +396,7 @@ def test_slurm_gets_a_job_a_cell_with_the_options(tmp_path: Path, monkeypatch: p
     folder = write_small_plan(tmp_path / "cell", NOTES_ITS_GPU)
     ended: list[Path] = []
     options = {"slurm_partition": "big", "timeout_min": 600, "gpus_per_node": 1}
-    workers.run_on_cluster([folder], "slurm", options, tmp_path / "jobs", ended.append)
+    cell_workers.run_on_cluster([folder], "slurm", options, tmp_path / "jobs", ended.append)
     assert ended == [folder]
     script = (tmp_path / "submitted.sh").read_text()
     for line in ("--partition=big", "--time=600", "--gpus-per-node=1", "--job-name=cell"):
@@ -405,13 +406,13 @@ def test_slurm_gets_a_job_a_cell_with_the_options(tmp_path: Path, monkeypatch: p
 def test_a_cluster_without_submitit_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(ImportError, match=r"--cluster needs submitit: pip install"):
-        workers.run_on_cluster([], "slurm", {}, tmp_path, lambda folder: None)
+        cell_workers.run_on_cluster([], "slurm", {}, tmp_path, lambda folder: None)
 
 
 def test_people_of_other_cells_cannot_be_compared(tmp_path: Path) -> None:
     for seed, person in ((0, "A"), (1, "B")):
-        folder = tmp_path / "full" / f"seed-{seed}" / gathering.PEOPLE
+        folder = tmp_path / "full" / f"seed-{seed}" / cell_results.PEOPLE
         folder.mkdir(parents=True)
         pd.DataFrame({"person": [person], "similarity": [0.5]}).to_csv(folder / "people.csv", index=False)
     with pytest.raises(ValueError, match="were scored on different people"):
-        gathering.metrics_of([[tmp_path / "full" / f"seed-{seed}" for seed in (0, 1)]])
+        cell_results.metrics_of([[tmp_path / "full" / f"seed-{seed}" for seed in (0, 1)]])

@@ -116,7 +116,7 @@ def test_sigterm_while_photographs_are_read_stops_with_the_same_status(
     start: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run.parts, "prepare", lambda *given: terminated())
+        patch.setattr(run.components, "prepare", lambda *given: terminated())
         assert start() == 130
     assert capsys.readouterr().err == "interrupted\n"
 
@@ -144,7 +144,7 @@ def test_a_run_that_broke_down_after_its_last_step_reports_the_same(
 ) -> None:
     assert start("--output", "straight", *more) == 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run.report, "of_run", lambda *given: broken())
+        patch.setattr(run.run_report, "of_run", lambda *given: broken())
         with pytest.raises(RuntimeError, match="struck by lightning"):
             start("--output", "broken", *more)
     assert start("--output", "broken", *more) == 0

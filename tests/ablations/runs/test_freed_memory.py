@@ -10,7 +10,7 @@ from ablations.runs import freed_memory
 # New pages that the system maps while eight tensors of 16 MB are made and freed, ten times.
 PAGES = """
 import resource, sys, torch
-from ablations.memory import keep_freed_memory
+from ablations.runs.freed_memory import keep_freed_memory
 
 def pages() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

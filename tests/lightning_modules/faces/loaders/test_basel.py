@@ -332,7 +332,7 @@ def test_garbled_landmark_metadata_is_refused(published: Path) -> None:
 
 PEAK_OF_LOADING = """
 import re, sys
-from lightning_modules.faces.basel import load_basel
+from lightning_modules.faces.loaders.basel import load_basel
 
 def peak():  # in kB; getrusage would count what the starting process held
     return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])

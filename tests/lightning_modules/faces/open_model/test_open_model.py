@@ -183,7 +183,7 @@ def tiny(level: int, *, progress: object = None) -> MorphableModel:
 ASK_FOR_THE_MODEL = """
 import os, sys, time
 from pathlib import Path
-from lightning_modules.faces.basel import load_basel
+from lightning_modules.faces.loaders.basel import load_basel
 from lightning_modules.faces.open_model import cache
 
 folder = Path(sys.argv[1])

@@ -23,9 +23,9 @@ from evaluation.reporting.studies import (
 )
 from evaluation.reporting.tables import Grid, latex_of, markdown_of
 
+from .cell_results import RUN, study_of
 from .designs import Cell
-from .gathering import RUN, study_of
-from .report_page import write_report
+from .html_report import write_report
 
 COMMAND = "factorial"
 REPORT = "report.html"

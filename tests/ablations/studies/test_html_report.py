@@ -3,8 +3,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ablations.gathering import Curve, curves_of
-from ablations.report_page import POINTS, mean_curve
+from ablations.studies.cell_results import Curve, curves_of
+from ablations.studies.html_report import POINTS, mean_curve
 
 
 def write_log(folder: Path, start: int, rows: list[dict[str, object]]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ablations import cell
+from ablations.studies import cell
 
 WRITES = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text('{}'); print('done')"
 FAILS = "import sys; print('first'); sys.exit('the disk is full')"

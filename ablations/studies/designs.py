@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Literal, NamedTuple
 
-from .runs.wandb_runs import SWITCHES
+from ..runs.wandb_runs import SWITCHES
 
 Design = Literal["full", "paper", "one-out"]
 # Genova et al. 2018, figure 3: what the paper takes away, one at a time.

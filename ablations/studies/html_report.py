@@ -16,8 +16,8 @@ from evaluation.reporting.tables import Grid
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.reconstruction import load_reconstructor
 
+from .cell_results import PEOPLE, RUN, Curve, curves_of
 from .designs import Cell
-from .gathering import PEOPLE, RUN, Curve, curves_of
 
 # What is shown of a training, and how its axis is named.
 CURVES = {

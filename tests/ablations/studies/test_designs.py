@@ -1,6 +1,6 @@
 import pytest
 
-from ablations.designs import Cell, cells_of, variants
+from ablations.studies.designs import Cell, cells_of, variants
 
 
 def test_full_is_every_combination_once_and_begins_with_nothing_off() -> None:

@@ -1,6 +1,6 @@
 """Works through one cell of a study: its training run, then its evaluations, each a process of its own.
 
-    python ablations/cell.py PLAN
+    python ablations/studies/cell.py PLAN
 
 Started by factorial.py, on this machine or by SLURM. It goes on where an earlier start stopped: what has its
 results is not started again, and run.py continues by itself. It ends with whoever started it.

@@ -1,0 +1,1 @@
+"""The parts of an ablation study: its cells and their comparison."""
