@@ -30,10 +30,10 @@ from datamodules.face_data import FaceBatch
 from datamodules.lfw import LFW
 from datamodules.synthetic_faces import VALIDATION
 from evaluation.judged_people import Judged, judge_faces
-from evaluation.judging import judge_name
 from evaluation.metrics.moments import moments, moments_of_normal_draws
 from evaluation.metrics.reporting_protocol import Scores, compare
 from evaluation.metrics.skin_tone import ToneAgreement, individual_typology_angle, lab, tone_agreement
+from evaluation.shared.judge import judge_name
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.losses import Prediction

@@ -33,14 +33,14 @@ from evaluation.grouped_photographs import grouped_photographs, names_checked, w
 from evaluation.groups import Groups, settings_of_groups, sources_of
 from evaluation.measured import GroupSetting, Measured, Setting, measure
 from evaluation.metrics.retrieval import Ranks, chance, cumulative_match, found, rank_in_blocks
-from evaluation.places import notice
 from evaluation.protocol_rows import RETRIEVAL_FIGURES, protocol_report
-from evaluation.publishing import publish
 from evaluation.reporting.figures import Line, line_figure
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Results, Row, plain
-from evaluation.reports import Layout, Report, evaluate, exit_status
 from evaluation.scoring import Execution, Scoring, load_parts, settings_of, subject_of, written_centre
+from evaluation.shared.dashboard_run import publish
+from evaluation.shared.data_places import notice
+from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 
 COMMAND = "clustering"

@@ -14,10 +14,10 @@ from datamodules.scan_folders import Subject as ScannedPerson
 from evaluation.foreign_faces import describe_pictures, embed_files, frontal_picture
 from evaluation.measured import MEAN_FACE, SCAN, SHUFFLED, Measured, Setting, paired_cosines
 from evaluation.people import other_people
-from evaluation.places import Place
 from evaluation.rendered import describe_faces, mean_face_embedding
 from evaluation.reporting.results import Counts
 from evaluation.scoring import face_options
+from evaluation.shared.data_places import Place
 from lightning_modules.faces.mesh_files.units import read_mesh_in_mm
 from lightning_modules.recognition.similarity import centred
 

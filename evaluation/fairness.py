@@ -27,14 +27,14 @@ from scipy.stats import spearmanr
 from datamodules.cheeks import cheek_colours
 from datamodules.slider_people import SliderPeople
 from evaluation.group_panel import Measurement, panel_of
-from evaluation.judging import judge_name
 from evaluation.measured import failures
 from evaluation.metrics.group_means import LEAST_PEOPLE
 from evaluation.metrics.grouping import Grouping
 from evaluation.rendered import Embedded, embed_reconstructions
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
-from evaluation.reports import Layout, Report, evaluate, exit_status
+from evaluation.shared.judge import judge_name
+from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from evaluation.slider_groups import slider_groupings
 from evaluation.slider_scores import (
     Truth,

@@ -37,7 +37,7 @@ from evaluation.overlays import overlay_sheet
 from evaluation.reconstruct import names_of, relative
 from evaluation.reporting.provenance import checkpoint_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
-from evaluation.reports import Layout, Report, evaluate, exit_status
+from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from lightning_modules.faces.landmarks.pose_fitting import DEVIATIONS_MM, DISTANCE_MM, Fit, Jaw, fit_landmarks
 from lightning_modules.faces.morphable_model import Faces
 from lightning_modules.losses import Prediction

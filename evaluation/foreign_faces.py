@@ -13,7 +13,7 @@ from datamodules.alignment.face_cache import NO_FACE
 from datamodules.alignment.feature_cache import to_images
 from datamodules.alignment.images import EXTENSIONS, PhotographError, read_photograph
 from evaluation.rendered import Embedded, embed_all, file_keys, rendering_folder
-from evaluation.scored import MESH_SUFFIXES, Scored, files_by_name, paired
+from evaluation.shared.scored_method import MESH_SUFFIXES, Scored, files_by_name, paired
 from lightning_modules.faces.aligned_rendering import FRONTAL_MATERIAL, as_judged, frontal_scenes
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.units import Unit, read_mesh_in_mm

@@ -12,7 +12,7 @@ from evaluation.metrics.group_means import GroupComparison, compare_groups
 from evaluation.metrics.grouping import Grouping
 from evaluation.reporting.figures import Bar, bar_figure
 from evaluation.reporting.results import NOT_COMPARED, Row
-from evaluation.reports import Report
+from evaluation.shared.lifecycle import Report
 
 SEED = 0  # of the bootstrap
 

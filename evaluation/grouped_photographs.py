@@ -13,7 +13,7 @@ from evaluation.metrics.grouping import yellowish
 from evaluation.metrics.skin_tone import agreement_within_people, individual_typology_angle, lab
 from evaluation.people import People, item_names
 from evaluation.reporting.results import Row
-from evaluation.reports import Report
+from evaluation.shared.lifecycle import Report
 
 
 def names_checked(setting: Setting) -> Callable[[People], None]:

@@ -12,8 +12,8 @@ from evaluation.group_panel import Measurement, panel_of, with_panel
 from evaluation.groups import Grouped, Sources, grouped
 from evaluation.label_files import Named
 from evaluation.reconstructions import RANDOM_FACE
-from evaluation.reports import Report
 from evaluation.scan_tables import Column
+from evaluation.shared.lifecycle import Report
 
 
 def grouped_subjects(

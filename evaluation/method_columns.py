@@ -12,7 +12,7 @@ from datamodules.alignment.detection import Detector
 from datamodules.alignment.feature_cache import FaceFeatures
 from datamodules.chosen_faces import ChosenFaces
 from datamodules.face_data import FaceDataset
-from evaluation.scored import files_by_name, paired
+from evaluation.shared.scored_method import files_by_name, paired
 from lightning_modules.faces.landmarks.ibug import five_points
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.units import Unit, read_mesh_in_mm

@@ -22,13 +22,13 @@ from datamodules.alignment.detection import DetectorName
 from evaluation.groups import Groups, settings_of_groups, sources_of
 from evaluation.metrics.group_means import LEAST_PEOPLE
 from evaluation.metrics.scan_protocols import Scaling
-from evaluation.places import notice, place_of
-from evaluation.publishing import publish
 from evaluation.reconstructions import Average
 from evaluation.reporting.results import Results, plain
-from evaluation.reports import Layout, evaluate, exit_status
 from evaluation.scan_evaluation import KINDS, ScanEvaluation
-from evaluation.scored import what_is_scored
+from evaluation.shared.dashboard_run import publish
+from evaluation.shared.data_places import notice, place_of
+from evaluation.shared.lifecycle import Layout, evaluate, exit_status
+from evaluation.shared.scored_method import what_is_scored
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.mesh_files.units import Unit
 from lightning_modules.plain.command_line import run_command

@@ -11,7 +11,7 @@ from datamodules.identity_folder import IdentityFolder
 from datamodules.lfw import LFW
 from datamodules.mofa import MoFATest
 from datamodules.stand_in_photographs import StandInPhotographs
-from evaluation.places import Place
+from evaluation.shared.data_places import Place
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.recognition.network import RecognitionNetwork

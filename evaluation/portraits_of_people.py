@@ -11,7 +11,7 @@ from datamodules.chosen_faces import ChosenFaces, photographs_at
 from datamodules.face_data import FaceDataset, FaceOptions
 from datamodules.lfw import LFW
 from datamodules.stand_in_photographs import StandInPhotographs
-from evaluation.places import Place
+from evaluation.shared.data_places import Place
 from lightning_modules.faces.morphable_model import MorphableModel
 
 

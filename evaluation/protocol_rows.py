@@ -14,8 +14,8 @@ from evaluation.metrics.reporting_protocol import Scores, hits, photograph_pairs
 from evaluation.people import NAMES, People
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Results, Row
-from evaluation.reports import Report
 from evaluation.scoring import written_centre
+from evaluation.shared.lifecycle import Report
 
 
 class Shown(NamedTuple):

@@ -43,7 +43,7 @@ from evaluation.reporting.results import (
     plain,
 )
 from evaluation.reporting.tables import print_results
-from evaluation.reports import Layout, Report, exit_status, write_report
+from evaluation.shared.lifecycle import Layout, Report, exit_status, write_report
 from lightning_modules.plain.command_line import run_command
 from lightning_modules.plain.files import require_file, sha256_of_file
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor

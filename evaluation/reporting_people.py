@@ -25,14 +25,14 @@ from datamodules.face_data import FaceBatch, FaceOptions
 from datamodules.lfw import LFW
 from datamodules.stand_in_photographs import StandInPhotographs
 from evaluation.judged_people import Judged, coefficient_statistics, judge_faces, shape_errors
-from evaluation.judging import judge_name
 from evaluation.metrics.contrasts import contributions
 from evaluation.metrics.paired import Statistic, mean_statistic
-from evaluation.places import Place, notice, place_of
-from evaluation.publishing import publish
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
-from evaluation.reports import Layout, Report, evaluate, exit_status
+from evaluation.shared.dashboard_run import publish
+from evaluation.shared.data_places import Place, notice, place_of
+from evaluation.shared.judge import judge_name
+from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.morphable_model import MorphableModel

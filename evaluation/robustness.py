@@ -24,16 +24,16 @@ if __name__ == "__main__":
 from datamodules.alignment.detection import DetectorName, load_detector
 from datamodules.long_work.progress import progress_bar
 from evaluation.damaged_faces import Responses, respond, versions_of
-from evaluation.judging import judge_name, kept_centre
 from evaluation.movements import figures_of, movements_of, rows_of, table_of
-from evaluation.places import notice, place_of
 from evaluation.portraits_of_people import People, people_of
-from evaluation.publishing import publish
 from evaluation.reporting.provenance import checkpoint_entry, network_entry, provenance
 from evaluation.reporting.results import Counts, Results
-from evaluation.reports import Layout, Report, evaluate, exit_status
 from evaluation.robustness_pictures import draw_pictures
-from evaluation.scored import what_is_scored
+from evaluation.shared.dashboard_run import publish
+from evaluation.shared.data_places import notice, place_of
+from evaluation.shared.judge import judge_name, kept_centre
+from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
+from evaluation.shared.scored_method import what_is_scored
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.plain.command_line import run_command
 from lightning_modules.recognition.network import RecognitionNetwork

@@ -16,7 +16,6 @@ from evaluation.grouped_subjects import grouped_subjects, with_groups
 from evaluation.groups import NO_GROUPS, Grouped, Sources
 from evaluation.marking import Marker
 from evaluation.metrics.scan_protocols import PROTOCOLS, Scaling, ScanProtocol, scan_protocol
-from evaluation.places import Place
 from evaluation.reconstructions import (
     ORACLE,
     CheckpointMethod,
@@ -29,7 +28,6 @@ from evaluation.reconstructions import (
 )
 from evaluation.reporting.provenance import provenance
 from evaluation.reporting.results import Results
-from evaluation.reports import Report
 from evaluation.scan_pictures import Pictured, show_first, write_heat_maps
 from evaluation.scan_records import ScoreRecord
 from evaluation.scan_scoring import Scorer
@@ -44,7 +42,9 @@ from evaluation.scan_tables import (
     rows_of,
     subject_table,
 )
-from evaluation.scored import Scored
+from evaluation.shared.data_places import Place
+from evaluation.shared.lifecycle import Report
+from evaluation.shared.scored_method import Scored
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.mesh_files.units import read_mesh_in_mm
 from lightning_modules.faces.morphable_model import MorphableModel

@@ -7,9 +7,9 @@ from typing import Any, Literal, NamedTuple
 
 from datamodules.alignment.detection import DetectorName
 from datamodules.face_data import FaceOptions
-from evaluation.judging import centre_of_photographs, judge_name, kept_centre
-from evaluation.places import Place, place_of
-from evaluation.scored import Scored, what_is_scored
+from evaluation.shared.data_places import Place, place_of
+from evaluation.shared.judge import centre_of_photographs, judge_name, kept_centre
+from evaluation.shared.scored_method import Scored, what_is_scored
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.mesh_files.units import Unit

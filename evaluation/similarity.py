@@ -32,14 +32,14 @@ from evaluation.metrics.paired import mean_statistic
 from evaluation.metrics.similarity import Bins, histogram, histogram_distance, pyemd_distance
 from evaluation.metrics.verification import share_below
 from evaluation.people import NAMES
-from evaluation.places import Place, known_place, notice
 from evaluation.protocol_rows import SIMILARITY_FIGURES, protocol_report
-from evaluation.publishing import publish
 from evaluation.reporting.figures import Line, line_figure
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import NOT_MEASURED, Counts, Results, Row, plain
-from evaluation.reports import Layout, Report, evaluate, exit_status
 from evaluation.scoring import Execution, Scoring, load_parts, settings_of, subject_of, written_centre
+from evaluation.shared.dashboard_run import publish
+from evaluation.shared.data_places import Place, known_place, notice
+from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 
 COMMAND = "similarity"

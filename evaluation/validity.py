@@ -26,7 +26,7 @@ from evaluation.metrics.scan_score import prepare_scan, score_protocols
 from evaluation.metrics.true_error import true_error_mm
 from evaluation.reporting.provenance import model_entry, provenance
 from evaluation.reporting.results import Counts, Results, write_whole
-from evaluation.reports import Layout, Report, evaluate, exit_status
+from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from evaluation.validity_figure import validity_figure
 from evaluation.validity_rows import protocol_rows
 from lightning_modules.faces.loading import load_morphable_model

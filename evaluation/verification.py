@@ -26,7 +26,6 @@ from datamodules.alignment.crops import Selection
 from datamodules.alignment.detection import DetectorName
 from datamodules.lfw import LFW, PairList, PairTable
 from evaluation import literature
-from evaluation.judging import centre_of_photographs
 from evaluation.metrics.all_pairs import all_pairs
 from evaluation.metrics.verification import (
     Curve,
@@ -35,11 +34,12 @@ from evaluation.metrics.verification import (
     roc,
     true_accept_rate_at,
 )
-from evaluation.places import place_of
 from evaluation.reporting.figures import Line, line_figure
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
-from evaluation.reports import Layout, Report, evaluate, exit_status
+from evaluation.shared.data_places import place_of
+from evaluation.shared.judge import centre_of_photographs
+from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from lightning_modules.plain.command_line import run_command
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from datamodules.alignment import face_cache
 from datamodules.alignment.detection import Detection
-from evaluation import judging, verification
+from evaluation import verification
+from evaluation.shared import judge
 from evaluation.verification import in_ten_folds, main
 from lightning_modules.recognition.frame import CANONICAL_POINTS, WHOLE_FRAME
 from lightning_modules.recognition.network import RecognitionNetwork
@@ -121,8 +122,8 @@ def test_a_finished_folder_is_printed_and_other_settings_refused(
 
 
 def test_a_centre_adds_a_row(lfw_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    estimate = judging.estimate_centre
-    monkeypatch.setattr(judging, "estimate_centre", lambda *a, **k: estimate(*a, **k, minimum=5))
+    estimate = judge.estimate_centre
+    monkeypatch.setattr(judge, "estimate_centre", lambda *a, **k: estimate(*a, **k, minimum=5))
     _, results = run(lfw_folder, "--centre_from", str(lfw_folder / "lfw-deepfunneled"))
     assert value(results, "centred cosine", "accuracy") == 1.0
     assert "centre of 30 photographs" in results["title"]

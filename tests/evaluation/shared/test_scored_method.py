@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.scored import files_by_name, paired, renderings_by_name, what_is_scored
+from evaluation.shared.scored_method import files_by_name, paired, renderings_by_name, what_is_scored
 
 
 def write(folder: Path, *names: str) -> None:

@@ -7,7 +7,7 @@ from pandas import DataFrame, read_csv
 
 from evaluation.reporting.figures import Line, line_figure
 from evaluation.reporting.results import Counts, Results, Row, read_results
-from evaluation.reports import Layout, Report, evaluate, exit_status
+from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 
 SETTINGS = {"data": "stand-in", "k": 5}
 

@@ -3,8 +3,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from evaluation.publishing import numbers_of, publish
 from evaluation.reporting.results import Counts, Results, Row
+from evaluation.shared.dashboard_run import numbers_of, publish
 from lightning_modules import dashboard
 
 ROWS = [

@@ -2,16 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from evaluation import places
-from evaluation.places import Place, known_place, notice, place_of, read_configuration
+from evaluation.shared import data_places
+from evaluation.shared.data_places import Place, known_place, notice, place_of, read_configuration
 
 
 @pytest.fixture(autouse=True)
 def nothing_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No variable is set; the configuration file, not written yet, lies in the test's folder."""
-    for variable in places.VARIABLES.values():
+    for variable in data_places.VARIABLES.values():
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(places.platformdirs, "user_config_path", lambda _: tmp_path)
+    monkeypatch.setattr(data_places.platformdirs, "user_config_path", lambda _: tmp_path)
     return tmp_path / "config.yaml"
 
 

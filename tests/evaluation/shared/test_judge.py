@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from evaluation.judging import judge_name, kept_centre
+from evaluation.shared.judge import judge_name, kept_centre
 from lightning_modules.recognition.coloured import Coloured
 from lightning_modules.recognition.similarity import Centre
 from tests.miniatures import SmallNetwork

@@ -1,0 +1,1 @@
+"""What all evaluation commands share: data, judge, scored method, how they begin and end."""
