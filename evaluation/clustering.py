@@ -28,9 +28,9 @@ from torch import Tensor
 from datamodules.lfw import LFW
 from evaluation import literature
 from evaluation.examples import write_examples
-from evaluation.group_panel import Measurement
 from evaluation.grouped_photographs import grouped_photographs, names_checked, with_groups
-from evaluation.groups import Groups, settings_of_groups, sources_of
+from evaluation.groups.options import Groups, settings_of_groups, sources_of
+from evaluation.groups.panel import Measurement
 from evaluation.measured import GroupSetting, Measured, Setting, measure
 from evaluation.metrics.retrieval import Ranks, chance, cumulative_match, found, rank_in_blocks
 from evaluation.protocol_rows import RETRIEVAL_FIGURES, protocol_report

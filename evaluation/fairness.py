@@ -26,7 +26,7 @@ from scipy.stats import spearmanr
 
 from datamodules.cheeks import cheek_colours
 from datamodules.slider_people import SliderPeople
-from evaluation.group_panel import Measurement, panel_of
+from evaluation.groups.panel import Measurement, panel_of
 from evaluation.measured import failures
 from evaluation.metrics.group_means import LEAST_PEOPLE
 from evaluation.metrics.grouping import Grouping

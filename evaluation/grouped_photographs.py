@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from datamodules.cheeks import cheek_colours
-from evaluation.group_panel import Measurement, panel_of, with_panel
-from evaluation.groups import Grouped, grouped
-from evaluation.label_files import Named, matched
+from evaluation.groups.label_files import Named, matched
+from evaluation.groups.options import Grouped, grouped
+from evaluation.groups.panel import Measurement, panel_of, with_panel
 from evaluation.measured import Measured, Setting
 from evaluation.metrics.grouping import yellowish
 from evaluation.metrics.skin_tone import agreement_within_people, individual_typology_angle, lab

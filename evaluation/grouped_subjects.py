@@ -8,9 +8,9 @@ from datamodules.alignment.crops import Selection
 from datamodules.alignment.detection import DetectorName
 from datamodules.cheeks import footage_cheek_colour
 from datamodules.scan_folders import Subject
-from evaluation.group_panel import Measurement, panel_of, with_panel
-from evaluation.groups import Grouped, Sources, grouped
-from evaluation.label_files import Named
+from evaluation.groups.label_files import Named
+from evaluation.groups.options import Grouped, Sources, grouped
+from evaluation.groups.panel import Measurement, panel_of, with_panel
 from evaluation.reconstructions import RANDOM_FACE
 from evaluation.scan_tables import Column
 from evaluation.shared.lifecycle import Report

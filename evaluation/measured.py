@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from datamodules.stand_in_photographs import StandInPhotographs
 from evaluation.foreign_faces import embed_files
-from evaluation.groups import NO_GROUPS, Sources
+from evaluation.groups.options import NO_GROUPS, Sources
 from evaluation.metrics.group_means import LEAST_PEOPLE
 from evaluation.people import NAMES, People, item_names, load_people, other_people, photograph_name
 from evaluation.rendered import Embedded, embed_reconstructions, embed_true_faces, mean_face_embedding

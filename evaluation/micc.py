@@ -19,7 +19,7 @@ if __name__ == "__main__":
 
 from datamodules.alignment.crops import Selection
 from datamodules.alignment.detection import DetectorName
-from evaluation.groups import Groups, settings_of_groups, sources_of
+from evaluation.groups.options import Groups, settings_of_groups, sources_of
 from evaluation.metrics.group_means import LEAST_PEOPLE
 from evaluation.metrics.scan_protocols import Scaling
 from evaluation.reconstructions import Average

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from datamodules.lfw import LFW, RetrievalSubset, two_photographs_each
-from evaluation.group_panel import Measurement
 from evaluation.grouped_photographs import grouped_photographs, names_checked, with_groups
+from evaluation.groups.panel import Measurement
 from evaluation.measured import Setting, measure
 from evaluation.metrics.reporting_protocol import Scores, hits, photograph_pairs, same_and_different, score
 from evaluation.people import NAMES, People

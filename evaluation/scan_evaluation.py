@@ -13,7 +13,7 @@ from datamodules.micc import MICC, Scans
 from datamodules.scan_folders import Subject
 from datamodules.stand_in_scans import StandInScans
 from evaluation.grouped_subjects import grouped_subjects, with_groups
-from evaluation.groups import NO_GROUPS, Grouped, Sources
+from evaluation.groups.options import NO_GROUPS, Grouped, Sources
 from evaluation.marking import Marker
 from evaluation.metrics.scan_protocols import PROTOCOLS, Scaling, ScanProtocol, scan_protocol
 from evaluation.reconstructions import (

@@ -23,9 +23,9 @@ from matplotlib.figure import Figure
 
 from evaluation import literature
 from evaluation.columns import Column, column_of, scan_column
-from evaluation.group_panel import Measurement
 from evaluation.grouped_photographs import grouped_photographs, names_checked, with_groups
-from evaluation.groups import Groups, settings_of_groups, sources_of
+from evaluation.groups.options import Groups, settings_of_groups, sources_of
+from evaluation.groups.panel import Measurement
 from evaluation.measured import GroupSetting, Measured, Setting, measure
 from evaluation.metrics.all_pairs import PairDistributions, all_pairs
 from evaluation.metrics.paired import mean_statistic

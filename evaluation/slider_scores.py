@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from datamodules.slider_people import NOSE_TIP, SliderPeople
-from evaluation.group_panel import Measurement
+from evaluation.groups.panel import Measurement
 from evaluation.measured import MEAN_FACE, SHUFFLED, TRUE_FACE, paired_cosines
 from evaluation.metrics.scan_region import Region
 from evaluation.metrics.skin_tone import individual_typology_angle, lab

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.label_files import LabelFile, Named, matched, name_of, read_labels
+from evaluation.groups.label_files import LabelFile, Named, matched, name_of, read_labels
 
 ITEMS = Named(["Ann", "Ann", "Bob"], ["Ann/Ann_0001", "Ann/Ann_0002", "Bob/Bob_0001"])
 

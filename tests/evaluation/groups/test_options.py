@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from evaluation import clustering, grouped_photographs, similarity
-from evaluation.groups import Groups, grouped, settings_of_groups, sources_of
-from evaluation.label_files import Named
+from evaluation.groups.label_files import Named
+from evaluation.groups.options import Groups, grouped, settings_of_groups, sources_of
 from evaluation.metrics.grouping import NO_LABEL
 
-from .recognition_miniatures import Material
+from ..recognition_miniatures import Material
 
 LABELS = (
     "name,sex,age\nP0,female,20\nP1,female,70\nP2,male,\nphotographs/P3/P3_0001.jpg,male,35\nEve,male,3\n"

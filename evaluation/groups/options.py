@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from evaluation.label_files import LabelFile, Matched, Named, matched, read_labels
+from evaluation.groups.label_files import LabelFile, Matched, Named, matched, read_labels
 from evaluation.metrics.group_means import LEAST_PEOPLE
 from evaluation.metrics.grouping import Grouping, age_grouping, grouping, tone_grouping
 from evaluation.reporting.results import Row

@@ -1,6 +1,6 @@
 import numpy as np
 
-from evaluation.group_panel import Measurement, Panel, panel_of
+from evaluation.groups.panel import Measurement, Panel, panel_of
 from evaluation.metrics.grouping import grouping
 
 SEX = grouping("sex", ["f", "f", "m", "m", ""])

@@ -1,0 +1,1 @@
+"""`--groups`: results by groups of people or photographs."""
