@@ -29,7 +29,7 @@ from datamodules.cheeks import cheek_colours
 from datamodules.face_data import FaceBatch
 from datamodules.lfw import LFW
 from datamodules.synthetic_faces import VALIDATION
-from evaluation.judged_people import Judged, judge_faces
+from evaluation.likeness.judged_people import Judged, judge_faces
 from evaluation.metrics.moments import moments, moments_of_normal_draws
 from evaluation.metrics.reporting_protocol import Scores, compare
 from evaluation.metrics.skin_tone import ToneAgreement, individual_typology_angle, lab, tone_agreement

@@ -26,18 +26,25 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from datamodules.lfw import LFW
-from evaluation import literature
-from evaluation.examples import write_examples
-from evaluation.grouped_photographs import grouped_photographs, names_checked, with_groups
 from evaluation.groups.options import Groups, settings_of_groups, sources_of
 from evaluation.groups.panel import Measurement
-from evaluation.measured import GroupSetting, Measured, Setting, measure
+from evaluation.likeness import published_figures
+from evaluation.likeness.by_group import grouped_photographs, names_checked, with_groups
+from evaluation.likeness.comparison import GroupSetting, Measured, Setting, measure
+from evaluation.likeness.nearest_photographs import write_examples
+from evaluation.likeness.options import (
+    Execution,
+    Scoring,
+    load_parts,
+    settings_of,
+    subject_of,
+    written_centre,
+)
+from evaluation.likeness.reporting_rows import RETRIEVAL_FIGURES, protocol_report
 from evaluation.metrics.retrieval import Ranks, chance, cumulative_match, found, rank_in_blocks
-from evaluation.protocol_rows import RETRIEVAL_FIGURES, protocol_report
 from evaluation.reporting.figures import Line, line_figure
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Results, Row, plain
-from evaluation.scoring import Execution, Scoring, load_parts, settings_of, subject_of, written_centre
 from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import notice
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
@@ -239,10 +246,10 @@ def within(measured: Measured, search: Search, numbers: Sequence[int]) -> list[i
 def quoted_rows(setting: Setting, measured: Measured) -> list[Row]:
     """The literature's Table 3, where data set, judge and descriptor are the paper's."""
     kind, judge = measured.place.kind, setting.parts.judge
-    papers = literature.is_the_papers(kind, len(measured.people.dataset.paths))
+    papers = published_figures.is_the_papers(kind, len(measured.people.dataset.paths))
     if judge.name != "vggface" or setting.scoring.descriptor_layer != "fc7-relu" or not papers:
         return []
-    return literature.retrieval_rows(kind, measured.name)
+    return published_figures.retrieval_rows(kind, measured.name)
 
 
 def items_of(measured: Measured, all_found: Sequence[Found]) -> pd.DataFrame:

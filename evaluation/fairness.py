@@ -27,10 +27,10 @@ from scipy.stats import spearmanr
 from datamodules.cheeks import cheek_colours
 from datamodules.slider_people import SliderPeople
 from evaluation.groups.panel import Measurement, panel_of
-from evaluation.measured import failures
+from evaluation.likeness.comparison import failures
+from evaluation.likeness.rendering_embeddings import Embedded, embed_reconstructions
 from evaluation.metrics.group_means import LEAST_PEOPLE
 from evaluation.metrics.grouping import Grouping
-from evaluation.rendered import Embedded, embed_reconstructions
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
 from evaluation.shared.judge import judge_name

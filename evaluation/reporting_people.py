@@ -24,7 +24,7 @@ from PIL import Image
 from datamodules.face_data import FaceBatch, FaceOptions
 from datamodules.lfw import LFW
 from datamodules.stand_in_photographs import StandInPhotographs
-from evaluation.judged_people import Judged, coefficient_statistics, judge_faces, shape_errors
+from evaluation.likeness.judged_people import Judged, coefficient_statistics, judge_faces, shape_errors
 from evaluation.metrics.contrasts import contributions
 from evaluation.metrics.paired import Statistic, mean_statistic
 from evaluation.reporting.provenance import network_entry, provenance

@@ -21,22 +21,29 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evaluation import literature
-from evaluation.columns import Column, column_of, scan_column
-from evaluation.grouped_photographs import grouped_photographs, names_checked, with_groups
 from evaluation.groups.options import Groups, settings_of_groups, sources_of
 from evaluation.groups.panel import Measurement
-from evaluation.measured import GroupSetting, Measured, Setting, measure
+from evaluation.likeness import published_figures
+from evaluation.likeness.by_group import grouped_photographs, names_checked, with_groups
+from evaluation.likeness.comparison import GroupSetting, Measured, Setting, measure
+from evaluation.likeness.options import (
+    Execution,
+    Scoring,
+    load_parts,
+    settings_of,
+    subject_of,
+    written_centre,
+)
+from evaluation.likeness.photographs_of_people import NAMES
+from evaluation.likeness.reporting_rows import SIMILARITY_FIGURES, protocol_report
+from evaluation.likeness.table_2_columns import Column, column_of, scan_column
 from evaluation.metrics.all_pairs import PairDistributions, all_pairs
 from evaluation.metrics.paired import mean_statistic
 from evaluation.metrics.similarity import Bins, histogram, histogram_distance, pyemd_distance
 from evaluation.metrics.verification import share_below
-from evaluation.people import NAMES
-from evaluation.protocol_rows import SIMILARITY_FIGURES, protocol_report
 from evaluation.reporting.figures import Line, line_figure
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import NOT_MEASURED, Counts, Results, Row, plain
-from evaluation.scoring import Execution, Scoring, load_parts, settings_of, subject_of, written_centre
 from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import Place, known_place, notice
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
@@ -117,9 +124,9 @@ def report_of(setting: Setting, further: Sequence[Place], settings: Mapping) -> 
     pairs = all_pairs(
         reference.photographs,
         reference.people.identity,
-        thresholds=thresholds + [literature.SIMILARITY] * calibrated,
+        thresholds=thresholds + [published_figures.SIMILARITY] * calibrated,
     )
-    verdict = literature.calibration(pairs, setting.parts.judge.name) if calibrated else None
+    verdict = published_figures.calibration(pairs, setting.parts.judge.name) if calibrated else None
     rows = photograph_rows(reference.name, pairs)
     for column, threshold in zip(columns, thresholds, strict=True):
         rows += method_rows(column, pairs, threshold)
@@ -212,8 +219,8 @@ def quoted_rows(columns: Sequence[Column]) -> list[Row]:
     return [
         row
         for column in columns
-        if literature.is_the_papers(column.kind, column.total)
-        for row in literature.distance_rows(column.kind, column.name)
+        if published_figures.is_the_papers(column.kind, column.total)
+        for row in published_figures.distance_rows(column.kind, column.name)
     ]
 
 

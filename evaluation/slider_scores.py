@@ -10,11 +10,11 @@ from torch.nn import functional
 
 from datamodules.slider_people import NOSE_TIP, SliderPeople
 from evaluation.groups.panel import Measurement
-from evaluation.measured import MEAN_FACE, SHUFFLED, TRUE_FACE, paired_cosines
+from evaluation.likeness.comparison import MEAN_FACE, SHUFFLED, TRUE_FACE, paired_cosines
+from evaluation.likeness.rendering_embeddings import mean_face_embedding
 from evaluation.metrics.scan_region import Region
 from evaluation.metrics.skin_tone import individual_typology_angle, lab
 from evaluation.metrics.true_error import true_error_mm, truth_of
-from evaluation.rendered import mean_face_embedding
 from lightning_modules.faces.aligned_rendering import as_judged, render_frontal
 from lightning_modules.losses import Prediction
 from lightning_modules.recognition.frame import WHOLE_FRAME

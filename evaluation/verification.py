@@ -25,7 +25,7 @@ from torch import Tensor
 from datamodules.alignment.crops import Selection
 from datamodules.alignment.detection import DetectorName
 from datamodules.lfw import LFW, PairList, PairTable
-from evaluation import literature
+from evaluation.likeness import published_figures
 from evaluation.metrics.all_pairs import all_pairs
 from evaluation.metrics.verification import (
     Curve,
@@ -130,8 +130,8 @@ def report_of(
         curves[name] = roc(similarity, scored.same)
         rows += accuracy_rows(network, f"LFW {settings['pairs']}, {name}", similarity, scored, curves[name])
     if network.name == "vggface":
-        pairs = all_pairs(centred(descriptors, None), lfw.identity, thresholds=[literature.SIMILARITY])
-        rows += literature.calibration(pairs, network.name).rows
+        pairs = all_pairs(centred(descriptors, None), lfw.identity, thresholds=[published_figures.SIMILARITY])
+        rows += published_figures.calibration(pairs, network.name).rows
     results = Results(
         command="verification",
         title=f"LFW {settings['pairs']}: verification with {network.name}"

@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from datamodules.alignment import face_cache
-from evaluation import foreign_faces, measured, people, rendered, scoring
+from evaluation.likeness import (
+    comparison,
+    options,
+    other_methods,
+    photographs_of_people,
+    rendering_embeddings,
+)
 from lightning_modules.checkpoints import KEY, checkpoint_content
 from lightning_modules.recognition.similarity import Centre
 from lightning_modules.reconstruction import Reconstructor
@@ -82,22 +88,22 @@ def material(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Material:
             write_photograph(path, 10 * person + number, face=(person, number) != (4, 2))
     (tmp_path / "photographs" / "peopleDevTrain.txt").write_text("1\nP0\t3\n")
     counted: list[int] = []
-    render = rendered.render_for_judge
+    render = rendering_embeddings.render_for_judge
 
     def counting(model: object, coefficients: object, **options: object) -> torch.Tensor:
         counted.append(len(coefficients.shape))
         return render(model, coefficients, **options)
 
     def load_reconstructor(file: Path, **_: object) -> Reconstructor:
-        regressor, content = scoring.load_regressor(file)
+        regressor, content = options.load_regressor(file)
         return Reconstructor(regressor, miniatures.small_model(), small_network("dlib"), content)
 
     monkeypatch.setattr(face_cache, "load_detector", lambda name: detect_by_colour)
-    monkeypatch.setattr(foreign_faces, "load_detector", lambda name: detect_by_colour)
-    monkeypatch.setattr(rendered, "render_for_judge", counting)
-    monkeypatch.setattr(scoring, "load_network", lambda name, *_, **__: small_network(name))
-    monkeypatch.setattr(scoring, "load_reconstructor", load_reconstructor)
-    for module in (measured, people):
+    monkeypatch.setattr(other_methods, "load_detector", lambda name: detect_by_colour)
+    monkeypatch.setattr(rendering_embeddings, "render_for_judge", counting)
+    monkeypatch.setattr(options, "load_network", lambda name, *_, **__: small_network(name))
+    monkeypatch.setattr(options, "load_reconstructor", load_reconstructor)
+    for module in (comparison, photographs_of_people):
         monkeypatch.setattr(module, "load_morphable_model", lambda *_, **__: miniatures.small_model())
     monkeypatch.chdir(tmp_path)
     for name in ("LFW_DIR", "MOFA_DIR", "MICC_DIR"):

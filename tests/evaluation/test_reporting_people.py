@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 
 from datamodules.alignment import face_cache
-from evaluation import judged_people, reporting_people
-from evaluation.judged_people import coefficient_statistics, judge_faces, shape_errors
+from evaluation import reporting_people
+from evaluation.likeness import judged_people
+from evaluation.likeness.judged_people import coefficient_statistics, judge_faces, shape_errors
 from evaluation.metrics.moments import moments
 from evaluation.metrics.reporting_protocol import hits
 from evaluation.reporting.results import Results

@@ -12,7 +12,8 @@ from scipy.stats import wasserstein_distance
 from datamodules.alignment.footage_cache import SeenFaces
 from datamodules.micc import Sighting
 from datamodules.scan_folders import Subject as ScannedPerson
-from evaluation import columns, literature, rendered, scoring, similarity
+from evaluation import similarity
+from evaluation.likeness import options, published_figures, rendering_embeddings, table_2_columns
 from evaluation.metrics.all_pairs import PairDistributions
 from evaluation.metrics.similarity import histogram, histogram_distance
 from evaluation.similarity import checked_distance, main
@@ -87,18 +88,18 @@ def test_floors_and_absent_columns_are_there(material: Material) -> None:
 def test_renderings_are_kept_and_a_second_start_continues(
     material: Material, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rendered, "AT_ONCE", 4)
-    render = rendered.render_for_judge
+    monkeypatch.setattr(rendering_embeddings, "AT_ONCE", 4)
+    render = rendering_embeddings.render_for_judge
 
     def killed(*arguments: object, **options: object) -> torch.Tensor:
         if sum(material.rendered) >= 8:
             raise KeyboardInterrupt
         return render(*arguments, **options)
 
-    monkeypatch.setattr(rendered, "render_for_judge", killed)
+    monkeypatch.setattr(rendering_embeddings, "render_for_judge", killed)
     assert material.run(main, material.checkpoint) == 130
     assert material.rendered == [4, 4]
-    monkeypatch.setattr(rendered, "render_for_judge", render)
+    monkeypatch.setattr(rendering_embeddings, "render_for_judge", render)
     assert material.run(main, material.checkpoint) == 1
     assert material.rendered == [4, 4, 4, 2, 1]  # the last is the mean face
     stopped = results(material)
@@ -110,7 +111,7 @@ def test_renderings_are_kept_and_a_second_start_continues(
 def test_a_face_that_cannot_be_rendered_is_named_and_counted(
     material: Material, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    render, bad = rendered.render_for_judge, []
+    render, bad = rendering_embeddings.render_for_judge, []
 
     def fails_for_one(model: object, coefficients: object, **options: object) -> torch.Tensor:
         bad.append(coefficients.shape[0])
@@ -118,7 +119,7 @@ def test_a_face_that_cannot_be_rendered_is_named_and_counted(
             raise ValueError("a landmark lies behind its camera")
         return render(model, coefficients, **options)
 
-    monkeypatch.setattr(rendered, "render_for_judge", fails_for_one)
+    monkeypatch.setattr(rendering_embeddings, "render_for_judge", fails_for_one)
     assert material.run(main, material.checkpoint) == 1
     assert results(material)["counts"]["failed"] == {"cannot be rendered": 1, "no face found": 1}
     items = read_csv(material.folder / "out" / "photographs.csv").set_index("photograph")
@@ -128,7 +129,7 @@ def test_a_face_that_cannot_be_rendered_is_named_and_counted(
 def test_coefficients_that_are_not_finite_are_failures(
     material: Material, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = scoring.load_reconstructor
+    load = options.load_reconstructor
 
     def with_nan(file: Path, **options: object) -> object:
         reconstructor = load(file, **options)
@@ -144,7 +145,7 @@ def test_coefficients_that_are_not_finite_are_failures(
         Broken.coefficients = staticmethod(torch.no_grad()(coefficients))
         return Broken
 
-    monkeypatch.setattr(scoring, "load_reconstructor", with_nan)
+    monkeypatch.setattr(options, "load_reconstructor", with_nan)
     assert material.run(main, material.checkpoint) == 1
     failed = results(material)["counts"]["failed"]
     assert failed == {"coefficients are not finite": 1, "no face found": 1}
@@ -208,9 +209,9 @@ def test_the_reporting_protocol_is_an_option(material: Material) -> None:
 def test_without_data_the_stand_in_is_scored_and_named_first_and_last(
     material: Material, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    from evaluation import people
+    from evaluation.likeness import photographs_of_people
 
-    monkeypatch.setattr(people, "STAND_IN_PEOPLE", 4)
+    monkeypatch.setattr(photographs_of_people, "STAND_IN_PEOPLE", 4)
     arguments = ["--workers=0", "--no-progress", "--cache-folder", str(material.folder / "cache")]
     assert main([str(material.checkpoint), *arguments, "--output", str(material.folder / "out")]) in (0, 1)
     found = results(material)
@@ -268,17 +269,18 @@ def distributions(below: int, above: int) -> PairDistributions:
     ("below", "above", "reproduced"), [(227, 4, True), (240, 3, True), (260, 4, False), (227, 40, False)]
 )
 def test_a_set_up_is_the_paper_s_within_a_stated_tolerance(below: int, above: int, reproduced: bool) -> None:
-    found = literature.calibration(distributions(below, above), "vggface")
+    found = published_figures.calibration(distributions(below, above), "vggface")
     assert found.reproduced == reproduced
     assert ("NOT reproduced" in found.sentence) != reproduced
 
 
 def test_the_literature_stands_where_the_data_set_is_the_paper_s() -> None:
-    assert literature.is_the_papers("lfw", 13_233)
-    assert not literature.is_the_papers("lfw", 13_000)
-    rows = literature.distance_rows("lfw", "LFW")
+    assert published_figures.is_the_papers("lfw", 13_233)
+    assert not published_figures.is_the_papers("lfw", 13_000)
+    rows = published_figures.distance_rows("lfw", "LFW")
     assert [(row.method, row.value) for row in rows] == [
-        ("Tran et al.", 0.32), ("Tran et al.", 0.09), (literature.PAPER, 0.14), (literature.PAPER, 0.26),
+        ("Tran et al.", 0.32), ("Tran et al.", 0.09),
+        (published_figures.PAPER, 0.14), (published_figures.PAPER, 0.26),
     ]  # fmt: skip
     assert all(row.quoted for row in rows)
 
@@ -326,7 +328,7 @@ class SomeVideos:
 
 
 def test_micc_is_a_column_of_its_own(material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columns, "MICC", SomeVideos)
+    monkeypatch.setattr(table_2_columns, "MICC", SomeVideos)
     assert material.run(main, material.checkpoint, "--micc", material.folder) == 1
     found = results(material)
     assert found["counts"]["total"] == 15 + 3
@@ -348,10 +350,10 @@ def test_help_names_units_and_defaults(capsys: pytest.CaptureFixture) -> None:
 
 def test_centres_of_other_weights_are_refused(material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
     content = {"centres": {"sface": Centre(torch.ones(8), "sface", "ff" * 32, "x", 600).as_dict()}}
-    scored = scoring.Scoring(checkpoint=material.checkpoint, data="stand-in", centred=True)
-    subject = scoring.subject_of(scored)._replace(content=content)
+    scored = options.Scoring(checkpoint=material.checkpoint, data="stand-in", centred=True)
+    subject = options.subject_of(scored)._replace(content=content)
     with pytest.raises(ValueError, match="the centre belongs to sface"):
-        scoring.load_parts(scored, scoring.Execution(), subject)
+        options.load_parts(scored, options.Execution(), subject)
 
 
 def test_items_keep_photographs_apart(material: Material) -> None:

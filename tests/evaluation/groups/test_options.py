@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evaluation import clustering, grouped_photographs, similarity
+from evaluation import clustering, similarity
 from evaluation.groups.label_files import Named
 from evaluation.groups.options import Groups, grouped, settings_of_groups, sources_of
+from evaluation.likeness import by_group
 from evaluation.metrics.grouping import NO_LABEL
 
 from ..recognition_miniatures import Material
@@ -182,7 +183,7 @@ def test_skin_tone_comes_from_the_photographs_cheeks(
         faces = np.asarray(indices)
         return colours[faces % 3] + 0.001 * (faces * faces % 7)[:, None]
 
-    monkeypatch.setattr(grouped_photographs, "cheek_colours", cheeks)
+    monkeypatch.setattr(by_group, "cheek_colours", cheeks)
     material.run(similarity.main, material.checkpoint, "--groups", "skin-tone", "--smallest-group", "2")
     (agreement,) = (row for row in results(material)["rows"] if "of ITA" in row["metric"])
     assert agreement["n"] == 5

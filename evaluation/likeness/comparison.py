@@ -11,13 +11,25 @@ from torch import Tensor
 from torch.nn import functional
 
 from datamodules.stand_in_photographs import StandInPhotographs
-from evaluation.foreign_faces import embed_files
 from evaluation.groups.options import NO_GROUPS, Sources
+from evaluation.likeness.options import Execution, Parts, Scoring, Subject, face_options
+from evaluation.likeness.other_methods import embed_files
+from evaluation.likeness.photographs_of_people import (
+    NAMES,
+    People,
+    item_names,
+    load_people,
+    other_people,
+    photograph_name,
+)
+from evaluation.likeness.rendering_embeddings import (
+    Embedded,
+    embed_reconstructions,
+    embed_true_faces,
+    mean_face_embedding,
+)
 from evaluation.metrics.group_means import LEAST_PEOPLE
-from evaluation.people import NAMES, People, item_names, load_people, other_people, photograph_name
-from evaluation.rendered import Embedded, embed_reconstructions, embed_true_faces, mean_face_embedding
 from evaluation.reporting.results import Counts
-from evaluation.scoring import Execution, Parts, Scoring, Subject, face_options
 from evaluation.shared.data_places import Place
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel

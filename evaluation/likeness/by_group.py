@@ -8,10 +8,10 @@ from datamodules.cheeks import cheek_colours
 from evaluation.groups.label_files import Named, matched
 from evaluation.groups.options import Grouped, grouped
 from evaluation.groups.panel import Measurement, panel_of, with_panel
-from evaluation.measured import Measured, Setting
+from evaluation.likeness.comparison import Measured, Setting
+from evaluation.likeness.photographs_of_people import People, item_names
 from evaluation.metrics.grouping import yellowish
 from evaluation.metrics.skin_tone import agreement_within_people, individual_typology_angle, lab
-from evaluation.people import People, item_names
 from evaluation.reporting.results import Row
 from evaluation.shared.lifecycle import Report
 

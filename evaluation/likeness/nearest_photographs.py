@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from evaluation.measured import Measured, Setting
+from evaluation.likeness.comparison import Measured, Setting
 from evaluation.metrics.nearest import nearest
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.teachers import render_from_the_front

@@ -12,7 +12,7 @@ from datamodules.alignment.detection import DetectorName, load_detector
 from datamodules.alignment.face_cache import NO_FACE
 from datamodules.alignment.feature_cache import to_images
 from datamodules.alignment.images import EXTENSIONS, PhotographError, read_photograph
-from evaluation.rendered import Embedded, embed_all, file_keys, rendering_folder
+from evaluation.likeness.rendering_embeddings import Embedded, embed_all, file_keys, rendering_folder
 from evaluation.shared.scored_method import MESH_SUFFIXES, Scored, files_by_name, paired
 from lightning_modules.faces.aligned_rendering import FRONTAL_MATERIAL, as_judged, frontal_scenes
 from lightning_modules.faces.mesh import Mesh

@@ -7,14 +7,14 @@ import numpy as np
 import torch
 
 from datamodules.lfw import LFW, RetrievalSubset, two_photographs_each
-from evaluation.grouped_photographs import grouped_photographs, names_checked, with_groups
 from evaluation.groups.panel import Measurement
-from evaluation.measured import Setting, measure
+from evaluation.likeness.by_group import grouped_photographs, names_checked, with_groups
+from evaluation.likeness.comparison import Setting, measure
+from evaluation.likeness.options import written_centre
+from evaluation.likeness.photographs_of_people import NAMES, People
 from evaluation.metrics.reporting_protocol import Scores, hits, photograph_pairs, same_and_different, score
-from evaluation.people import NAMES, People
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Results, Row
-from evaluation.scoring import written_centre
 from evaluation.shared.lifecycle import Report
 
 

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from datamodules.micc import MICC, Sighting
 from datamodules.scan_folders import Subject as ScannedPerson
-from evaluation.foreign_faces import describe_pictures, embed_files, frontal_picture
-from evaluation.measured import MEAN_FACE, SCAN, SHUFFLED, Measured, Setting, paired_cosines
-from evaluation.people import other_people
-from evaluation.rendered import describe_faces, mean_face_embedding
+from evaluation.likeness.comparison import MEAN_FACE, SCAN, SHUFFLED, Measured, Setting, paired_cosines
+from evaluation.likeness.options import face_options
+from evaluation.likeness.other_methods import describe_pictures, embed_files, frontal_picture
+from evaluation.likeness.photographs_of_people import other_people
+from evaluation.likeness.rendering_embeddings import describe_faces, mean_face_embedding
 from evaluation.reporting.results import Counts
-from evaluation.scoring import face_options
 from evaluation.shared.data_places import Place
 from lightning_modules.faces.mesh_files.units import read_mesh_in_mm
 from lightning_modules.recognition.similarity import centred

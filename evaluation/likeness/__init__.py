@@ -1,0 +1,1 @@
+"""Photographs against renderings of their reconstructions, by a recognition network."""
