@@ -16,7 +16,7 @@ from PIL import Image
 
 from benchmarks.head_scan import HeadScan, read_head_scan
 from evaluation.reconstruct import reconstruct
-from evaluation.reconstructed import VIEWS
+from evaluation.reconstruction.neutral_faces import VIEWS
 from lightning_modules.contact_sheets import contact_sheet
 from lightning_modules.faces.portraits import studio_lights
 from lightning_modules.plain.files import sha256_of_file, written_atomically

@@ -32,9 +32,9 @@ from datamodules.alignment.mediapipe_landmarks import FaceMesh
 from datamodules.chosen_faces import FaceChoice, photographs_at
 from datamodules.long_work.progress import progress_bar
 from datamodules.marked_faces import JAWS, LandmarkSource, MarkedFace, marked_by_detector, marked_by_file
-from evaluation.fitted_faces import FittedFiles, document_of, fit_of, mesh_of
-from evaluation.overlays import overlay_sheet
 from evaluation.reconstruct import names_of, relative
+from evaluation.reconstruction.fitted_files import FittedFiles, document_of, fit_of, mesh_of
+from evaluation.reconstruction.overlays import overlay_sheet
 from evaluation.reporting.provenance import checkpoint_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status

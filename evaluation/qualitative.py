@@ -21,7 +21,7 @@ from rich.console import Console
 
 from datamodules.alignment.detection import DetectorName, load_detector
 from datamodules.chosen_faces import ChosenFaces, FaceChoice, photographs_at
-from evaluation.method_columns import Cell, of_checkpoint, of_meshes
+from evaluation.reconstruction.methods_side_by_side import Cell, of_checkpoint, of_meshes
 from evaluation.shared.lifecycle import COMPLETE, WITH_FAILURES
 from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.faces.mesh_files.units import Unit

@@ -29,9 +29,9 @@ from datamodules.alignment.feature_cache import FaceFeatures
 from datamodules.chosen_faces import ChosenFaces, FaceChoice, photographs_at
 from datamodules.face_data import FaceDataset
 from datamodules.long_work.progress import progress_bar
-from evaluation.face_files import SUFFIXES, FaceFiles
 from evaluation.metrics.moments import BEYOND
-from evaluation.reconstructed import faces_of
+from evaluation.reconstruction.face_files import SUFFIXES, FaceFiles
+from evaluation.reconstruction.neutral_faces import faces_of
 from evaluation.reporting.provenance import checkpoint_entry, provenance
 from evaluation.reporting.results import (
     Counts,

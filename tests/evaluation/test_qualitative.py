@@ -8,8 +8,8 @@ from PIL import Image
 
 from datamodules.alignment.detection import Detection
 from evaluation import qualitative
-from evaluation.method_columns import five_points_on, mesh_cell
 from evaluation.qualitative import main, places_of
+from evaluation.reconstruction.methods_side_by_side import five_points_on, mesh_cell
 from lightning_modules.faces.landmarks.ibug import five_points
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh

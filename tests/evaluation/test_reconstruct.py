@@ -10,8 +10,9 @@ import trimesh
 from PIL import Image
 
 from datamodules.alignment.feature_cache import to_images
-from evaluation import face_files, reconstruct
+from evaluation import reconstruct
 from evaluation.reconstruct import main, names_of
+from evaluation.reconstruction import face_files
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.faces.mesh_files.any_format import read_mesh
 from tests import miniatures

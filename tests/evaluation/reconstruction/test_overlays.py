@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from datamodules.marked_faces import MarkedFace
-from evaluation.overlays import (
+from evaluation.reconstruction.overlays import (
     Square,
     cameras_of_part,
     draw_points,

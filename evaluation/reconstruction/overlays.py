@@ -10,7 +10,7 @@ from torch import Tensor
 
 from datamodules.alignment.feature_cache import to_images
 from datamodules.marked_faces import MarkedFace
-from evaluation.reconstructed import preview_images
+from evaluation.reconstruction.neutral_faces import preview_images
 from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.faces.morphable_model import Faces, MorphableModel
 from lightning_modules.faces.portraits import FRONTAL, studio_lights

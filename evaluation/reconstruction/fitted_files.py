@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from datamodules.marked_faces import MarkedFace
-from evaluation.face_files import rounded
+from evaluation.reconstruction.face_files import rounded
 from evaluation.reporting.results import plain, write_whole
 from lightning_modules.faces.landmarks.pose_fitting import Fit
 from lightning_modules.faces.mesh import Mesh

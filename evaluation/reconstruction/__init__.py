@@ -1,0 +1,1 @@
+"""Reconstructed and fitted faces as files and pictures."""
