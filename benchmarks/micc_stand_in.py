@@ -20,7 +20,7 @@ import torch
 from evaluation.micc import micc
 from evaluation.reporting.provenance import machine
 from evaluation.reporting.tables import markdown
-from evaluation.scan_evaluation import ScanEvaluation
+from evaluation.scans.evaluation import ScanEvaluation
 from evaluation.shared.data_places import Place
 from evaluation.shared.scored_method import what_is_scored
 from lightning_modules.faces.mesh_files.units import read_mesh_in_mm

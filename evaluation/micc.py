@@ -22,9 +22,9 @@ from datamodules.alignment.detection import DetectorName
 from evaluation.groups.options import Groups, settings_of_groups, sources_of
 from evaluation.metrics.group_means import LEAST_PEOPLE
 from evaluation.metrics.scan_protocols import Scaling
-from evaluation.reconstructions import Average
 from evaluation.reporting.results import Results, plain
-from evaluation.scan_evaluation import KINDS, ScanEvaluation
+from evaluation.scans.evaluation import KINDS, ScanEvaluation
+from evaluation.scans.methods import Average
 from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import notice, place_of
 from evaluation.shared.lifecycle import Layout, evaluate, exit_status

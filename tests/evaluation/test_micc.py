@@ -10,9 +10,9 @@ from torch import Tensor
 
 from datamodules.alignment import footage_cache
 from datamodules.stand_in_scans import write_video
-from evaluation import scan_evaluation
 from evaluation.micc import main
-from evaluation.scan_scoring import Scorer
+from evaluation.scans import evaluation
+from evaluation.scans.scoring import Scorer
 from lightning_modules.losses import Prediction
 from lightning_modules.reconstruction import Reconstructor
 from tests.datamodules.conftest import TinyNetwork, detect_by_colour
@@ -32,7 +32,7 @@ def no_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No data set is known here, and the morphable model is the face-like one."""
     monkeypatch.delenv("MICC_DIR", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr(scan_evaluation, "load_morphable_model", lambda *_, **__: face_like_model())
+    monkeypatch.setattr(evaluation, "load_morphable_model", lambda *_, **__: face_like_model())
 
 
 @pytest.fixture
@@ -242,7 +242,7 @@ def checkpoint(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> P
     networks = {"encoder": {"name": "tiny", "sha256": "ab" * 32}}
     content = {"commit": "abc", "networks": networks, "settings": {"morphable_model": "open"}}
     parts = Reconstructor(NoseFromColour(), face_like_model(), TinyNetwork(), content)
-    monkeypatch.setattr(scan_evaluation, "load_reconstructor", lambda *_, **__: parts)
+    monkeypatch.setattr(evaluation, "load_reconstructor", lambda *_, **__: parts)
     for subject in ("subject_01", "subject_02", "subject_03"):
         for name in ("Indoor-Cooperative", "PTZ-Indoor", "PTZ-Outdoor"):
             frames = [np.full((64, 64, 3), 120, np.uint8) for _ in range(3)]

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from evaluation.metrics.scan_protocols import GANFIT, GENOVA, TRAN
-from evaluation.reconstructions import ANY_CONDITION, Frames
-from evaluation.scan_records import ScoreRecord
-from evaluation.scan_tables import (
+from evaluation.scans.methods import ANY_CONDITION, Frames
+from evaluation.scans.records import ScoreRecord
+from evaluation.scans.tables import (
     columns_of,
     counts_of,
     curve_figure,

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datamodules.scan_folders import Subject
-from evaluation.heat_maps import heat_map, row_of, sheet_of, show_in_window, write_heat_map
 from evaluation.metrics.marked_mesh import MarkedMesh, Unscorable
 from evaluation.metrics.scan_score import ScanScore
-from evaluation.scan_records import ScoreRecord
-from evaluation.scan_scoring import ReadScan, Scorer
-from evaluation.scan_tables import Column
+from evaluation.scans.heat_maps import heat_map, row_of, sheet_of, show_in_window, write_heat_map
+from evaluation.scans.records import ScoreRecord
+from evaluation.scans.scoring import ReadScan, Scorer
+from evaluation.scans.tables import Column
 from lightning_modules.plain.files import written_atomically
 
 

@@ -12,11 +12,14 @@ import numpy as np
 from datamodules.micc import MICC, Scans
 from datamodules.scan_folders import Subject
 from datamodules.stand_in_scans import StandInScans
-from evaluation.grouped_subjects import grouped_subjects, with_groups
 from evaluation.groups.options import NO_GROUPS, Grouped, Sources
-from evaluation.marking import Marker
 from evaluation.metrics.scan_protocols import PROTOCOLS, Scaling, ScanProtocol, scan_protocol
-from evaluation.reconstructions import (
+from evaluation.reporting.provenance import provenance
+from evaluation.reporting.results import Results
+from evaluation.scans.by_group import grouped_subjects, with_groups
+from evaluation.scans.heat_map_pictures import Pictured, show_first, write_heat_maps
+from evaluation.scans.landmarks import Marker
+from evaluation.scans.methods import (
     ORACLE,
     CheckpointMethod,
     Frames,
@@ -26,12 +29,9 @@ from evaluation.reconstructions import (
     RandomFace,
     frames_seen,
 )
-from evaluation.reporting.provenance import provenance
-from evaluation.reporting.results import Results
-from evaluation.scan_pictures import Pictured, show_first, write_heat_maps
-from evaluation.scan_records import ScoreRecord
-from evaluation.scan_scoring import Scorer
-from evaluation.scan_tables import (
+from evaluation.scans.records import ScoreRecord
+from evaluation.scans.scoring import Scorer
+from evaluation.scans.tables import (
     Column,
     columns_of,
     counts_of,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from evaluation.metrics.marked_mesh import NOSE_TIP, MarkedMesh
 from evaluation.metrics.scan_score import ScanScore
-from evaluation.scan_scoring import ReadScan
+from evaluation.scans.scoring import ReadScan
 from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from datamodules.micc import MICC
 from datamodules.scan_folders import MESH_SUFFIXES, MICC_CONDITIONS, Subject
-from evaluation.marking import Marker, Marks, Source, carried, marked_mesh
 from evaluation.metrics.marked_mesh import MarkedMesh, Unscorable
+from evaluation.scans.landmarks import Marker, Marks, Source, carried, marked_mesh
 from evaluation.shared.scored_method import files_by_name
 from lightning_modules.faces.landmarks.ibug import Landmarks
 from lightning_modules.faces.landmarks.mesh_landmark_files import SUFFIXES

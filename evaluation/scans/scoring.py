@@ -14,14 +14,14 @@ from datamodules.alignment.face_cache import default_cache_folder
 from datamodules.long_work.processes import available_cores, map_in_processes
 from datamodules.long_work.progress import progress_bar
 from datamodules.scan_folders import ScanFile, Subject
-from evaluation.marking import Marker, Marks, marked_mesh
 from evaluation.metrics.landmark_start import landmark_start
 from evaluation.metrics.marked_mesh import NOSE_TIP, MarkedMesh, Unscorable
 from evaluation.metrics.scan_protocols import GENOVA, ScanProtocol
 from evaluation.metrics.scan_score import PreparedScan, ScanScore, prepare_scan, score_scan
-from evaluation.model_fit import fit_model
-from evaluation.reconstructions import ANY_CONDITION, MEAN_FACE, ORACLE, Method, model_mesh
-from evaluation.scan_records import ScoreRecord, read_records, record_of, write_records
+from evaluation.scans.landmarks import Marker, Marks, marked_mesh
+from evaluation.scans.methods import ANY_CONDITION, MEAN_FACE, ORACLE, Method, model_mesh
+from evaluation.scans.model_fit import fit_model
+from evaluation.scans.records import ScoreRecord, read_records, record_of, write_records
 from lightning_modules.faces.mesh_files.units import ImplausibleSizeError, Unit, read_mesh_in_mm
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.files import sha256_of_file, written_atomically

@@ -11,8 +11,8 @@ from datamodules.scan_folders import Subject
 from evaluation.groups.label_files import Named
 from evaluation.groups.options import Grouped, Sources, grouped
 from evaluation.groups.panel import Measurement, panel_of, with_panel
-from evaluation.reconstructions import RANDOM_FACE
-from evaluation.scan_tables import Column
+from evaluation.scans.methods import RANDOM_FACE
+from evaluation.scans.tables import Column
 from evaluation.shared.lifecycle import Report
 
 

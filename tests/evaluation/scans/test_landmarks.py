@@ -6,16 +6,16 @@ import pytest
 import torch
 
 from datamodules.alignment.detection import Detection
-from evaluation import marking
-from evaluation.marking import Marker, axis_turns, carried, detected_points, unprojected
 from evaluation.metrics.marked_mesh import Unscorable
+from evaluation.scans import landmarks
+from evaluation.scans.landmarks import Marker, axis_turns, carried, detected_points, unprojected
 from lightning_modules.faces.landmarks.ibug import five_points
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_views import DISTANCE_MM, MARGIN
 from tests.evaluation.metrics.face_like import face_like
 from tests.evaluation.scanned_people import face_like_model
 
-PIXELS = marking.PICTURE_PIXELS
+PIXELS = landmarks.PICTURE_PIXELS
 
 
 def mesh_of(nose_mm: float = 22.0) -> Mesh:
@@ -72,7 +72,7 @@ def test_a_mesh_without_a_face_is_refused() -> None:
 def test_landmarks_are_found_by_a_detector_and_carried_over_to_other_meshes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(marking, "load_detector", lambda name: detector_at(five_of_model()))
+    monkeypatch.setattr(landmarks, "load_detector", lambda name: detector_at(five_of_model()))
     marker = Marker(face_like_model)
     marks = marker.marks(mesh_of(), None)
     assert marks.source == "detected"

@@ -12,10 +12,10 @@ from scipy.stats import kendalltau
 from evaluation.metrics.marked_mesh import failure_kind
 from evaluation.metrics.scan_protocols import GENOVA, ScanProtocol
 from evaluation.metrics.score_summary import cumulative_curve, summarise
-from evaluation.reconstructions import ANY_CONDITION, MEAN_FACE, ORACLE, RANDOM_FACE, Frames
 from evaluation.reporting.figures import Line, line_figure
 from evaluation.reporting.results import Counts, Row
-from evaluation.scan_records import ScoreRecord, pooled_heaps
+from evaluation.scans.methods import ANY_CONDITION, MEAN_FACE, ORACLE, RANDOM_FACE, Frames
+from evaluation.scans.records import ScoreRecord, pooled_heaps
 
 BASELINES = (MEAN_FACE, RANDOM_FACE, ORACLE)
 # Genova et al. 2018, table 1: mean and standard deviation over MICC's 53 subjects, in mm.

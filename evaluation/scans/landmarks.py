@@ -14,7 +14,7 @@ from datamodules.alignment.detection import Detection, DetectorName, load_detect
 from evaluation.metrics.marked_mesh import NOSE_TIP, MarkedMesh, Unscorable, known
 from evaluation.metrics.similarity_transform import fit_similarity
 from evaluation.metrics.surface import scorable_surface
-from evaluation.model_fit import fit_model
+from evaluation.scans.model_fit import fit_model
 from lightning_modules.faces.landmarks.ibug import Landmarks, five_points
 from lightning_modules.faces.landmarks.mesh_landmark_files import read_marked_points
 from lightning_modules.faces.mesh import Mesh

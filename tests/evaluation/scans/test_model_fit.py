@@ -4,7 +4,7 @@ import torch
 
 from evaluation.metrics.similarity_transform import similarity
 from evaluation.metrics.surface import Surface
-from evaluation.model_fit import fit_model
+from evaluation.scans.model_fit import fit_model
 from tests.evaluation.metrics.face_like import face_like
 from tests.evaluation.scanned_people import face_like_model
 

@@ -6,12 +6,19 @@ import pytest
 import torch
 
 from datamodules.scan_folders import ScanFile
-from evaluation.heat_maps import NOT_COUNTED, aligned_mesh, error_colours, heat_map, row_of, show_in_window
-from evaluation.marking import Marks
 from evaluation.metrics.scan_protocols import GENOVA
 from evaluation.metrics.scan_score import prepare_scan, score_scan
 from evaluation.metrics.similarity_transform import similarity
-from evaluation.scan_scoring import ReadScan
+from evaluation.scans.heat_maps import (
+    NOT_COUNTED,
+    aligned_mesh,
+    error_colours,
+    heat_map,
+    row_of,
+    show_in_window,
+)
+from evaluation.scans.landmarks import Marks
+from evaluation.scans.scoring import ReadScan
 from tests.evaluation.metrics.face_like import face_like
 
 SCAN = face_like()

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from datamodules.scan_folders import Subject
-from evaluation.marking import Marker
 from evaluation.metrics.marked_mesh import Unscorable
-from evaluation.reconstructions import ANY_CONDITION, MeanFace, MeshFolder, RandomFace
+from evaluation.scans.landmarks import Marker
+from evaluation.scans.methods import ANY_CONDITION, MeanFace, MeshFolder, RandomFace
 from tests.evaluation.metrics.face_like import face_like
 from tests.evaluation.scanned_people import face_like_model, vertex_ids, write_face
 

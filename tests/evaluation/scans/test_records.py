@@ -7,7 +7,14 @@ import pytest
 from evaluation.metrics.scan_protocols import PROTOCOLS
 from evaluation.metrics.scan_score import score_scan
 from evaluation.metrics.score_summary import pooled
-from evaluation.scan_records import ScoreRecord, heap_of, pooled_heaps, read_records, record_of, write_records
+from evaluation.scans.records import (
+    ScoreRecord,
+    heap_of,
+    pooled_heaps,
+    read_records,
+    record_of,
+    write_records,
+)
 from tests.evaluation.metrics.face_like import face_like
 
 IDENTITY = {"subject": "ann", "scan": "front", "condition": "any", "method": "ours", "landmarks": "marked"}

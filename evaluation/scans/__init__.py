@@ -1,0 +1,1 @@
+"""Reconstructions against face scans."""
