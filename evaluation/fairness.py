@@ -27,6 +27,15 @@ from scipy.stats import spearmanr
 from datamodules.cheeks import cheek_colours
 from datamodules.slider_people import SliderPeople
 from evaluation.groups.panel import Measurement, panel_of
+from evaluation.known_truth.slider_groups import slider_groupings
+from evaluation.known_truth.slider_scores import (
+    Truth,
+    angles_of,
+    made_by,
+    measurements_of,
+    photographs_of,
+    truth_of_people,
+)
 from evaluation.likeness.comparison import failures
 from evaluation.likeness.rendering_embeddings import Embedded, embed_reconstructions
 from evaluation.metrics.group_means import LEAST_PEOPLE
@@ -35,15 +44,6 @@ from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
 from evaluation.shared.judge import judge_name
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
-from evaluation.slider_groups import slider_groupings
-from evaluation.slider_scores import (
-    Truth,
-    angles_of,
-    made_by,
-    measurements_of,
-    photographs_of,
-    truth_of_people,
-)
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.open_model.identities import ETHNICITIES, Identities
 from lightning_modules.plain.command_line import run_command

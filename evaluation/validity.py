@@ -19,7 +19,16 @@ from pathlib import Path
 import pandas as pd
 from rich.progress import track
 
-from evaluation.known_errors import KINDS, FaceModel, Subject, face_model, make_subject, reconstruction
+from evaluation.known_truth.certificate_figure import validity_figure
+from evaluation.known_truth.certificate_rows import protocol_rows
+from evaluation.known_truth.wrong_reconstructions import (
+    KINDS,
+    FaceModel,
+    Subject,
+    face_model,
+    make_subject,
+    reconstruction,
+)
 from evaluation.metrics.marked_mesh import failure_kind
 from evaluation.metrics.scan_protocols import PROTOCOLS
 from evaluation.metrics.scan_score import prepare_scan, score_protocols
@@ -27,8 +36,6 @@ from evaluation.metrics.true_error import true_error_mm
 from evaluation.reporting.provenance import model_entry, provenance
 from evaluation.reporting.results import Counts, Results, write_whole
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
-from evaluation.validity_figure import validity_figure
-from evaluation.validity_rows import protocol_rows
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.plain.command_line import run_command
 

@@ -11,7 +11,7 @@ import torch
 from datamodules.slider_people import Cast, SliderPeople
 from evaluation import fairness
 from evaluation.fairness import main
-from evaluation.slider_scores import shape_errors
+from evaluation.known_truth.slider_scores import shape_errors
 from lightning_modules.faces.open_model.identities import Identities
 from tests import miniatures
 

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from evaluation import validity
-from evaluation.known_errors import KINDS
+from evaluation.known_truth.certificate_rows import SEEN, biases, protocol_rows, rank_correlations, spread
+from evaluation.known_truth.wrong_reconstructions import KINDS
 from evaluation.metrics.scan_protocols import PROTOCOLS
 from evaluation.reporting.results import read_results
-from evaluation.validity_rows import SEEN, biases, protocol_rows, rank_correlations, spread
 from tests.evaluation.face_like_model import face_like_model
 
 

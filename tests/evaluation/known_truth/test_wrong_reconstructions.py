@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from evaluation.known_errors import KINDS, FaceModel, Subject, face_model, make_subject, reconstruction
+from evaluation.known_truth.wrong_reconstructions import (
+    KINDS,
+    FaceModel,
+    Subject,
+    face_model,
+    make_subject,
+    reconstruction,
+)
 from evaluation.metrics.surface import Surface
 from evaluation.metrics.true_error import true_error_mm
 from tests.evaluation.face_like_model import face_like_model

@@ -1,6 +1,6 @@
 import numpy as np
 
-from evaluation.slider_groups import ethnicities, genders, slider_groupings
+from evaluation.known_truth.slider_groups import ethnicities, genders, slider_groupings
 from lightning_modules.faces.open_model.identities import Identities
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from evaluation.known_errors import KINDS
+from evaluation.known_truth.certificate_rows import SEEN, SIZE, rank_correlations
+from evaluation.known_truth.wrong_reconstructions import KINDS
 from evaluation.reporting.figures import COLOURS
-from evaluation.validity_rows import SEEN, SIZE, rank_correlations
 
 MARKERS = ("o", "s", "^", "D", "x", "v")
 

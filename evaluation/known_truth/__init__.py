@@ -1,0 +1,1 @@
+"""Synthetic people whose true faces are known."""
