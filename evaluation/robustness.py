@@ -23,12 +23,12 @@ if __name__ == "__main__":
 
 from datamodules.alignment.detection import DetectorName, load_detector
 from datamodules.long_work.progress import progress_bar
-from evaluation.damaged_faces import Responses, respond, versions_of
-from evaluation.movements import figures_of, movements_of, rows_of, table_of
-from evaluation.portraits_of_people import People, people_of
+from evaluation.damage.movements import figures_of, movements_of, rows_of, table_of
+from evaluation.damage.photograph_pairs import People, people_of
+from evaluation.damage.pictures import draw_pictures
+from evaluation.damage.responses import Responses, respond, versions_of
 from evaluation.reporting.provenance import checkpoint_entry, network_entry, provenance
 from evaluation.reporting.results import Counts, Results
-from evaluation.robustness_pictures import draw_pictures
 from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import notice, place_of
 from evaluation.shared.judge import judge_name, kept_centre

@@ -8,10 +8,11 @@ import torch
 from pandas import read_csv
 
 from datamodules.alignment.detection import Detection
-from evaluation import damaged_faces, movements, robustness, robustness_pictures
-from evaluation.corruptions import CENTRE, CONTEXT, CORRUPTIONS, POINTS, STRENGTHS
-from evaluation.damaged_faces import Responses, found_again
-from evaluation.movements import DIFFERENT, SAME
+from evaluation import robustness
+from evaluation.damage import movements, pictures, responses
+from evaluation.damage.corruptions import CENTRE, CONTEXT, CORRUPTIONS, POINTS, STRENGTHS
+from evaluation.damage.movements import DIFFERENT, SAME
+from evaluation.damage.responses import Responses, found_again
 from evaluation.robustness import main
 from lightning_modules.recognition.frame import CANONICAL_POINTS
 from tests.datamodules.conftest import write_photograph
@@ -34,7 +35,7 @@ def detect(image: np.ndarray) -> list[Detection]:
 
 @pytest.fixture(autouse=True)
 def few_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (damaged_faces, movements, robustness_pictures):
+    for module in (responses, movements, pictures):
         monkeypatch.setattr(module, "CORRUPTIONS", FEW)
 
 
@@ -119,7 +120,7 @@ def test_a_stopped_run_goes_on_and_comes_out_the_same(
         asked.append(1)
         if len(asked) == 3:
             raise KeyboardInterrupt
-        return damaged_faces.respond(*arguments)
+        return responses.respond(*arguments)
 
     monkeypatch.setattr(robustness, "respond", stop_at_the_third)
     assert run() == 130
@@ -137,7 +138,7 @@ def test_overwriting_measures_anew(run: Run, monkeypatch: pytest.MonkeyPatch) ->
 
     def count(*arguments: object) -> Responses:
         asked.append(1)
-        return damaged_faces.respond(*arguments)
+        return responses.respond(*arguments)
 
     monkeypatch.setattr(robustness, "respond", count)
     assert run() == 0

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from evaluation.corruptions import (
+from evaluation.damage.corruptions import (
     CENTRE,
     CONTEXT,
     CORRUPTIONS,

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from pandas import DataFrame, concat
 from torch import Tensor
 
-from evaluation.corruptions import CORRUPTIONS, STRENGTHS, Corruption
-from evaluation.damaged_faces import Responses, prediction_of
+from evaluation.damage.corruptions import CORRUPTIONS, STRENGTHS, Corruption
+from evaluation.damage.photograph_pairs import People
+from evaluation.damage.responses import Responses, prediction_of
 from evaluation.metrics.movement import coefficient_distance, mesh_distance, nearest_is_own, to_the_others
 from evaluation.metrics.paired import bootstrap_interval
-from evaluation.portraits_of_people import People
 from evaluation.reporting.figures import Line, line_figure
 from evaluation.reporting.results import Row
 from lightning_modules.recognition.similarity import Centre, centred

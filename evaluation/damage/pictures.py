@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from evaluation.corruptions import CORRUPTIONS, STRENGTHS
-from evaluation.damaged_faces import Responses, prediction_of, versions_of
-from evaluation.portraits_of_people import People
+from evaluation.damage.corruptions import CORRUPTIONS, STRENGTHS
+from evaluation.damage.photograph_pairs import People
+from evaluation.damage.responses import Responses, prediction_of, versions_of
 from evaluation.reconstruction.neutral_faces import preview_images
 from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.plain.files import written_atomically

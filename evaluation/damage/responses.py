@@ -15,7 +15,7 @@ from datamodules.alignment.feature_cache import to_images
 from datamodules.alignment.images import read_photograph
 from datamodules.alignment.records import FaceRecords
 from datamodules.face_data import FaceDataset
-from evaluation.corruptions import CENTRE, CONTEXT, CORRUPTIONS, EYE_DISTANCE
+from evaluation.damage.corruptions import CENTRE, CONTEXT, CORRUPTIONS, EYE_DISTANCE
 from lightning_modules.losses import Prediction
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.recognition.network import RecognitionNetwork

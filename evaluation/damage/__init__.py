@@ -1,0 +1,1 @@
+"""How reconstructions answer to damaged photographs."""
