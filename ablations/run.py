@@ -65,10 +65,11 @@ from lightning_modules.checkpoints import (
     load_weights,
     read_checkpoint,
 )
-from lightning_modules.losses import Prediction
+from lightning_modules.initialisation import amplify, standardise, start_first_albedo, start_linearly
 from lightning_modules.optimisation import Optimisation
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.prediction import Prediction
 from lightning_modules.pretraining import Pretraining
 from lightning_modules.regression import Losses, Regression, Rendering
 from lightning_modules.regressor import Regressor
@@ -182,7 +183,7 @@ def work(settings: Settings, execution: Execution, folder: Path) -> Results | No
         with nullcontext() if execution.fast_dev_run else one_run_at_a_time(shared, str(folder.absolute())):
             pretrain(regressor, teachers, settings, execution)
         if photographs is not None and settings.linear_path:
-            regressor.amplify(settings.linear_start)
+            amplify(regressor, settings.linear_start)
     if photographs is None:
         if not execution.fast_dev_run and rank_zero_only.rank == 0:
             with written_atomically(folder / FINAL) as temporary:
@@ -221,9 +222,9 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
         synthetic.prepare_data()
         synthetic.setup()
         known = components.known_faces(synthetic)
-        regressor.standardise(known.features)
+        standardise(regressor, known.features)
         if settings.linear_path:
-            regressor.start_linearly(known.features, Prediction(known.shape, known.albedo))
+            start_linearly(regressor, known.features, Prediction(known.shape, known.albedo))
         optimisation = Optimisation(
             settings.pretraining_learning_rate,
             settings.pretraining_weight_decay,
@@ -267,12 +268,12 @@ def train(
     data = TrainingData(photographs, synthetic, rendered=settings.rendered)
     if not settings.pretraining:
         first = photographs.dataset.batch(photographs.training[:4096])
-        regressor.standardise(first.features[teachers.encoder.name])
+        standardise(regressor, first.features[teachers.encoder.name])
     learnt = components.learn_from_photographs(settings, execution, photographs, teachers)
     module = regression_of(regressor, teachers, learnt, settings, execution)
     if learnt.tone is not None and settings.linear_path:
         features = learnt.faces.features[teachers.encoder.name]
-        regressor.start_first_albedo(features, module.tone_target(learnt.faces))
+        start_first_albedo(regressor, features, module.tone_target(learnt.faces))
     content = provenance_of(module, photographs, identity_of(settings, execution))
     fit(
         module,

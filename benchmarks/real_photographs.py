@@ -36,11 +36,12 @@ from evaluation.metrics.skin_tone import ToneAgreement, individual_typology_angl
 from evaluation.shared.judge import judge_name
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.contact_sheets import contact_sheet, picture
-from lightning_modules.losses import Prediction
+from lightning_modules.prediction import Prediction
 from lightning_modules.pretraining import explained_variance
 from lightning_modules.recognition.coloured import SUFFIX, underlying
+from lightning_modules.rendered_faces import render_from_the_front
 from lightning_modules.skin_tone import albedo_angles
-from lightning_modules.teachers import Teachers, render_from_the_front
+from lightning_modules.teachers import Teachers
 
 REPORT = Path(__file__).with_suffix(".md")
 Decode = Callable[[Tensor], Prediction]

@@ -45,8 +45,9 @@ from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import load_network
 from lightning_modules.regression import Losses, Regression, Rendering
 from lightning_modules.regressor import Regressor
+from lightning_modules.rendered_faces import render_randomly
 from lightning_modules.skin_tone import ToneTarget
-from lightning_modules.teachers import Teachers, render_randomly
+from lightning_modules.teachers import Teachers
 
 REPORT = Path(__file__).with_suffix(".md")
 TURNS = 24

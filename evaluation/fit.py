@@ -40,9 +40,9 @@ from evaluation.reporting.results import Counts, Results, Row, plain
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from lightning_modules.faces.landmarks.pose_fitting import DEVIATIONS_MM, DISTANCE_MM, Fit, Jaw, fit_landmarks
 from lightning_modules.faces.morphable_model import Faces
-from lightning_modules.losses import Prediction
 from lightning_modules.plain.command_line import run_command
 from lightning_modules.plain.files import require_file, sha256_of_file
+from lightning_modules.prediction import Prediction
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
 from lightning_modules.rendering.camera import focal_length_from_field_of_view, image_centre
 

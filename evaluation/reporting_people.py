@@ -36,13 +36,13 @@ from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.morphable_model import MorphableModel
-from lightning_modules.losses import Prediction
 from lightning_modules.plain.command_line import run_command
 from lightning_modules.plain.files import sha256_of_file, written_atomically
+from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
-from lightning_modules.teachers import render_from_the_front
+from lightning_modules.rendered_faces import render_from_the_front
 
 COMMAND = "reporting_people"
 ITEMS, COEFFICIENTS, RENDERINGS = "people", "coefficients.npz", "renderings"

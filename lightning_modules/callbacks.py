@@ -19,10 +19,10 @@ from rich.text import Text
 from torch import Tensor
 
 from .contact_sheets import contact_sheet, picture
-from .losses import Prediction
 from .plain.files import written_atomically
+from .prediction import Prediction
 from .regression import Regression
-from .teachers import render_from_the_front
+from .rendered_faces import render_from_the_front
 
 # A weighted sum of losses beyond this is a run gone wrong: at the start it is of the order of 1 to 1000.
 LARGEST_LOSS = 1e6

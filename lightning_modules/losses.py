@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from torch import Tensor
 from torch.nn import functional
 
+from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.similarity import Centre, cosine_matrix, cosine_similarity
 
 Reduction = Literal["sum", "mean"]
@@ -17,13 +18,6 @@ MeanPenalty = Literal["squared", "absolute"]
 # An absolute penalty is as steep as a square is at a mean of 0.2.
 ABSOLUTE_SLOPE = 0.4
 CONTRAST_TEMPERATURE = 0.1
-
-
-class Prediction(NamedTuple):
-    """Coefficients of neutral faces in standard deviations: shape [B, Ks] and albedo [B, Kt]."""
-
-    shape: Tensor
-    albedo: Tensor
 
 
 class LossWeights(NamedTuple):

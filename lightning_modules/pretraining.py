@@ -7,8 +7,9 @@ from lightning import LightningModule
 from torch import Tensor
 
 from .distributed import mean_over_processes
-from .losses import LossWeights, Prediction, parameter_loss
+from .losses import LossWeights, parameter_loss
 from .optimisation import Optimisation
+from .prediction import Prediction
 from .regressor import Regressor
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from .checkpoints import content_of_model, described, is_same_model, load_regressor
 from .faces.loading import load_morphable_model
 from .faces.morphable_model import Faces, MorphableModel
-from .losses import Prediction
+from .prediction import Prediction
 from .recognition.network import RecognitionNetwork
 from .recognition.networks import load_network
 from .regressor import Regressor

@@ -10,7 +10,6 @@ from torch import Tensor
 from .distributed import global_batch, is_distributed, mean_over_processes
 from .losses import (
     LossWeights,
-    Prediction,
     batch_distribution_loss,
     contrast_loss,
     identity_loss,
@@ -19,11 +18,13 @@ from .losses import (
     tone_loss,
 )
 from .optimisation import Optimisation
+from .prediction import Prediction
 from .recognition.similarity import Centre, cosine_similarity
 from .regressor import Regressor
+from .rendered_faces import render_for_judge, render_randomly
 from .rendering.ranges import SceneRanges
 from .skin_tone import ToneTarget
-from .teachers import Teachers, render_for_judge, render_randomly
+from .teachers import Teachers
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Rendering:
         ranges: of the scenes; the defaults of SceneRanges if None.
         backend: of the rasterizer; chosen by the device if None.
         seed: of the scenes.
-        jitter: of the alignment, not in the paper, see `teachers.jittered`.
+        jitter: of the alignment, not in the paper, see `rendered_faces.jittered`.
     """
 
     photographs: int

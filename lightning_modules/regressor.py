@@ -3,16 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from .losses import Prediction
-from .ridge import ridge
+from .prediction import Prediction
 
 HIDDEN_WIDTH = 1024  # recalled from the paper, not checked
 # Our choice: predictions start near the mean face.
 LAST_LAYER_SCALE = 0.3
-# Of `start_linearly`, for tens of thousands of faces: leave-one-out chose it among powers of ten.
-RIDGE_PENALTY = 1000.0
-# Of `start_first_albedo`, whose values depend on the features alone: only for stability.
-TARGET_PENALTY = 10.0
 
 
 class Regressor(nn.Module):
@@ -21,7 +16,7 @@ class Regressor(nn.Module):
     Genova et al. 2018, section 3.1 (the decoder). Ours differs in that features are standardised by the
     statistics of synthetic faces first, which changes nothing that the first layer could not learn but lets
     every encoder start alike, and in a smaller last layer at the start. A linear path beside the layers, not
-    in the paper, can start from a regression in closed form (`start_linearly`); the layers then learn what it
+    in the paper, can start from a regression in closed form (`initialisation`); the layers then learn what it
     leaves.
 
     Args:
@@ -64,49 +59,6 @@ class Regressor(nn.Module):
         if self.linear is not None:
             coefficients = coefficients + self.linear(standardised)
         return Prediction(*coefficients.split([self.shape_count, self.albedo_count], dim=-1))
-
-    @torch.no_grad()
-    def standardise(self, features: Tensor) -> None:
-        """Take the mean and standard deviation of these features [N, D] as those of the input."""
-        self.feature_mean.copy_(features.mean(0))
-        # A feature that never changes carries nothing: its scale does not matter, but must not be zero.
-        self.feature_scale.copy_(features.std(0).clamp(min=1e-6 + 1e-3 * float(features.std())))
-
-    @torch.no_grad()
-    def start_linearly(self, features: Tensor, known: Prediction) -> None:
-        """Predict by ridge regression: the linear path in closed form, the layers' output zero.
-
-        Args:
-            features: [N, D], of synthetic faces; `standardise` comes first.
-            known: their coefficients.
-        """
-        standardised = ((features - self.feature_mean) / self.feature_scale).double()
-        weight, offset = ridge(standardised, torch.cat(known, 1).double(), RIDGE_PENALTY)
-        self.linear.weight.copy_(weight.T)
-        self.linear.bias.copy_(offset)
-        self.layers[-1].weight.zero_()
-
-    @torch.no_grad()
-    def start_first_albedo(self, features: Tensor, target: Tensor) -> None:
-        """Predict a target of the first albedo component by the linear path alone, in closed form.
-
-        Args:
-            features: [N, D], of photographs.
-            target: [N], a function of the features, such as `skin_tone.ToneTarget`.
-        """
-        standardised = ((features - self.feature_mean) / self.feature_scale).double()
-        weight, offset = ridge(standardised, target.double(), TARGET_PENALTY)
-        row, last = self.shape_count, self.layers[-1]
-        self.linear.weight[row], self.linear.bias[row] = weight.to(last.weight), offset.to(last.bias)
-        last.weight[row], last.bias[row] = 0, 0
-
-    @torch.no_grad()
-    def amplify(self, factor: float) -> None:
-        """Multiply what the network predicts."""
-        for last in (self.layers[-1], self.linear):
-            if last is not None:
-                last.weight.mul_(factor)
-                last.bias.mul_(factor)
 
     @property
     def widths(self) -> dict[str, int]:

@@ -25,14 +25,15 @@ from evaluation.reporting.results import Counts, Results, Row, write_results
 from lightning_modules.contact_sheets import contact_sheet as laid_out
 from lightning_modules.contact_sheets import picture
 from lightning_modules.faces.aligned_rendering import render_frontal
-from lightning_modules.losses import Prediction
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.prediction import Prediction
 from lightning_modules.pretraining import explained_variance
 from lightning_modules.recognition.frame import WHOLE_FRAME
 from lightning_modules.recognition.similarity import cosine_similarity
 from lightning_modules.regression import Regression
 from lightning_modules.regressor import Regressor
-from lightning_modules.teachers import Teachers, frame_of, render_for_judge
+from lightning_modules.rendered_faces import frame_of, render_for_judge
+from lightning_modules.teachers import Teachers
 
 SHEET, SHEET_PEOPLE, SHEET_YAW = "contact_sheet.png", 12, (0.0, -35.0, 35.0)
 AT_ONCE = 32

@@ -16,11 +16,11 @@ from datamodules.alignment.images import read_photograph
 from datamodules.alignment.records import FaceRecords
 from datamodules.face_data import FaceDataset
 from evaluation.damage.corruptions import CENTRE, CONTEXT, CORRUPTIONS, EYE_DISTANCE
-from lightning_modules.losses import Prediction
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.reconstruction import Reconstructor
-from lightning_modules.teachers import render_for_judge
+from lightning_modules.rendered_faces import render_for_judge
 
 AT_ONCE = 32
 

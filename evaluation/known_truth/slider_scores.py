@@ -16,12 +16,12 @@ from evaluation.metrics.scan_region import Region
 from evaluation.metrics.skin_tone import individual_typology_angle, lab
 from evaluation.metrics.true_error import true_error_mm, truth_of
 from lightning_modules.faces.aligned_rendering import as_judged, render_frontal
-from lightning_modules.losses import Prediction
+from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.frame import WHOLE_FRAME
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.reconstruction import Reconstructor
+from lightning_modules.rendered_faces import frame_of
 from lightning_modules.skin_tone import cheek_vertices
-from lightning_modules.teachers import frame_of
 
 FACE_RADIUS_MM = 95.0  # around the nose tip, where the shape's error is taken
 AT_ONCE = 16

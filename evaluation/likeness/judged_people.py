@@ -13,9 +13,9 @@ from evaluation.metrics.reporting_protocol import Scores, photograph_pairs, scor
 from evaluation.metrics.retrieval import centred_by_own_mean
 from lightning_modules.faces.alignment import similarity_between
 from lightning_modules.faces.morphable_model import MorphableModel
-from lightning_modules.losses import Prediction
+from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.network import RecognitionNetwork
-from lightning_modules.teachers import render_for_judge
+from lightning_modules.rendered_faces import render_for_judge
 
 AT_ONCE = 32
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from evaluation.likeness.comparison import Measured, Setting
 from evaluation.metrics.nearest import nearest
 from lightning_modules.plain.files import written_atomically
-from lightning_modules.teachers import render_from_the_front
+from lightning_modules.rendered_faces import render_from_the_front
 
 NEAREST, SIDE, TOP, GAP = 5, 112, 44, 16
 RIGHT, WRONG = (0, 130, 60), (190, 60, 0)

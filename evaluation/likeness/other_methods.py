@@ -20,9 +20,9 @@ from lightning_modules.faces.mesh_files.units import Unit, read_mesh_in_mm
 from lightning_modules.faces.normals import vertex_normals
 from lightning_modules.recognition.frame import WHOLE_FRAME
 from lightning_modules.recognition.network import RecognitionNetwork
+from lightning_modules.rendered_faces import frame_of
 from lightning_modules.rendering.pose import cameras_from_poses
 from lightning_modules.rendering.renderer import render
-from lightning_modules.teachers import frame_of
 
 NO_FILE = "no file of the method's"
 SKIN = (0.76, 0.60, 0.51)  # sRGB, of meshes without colours

@@ -17,10 +17,10 @@ from datamodules.long_work.progress import progress_bar
 from datamodules.long_work.row_files import RowFiles
 from datamodules.stand_in_photographs import StandInPhotographs
 from lightning_modules.faces.morphable_model import MorphableModel
-from lightning_modules.losses import Prediction
+from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.reconstruction import Reconstructor
-from lightning_modules.teachers import render_for_judge
+from lightning_modules.rendered_faces import render_for_judge
 
 # Part of the cache's name: raise it when the same faces give other renderings.
 VERSION = 2

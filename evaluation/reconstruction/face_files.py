@@ -11,8 +11,8 @@ from torch import Tensor
 from evaluation.reporting.results import plain, write_whole
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
-from lightning_modules.losses import Prediction
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.prediction import Prediction
 
 MESHES = (".glb", ".obj", ".ply")
 COEFFICIENTS, PREVIEW = ".json", ".png"

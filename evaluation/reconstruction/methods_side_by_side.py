@@ -12,20 +12,17 @@ from datamodules.alignment.detection import Detector
 from datamodules.alignment.feature_cache import FaceFeatures
 from datamodules.chosen_faces import ChosenFaces
 from datamodules.face_data import FaceDataset
+from evaluation.shared.mesh_detection import upright_points
 from evaluation.shared.scored_method import files_by_name, paired
 from lightning_modules.faces.landmarks.ibug import five_points
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.units import Unit, read_mesh_in_mm
-from lightning_modules.faces.mesh_views import view_of
 from lightning_modules.faces.portraits import portraits
 from lightning_modules.recognition.frame import WHOLE_FRAME
 from lightning_modules.reconstruction import Reconstructor
-from lightning_modules.teachers import frame_of
+from lightning_modules.rendered_faces import frame_of
 
 AT_ONCE = 16
-DETECTION_PIXELS = 320  # YuNet's smaller canvas
-# The detector's point may fall beside a mesh's edge: the nearest pixel that shows it counts, at most so far.
-FARTHEST_PIXELS = 6.0
 
 
 class Cell(NamedTuple):
@@ -79,9 +76,14 @@ def of_checkpoint(
     return cells
 
 
+def seen_points(mesh: Mesh, detector: Detector) -> Tensor:
+    """Eyes, nose tip and mouth corners [5, 3] on an upright mesh in mm, where the detector sees them."""
+    return torch.from_numpy(upright_points(mesh, detector)).float()
+
+
 def _seen_points(mesh: Mesh, detector: Detector) -> Tensor | None:
     try:
-        return five_points_on(mesh, detector)
+        return seen_points(mesh, detector)
     except ValueError:
         return None
 
@@ -112,7 +114,7 @@ def of_meshes(
 
     def draw(file: Path) -> Cell:
         mesh = read_mesh_in_mm(file, unit).mesh
-        return mesh_cell(mesh, five_points_on(mesh, detector), size=size, yaw_degrees=yaw_degrees)
+        return mesh_cell(mesh, seen_points(mesh, detector), size=size, yaw_degrees=yaw_degrees)
 
     return [_cell(found, name, draw) for name in names]
 
@@ -125,26 +127,6 @@ def mesh_cell(mesh: Mesh, points: Tensor, *, size: int, yaw_degrees: Sequence[fl
         mesh.vertices[None].float(), mesh.triangles, colours, points[None], frame, yaw_degrees=yaw_degrees
     )
     return Cell(images[0], shape_only=colours is None)
-
-
-def five_points_on(mesh: Mesh, detector: Detector) -> Tensor:
-    """Eyes, nose tip and mouth corners [5, 3] on a mesh in mm, where a detector sees them from the front.
-
-    Raises:
-        ValueError: if it finds no face, or a point beside the mesh.
-    """
-    view = view_of(mesh, size=DETECTION_PIXELS)
-    picture = (view.image * 255).round().byte().permute(1, 2, 0).numpy()
-    faces = detector(np.ascontiguousarray(picture))
-    if not faces:
-        raise ValueError("no face is seen on the mesh from the front; turn it to face along z, with y up")
-    rows, columns = torch.nonzero(view.points.isfinite().all(-1), as_tuple=True)
-    pixels = torch.stack([columns, rows], 1).double()
-    distances = torch.cdist(torch.from_numpy(np.asarray(faces[0].points, float)), pixels)  # [5, P]
-    nearest = distances.min(1)
-    if float(nearest.values.max()) > FARTHEST_PIXELS:
-        raise ValueError("a point of the face that is seen on the mesh from the front lies beside the mesh")
-    return view.points[rows[nearest.indices], columns[nearest.indices]].float()
 
 
 def _cell(found: Mapping[str, Path], name: str, draw: Callable[[Path], Cell]) -> Cell:

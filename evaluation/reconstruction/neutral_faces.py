@@ -14,10 +14,10 @@ from lightning_modules.faces.landmarks.ibug import five_points
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.morphable_model import Faces, MorphableModel
 from lightning_modules.faces.portraits import FRONTAL, PROFILE, THREE_QUARTER, portraits
-from lightning_modules.losses import Prediction
+from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.frame import WHOLE_FRAME
 from lightning_modules.reconstruction import Reconstructor
-from lightning_modules.teachers import frame_of
+from lightning_modules.rendered_faces import frame_of
 
 PREVIEW_YAWS = (FRONTAL, THREE_QUARTER, PROFILE)
 VIEWS = ("photograph", "front", "three-quarter", "profile")

@@ -17,7 +17,7 @@ from evaluation.metrics.scan_protocols import PROTOCOLS, Scaling, ScanProtocol, 
 from evaluation.reporting.provenance import provenance
 from evaluation.reporting.results import Results
 from evaluation.scans.by_group import grouped_subjects, with_groups
-from evaluation.scans.heat_map_pictures import Pictured, show_first, write_heat_maps
+from evaluation.scans.heat_maps import Pictured, show_first, write_heat_maps
 from evaluation.scans.landmarks import Marker
 from evaluation.scans.methods import (
     ORACLE,

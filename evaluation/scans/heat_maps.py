@@ -1,7 +1,12 @@
-"""Pictures of how far a mesh lies from a scan: coloured scans as PLY, sheets as PNG, a window."""
+"""Pictures of how far a mesh lies from a scan: coloured scans as PLY, sheets as PNG, a window.
 
-from collections.abc import Sequence
+Of scores only the numbers are kept: what is shown is scored again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,13 +15,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from evaluation.metrics.marked_mesh import NOSE_TIP, MarkedMesh
+from datamodules.scan_folders import Subject
+from evaluation.metrics.marked_mesh import NOSE_TIP, MarkedMesh, Unscorable
 from evaluation.metrics.scan_score import ScanScore
-from evaluation.scans.scoring import ReadScan
+from evaluation.scans.records import ScoreRecord
+from evaluation.scans.scoring import ReadScan, Scorer
+from evaluation.scans.tables import Column
 from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.faces.mesh_views import view_of
+from lightning_modules.plain.files import written_atomically
 
 # Errors from here on have the last colour.
 LARGEST_MM = 4.0
@@ -25,6 +34,67 @@ NOT_COUNTED = (0.75, 0.75, 0.75)  # sRGB
 SIDE_PIXELS, SHOWN_MM = 256, 230.0
 COLUMNS = ("scan", "mesh, aligned", "scan by distance", "scan by distance, turned")
 TURNED_DEGREES = 40.0
+
+
+class Pictured(NamedTuple):
+    """What pictures are made of: what scores, and the subjects by name."""
+
+    scorer: Scorer
+    subjects: Mapping[str, Subject]
+
+
+class FullScore(NamedTuple):
+    """A score with all that it came from."""
+
+    scan: ReadScan
+    mesh: MarkedMesh
+    score: ScanScore
+
+
+def write_heat_maps(pictured: Pictured, column: Column, count: int, folder: Path, title: str) -> None:
+    """Heat-maps of the first subjects of a column that have a score, as PLY, and together as sheet.png."""
+    rows, captions = [], []
+    for record in [record for record in column.records if not record.failure][:count]:
+        scan, mesh, score = scored_again(pictured, record)
+        rows.append(row_of(scan, mesh, score))
+        captions.append(f"{record.subject} ({record.condition}): {score.value_mm:.2f} mm ({score.protocol})")
+        write_heat_map(heat_map(scan, score), folder / f"{record.subject}.ply")
+    if rows:
+        with written_atomically(folder / "sheet.png") as temporary:
+            sheet_of(rows, captions, title).save(temporary)
+
+
+def scored_again(pictured: Pictured, record: ScoreRecord) -> FullScore:
+    """A record's score with its distances."""
+    scorer, subject = pictured.scorer, pictured.subjects[record.subject]
+    scan = scorer.read_scan(next(scan for scan in subject.scans if scan.name == record.scan))
+    method = next(method for method in scorer.methods if method.name == record.method)
+    protocol = next(protocol for protocol in scorer.protocols if protocol.name == record.protocol)
+    if protocol.scaling == "global":
+        scorer = replace(scorer, global_scales={record.method: record.scale})
+    mesh = method.mesh(subject, record.condition)
+    return FullScore(scan, mesh, scorer.mesh_score(mesh, scan, protocol, method.name, subject.name))
+
+
+def show_first(pictured: Pictured, condition: str, title: str) -> None:
+    """The first subject that has a score, in a window; each mesh with its own scale.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    scorer = pictured.scorer
+    method, protocol = scorer.methods[0], replace(scorer.protocols[0], scaling="isotropic")
+    for subject in pictured.subjects.values():
+        try:
+            scan = scorer.read_scan(subject.scans[0])
+            mesh = method.mesh(subject, condition)
+        except (Unscorable, IndexError):
+            continue
+        score = scorer.mesh_score(mesh, scan, protocol, method.name, subject.name)
+        if score.failure is None:
+            show_in_window(scan, mesh, score, f"{title}: {subject.name}, {score.value_mm:.2f} mm")
+            return
+    raise ValueError("no subject has a score that could be shown; the failures stand in subjects.csv")
 
 
 def error_colours(distances_mm: NDArray) -> Tensor:

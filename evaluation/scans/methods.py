@@ -19,7 +19,7 @@ from lightning_modules.faces.landmarks.mesh_landmark_files import SUFFIXES
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.units import ImplausibleSizeError, Unit, read_mesh_in_mm
 from lightning_modules.faces.morphable_model import MorphableModel
-from lightning_modules.losses import Prediction
+from lightning_modules.prediction import Prediction
 from lightning_modules.reconstruction import Reconstructor
 
 Average = Literal["embeddings", "coefficients", "meshes"]

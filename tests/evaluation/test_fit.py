@@ -15,7 +15,7 @@ from lightning_modules import reconstruction
 from lightning_modules.faces.landmarks.ibug import landmarks_on_vertices
 from lightning_modules.faces.mesh_files.any_format import read_mesh
 from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents
-from lightning_modules.losses import Prediction
+from lightning_modules.prediction import Prediction
 from lightning_modules.rendering.camera import project
 from lightning_modules.rendering.pose import cameras_from_poses, frontal_poses
 from tests import miniatures

@@ -13,7 +13,7 @@ from datamodules.stand_in_scans import write_video
 from evaluation.micc import main
 from evaluation.scans import evaluation
 from evaluation.scans.scoring import Scorer
-from lightning_modules.losses import Prediction
+from lightning_modules.prediction import Prediction
 from lightning_modules.reconstruction import Reconstructor
 from tests.datamodules.conftest import TinyNetwork, detect_by_colour
 from tests.evaluation.metrics.face_like import face_like

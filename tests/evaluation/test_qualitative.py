@@ -9,7 +9,7 @@ from PIL import Image
 from datamodules.alignment.detection import Detection
 from evaluation import qualitative
 from evaluation.qualitative import main, places_of
-from evaluation.reconstruction.methods_side_by_side import five_points_on, mesh_cell
+from evaluation.reconstruction.methods_side_by_side import mesh_cell, seen_points
 from lightning_modules.faces.landmarks.ibug import five_points
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
@@ -181,13 +181,13 @@ def test_a_face_on_which_none_is_seen_is_framed_by_its_landmarks(
 def test_points_are_taken_off_the_surface_where_the_detector_sees_them() -> None:
     mesh = small_mesh(colours=False)
     expected = five_points(miniatures.small_model().landmarks.on(mesh.vertices[None]))[0]
-    torch.testing.assert_close(five_points_on(mesh, detect), expected, atol=6.0, rtol=0)
+    torch.testing.assert_close(seen_points(mesh, detect), expected, atol=6.0, rtol=0)
 
 
 def test_a_mesh_on_which_no_face_is_seen_is_refused() -> None:
     mesh = small_mesh(colours=False)
     with pytest.raises(ValueError, match="no face is seen on the mesh from the front; turn it"):
-        five_points_on(mesh, lambda image: [])
+        seen_points(mesh, lambda image: [])
     away = Detection(np.zeros(4), np.full((5, 2), 2.0), 0.9)
-    with pytest.raises(ValueError, match="lies beside the mesh"):
-        five_points_on(mesh, lambda image: [away])
+    with pytest.raises(ValueError, match="does not lie on the mesh"):
+        seen_points(mesh, lambda image: [away])

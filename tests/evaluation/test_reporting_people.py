@@ -16,7 +16,7 @@ from evaluation.metrics.reporting_protocol import hits
 from evaluation.reporting.results import Results
 from lightning_modules.checkpoints import KEY, checkpoint_content
 from lightning_modules.faces.alignment import Similarity
-from lightning_modules.losses import Prediction
+from lightning_modules.prediction import Prediction
 from lightning_modules.regressor import Regressor
 from tests import miniatures
 from tests.datamodules.conftest import detect_by_colour, write_photograph

@@ -8,7 +8,6 @@ from torch.nn import functional
 from lightning_modules.losses import (
     PAPER_WEIGHTS,
     LossWeights,
-    Prediction,
     batch_distribution_loss,
     contrast_loss,
     identity_loss,
@@ -17,6 +16,7 @@ from lightning_modules.losses import (
     parameter_loss,
     tone_loss,
 )
+from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.similarity import Centre
 
 MEANS = LossWeights(1.0, 1.0, 1.0, 1.0, 1.0, "mean")

@@ -8,11 +8,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightning_modules import losses, regression
-from lightning_modules.losses import SUITE_WEIGHTS, Prediction
+from lightning_modules.losses import SUITE_WEIGHTS
+from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.coloured import Coloured
 from lightning_modules.regression import Losses, Regression
+from lightning_modules.rendered_faces import render_randomly
 from lightning_modules.skin_tone import ToneTarget
-from lightning_modules.teachers import Teachers, render_randomly
+from lightning_modules.teachers import Teachers
 from tests.miniatures import SmallFaces, small_batch
 
 Build = Callable[..., Regression]

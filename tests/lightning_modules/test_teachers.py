@@ -4,16 +4,16 @@ import pytest
 import torch
 
 from lightning_modules.faces.aligned_rendering import AlignedFrame, as_judged
-from lightning_modules.losses import Prediction
+from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.frame import RENDERED_POINTS, WHOLE_FRAME
-from lightning_modules.teachers import (
-    Teachers,
+from lightning_modules.rendered_faces import (
     frame_of,
     jittered,
     render_for_judge,
     render_from_the_front,
     render_randomly,
 )
+from lightning_modules.teachers import Teachers
 from tests.miniatures import SmallNetwork
 
 

@@ -9,8 +9,9 @@ from PIL import Image
 from ablations.runs import run_report
 from ablations.runs.settings import Settings
 from evaluation.reporting.results import Counts, Results, Row
-from lightning_modules.losses import SUITE_WEIGHTS, Prediction
+from lightning_modules.losses import SUITE_WEIGHTS
 from lightning_modules.optimisation import Optimisation
+from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.similarity import Centre
 from lightning_modules.regression import Losses, Regression, Rendering
 from lightning_modules.regressor import Regressor

@@ -8,7 +8,8 @@ import torch
 from datamodules.alignment.detection import Detection
 from evaluation.metrics.marked_mesh import Unscorable
 from evaluation.scans import landmarks
-from evaluation.scans.landmarks import Marker, axis_turns, carried, detected_points, unprojected
+from evaluation.scans.landmarks import Marker, carried
+from evaluation.shared.mesh_detection import axis_turns, detected_points, unprojected
 from lightning_modules.faces.landmarks.ibug import five_points
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_views import DISTANCE_MM, MARGIN

@@ -1,0 +1,60 @@
+"""How a regressor starts: standardised inputs, and a linear path by regression in closed form."""
+
+import torch
+from torch import Tensor
+
+from .prediction import Prediction
+from .regressor import Regressor
+from .ridge import ridge
+
+# Of `start_linearly`, for tens of thousands of faces: leave-one-out chose it among powers of ten.
+RIDGE_PENALTY = 1000.0
+# Of `start_first_albedo`, whose values depend on the features alone: only for stability.
+TARGET_PENALTY = 10.0
+
+
+@torch.no_grad()
+def standardise(regressor: Regressor, features: Tensor) -> None:
+    """Take the mean and standard deviation of these features [N, D] as those of the input."""
+    regressor.feature_mean.copy_(features.mean(0))
+    # A feature that never changes carries nothing: its scale does not matter, but must not be zero.
+    regressor.feature_scale.copy_(features.std(0).clamp(min=1e-6 + 1e-3 * float(features.std())))
+
+
+@torch.no_grad()
+def start_linearly(regressor: Regressor, features: Tensor, known: Prediction) -> None:
+    """Predict by ridge regression: the linear path in closed form, the layers' output zero.
+
+    Args:
+        features: [N, D], of synthetic faces; `standardise` comes first.
+        known: their coefficients.
+    """
+    standardised = ((features - regressor.feature_mean) / regressor.feature_scale).double()
+    weight, offset = ridge(standardised, torch.cat(known, 1).double(), RIDGE_PENALTY)
+    regressor.linear.weight.copy_(weight.T)
+    regressor.linear.bias.copy_(offset)
+    regressor.layers[-1].weight.zero_()
+
+
+@torch.no_grad()
+def start_first_albedo(regressor: Regressor, features: Tensor, target: Tensor) -> None:
+    """Predict a target of the first albedo component by the linear path alone, in closed form.
+
+    Args:
+        features: [N, D], of photographs.
+        target: [N], a function of the features, such as `skin_tone.ToneTarget`.
+    """
+    standardised = ((features - regressor.feature_mean) / regressor.feature_scale).double()
+    weight, offset = ridge(standardised, target.double(), TARGET_PENALTY)
+    row, last = regressor.shape_count, regressor.layers[-1]
+    regressor.linear.weight[row], regressor.linear.bias[row] = weight.to(last.weight), offset.to(last.bias)
+    last.weight[row], last.bias[row] = 0, 0
+
+
+@torch.no_grad()
+def amplify(regressor: Regressor, factor: float) -> None:
+    """Multiply what the network predicts."""
+    for last in (regressor.layers[-1], regressor.linear):
+        if last is not None:
+            last.weight.mul_(factor)
+            last.bias.mul_(factor)

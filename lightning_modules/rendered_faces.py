@@ -1,0 +1,108 @@
+"""Renderings of predicted faces: in random scenes for training, from the front, and for the judge."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .faces.aligned_rendering import AlignedFrame, as_judged, render_aligned, render_frontal
+from .faces.morphable_model import Faces, MorphableModel
+from .prediction import Prediction
+from .recognition.frame import RENDERED_POINTS, WHOLE_FRAME, Crop
+from .rendering.ranges import SceneRanges
+from .rendering.scenes import noise_backgrounds, random_scenes, scene_generators
+
+
+def frame_of(crop: Crop) -> AlignedFrame:
+    """Where renderings' five points lie in a network's crop."""
+    return AlignedFrame(torch.from_numpy(crop.to_crop(RENDERED_POINTS)), crop.size)
+
+
+def render_randomly(
+    model: MorphableModel,
+    coefficients: Prediction,
+    crop: Crop,
+    *,
+    views: int,
+    seed: int,
+    step: int,
+    samples: Sequence[int],
+    jitter: float = 0.0,
+    ranges: SceneRanges | None = None,
+    backend: str | None = None,
+) -> Tensor:
+    """Images [B, N, 3, size, size] of faces in random scenes, each keyed by seed, step and sample.
+
+    Genova et al. 2018, sections 3.2 and 3.3.3. Backgrounds are smooth noise; the paper does not say.
+
+    Args:
+        model: the morphable model.
+        coefficients: of B neutral faces.
+        crop: of the aligned frame.
+        views: N.
+        seed: of the run.
+        step: counted over all epochs.
+        samples: B numbers of the faces within the step's batch over all processes.
+        jitter: see `jittered`; 0 aligns every view exactly.
+        ranges: of the scenes.
+        backend: of the rasterizer.
+    """
+    with _exactly(model):
+        generators = scene_generators(seed, step, samples)
+        scenes = random_scenes(generators, views, ranges=ranges)
+        background = noise_backgrounds(generators, views, (crop.size, crop.size)).to(model.shape_mean)
+        frame = frame_of(crop)
+        if jitter:
+            frame = jittered(frame, generators, views, jitter)
+        faces = _faces(model, coefficients)
+        return render_aligned(model, faces, scenes, frame, background=background, backend=backend)
+
+
+def jittered(
+    frame: AlignedFrame, generators: Sequence[torch.Generator], views: int, amount: float
+) -> AlignedFrame:
+    """The frame with each view's template moved, turned and scaled a little, as a detector's points are.
+
+    Not in the paper: photographs are aligned by points that a detector found, with its errors; exact
+    renderings let the regressor fit the network's response to single pixels.
+
+    Args:
+        frame: with one template.
+        generators: one for each face.
+        views: N of each face.
+        amount: standard deviation of the shift, as a share of the image; of the angle in radians and of the
+            logarithm of the scale, likewise.
+    """
+    draws = torch.stack(
+        [torch.randn(views, 4, generator=generator, dtype=torch.float32) for generator in generators]
+    )
+    x, y, angle, scale = (amount * draws.to(frame.template)).unbind(-1)
+    centre = frame.template.mean(0)
+    cosine, sine = (scale.exp() * f(angle) for f in (torch.cos, torch.sin))
+    turn = torch.stack([cosine, -sine, sine, cosine], -1).unflatten(-1, (2, 2))
+    shift = frame.size * torch.stack([x, y], -1)[..., None, :]
+    return AlignedFrame((frame.template - centre) @ turn.mT + centre + shift, frame.size)
+
+
+def render_from_the_front(
+    model: MorphableModel, coefficients: Prediction, crop: Crop = WHOLE_FRAME, *, backend: str | None = None
+) -> Tensor:
+    """Images [B, 3, size, size] of faces from the front in even light, to look at."""
+    with _exactly(model):
+        return render_frontal(model, _faces(model, coefficients), frame_of(crop), backend=backend)[:, 0]
+
+
+def render_for_judge(
+    model: MorphableModel, coefficients: Prediction, *, backend: str | None = None
+) -> Tensor:
+    """Images [B, 3, 224, 224] of faces by which they are judged; see `as_judged`."""
+    return as_judged(render_from_the_front(model, coefficients, backend=backend), frame_of(WHOLE_FRAME))
+
+
+def _exactly(model: MorphableModel) -> torch.autocast:
+    """Rendering in the model's precision, whatever the trainer's is: pixels need more digits than 16 bits."""
+    return torch.autocast(model.shape_mean.device.type, enabled=False)
+
+
+def _faces(model: MorphableModel, coefficients: Prediction) -> Faces:
+    return model(*(part.to(model.shape_mean) for part in coefficients))

@@ -1,0 +1,77 @@
+import numpy as np
+import torch
+from sklearn.linear_model import Ridge
+
+from lightning_modules.initialisation import (
+    RIDGE_PENALTY,
+    amplify,
+    standardise,
+    start_first_albedo,
+    start_linearly,
+)
+from lightning_modules.prediction import Prediction
+from lightning_modules.regressor import Regressor
+
+
+def test_features_are_standardised_by_known_statistics() -> None:
+    features = 5 + 3 * torch.randn(500, 12, generator=torch.Generator().manual_seed(0))
+    features[:, 4] = 7.0  # a dead feature
+    regressor = Regressor(12, 2, 2)
+    standardise(regressor, features)
+    seen = []
+    regressor.layers.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    regressor(features)
+    alive = [index for index in range(12) if index != 4]
+    torch.testing.assert_close(seen[0][:, alive].mean(0), torch.zeros(11), atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen[0][:, alive].std(0), torch.ones(11), atol=1e-4, rtol=0)
+    assert torch.equal(seen[0][:, 4], torch.zeros(500))
+
+
+def test_a_linear_start_predicts_what_ridge_regression_does() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = 3 + 2 * torch.randn(4000, 6, generator=generator)
+    known = Prediction(
+        features @ torch.randn(6, 5, generator=generator) + 1, torch.randn(4000, 3, generator=generator)
+    )
+    regressor = Regressor(6, 5, 3, hidden_width=16, linear_path=True)
+    standardise(regressor, features)
+    start_linearly(regressor, features, known)
+    standardised = (features - features.mean(0)) / features.std(0)
+    expected = Ridge(RIDGE_PENALTY).fit(standardised.numpy(), torch.cat(known, 1).numpy())
+    np.testing.assert_allclose(
+        torch.cat(regressor(features), 1).detach().numpy(),
+        expected.predict(standardised.numpy()),
+        atol=1e-4,
+    )
+
+
+def test_the_layers_learn_beside_a_linear_start() -> None:
+    regressor = Regressor(6, 5, 3, hidden_width=16, linear_path=True)
+    features = torch.randn(50, 6)
+    start_linearly(regressor, features, Prediction(torch.randn(50, 5), torch.randn(50, 3)))
+    sum(part.square().sum() for part in regressor(features)).backward()
+    assert float(regressor.layers[-1].weight.grad.norm()) > 0
+
+
+def test_amplifying_multiplies_what_is_predicted_with_and_without_a_linear_path() -> None:
+    features = torch.randn(4, 6)
+    for linear_path in (True, False):
+        regressor = Regressor(6, 2, 2, linear_path=linear_path)
+        before = torch.cat(regressor(features), 1)
+        amplify(regressor, 1.5)
+        torch.testing.assert_close(torch.cat(regressor(features), 1), 1.5 * before)
+
+
+def test_the_first_albedo_component_can_start_from_a_target() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(500, 6, generator=generator)
+    regressor = Regressor(6, 3, 2, hidden_width=8, linear_path=True)
+    standardise(regressor, features)
+    before = regressor(features)
+    start_first_albedo(regressor, features, 0.5 + features @ torch.tensor([1.0, 0, -2, 0, 0, 0]))
+    others = torch.randn(5, 6, generator=generator)
+    expected = 0.5 + others[:, 0] - 2 * others[:, 2]
+    torch.testing.assert_close(regressor(others).albedo[:, 0], expected, atol=0.15, rtol=0)
+    after = regressor(features)
+    torch.testing.assert_close(after.shape, before.shape)
+    torch.testing.assert_close(after.albedo[:, 1], before.albedo[:, 1])
