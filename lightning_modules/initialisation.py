@@ -26,6 +26,7 @@ def start_linearly(regressor: Regressor, features: Tensor, known: Prediction) ->
     """Predict by ridge regression: the linear path in closed form, the layers' output zero.
 
     Args:
+        regressor: changed in place.
         features: [N, D], of synthetic faces; `standardise` comes first.
         known: their coefficients.
     """
@@ -41,6 +42,7 @@ def start_first_albedo(regressor: Regressor, features: Tensor, target: Tensor) -
     """Predict a target of the first albedo component by the linear path alone, in closed form.
 
     Args:
+        regressor: changed in place.
         features: [N, D], of photographs.
         target: [N], a function of the features, such as `skin_tone.ToneTarget`.
     """

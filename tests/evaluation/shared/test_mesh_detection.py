@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+import torch
+
+from evaluation.metrics.marked_mesh import Unscorable
+from evaluation.shared.mesh_detection import axis_turns, detected_points, unprojected
+from tests.evaluation.seen_faces_of_meshes import detector_at, five_of_model, mesh_of
+
+
+def test_there_are_24_turns_of_the_axes_and_the_first_changes_nothing() -> None:
+    turns = list(axis_turns())
+    assert torch.equal(turns[0], torch.eye(3))
+    assert len({tuple(turn.flatten().tolist()) for turn in turns}) == 24
+    assert all(float(torch.linalg.det(turn)) == 1 for turn in turns)
+
+
+def test_detected_pixels_become_points_of_the_surface() -> None:
+    points = detected_points(mesh_of(), detector_at(five_of_model()))
+    np.testing.assert_allclose(points[:, :2], five_of_model()[:, :2], atol=4)
+
+
+def test_a_point_in_a_hole_takes_the_nearest_pixel_and_one_far_away_none() -> None:
+    surface = torch.full((20, 20, 3), float("nan"))
+    surface[5, 7] = torch.tensor([1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(unprojected(surface, np.array([[8.0, 6.0]])), [[1, 2, 3]])
+    with pytest.raises(Unscorable, match="no face found: a point that the detector sees does not lie on"):
+        unprojected(surface, np.array([[18.0, 18.0]]))
+    with pytest.raises(Unscorable, match="no face found: the picture of the mesh is empty"):
+        unprojected(surface * torch.nan, np.array([[8.0, 6.0]]))
+
+
+def test_a_mesh_without_a_face_is_refused() -> None:
+    with pytest.raises(Unscorable, match="no face found: the detector sees none"):
+        detected_points(mesh_of(), lambda picture: [])
