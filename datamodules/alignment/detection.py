@@ -102,9 +102,7 @@ class MTCNN:
         try:
             from facenet_pytorch import MTCNN as Network
         except ImportError as error:
-            raise ImportError(
-                "detector mtcnn needs facenet-pytorch; pip install 'unsupervised-morphable-faces[facenet]'"
-            ) from error
+            raise ImportError("detector mtcnn needs facenet-pytorch; pip install -e '.[facenet]'") from error
         self.score_threshold = score_threshold
         self._network = Network()
 

@@ -73,7 +73,7 @@ def test_a_damaged_network_file_is_named_with_its_hash(tmp_path: Path) -> None:
 def test_mtcnn_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "facenet_pytorch", None)
     load_detector.cache_clear()
-    with pytest.raises(ImportError, match=r"pip install 'unsupervised-morphable-faces\[facenet\]'"):
+    with pytest.raises(ImportError, match=r"pip install -e '\.\[facenet\]'"):
         load_detector("mtcnn")
 
 
