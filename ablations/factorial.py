@@ -19,10 +19,10 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ablations.run import stopped_by_termination
 from ablations.runs.execution import Execution, identity_of
 from ablations.runs.output_folders import alone_in, claim
 from ablations.runs.settings import Settings
+from ablations.runs.termination import stopped_by_termination
 from ablations.runs.wandb_runs import FULL, SWITCHES
 from ablations.studies import cell, cell_results, cell_workers
 from ablations.studies.comparison import REPORT, TABLES, compare

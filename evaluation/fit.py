@@ -32,7 +32,7 @@ from datamodules.alignment.mediapipe_landmarks import FaceMesh
 from datamodules.chosen_faces import FaceChoice, photographs_at
 from datamodules.long_work.progress import progress_bar
 from datamodules.marked_faces import JAWS, LandmarkSource, MarkedFace, marked_by_detector, marked_by_file
-from evaluation.reconstruct import names_of, relative
+from evaluation.reconstruction.file_names import names_of, relative
 from evaluation.reconstruction.fitted_files import FittedFiles, document_of, fit_of, mesh_of
 from evaluation.reconstruction.overlays import overlay_sheet
 from evaluation.reporting.provenance import checkpoint_entry, provenance

@@ -11,8 +11,9 @@ from PIL import Image
 
 from datamodules.alignment.feature_cache import to_images
 from evaluation import reconstruct
-from evaluation.reconstruct import main, names_of
+from evaluation.reconstruct import main
 from evaluation.reconstruction import face_files
+from evaluation.reconstruction.file_names import names_of
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.faces.mesh_files.any_format import read_mesh
 from tests import miniatures
