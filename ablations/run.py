@@ -71,7 +71,7 @@ from lightning_modules.plain.command_line import one_sentence_for_bad_input, par
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.prediction import Prediction
 from lightning_modules.pretraining import Pretraining
-from lightning_modules.regression import Losses, Regression, Rendering
+from lightning_modules.regression import Regression, Rendering
 from lightning_modules.regressor import Regressor
 from lightning_modules.teachers import Teachers
 
@@ -263,7 +263,7 @@ def train(
     """Stage 2, on photographs that are prepared."""
     seed(settings)  # the same whether stage 1 was trained just now, or before
     synthetic = None
-    if settings.parameter:
+    if "parameter" in settings.weights.on:
         synthetic = components.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=2)
     data = TrainingData(photographs, synthetic, rendered=settings.rendered)
     if not settings.pretraining:
@@ -321,15 +321,6 @@ def regression_of(
     execution: Execution,
 ) -> Regression:
     """Stage 2 as the settings have it."""
-    losses = Losses(
-        settings.weights,
-        parameter=settings.parameter,
-        identity=settings.identity,
-        batch_distribution=settings.batch_distribution,
-        loopback=settings.loopback,
-        tone=settings.tone_weight,
-        contrast=settings.contrast_weight,
-    )
     rendering = Rendering(
         settings.rendered,
         settings.views,
@@ -347,7 +338,7 @@ def regression_of(
     return Regression(
         regressor,
         teachers,
-        losses,
+        settings.weights,
         rendering,
         optimisation,
         centres=learnt.centres,

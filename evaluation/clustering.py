@@ -3,7 +3,7 @@
     python evaluation/clustering.py run.ckpt --data lfw:DIR
     python evaluation/clustering.py run.ckpt --data lfw:DIR --people 300
 
-Genova et al. 2018, section 5.3, Table 3: each rendering retrieves photographs, its source photograph among
+Genova et al. 2018, section 4.4, Table 3: each rendering retrieves photographs, its source photograph among
 them; here also with the source left out. Exact, in blocks, for galleries of any size; ties count against the
 query. Writes results.json, its tables, a line for each photograph, the CMC curve, and in `photographs/` a
 picture of the five nearest photographs of some renderings, which shows photographs: keep it. With --people

@@ -3,7 +3,7 @@
     python evaluation/similarity.py run.ckpt --data lfw:DIR
     python evaluation/similarity.py --meshes DIR --data lfw:DIR --judge sface
 
-Genova et al. 2018, section 5.2: the distribution of these similarities (Figure 5) and its Earth Mover's
+Genova et al. 2018, section 4.3: the distribution of these similarities (Figure 5) and its Earth Mover's
 Distance to those of all pairs of photographs of one person and of two (Table 2), beside floors. The reference
 is always the data set that has people (LFW). Writes results.json, its tables, a line for each photograph and
 the figure. With --people the project's reporting protocol instead. With --groups the means by group, too.

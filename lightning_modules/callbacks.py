@@ -21,7 +21,7 @@ from torch import Tensor
 from .contact_sheets import contact_sheet, picture
 from .plain.files import written_atomically
 from .prediction import Prediction
-from .regression import Regression
+from .regression import Pictures, Regression
 from .rendered_faces import render_from_the_front
 
 # A weighted sum of losses beyond this is a run gone wrong: at the start it is of the order of 1 to 1000.
@@ -182,11 +182,23 @@ class ImageGrid(Callback):
         self, photographs: Callable[[Sequence[int]], Tensor], folder: Path, *, stand_in: bool = False
     ) -> None:
         self.photographs, self.folder, self.stand_in = photographs, folder, stand_in
+        self.last: Pictures | None = None
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ANN401 - the hook's
+        batch: Any,  # noqa: ANN401
+        batch_idx: int,
+    ) -> None:
+        """Keep the step's pictures until the next step's."""
+        self.last = outputs["pictures"]
 
     @rank_zero_only
     def on_validation_end(self, trainer: Trainer, pl_module: Regression) -> None:
         """Draw the last step's pictures."""
-        pictures = pl_module.pictures
+        pictures = self.last
         if trainer.sanity_checking or pictures is None:
             return
         photographs = self.photographs(pictures.index.tolist())

@@ -44,7 +44,7 @@ class Reconstructor(NamedTuple):
     def coefficients(self, features: Tensor) -> Prediction:
         """Coefficients of faces with these encoder features [B, D], on the model's device.
 
-        Features of several photographs of one person are averaged before (Genova et al. 2018, section 5.1).
+        Features of several photographs of one person are averaged before (Genova et al. 2018, section 4.2).
         """
         return self.regressor(features.to(self.model.shape_mean))
 

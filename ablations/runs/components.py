@@ -194,7 +194,7 @@ def learn_from_photographs(
             f"fewer than {MINIMUM_FOR_A_CENTRE} training photographs: the identity loss compares raw cosines"
         )
     tone = None
-    if settings.tone_weight:
+    if "tone" in settings.weights.on:
         colours = cheek_colours(photographs.dataset, training, progress=execution.progress)
         own = teachers.cheeks(faces.features[encoder])
         tone = ToneTarget.fit(faces.embeddings[encoder], lab(colours), teachers.model, own)

@@ -22,7 +22,6 @@ from lightning_modules.checkpoints import KEY, load_regressor, read_checkpoint
 from lightning_modules.regression import Regression
 from tests import miniatures
 from tests.datamodules.conftest import write_photograph
-from tests.miniatures import SmallBatch
 
 from .conftest import Start
 
@@ -469,13 +468,12 @@ def test_a_component_that_is_not_skin_tone_names_the_option_that_goes_without(
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, at: int, spoilt: Callable[[dict[str, Tensor]], Any]) -> None:
-    terms = Regression.terms
+    weighted_sum = Regression.weighted_sum
 
-    def of(module: Regression, batch: SmallBatch) -> dict[str, Tensor]:
-        values = terms(module, batch)
-        return spoilt(values) if batch.step == at else values
+    def of(module: Regression, losses: dict[str, Tensor], step: int) -> Tensor:
+        return weighted_sum(module, spoilt(losses) if step == at else losses, step)
 
-    monkeypatch.setattr(Regression, "terms", of)
+    monkeypatch.setattr(Regression, "weighted_sum", of)
 
 
 @pytest.mark.parametrize("factor", [float("nan"), float("inf"), 1e30])
