@@ -4,6 +4,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SOURCES = ("ablations", "benchmarks", "datamodules", "evaluation", "lightning_modules")
@@ -31,3 +33,13 @@ def test_compromised_releases_of_lightning_are_excluded() -> None:
 def test_no_metadata_names_a_place_that_does_not_exist() -> None:
     assert PROJECT["authors"] == [{"name": f"The {PROJECT['name']} developers"}]
     assert "urls" not in PROJECT  # there is no public repository yet
+
+
+def test_hosted_tests_run_on_the_versions_that_the_metadata_name() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text())["jobs"]["base"]
+    named = [each.split(" :: ")[-1] for each in PROJECT["classifiers"] if "Python :: 3." in each]
+    assert workflow["strategy"]["matrix"]["python"] == named
+    installed = " ".join(step.get("run", "") for step in workflow["steps"])
+    tools = [each for each in PROJECT["optional-dependencies"]["test"] if each.startswith(("ruff", "pytest"))]
+    assert len(tools) == 2
+    assert all(tool in installed for tool in tools)
