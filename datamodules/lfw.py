@@ -66,7 +66,8 @@ class LFW(FaceDataModule):
         download: bool = False,
         **options: Unpack[FaceOptions],
     ) -> None:
-        super().__init__(networks, **{"faces": "central", **options})
+        options.setdefault("faces", "central")
+        super().__init__(networks, **options)
         self.folder = scikit_learn_folder(data_home) if folder is None else Path(folder)
         self.data_home, self.download = data_home, download and folder is None
 

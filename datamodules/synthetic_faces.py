@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import platformdirs
@@ -159,7 +159,8 @@ class SyntheticFaces(LightningDataModule):
     def val_dataloader(self) -> DataLoader[SyntheticBatch]:
         """The same faces every time, in one batch; every process validates all of them."""
         # Every iteration draws a seed: from here, or validation would change the run's random state.
-        return DataLoader([self.validation_faces()], batch_size=None, generator=torch.Generator())
+        faces: Any = [self.validation_faces()]  # a list is a data set to torch, but for its types
+        return DataLoader(faces, batch_size=None, generator=torch.Generator())
 
     def validation_faces(self) -> SyntheticBatch:
         """All faces that training never sees."""

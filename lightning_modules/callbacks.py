@@ -145,7 +145,7 @@ class ProgressBar(Callback):
         batch_idx: int,
     ) -> None:
         """Advance; measure the rate where losses are logged."""
-        if trainer.global_step % trainer.log_every_n_steps == 0:
+        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]  # untyped there
             step, then = self._since
             now = time.perf_counter()
             rate = (trainer.global_step - step) * self.photographs / max(now - then, 1e-9)
@@ -197,7 +197,9 @@ class ImageGrid(Callback):
         self.last = outputs["pictures"]
 
     @rank_zero_only
-    def on_validation_end(self, trainer: Trainer, pl_module: Regression) -> None:
+    def on_validation_end(  # type: ignore[override]  # a callback of this module alone
+        self, trainer: Trainer, pl_module: Regression
+    ) -> None:
         """Draw the last step's pictures."""
         pictures = self.last
         if trainer.sanity_checking or pictures is None:
@@ -235,7 +237,9 @@ class CoefficientHistograms(Callback):
         self.file = file
 
     @rank_zero_only
-    def on_validation_end(self, trainer: Trainer, pl_module: Regression) -> None:
+    def on_validation_end(  # type: ignore[override]  # a callback of this module alone
+        self, trainer: Trainer, pl_module: Regression
+    ) -> None:
         """Count."""
         if trainer.sanity_checking or pl_module.validated is None:
             return

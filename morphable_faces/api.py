@@ -117,9 +117,9 @@ def reconstruct_photograph(
         raise ValueError(f"{path}: {reason}")
     coefficients = loaded.coefficients(data.dataset.batch([0]).features[loaded.encoder.name])
     faces = loaded.faces(coefficients)
-    mesh = Mesh(faces.vertices[0], loaded.model.triangles, faces.albedo[0].clamp(0, 1))
+    colours = faces.albedo[0].clamp(0, 1)
     return ReconstructedPhotograph(
-        Mesh(*(part.cpu() for part in mesh)),
+        Mesh(faces.vertices[0].cpu(), loaded.model.triangles.cpu(), colours.cpu()),
         Prediction(*(part[0].cpu() for part in coefficients)),
         loaded.model.landmarks.on(faces.vertices)[0].cpu(),
     )

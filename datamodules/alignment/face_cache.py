@@ -55,7 +55,9 @@ class AlignedFaces(NamedTuple):
 
     def subset(self, indices: np.ndarray) -> "AlignedFaces":
         """Some of the faces, without the failures."""
-        return AlignedFaces(*(field[indices] for field in self[:4]), [])
+        return AlignedFaces(
+            self.photograph[indices], self.digest[indices], self.face[indices], self.quality[indices], []
+        )
 
     def summary(self, total: int) -> str:
         """One sentence of counts, every reason included."""
@@ -101,10 +103,10 @@ class FaceCache:
                     new, unreadable = _not_yet_seen(records, paths)
                     with progress_bar("Aligning photographs", len(new), visible=progress) as advance:
                         for results in self._process(paths, new, workers):
-                            good = [result for result in results if isinstance(result[1], FileState)]
+                            good = [(file, new) for _, file, new in results if isinstance(file, FileState)]
                             unreadable |= {i: error for i, error, _ in results if isinstance(error, str)}
                             records.add(
-                                (state for _, state, _ in good), (r for _, _, r in good if r is not None)
+                                (file for file, _ in good), (new for _, new in good if new is not None)
                             )
                             advance(len(results))
             return self._table(records, paths, unreadable)
@@ -228,7 +230,7 @@ def process_content(face_cache: FaceCache, digest: bytes, content: bytes) -> Pho
     except PhotographError as error:
         return PhotographRecord(digest, 0, 0, str(error), [])
     found = load_detector(face_cache.detector)(pixels)
-    faces = []
+    faces: list[FaceRecord] = []
     for face in select_faces(found, pixels.shape[:2], face_cache.selection)[:256]:
         aligned = align(pixels, face.points)
         write_crop(face_cache.crop_file(digest, len(faces)), aligned)

@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -135,9 +135,15 @@ class FaceWatcher:
             for network in self.networks if numbers else ():
                 for name, values in _described(network, crops).items():
                     seen.setdefault(name, []).append(values)
-        arrays = {name: torch.cat(parts).numpy() for name, parts in seen.items()} or self._nothing()
+        found = {name: torch.cat(parts).numpy() for name, parts in seen.items()}
+        arrays: Mapping[str, Any] = found or self._nothing()
         with written_atomically(self.cache_file(path)) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, frames=np.array(frames, np.int64), failures=json.dumps(failures), **arrays)
+            np.savez(
+                stream,
+                frames=np.array(frames, np.int64),
+                failures=json.dumps(failures),
+                **(arrays or self._nothing()),
+            )
         return self.cache_file(path)
 
     def cache_file(self, path: Path) -> Path:

@@ -21,7 +21,7 @@ class Mean(NamedTuple):
 
     value: float
     standard_error: float
-    count: int
+    count: int  # type: ignore[assignment]  # takes the place of tuple.count
 
 
 class Statistic(NamedTuple):

@@ -1,8 +1,8 @@
 """Scores of many subjects put together, failures counted and never averaged away."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -74,12 +74,14 @@ def summarise(values_mm: Sequence[float], failures: Sequence[str | None], *, rep
         raise ValueError("a score is not finite and has no reason; give each failure its reason")
     reasons = Counter(failure_kind(reason) for reason in failures if reason is not None)
     if not len(values):
-        return Summary(*[np.nan] * 4, None, None, None, 0, len(failures), dict(reasons))
-    statistics = (np.mean, np.median, root_mean_square)
-    intervals = [_interval(values, statistic, repeats) for statistic in statistics]
+        none = np.nan
+        return Summary(none, none, none, none, None, None, None, 0, len(failures), dict(reasons))
+    statistics: tuple[Callable[..., Any], ...] = (np.mean, np.median, root_mean_square)
+    of_mean, of_median, of_rmse = (_interval(values, statistic, repeats) for statistic in statistics)
     mean, median, rmse = (float(statistic(values, axis=0)) for statistic in statistics)
     sd = float(values.std(ddof=1)) if len(values) > 1 else np.nan
-    return Summary(mean, sd, median, rmse, *intervals, len(values), len(failures), dict(reasons))
+    counts = (len(values), len(failures), dict(reasons))
+    return Summary(mean, sd, median, rmse, of_mean, of_median, of_rmse, *counts)
 
 
 def summarise_scores(scores: Sequence[ScanScore], *, repeats: int = 2000) -> Summary:
@@ -112,7 +114,7 @@ def pooled(scores: Sequence[ScanScore]) -> Pooled:
 
     NaN where every scan failed.
     """
-    used = [score.scan_to_mesh for score in scores if score.failure is None]
+    used = [score.scan_to_mesh for score in scores if score.scan_to_mesh is not None]
     if not used:
         return Pooled(np.nan, np.nan, np.nan, 0)
     values = np.concatenate([each.values_mm[each.counted] for each in used])
@@ -147,7 +149,7 @@ def root_mean_square(values: NDArray, axis: int | None = None) -> NDArray:
     return np.sqrt(np.mean(np.square(values), axis=axis))
 
 
-def _interval(values: NDArray, statistic: object, repeats: int) -> tuple[float, float] | None:
+def _interval(values: NDArray, statistic: Callable[..., Any], repeats: int) -> tuple[float, float] | None:
     if len(values) < 2:
         return None
     generator = torch.Generator().manual_seed(BOOTSTRAP_SEED)

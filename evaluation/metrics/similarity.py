@@ -21,7 +21,7 @@ class Bins(NamedTuple):
 
     low: float = -1.0
     high: float = 1.0
-    count: int = 200
+    count: int = 200  # type: ignore[assignment]  # takes the place of tuple.count
 
     @property
     def width(self) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -40,7 +41,7 @@ def load_morphable_model(
         ValueError: if the specification is none of these, or the file is bad.
     """
     kind, _, place = specification.partition(":")
-    counts = {
+    counts: dict[str, Any] = {
         "shape_components": shape_components,
         "albedo_components": albedo_components,
         "expression_components": expression_components,

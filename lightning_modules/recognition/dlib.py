@@ -56,6 +56,7 @@ class Dlib(RecognitionNetwork):
     crop = DLIB_CROP
     feature_width = 256
     embedding_width = 128
+    mean: Tensor
 
     def __init__(self, weights: Weights, sha256: str) -> None:
         super().__init__(sha256)

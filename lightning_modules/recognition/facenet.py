@@ -4,6 +4,7 @@ import os
 import pickle
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,11 @@ class Convolution(nn.Module):
     """Convolution, batch norm, ReLU; the names are those of the published file."""
 
     def __init__(
-        self, channels_in: int, channels: int, size: int | tuple[int, int], **options: object
+        self,
+        channels_in: int,
+        channels: int,
+        size: int | tuple[int, int],
+        **options: Any,  # noqa: ANN401 - Conv2d's own
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels, size, bias=False, **options)

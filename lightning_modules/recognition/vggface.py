@@ -46,6 +46,8 @@ class VGGFace(RecognitionNetwork):
     feature_width = 4096
     embedding_width = 4096
 
+    mean: Tensor
+
     def __init__(
         self,
         weights: Weights,

@@ -7,7 +7,7 @@ spans -0.5 to W - 0.5.
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import torch
 from torch import Tensor
@@ -47,6 +47,10 @@ def look_at(eyes: Tensor, targets: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
     return rotations, -(rotations @ eyes[..., None])[..., 0]
 
 
+@overload
+def focal_length_from_field_of_view(fov_y_degrees: float, height: int) -> float: ...
+@overload
+def focal_length_from_field_of_view(fov_y_degrees: Tensor, height: int) -> Tensor: ...
 def focal_length_from_field_of_view(fov_y_degrees: float | Tensor, height: int) -> float | Tensor:
     """Focal length in pixels of an image `height` pixels high that spans `fov_y_degrees` vertically."""
     if isinstance(fov_y_degrees, Tensor):

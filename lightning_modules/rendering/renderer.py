@@ -1,5 +1,6 @@
 """Deferred shading: triangle ids, then barycentrics, attributes and light on covered pixels only."""
 
+from operator import itemgetter
 from typing import NamedTuple
 
 import torch
@@ -187,7 +188,7 @@ def _shade_in_chunks(
         )
         arguments = (
             vertices[faces], triangles, normals[faces], albedo[faces], matrices[faces], eyes[faces],
-            Lights(*(None if part is None else part[faces] for part in lights)), material, ids[rows],
+            lights.changed(itemgetter(faces)), material, ids[rows],
             background[rows], samples_per_axis,
         )  # fmt: skip
         if faces_at_once < batch:
@@ -207,9 +208,7 @@ def _shade_plainly(
         interpolate(normals, buffer),
         interpolate(albedo, buffer),
         eyes.flatten(0, 1).index_select(0, buffer.images).to(vertices.dtype),
-        Lights(
-            *(None if part is None else part.flatten(0, 1).index_select(0, buffer.images) for part in lights)
-        ),
+        lights.changed(lambda part: part.flatten(0, 1).index_select(0, buffer.images)),
         material,
     )
     return _resolve(linear, buffer, background, samples_per_axis)
