@@ -253,7 +253,7 @@ def metrics_digest() -> str:
 
 def _sources() -> Iterator[Any]:
     yield from (path for path in files("evaluation.metrics").iterdir() if path.name.endswith(".py"))
-    yield files("evaluation") / "model_fit.py"
+    yield files("evaluation") / "scans" / "model_fit.py"
 
 
 def _scan_key(scan: ReadScan) -> list[object]:
