@@ -37,6 +37,7 @@ from evaluation.likeness.options import (
 from evaluation.likeness.photographs_of_people import NAMES
 from evaluation.likeness.reporting_rows import SIMILARITY_FIGURES, protocol_report
 from evaluation.likeness.table_2_columns import Column, column_of, scan_column
+from evaluation.likeness.tables_2_and_3 import TABLE_2, TABLE_2_OF_PEOPLE
 from evaluation.metrics.all_pairs import PairDistributions, all_pairs
 from evaluation.metrics.paired import mean_statistic
 from evaluation.metrics.similarity import Bins, histogram, histogram_distance, pyemd_distance
@@ -46,7 +47,7 @@ from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import NOT_MEASURED, Counts, Results, Row, plain
 from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import Place, known_place, notice
-from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
+from evaluation.shared.lifecycle import Report, evaluate, exit_status
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 
 COMMAND = "similarity"
@@ -94,7 +95,7 @@ def similarity(scoring: Scoring, columns: Columns, groups: Groups, execution: Ex
 
     return evaluate(
         COMMAND, settings, compute, output=execution.output, overwrite=execution.overwrite,
-        layout=Layout("method", "photographs", listed=True), notice=notice(subject.place),
+        layout=TABLE_2_OF_PEOPLE if scoring.people else TABLE_2, notice=notice(subject.place),
         publish=None if not execution.wandb else lambda results, folder: publish(
             results, folder, subject.content, execution.wandb_project
         ),

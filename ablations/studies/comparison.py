@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
+from evaluation.reporting.grids import Grid
 from evaluation.reporting.items import write_items
 from evaluation.reporting.provenance import provenance
 from evaluation.reporting.results import Counts, Results, Row, read_results, write_results, write_whole
@@ -21,7 +22,7 @@ from evaluation.reporting.studies import (
     mean_grid,
     means,
 )
-from evaluation.reporting.tables import Grid, latex_of, markdown_of
+from evaluation.reporting.tables import latex_of, markdown_of
 
 from .cell_results import RUN, study_of
 from .designs import Cell

@@ -9,7 +9,8 @@ import torch
 
 from evaluation.metrics.contrasts import Contrast, contrast, holm, shapley_weights, smallest_sign_test_p
 
-from .tables import Grid, plain_number
+from .cells import plain_number
+from .grids import Grid
 
 LEVEL = 0.05
 SHAPLEY, LEAVE_ONE_OUT = "Shapley value", "leave-one-out difference"

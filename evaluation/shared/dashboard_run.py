@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from evaluation.reporting.cells import measure, subject
 from evaluation.reporting.results import Results
-from evaluation.reporting.tables import measure, subject
 from lightning_modules.dashboard import add_to_run
 
 

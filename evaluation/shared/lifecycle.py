@@ -19,7 +19,7 @@ from evaluation.reporting.results import (
     mark_started,
     write_results,
 )
-from evaluation.reporting.tables import Across, print_results, rich_list, write_tables, written_counts
+from evaluation.reporting.tables import Layout, page_of, print_page, write_tables
 
 COMPLETE, WITH_FAILURES = 0, 1
 
@@ -36,20 +36,6 @@ class Report(NamedTuple):
     results: Results
     items: Mapping[str, DataFrame] = {}
     figures: Mapping[str, Figure] = {}
-
-
-class Layout(NamedTuple):
-    """How a command's table looks.
-
-    Attributes:
-        across: what makes the columns.
-        items: what its items are called.
-        listed: show a line a row on the screen: for many methods and protocols, a table is too wide.
-    """
-
-    across: Across = "metric"
-    items: str = "items"
-    listed: bool = False
 
 
 def evaluate(
@@ -87,11 +73,7 @@ def evaluate(
             report = compute(folder)
         results = report.results
         write_report(report, folder, layout)
-    if layout.listed:
-        console.print(rich_list(results))
-        _tell(console, written_counts(results.counts, layout.items))
-    else:
-        print_results(results, console, layout.across, layout.items)
+    print_page(page_of(results, layout), console)
     if publish is not None:
         _tell(console, publish(results, folder))
     _tell(console, f"written: {folder}: {', '.join(written_files(folder))}")
@@ -117,7 +99,7 @@ def write_report(report: Report, folder: Path, layout: Layout) -> None:
         write_items(frame, folder, name)
     for name, figure in report.figures.items():
         save_figure(figure, folder, name)
-    write_tables(report.results, folder, layout.across, layout.items)
+    write_tables(report.results, folder, layout)
     write_results(report.results, folder)
 
 

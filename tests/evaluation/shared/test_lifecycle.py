@@ -38,12 +38,15 @@ def test_everything_is_written_and_the_notice_comes_first_and_last(
     assert exit_status(start(lambda _: report())) == 0
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
-        "results.json", "results.md", "results.tex", "items.csv", "cmc.png", "cmc.pdf", "started.json",
+        "results.json", "results.md", "results.tex", "results.csv", "items.csv", "cmc.png", "cmc.pdf",
+        "started.json",
     }  # fmt: skip
     assert read_csv(tmp_path / "out" / "items.csv")["rank"].isna().tolist() == [False, True]
     lines = capsys.readouterr().out.strip().splitlines()
     assert lines[0] == lines[-1] == "STAND-IN: so it is"
-    assert lines[-2].endswith("cmc.pdf, cmc.png, items.csv, results.json, results.md, results.tex")
+    assert lines[-2].endswith(
+        "cmc.pdf, cmc.png, items.csv, results.csv, results.json, results.md, results.tex"
+    )
 
 
 def test_a_finished_folder_is_not_computed_again_unless_asked(start: Callable) -> None:
