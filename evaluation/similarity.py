@@ -42,7 +42,7 @@ from evaluation.metrics.all_pairs import PairDistributions, all_pairs
 from evaluation.metrics.paired import mean_statistic
 from evaluation.metrics.similarity import Bins, histogram, histogram_distance, pyemd_distance
 from evaluation.metrics.verification import share_below
-from evaluation.reporting.figures import Line, line_figure
+from evaluation.reporting.figures import Line, line_panels
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import NOT_MEASURED, Counts, Results, Row, plain
 from evaluation.shared.dashboard_run import publish
@@ -151,7 +151,7 @@ def report_of(setting: Setting, further: Sequence[Place], settings: Mapping) -> 
         setting.subject.place.is_stand_in,
     )
     frame = pd.concat([column.items for column in columns], ignore_index=True)
-    report = Report(results, {"photographs": frame}, {"distributions": figure_of(title, columns[0], pairs)})
+    report = Report(results, {"photographs": frame}, {"distributions": figure_of(title, columns, pairs)})
     return with_groups(report, setting, reference, groups, similarity_measurements(reference))
 
 
@@ -266,21 +266,31 @@ def counts_of(columns: Sequence[Column]) -> Counts:
     )
 
 
-def figure_of(title: str, column: Column, pairs: PairDistributions) -> Figure:
-    """Figure 5 of the paper: the photographs' two distributions, shaded, and those of the renderings."""
-    lines = [
+def figure_of(title: str, columns: Sequence[Column], pairs: PairDistributions) -> Figure:
+    """Figure 5 of the paper, a panel a data set: the renderings' distributions before the photographs' own.
+
+    The photographs' two distributions, shaded, are those of the reference in every panel.
+    """
+    reference = [
         Line("photographs of one person", BINS.centres, density(histogram(pairs.same, BINS)), filled=True),
         Line("photographs of two people", BINS.centres, density(pairs.different), filled=True),
-        *(
-            Line(
-                f"photograph and {method}", BINS.centres, density(histogram(values, BINS)), dashed=number > 0
-            )
-            for number, (method, (values, _)) in enumerate(column.similarities.items())
-        ),
     ]
-    figure, axes = line_figure(title, "cosine similarity", "density", lines)
-    used = np.flatnonzero(sum(line.y for line in lines) > 0.01)
-    axes.set_xlim(BINS.centres[used[0]] - 0.05, min(1.0, BINS.centres[used[-1]] + 0.05))
+    panels = {
+        column.name: [
+            *reference,
+            *(
+                Line(
+                    f"photograph and {method}", BINS.centres, density(histogram(values, BINS)),
+                    dashed=number > 0,
+                )
+                for number, (method, (values, _)) in enumerate(column.similarities.items())
+            ),
+        ]
+        for column in columns
+    }  # fmt: skip
+    figure, every = line_panels(title, "cosine similarity", "density", panels)
+    used = np.flatnonzero(sum(line.y for lines in panels.values() for line in lines) > 0.01)
+    every[0].set_xlim(BINS.centres[used[0]] - 0.05, min(1.0, BINS.centres[used[-1]] + 0.05))
     return figure
 
 
