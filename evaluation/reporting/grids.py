@@ -1,12 +1,12 @@
 """Tables of texts that fit on a screen, made from blocks of rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, pairwise, zip_longest
 from textwrap import wrap
 from typing import NamedTuple
 
 from .blocks import Block
-from .cells import CellText, Footnotes, cell_text
+from .cells import Footnotes, cell_text
 
 # Tables fit on a screen of so many characters; a longer label is wrapped.
 SCREEN_WIDTH, LABEL_WIDTH = 80, 26
@@ -44,20 +44,38 @@ def grids_of(block: Block) -> list[Grid]:
 
     Where it is too wide, intervals get a second line; where it still is, columns are dealt to several tables.
     """
-    whole = _narrowest(block)
-    if whole.width <= SCREEN_WIDTH:
-        return [whole]
-    count = len(block.columns)
-    grids = [whole]
-    for tables in range(2, count + 1):
+    return _fitted(len(block.columns), lambda first, last: _written(_some_columns(block, first, last)))
+
+
+def fitted(grid: Grid) -> list[Grid]:
+    """A table of texts as `grids_of` makes them; what stands in brackets is taken for an interval."""
+
+    def some(first: int, last: int) -> Grid:
+        lines = [(label, cells[first:last]) for label, cells in grid.lines]
+        return grid._replace(columns=grid.columns[first:last], lines=lines)
+
+    return _fitted(len(grid.columns), some)
+
+
+def _fitted(count: int, columns: Callable[[int, int], Grid]) -> list[Grid]:
+    """The fewest tables of `count` columns that fit on the screen, or else one for each column."""
+    grids: list[Grid] = []
+    for tables in range(1, count + 1):
         bounds = [count * number // tables for number in range(tables + 1)]
-        grids = [_narrowest(_some_columns(block, first, last)) for first, last in pairwise(bounds)]
+        grids = [_narrow(columns(first, last)) for first, last in pairwise(bounds)]
         if all(grid.width <= SCREEN_WIDTH for grid in grids):
             break
-    return [
-        grid if number == 0 else grid._replace(title=f"{grid.title} (continued)".lstrip())
-        for number, grid in enumerate(grids)
-    ]
+    more = [grid._replace(title=f"{grid.title} (continued)".lstrip()) for grid in grids[1:]]
+    return grids[:1] + more
+
+
+def _narrow(grid: Grid) -> Grid:
+    """The table itself if it fits on the screen, otherwise with each interval below its value."""
+    if grid.width <= SCREEN_WIDTH:
+        return grid
+    return grid._replace(
+        lines=[(label, [cell.replace(" [", "\n[") for cell in cells]) for label, cells in grid.lines]
+    )
 
 
 def _some_columns(block: Block, first: int, last: int) -> Block:
@@ -74,23 +92,13 @@ def _some_columns(block: Block, first: int, last: int) -> Block:
     )
 
 
-def _narrowest(block: Block) -> Grid:
-    """A block's texts, the intervals beside their values if that fits on the screen, otherwise below."""
-    grid = _written(block, " ")
-    return grid if grid.width <= SCREEN_WIDTH else _written(block, "\n")
-
-
-def _written(block: Block, before_interval: str) -> Grid:
+def _written(block: Block) -> Grid:
     footnotes = Footnotes()
     lines = [
-        (label, [_joined(cell_text(cell, footnotes), before_interval) for cell in cells])
+        (label, [" ".join(filter(None, cell_text(cell, footnotes))) for cell in cells])
         for label, cells in block.lines
     ]
     return Grid(block.heading, block.columns, lines, block.corner, block.rules, footnotes.lines)
-
-
-def _joined(text: CellText, before_interval: str) -> str:
-    return before_interval.join(filter(None, text))
 
 
 # ---------------------------------------------------------------------- on the screen
@@ -101,7 +109,7 @@ def screen_lines(grid: Grid) -> list[str]:
 
     Labels are wrapped at blanks, headings to the width of the cells below; nothing is cut off.
     """
-    labels = [wrap(label, _label_width(grid)) or [""] for label, _ in grid.lines]
+    labels = [wrap(label, _label_width(grid), break_on_hyphens=False) or [""] for label, _ in grid.lines]
     cells = [[cell.split("\n") for cell in texts] for _, texts in grid.lines]
     spans, own = zip(*(heading.rpartition("\n")[::2] for heading in grid.columns), strict=True)
     widths = _column_widths(spans, own, cells)

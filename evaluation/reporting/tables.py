@@ -1,6 +1,7 @@
 """Tables of results: on the screen, in Markdown and in LaTeX, from the same grids."""
 
 from collections.abc import Callable, Iterator, Sequence
+from io import StringIO
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from .blocks import Block, blocks_by_protocol
 from .cells import ABSENT, QUOTED, reason_of
-from .grids import Grid, grids_of, screen_lines
+from .grids import SCREEN_WIDTH, Grid, grids_of, screen_lines
 from .items import write_items
 from .results import NOT_MEASURED, Counts, Results, Row, write_whole
 
@@ -110,6 +111,13 @@ def print_page(page: Page, console: Console) -> None:
         console.print(Text(note))
 
 
+def screen(page: Page) -> str:
+    """The tables as they stand on a screen of `SCREEN_WIDTH` columns."""
+    stream = StringIO()
+    print_page(page, Console(file=stream, width=SCREEN_WIDTH))
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+
+
 def print_grid(grid: Grid, console: Console) -> None:
     """One table on the screen, its footnotes below."""
     if grid.title:
@@ -134,12 +142,6 @@ def markdown(page: Page) -> str:
 def _titled(grid: Grid) -> str:
     table = "\n".join(_markdown_lines(grid)) + "\n"
     return f"{grid.title}\n\n{table}" if grid.title else table
-
-
-def markdown_of(content: Grid, notes: Sequence[str]) -> str:
-    """Title, table and a paragraph of notes in Markdown."""
-    table = "\n".join(_markdown_lines(content))
-    return f"**{content.title}**\n\n{table}\n\n{' '.join(notes)}\n"
 
 
 def _markdown_lines(grid: Grid) -> Iterator[str]:
