@@ -10,7 +10,7 @@ from .cells import Footnotes, cell_text
 
 # Tables fit on a screen of so many characters; a longer label is wrapped.
 SCREEN_WIDTH, LABEL_WIDTH = 80, 26
-HEADING_WIDTH = 10  # that a longer heading has at least
+HEADING_WIDTH = 12  # that a longer heading has at least
 GAP = 2  # between columns
 
 

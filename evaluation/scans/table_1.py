@@ -58,11 +58,9 @@ def protocol_blocks(rows: Sequence[Row], protocol: str) -> Iterator[Block]:
 
     def remark(row: Row) -> str:
         lost = missing.get((row.method, row.protocol))
-        return (
-            ""
-            if lost is None or row.quoted
-            else f"without {lost.value:.0f} of {lost.n} subjects, which failed"
-        )
+        if lost is None or row.quoted:
+            return ""
+        return f"without {lost.value:.0f} of {lost.n} subjects, which failed; subjects.csv says why"
 
     placed = {"column": lambda row: _protocol_and_condition(row.protocol)[1], "part": _part, "remark": remark}
     means = [row for row in rows if row.metric == MEAN]

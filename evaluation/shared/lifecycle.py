@@ -119,4 +119,5 @@ def exit_status(results: Results) -> int:
 
 def _tell(console: Console, sentence: str) -> None:
     if sentence:
-        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        # A terminal would break it within words; a file keeps it in one line.
+        console.print(sentence, markup=False, highlight=False, soft_wrap=not console.is_terminal)

@@ -146,13 +146,12 @@ mean face          0.125          –
 ───────────────────────────────────
 
 held-back photographs, coefficients
-────────────────────
-             |mean -
-             target|
-Method          (sd)
-────────────────────
-this run       0.750
-────────────────────
+──────────────────────
+               |mean -
+Method    target| (sd)
+──────────────────────
+this run         0.750
+──────────────────────
 
 ± standard error over photographs.
 2 of 3 photographs used; failed: 1 no face."""

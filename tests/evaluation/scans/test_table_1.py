@@ -97,7 +97,7 @@ def test_subjects_without_a_score_are_a_footnote_of_their_mean() -> None:
     rows = [*rows_under("genova"), Row("suite", "MICC indoor, genova", "failed", "count", 2, n=53)]
     lines = printed(results_of(rows), LAYOUT).splitlines()
     assert "                      [1.12, 1.38]  [1.38, 1.62]¹  [1.62, 1.88]" in lines
-    assert "¹ without 2 of 53 subjects, which failed" in lines
+    assert "¹ without 2 of 53 subjects, which failed; subjects.csv says why" in lines
 
 
 def test_groups_are_lines_of_a_table_of_their_own() -> None:
