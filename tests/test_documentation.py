@@ -17,7 +17,12 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 README, INDEX = ROOT / "README.md", ROOT / "docs" / "README.md"
-PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    README,
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "benchmarks" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 MOST_LINES, MOST_LINES_OF_A_PARAGRAPH, WIDTH = 150, 5, 120
 # Who runs each program that a page shows: a test on miniatures, or a script in benchmarks/.
 RUN_BY = {
@@ -49,7 +54,16 @@ OTHER_PROGRAMS = {
     "wandb login": "needs an account",
 }
 # Options that pages name already and no parser knows yet.
-AWAITED = {"--dry-run", "--also", "--methods", "--groups", "--no-contrast", "--loggers", "--trainer"}
+AWAITED = {
+    "--dry-run",
+    "--also",
+    "--methods",
+    "--groups",
+    "--no-contrast",
+    "--loggers",
+    "--trainer",
+    "--three-quarter",
+}
 # Options of programs that are not ours.
 FOREIGN_OPTIONS = {"--no-deps"}
 
@@ -222,6 +236,15 @@ def test_the_readme_names_every_command() -> None:
         if path.name != "__init__.py"
     }
     assert {name for name in commands if f"[`{name}`]" in README.read_text(encoding="utf-8")} == commands
+
+
+def test_every_evaluation_command_has_a_section_of_the_same_parts() -> None:
+    sections = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8").split("\n## ")
+    by_name = {section.partition("\n")[0]: section for section in sections}
+    for path in (ROOT / "evaluation").glob("*.py"):
+        if path.name != "__init__.py":
+            parts = re.findall(r"^- \*\*(.+?):\*\*", by_name[path.name], re.MULTILINE)
+            assert {"Purpose", "Input", "Output", "Options", "Exit status"} <= set(parts), path.name
 
 
 @pytest.mark.parametrize("command", sorted({(c.module, c.text) for c in OURS}), ids=lambda pair: pair[1])
