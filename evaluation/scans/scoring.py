@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import torch
 
 from datamodules.alignment.face_cache import default_cache_folder
-from datamodules.long_work.processes import available_cores, map_in_processes
+from datamodules.long_work.cores import available_cores
+from datamodules.long_work.processes import map_in_processes
 from datamodules.long_work.progress import progress_bar
 from datamodules.scan_folders import ScanFile, Subject
 from evaluation.metrics.landmark_start import landmark_start
