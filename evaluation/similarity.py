@@ -29,6 +29,7 @@ from evaluation.likeness.comparison import GroupSetting, Measured, Setting, meas
 from evaluation.likeness.options import (
     Execution,
     Scoring,
+    inputs_of,
     load_parts,
     settings_of,
     subject_of,
@@ -48,6 +49,7 @@ from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import Place, known_place, notice
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
+from lightning_modules.plain.output_folder import OutputFolder
 
 COMMAND = "similarity"
 BINS = Bins()
@@ -85,7 +87,7 @@ def similarity(scoring: Scoring, columns: Columns, groups: Groups, execution: Ex
     more = settings_of_groups(groups, sources)
     settings = plain(settings_of(scoring, subject, columns=[str(place) for place in further], **more))
 
-    def compute(_: Path) -> Report:
+    def compute(_: OutputFolder) -> Report:
         parts = load_parts(scoring, execution, subject)
         setting = Setting(scoring, execution, subject, parts, GroupSetting(groups.smallest_group, sources))
         if scoring.people:
@@ -93,7 +95,9 @@ def similarity(scoring: Scoring, columns: Columns, groups: Groups, execution: Ex
         return report_of(setting, further, settings)
 
     return evaluate(
-        COMMAND, settings, compute, output=execution.output, overwrite=execution.overwrite,
+        COMMAND, settings, compute,
+        inputs=[*inputs_of(scoring, subject), *sources.paths, *(place.folder for place in further)],
+        output=execution.output, overwrite=execution.overwrite,
         layout=Layout("method", "photographs", listed=True), notice=notice(subject.place),
         publish=None if not execution.wandb else lambda results, folder: publish(
             results, folder, subject.content, execution.wandb_project

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lightning_modules.plain.output_folder import OutputFolder
+
 from .results import NOT_COMPARED, NOT_MEASURED, Counts, Results, Row, write_whole
 
 Across = Literal["metric", "method"]
@@ -151,12 +153,12 @@ def latex_of(content: Grid, notes: Sequence[str]) -> str:
 
 
 def write_tables(
-    results: Results, folder: Path, across: Across = "metric", items: str = "items"
+    results: Results, folder: OutputFolder, across: Across = "metric", items: str = "items"
 ) -> list[Path]:
     """results.md and results.tex, written beside results.json."""
     return [
-        write_whole(folder / "results.md", markdown(results, across, items)),
-        write_whole(folder / "results.tex", latex(results, across, items)),
+        write_whole(folder.claim("results.md"), markdown(results, across, items)),
+        write_whole(folder.claim("results.tex"), latex(results, across, items)),
     ]
 
 

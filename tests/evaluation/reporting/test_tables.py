@@ -15,6 +15,7 @@ from evaluation.reporting.tables import (
     written_counts,
     written_value,
 )
+from lightning_modules.plain.output_folder import OutputFolder
 
 ROWS = [
     Row("ours", "genova", "mean error", "mm", 1.5, sd=0.126, interval=(1.4, 1.6), n=53),
@@ -88,7 +89,7 @@ def test_latex_escapes_what_it_must() -> None:
 
 
 def test_tables_are_written_beside_the_results(tmp_path: Path) -> None:
-    files = write_tables(RESULTS, tmp_path, items="scans")
+    files = write_tables(RESULTS, OutputFolder(tmp_path, "micc"), items="scans")
     assert [file.name for file in files] == ["results.md", "results.tex"]
     assert files[0].read_text() == markdown(RESULTS, items="scans")
 
