@@ -165,7 +165,7 @@ def show_in_window(scan: ReadScan, mesh: MarkedMesh, score: ScanScore, title: st
     except ImportError as error:
         raise ImportError(
             "--show opens a window of Open3D, which is not installed: "
-            "pip install 'unsupervised-morphable-faces[open3d]', or leave --show out"
+            "pip install -e '.[open3d]', or leave --show out"
         ) from error
     heat = heat_map(scan, score)
     geometries = []

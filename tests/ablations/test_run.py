@@ -584,4 +584,4 @@ def test_wandb_without_its_package_is_one_sentence(
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
     assert start("--wandb", "--no-pretraining") == 2
-    assert refused(capsys) == "error: --wandb needs Weights & Biases: pip install wandb"
+    assert refused(capsys) == "error: --wandb needs Weights & Biases: pip install -e '.[wandb]'"

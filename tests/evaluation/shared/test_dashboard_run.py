@@ -41,7 +41,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> dict:
         asked["options"] = options
         return asked["run"]
 
-    wandb = SimpleNamespace(init=init, Image=lambda file: file, api=SimpleNamespace(api_key=None))
+    wandb = SimpleNamespace(init=init, Image=lambda file: file, login=lambda prompt, verify: False)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setattr(dashboard, "_wandb", lambda: wandb)
     return asked
