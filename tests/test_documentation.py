@@ -15,6 +15,9 @@ import jsonargparse
 import pytest
 import yaml
 
+from morphable_faces.__main__ import COMMANDS as ENTRIES
+from morphable_faces.__main__ import PROGRAM
+
 ROOT = Path(__file__).parents[1]
 README, INDEX = ROOT / "README.md", ROOT / "docs" / "README.md"
 PAGES = [
@@ -75,6 +78,8 @@ class Command(NamedTuple):
     def module(self) -> str | None:
         """The module of ours that it starts, if any."""
         words = self.words
+        if words[0] == PROGRAM:
+            return ENTRIES[words[1]].module
         if words[:2] == ["python", "-m"]:
             return words[2]
         script = next((word for word in words if word.endswith(".py")), None)
@@ -84,6 +89,8 @@ class Command(NamedTuple):
     def arguments(self) -> list[str]:
         """What the module gets."""
         words = self.words
+        if words[0] == PROGRAM:
+            return words[2:]
         after = 3 if words[:2] == ["python", "-m"] else next(i for i, w in enumerate(words) if ".py" in w) + 1
         return words[after:]
 
@@ -316,6 +323,7 @@ def test_the_citation_names_this_version_and_the_paper() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert citation["version"] == project["version"]
     assert citation["license"] == project["license"]
+    assert citation["authors"] == project["authors"]
     assert citation["references"][0]["identifiers"][0]["value"] == "arXiv:1806.06098"
 
 
