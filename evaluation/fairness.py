@@ -26,6 +26,7 @@ from scipy.stats import spearmanr
 
 from datamodules.cheeks import cheek_colours
 from datamodules.slider_people import SliderPeople
+from evaluation.groups.group_blocks import blocks_with_groups
 from evaluation.groups.panel import Measurement, panel_of
 from evaluation.known_truth.slider_groups import slider_groupings
 from evaluation.known_truth.slider_scores import (
@@ -54,6 +55,7 @@ from lightning_modules.recognition.networks import NetworkName, load_network
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 
 COMMAND = "fairness"
+LAYOUT = Layout(blocks_with_groups, "people", "standard deviation over people")
 NOTICE = "STAND-IN: synthetic people, drawn from artists' sliders; people of these names may fare differently"
 KEPT = ("stage", "morphable_model", "networks", "commit", "training_data")
 
@@ -108,7 +110,7 @@ def fairness(
 
     return evaluate(
         COMMAND, settings, compute, inputs=read_for(checkpoint, None), output=output, overwrite=overwrite,
-        layout=Layout("method", "people", listed=True), notice=NOTICE,
+        layout=LAYOUT, notice=NOTICE,
     )  # fmt: skip
 
 

@@ -48,7 +48,7 @@ from lightning_modules.reconstruction import Reconstructor, load_reconstructor, 
 from lightning_modules.rendering.camera import focal_length_from_field_of_view, image_centre
 
 COMMAND = "fit"
-LAYOUT = Layout("method", "photographs")
+LAYOUT = Layout(items="photographs", spread="standard deviation over photographs")
 AT_ONCE = 16
 NAMED_FAILURES = 20
 MeshFormat = Literal["glb", "obj", "ply"]

@@ -43,7 +43,7 @@ from evaluation.reporting.results import (
     mark_started,
     plain,
 )
-from evaluation.reporting.tables import print_results
+from evaluation.reporting.tables import page_of, print_page
 from evaluation.shared.lifecycle import TABLES, Layout, Report, exit_status, write_report
 from lightning_modules.plain.command_line import run_command
 from lightning_modules.plain.files import require_file, sha256_of_file
@@ -51,7 +51,7 @@ from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 
 COMMAND = "reconstruct"
-LAYOUT = Layout("method", "photographs")
+LAYOUT = Layout(items="photographs", spread="standard deviation over photographs")
 ITEMS = "photographs"
 AT_ONCE = 16  # faces that are decoded and rendered together
 NAMED_FAILURES = 20  # failed photographs that are named on the screen; photographs.csv names all
@@ -266,7 +266,7 @@ def say(sentence: str) -> None:
 
 def tell(results: Results, data: ChosenFaces, folder: Path) -> None:
     """Print the table, the photographs that failed, and where everything is."""
-    print_results(results, Console(), LAYOUT.across, LAYOUT.items)
+    print_page(page_of(results, LAYOUT), Console())
     failures = data.dataset.faces.failures
     lines = [f"failed: {data.paths[index]}: {reason}" for index, reason in failures[:NAMED_FAILURES]]
     if len(failures) > NAMED_FAILURES:

@@ -27,6 +27,7 @@ from datamodules.stand_in_photographs import StandInPhotographs
 from evaluation.likeness.judged_people import Judged, coefficient_statistics, judge_faces, shape_errors
 from evaluation.metrics.contrasts import contributions
 from evaluation.metrics.paired import Statistic, mean_statistic
+from evaluation.reporting.blocks import Block, block_of
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
 from evaluation.shared.dashboard_run import publish
@@ -65,6 +66,25 @@ OF_COEFFICIENTS = {
     "mean_distance": ("|mean - target|", "sd"), "variance_distance": ("|variance - target|", "sd²"),
     "variance": ("variance", "sd²"), "share_beyond": ("beyond 3 sd", "share"),
 }  # fmt: skip
+
+# The tables: heading and metrics.
+TABLES = {
+    "Likeness by the judge": ("similarity", "AUC", "fooling gap", "shape error"),
+    "Earth Mover's Distance of similarities": ("EMD to one person", "EMD to two people"),
+    "Retrieval": ("top-1", "top-5", "top-1, source left out", "top-5, source left out"),
+    "Coefficients and their prior": ("|mean - target|", "|variance - target|", "variance", "beyond 3 sd"),
+}
+
+
+def blocks_of(results: Results) -> list[Block]:
+    """A table for each topic of `TABLES`, a line a method."""
+    return [
+        block_of([row for row in results.rows if row.metric in metrics], heading)
+        for heading, metrics in TABLES.items()
+    ]
+
+
+LAYOUT = Layout(blocks_of, "people", "standard error (jackknife over people)")
 
 
 class People(NamedTuple):
@@ -148,7 +168,7 @@ def score_people(
 
     return evaluate(
         COMMAND, settings, compute, inputs=[*read_for(checkpoint, morphable_model), place.folder],
-        output=output, overwrite=overwrite, layout=Layout("metric", "people"),
+        output=output, overwrite=overwrite, layout=LAYOUT,
         notice=notice(place), publish=publish_to_run if wandb else None,
     )  # fmt: skip
 

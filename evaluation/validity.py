@@ -14,6 +14,7 @@ M3DFB (2025) and REALY (2022) found that closest-point scores can rank methods w
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -33,6 +34,7 @@ from evaluation.metrics.marked_mesh import failure_kind
 from evaluation.metrics.scan_protocols import PROTOCOLS
 from evaluation.metrics.scan_score import prepare_scan, score_protocols
 from evaluation.metrics.true_error import true_error_mm
+from evaluation.reporting.blocks import blocks_by_protocol
 from evaluation.reporting.provenance import model_entry, provenance
 from evaluation.reporting.results import Counts, Results, write_whole
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
@@ -41,7 +43,11 @@ from lightning_modules.plain.command_line import run_command
 from lightning_modules.plain.output_folder import OutputFolder
 
 LEVELS_MM = (0.5, 1.0, 1.5, 2.0, 3.0)
-LAYOUT = Layout("metric", "scores")
+LAYOUT = Layout(
+    partial(blocks_by_protocol, details=("kept",), corner="Protocol"),
+    "scores",
+    "standard deviation over subjects",
+)
 PACKAGES = ("numpy", "scipy", "libigl", "torch")
 
 

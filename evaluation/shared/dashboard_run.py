@@ -4,8 +4,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from evaluation.reporting.cells import measure, subject
 from evaluation.reporting.results import Results
-from evaluation.reporting.tables import measure, subject
 from lightning_modules.dashboard import add_to_run
 from lightning_modules.plain.output_folder import OutputFolder
 
