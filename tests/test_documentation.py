@@ -59,7 +59,7 @@ OTHER_PROGRAMS = {
 # Pages whose Python a test of their own runs.
 PYTHON_RUN_BY = {"docs/api.md": "tests/docs/test_api_page.py"}
 # Options that pages name already and no parser knows yet.
-AWAITED = {"--dry-run", "--also", "--groups", "--no-contrast", "--loggers", "--trainer"}
+AWAITED = {"--dry-run", "--also", "--groups", "--loggers", "--trainer"}
 # Options of programs that are not ours.
 FOREIGN_OPTIONS = {"--no-deps"}
 
