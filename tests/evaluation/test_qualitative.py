@@ -54,8 +54,8 @@ def run(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ru
     def run(methods: str, *more: object) -> int:
         return status_of(
             main,
-            [tmp_path / "photographs", methods, f"--output={tmp_path / 'sheet.png'}", f"--size={SIZE}",
-             f"--cache-folder={tmp_path / 'cache'}", "--workers=0", *more],
+            [tmp_path / "photographs", "--methods", methods, f"--output={tmp_path / 'sheet.png'}",
+             f"--size={SIZE}", f"--cache-folder={tmp_path / 'cache'}", "--workers=0", *more],
         )  # fmt: skip
 
     return run
