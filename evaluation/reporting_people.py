@@ -37,6 +37,7 @@ from lightning_modules.checkpoints import load_regressor
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.plain.files import sha256_of_file, written_atomically
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.network import RecognitionNetwork
@@ -275,9 +276,7 @@ def keep_faces(faces: Prediction, model: MorphableModel, count: int, folder: Pat
     folder.mkdir(parents=True, exist_ok=True)
     with written_atomically(folder / COEFFICIENTS) as temporary:
         np.savez(temporary, **{name: part.cpu().numpy() for name, part in faces._asdict().items()})
-    total = len(faces.shape)
-    shown = min(count, total)
-    for person in (number * total // shown for number in range(shown)):
+    for person in evenly_chosen(len(faces.shape), count):
         image = render_from_the_front(model, Prediction(*(part[person : person + 1] for part in faces)))[0]
         levels = (image.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().cpu().numpy()
         (folder / RENDERINGS).mkdir(exist_ok=True)

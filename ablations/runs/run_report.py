@@ -68,9 +68,7 @@ def of_run(
     rows += coefficient_rows(module, decoded, content)
     own = photographs.provenance()
     if own["stand_in"]:
-        everyone = photographs.dataset.batch(
-            components.evenly(photographs.training, components.PHOTOGRAPHS_READ)
-        )
+        everyone = photographs.dataset.batch(components.training_sample(photographs))
         distance = distance_from_photographs(everyone.features[teachers.encoder.name], teachers.encoder)
         rows.append(
             Row("stand-in", "encoder feature means", "distance from real photographs", "standard deviations",

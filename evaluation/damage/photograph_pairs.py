@@ -13,6 +13,7 @@ from datamodules.lfw import LFW
 from datamodules.stand_in_photographs import StandInPhotographs
 from evaluation.shared.data_places import Place
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.even_choice import evenly_chosen
 
 
 class People(NamedTuple):
@@ -70,10 +71,7 @@ def _lfw(folder: Path, most: int, **options: Unpack[FaceOptions]) -> People:
 
 def _photographs(folder: Path, most: int, **options: Unpack[FaceOptions]) -> People:
     paths = photographs_at(folder)
-    count = min(most, len(paths))
-    data = ChosenFaces(
-        [paths[place * len(paths) // count] for place in range(count)], face="largest", **options
-    )
+    data = ChosenFaces([paths[place] for place in evenly_chosen(len(paths), most)], face="largest", **options)
     data.prepare_data()
     data.setup()
     failed = Counter(reason.split(" (")[0] for _, reason in data.dataset.faces.failures)

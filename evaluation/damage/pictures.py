@@ -13,6 +13,7 @@ from evaluation.damage.photograph_pairs import People
 from evaluation.damage.responses import Responses, prediction_of, versions_of
 from evaluation.reconstruction.neutral_faces import preview_images
 from lightning_modules.contact_sheets import contact_sheet, picture
+from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.reconstruction import Reconstructor
 
@@ -44,7 +45,7 @@ def draw_pictures(
         most: people in people.png.
     """
     faces = [int(face) for face in people.first if responses[int(face)].found[0]]
-    chosen = [faces[place * len(faces) // most] for place in range(most)] if len(faces) > most else faces
+    chosen = [faces[place] for place in evenly_chosen(len(faces), most)]
     columns = ["no damage", *(kind.name for kind in CORRUPTIONS)]
     places = [0, *(place_of(number, MIDDLE) for number in range(len(CORRUPTIONS)))]
     rows: list[list[Image.Image | None]] = []

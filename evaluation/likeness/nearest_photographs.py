@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from evaluation.likeness.comparison import Measured, Setting
 from evaluation.metrics.nearest import nearest
+from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.rendered_faces import render_from_the_front
 
@@ -27,8 +28,7 @@ def write_examples(setting: Setting, measured: Measured, count: int, file: Path)
         count: of renderings.
         file: PNG.
     """
-    total = len(measured.usable)
-    queries = np.arange(min(count, total)) * total // min(count, total)
+    queries = evenly_chosen(len(measured.usable), count)
     seen = next(iter(measured.seen.values()))[torch.from_numpy(queries)]
     k = min(NEAREST, len(measured.photographs))
     found = nearest(seen.contiguous(), measured.photographs, k)
