@@ -39,6 +39,7 @@ from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.command_line import run_command
 from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.plain.files import sha256_of_file, written_atomically
+from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
@@ -244,7 +245,7 @@ def report_of(
     columns = {metric: contributions(statistic) for metric, _, statistic in figures}
     title = f"Reporting protocol: two photographs of {len(people.names)} people ({source})"
     results = Results(
-        COMMAND, ("STAND-IN: " if place.is_stand_in else "") + title, settings, people.counts, rows,
+        COMMAND, labelled(title, place.is_stand_in), settings, people.counts, rows,
         provenance(
             checkpoint={name: loaded.content[name] for name in KEPT},
             judge=network_entry(judge.name, judge.sha256), data=people.source,

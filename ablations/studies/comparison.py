@@ -22,6 +22,7 @@ from evaluation.reporting.studies import (
     means,
 )
 from evaluation.reporting.tables import Grid, latex_of, markdown_of
+from lightning_modules.plain.stand_in_label import labelled
 
 from .cell_results import RUN, study_of
 from .designs import Cell
@@ -61,7 +62,7 @@ def write_comparison(
     """All files of a study but its results.json, whose content is returned."""
     run = read_results(folder / Cell(study.variants[0], study.seeds[0]).name / RUN)
     stand_in = run.stand_in or study.metrics[0].stand_in
-    title = ("STAND-IN: " if stand_in else "") + _title(study, run)
+    title = labelled(_title(study, run), stand_in)
     changes = differences(study)
     method, worth = attribution(study)
     notes = {

@@ -33,6 +33,7 @@ from evaluation.reporting.results import Counts
 from evaluation.shared.data_places import Place
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.stand_in_label import STAND_IN
 from lightning_modules.recognition.similarity import centred
 
 MEAN_FACE, SHUFFLED = "mean face", "its faces shuffled"
@@ -151,7 +152,7 @@ def measure(
     total = len(chosen) + (len(people.dataset.faces.failures) if choose is None else 0)
     measured = Measured(
         place,
-        "STAND-IN" if place.is_stand_in else f"{NAMES[place.kind]}, {len(everything):,} faces",
+        STAND_IN if place.is_stand_in else f"{NAMES[place.kind]}, {len(everything):,} faces",
         people,
         centred(functional.normalize(people.dataset.descriptors(judge.name, everything), dim=1), centre),
         usable,

@@ -11,6 +11,7 @@ from evaluation.likeness.comparison import Measured, Setting
 from evaluation.metrics.nearest import nearest
 from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.rendered_faces import render_from_the_front
 
 NEAREST, SIDE, TOP, GAP = 5, 112, 44, 16
@@ -38,8 +39,8 @@ def write_examples(setting: Setting, measured: Measured, count: int, file: Path)
     renderings = rendered(setting, measured, faces)
     sheet = Image.new("RGB", ((2 + k) * SIDE + GAP, TOP + len(queries) * SIDE), "white")
     pen = ImageDraw.Draw(sheet)
-    title = "STAND-IN: " if measured.place.is_stand_in else ""
-    pen.text((4, 4), f"{title}photograph, rendering, and its {k} nearest photographs", fill="black")
+    title = labelled(f"photograph, rendering, and its {k} nearest photographs", measured.place.is_stand_in)
+    pen.text((4, 4), title, fill="black")
     pen.text(
         (4, 22), "(green: the same person; red: another). Shows photographs: do not publish.", fill="black"
     )

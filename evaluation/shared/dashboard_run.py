@@ -8,6 +8,7 @@ from typing import Any
 from evaluation.reporting.results import Results
 from evaluation.reporting.tables import measure, subject
 from lightning_modules.dashboard import add_to_run
+from lightning_modules.plain.stand_in_label import STAND_IN
 
 
 def publish(results: Results, folder: Path, content: Mapping[str, Any] | None, project: str) -> str:
@@ -28,7 +29,7 @@ def publish(results: Results, folder: Path, content: Mapping[str, Any] | None, p
         sorted(folder.glob("*.png")),
         folder=folder,
         tell=lambda sentence: print(sentence, file=sys.stderr),
-        name=results.command if not results.stand_in else f"STAND-IN {results.command}",
+        name=results.command if not results.stand_in else f"{STAND_IN} {results.command}",
         project=project,
     )
     whose = "that made the checkpoint" if identifier is not None else "of its own: the checkpoint names none"
