@@ -154,7 +154,7 @@ def scikit_learn_folder(data_home: Path | None) -> Path:
     except ImportError as error:
         raise ImportError(
             "no LFW folder is named and scikit-learn, which could download it, is not installed; name a "
-            "folder, or pip install 'unsupervised-morphable-faces[lfw]'"
+            "folder, or pip install -e '.[lfw]'"
         ) from error
     return Path(get_data_home(data_home)) / "lfw_home"
 

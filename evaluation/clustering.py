@@ -35,20 +35,23 @@ from evaluation.likeness.nearest_photographs import write_examples
 from evaluation.likeness.options import (
     Execution,
     Scoring,
+    inputs_of,
     load_parts,
     settings_of,
     subject_of,
     written_centre,
 )
 from evaluation.likeness.reporting_rows import RETRIEVAL_FIGURES, protocol_report
+from evaluation.likeness.tables_2_and_3 import TABLE_3
 from evaluation.metrics.retrieval import Ranks, chance, cumulative_match, found, rank_in_blocks
 from evaluation.reporting.figures import Line, line_figure
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Results, Row, plain
 from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import notice
-from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
+from evaluation.shared.lifecycle import Report, evaluate, exit_status
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
+from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.stand_in_label import labelled
 
 COMMAND = "clustering"
@@ -111,19 +114,20 @@ def clustering(scoring: Scoring, retrieval: Retrieval, groups: Groups, execution
     more = settings_of_groups(groups, sources)
     settings = plain(settings_of(scoring, subject, k=retrieval.k, examples=retrieval.examples, **more))
 
-    def compute(folder: Path) -> Report:
+    def compute(folder: OutputFolder) -> Report:
         parts = load_parts(scoring, execution, subject)
         setting = Setting(scoring, execution, subject, parts, GroupSetting(groups.smallest_group, sources))
         if scoring.people:
             return protocol_report(COMMAND, setting, settings, RETRIEVAL_FIGURES)
         measured = measure(setting, subject.place, check=names_checked(setting))
         if retrieval.examples:
-            write_examples(setting, measured, retrieval.examples, folder / PRIVATE / "nearest.png")
+            write_examples(setting, measured, retrieval.examples, folder.claim(f"{PRIVATE}/nearest.png"))
         return report_of(setting, measured, retrieval, settings)
 
     return evaluate(
-        COMMAND, settings, compute, output=execution.output, overwrite=execution.overwrite,
-        layout=Layout("method", "photographs", listed=True), notice=notice(subject.place),
+        COMMAND, settings, compute, inputs=[*inputs_of(scoring, subject), *sources.paths],
+        output=execution.output, overwrite=execution.overwrite,
+        layout=TABLE_3, notice=notice(subject.place),
         publish=None if not execution.wandb else lambda results, folder: publish(
             results, folder, subject.content, execution.wandb_project
         ),

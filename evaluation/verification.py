@@ -34,6 +34,7 @@ from evaluation.metrics.verification import (
     roc,
     true_accept_rate_at,
 )
+from evaluation.reporting.blocks import Block, block_of, blocks_by_protocol
 from evaluation.reporting.figures import Line, line_figure
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
@@ -41,6 +42,7 @@ from evaluation.shared.data_places import place_of
 from evaluation.shared.judge import centre_of_photographs
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
 from lightning_modules.recognition.similarity import Centre, centred, cosine_similarity
@@ -49,6 +51,26 @@ from lightning_modules.recognition.vggface import Descriptor
 FALSE_ACCEPT_RATES = (0.001, 0.01)
 # Options that the result does not depend on.
 NO_SETTINGS = {"output", "overwrite", "device", "cache_folder", "workers"}
+# What the table leaves to results.csv: with the accuracies, means and threshold say nothing new.
+DETAILS = ("threshold", "mean, one person", "mean, two people")
+
+
+def blocks_of(results: Results) -> list[Block]:
+    """A line a way of comparing; the judge's calibration, if there is one, in a table of its own."""
+    calibration = [row for row in results.rows if row.protocol == published_figures.ALL_PAIRS]
+    compared = [row for row in results.rows if row.protocol != published_figures.ALL_PAIRS]
+    return [
+        block_of(
+            [row for row in compared if row.metric not in DETAILS],
+            compared[0].protocol.partition(", ")[0],
+            corner="Network",
+            line=lambda row: f"{row.method}, {row.protocol.partition(', ')[2]}",
+        ),
+        *blocks_by_protocol(results._replace(rows=calibration)),
+    ]
+
+
+LAYOUT = Layout(blocks_of, "pairs", "standard error over the folds")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,7 +117,7 @@ def verify(
         raise ValueError("verification needs LFW's pairs; give --data lfw:DIR, or set LFW_DIR")
     settings = plain(settings | {"data": str(place)})
 
-    def compute(_: Path) -> Report:
+    def compute(_: OutputFolder) -> Report:
         loaded = load_network(network, weights, descriptor_layer=descriptor_layer)
         loaded.to(device)
         options = {"detector": detector, "cache_folder": cache_folder, "workers": workers}
@@ -111,9 +133,10 @@ def verify(
         "verification",
         settings,
         compute,
+        inputs=[place.folder, weights, centre_from],
         output=output,
         overwrite=overwrite,
-        layout=Layout("method", "pairs"),
+        layout=LAYOUT,
     )
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from .contact_sheets import contact_sheet, picture
 from .plain.files import written_atomically
+from .plain.output_folder import OutputFolder
 from .plain.stand_in_label import STAND_IN
 from .prediction import Prediction
 from .regression import Pictures, Regression
@@ -171,7 +172,7 @@ class ProgressBar(Callback):
 class ImageGrid(Callback):
     """Pictures of a step after every validation: photograph, its views, and the face decoded from a view.
 
-    They go into `folder/step_N.png` and to W&B. The photographs are the user's: the folder is the run's own.
+    They go into `folder`, as step_N.png, and to W&B. The photographs are the user's: so is the folder.
 
     Args:
         photographs: indices -> aligned photographs [B, 3, 224, 224].
@@ -180,7 +181,7 @@ class ImageGrid(Callback):
     """
 
     def __init__(
-        self, photographs: Callable[[Sequence[int]], Tensor], folder: Path, *, stand_in: bool = False
+        self, photographs: Callable[[Sequence[int]], Tensor], folder: OutputFolder, *, stand_in: bool = False
     ) -> None:
         self.photographs, self.folder, self.stand_in = photographs, folder, stand_in
         self.last: Pictures | None = None
@@ -214,7 +215,7 @@ class ImageGrid(Callback):
             names.append("loopback of view 1")
         rows = [[picture(image, PICTURE_PIXELS) for image in row] for row in zip(*columns, strict=True)]
         grid = contact_sheet(rows, columns=names)
-        file = self.folder / f"step_{trainer.global_step:07d}.png"
+        file = self.folder.claim(f"step_{trainer.global_step:07d}.png")
         with written_atomically(file) as temporary:
             grid.save(temporary)
         for logger in trainer.loggers:

@@ -18,7 +18,7 @@ def is_offline(tell: Callable[[str], object]) -> bool:
         ImportError: if W&B is not installed.
     """
     wandb = _wandb()
-    if os.environ.get("WANDB_MODE") is not None or wandb.api.api_key is not None:
+    if os.environ.get("WANDB_MODE") is not None or wandb.login(prompt=False, verify=False):
         return False
     tell("no Weights & Biases account is known here: logging offline; `wandb login`, then `wandb sync`")
     return True
@@ -64,5 +64,5 @@ def _wandb() -> ModuleType:
     try:
         import wandb
     except ImportError as error:
-        raise ImportError("--wandb needs Weights & Biases: pip install wandb") from error
+        raise ImportError("--wandb needs Weights & Biases: pip install -e '.[wandb]'") from error
     return wandb

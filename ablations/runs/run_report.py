@@ -19,13 +19,15 @@ from datamodules.photographs import Photographs
 from evaluation.metrics.moments import moments
 from evaluation.metrics.paired import mean_and_standard_error
 from evaluation.metrics.retrieval import found, rank
-from evaluation.reporting import tables
+from evaluation.reporting.blocks import Block, blocks_by_protocol
 from evaluation.reporting.provenance import provenance
 from evaluation.reporting.results import Counts, Results, Row, write_results
+from evaluation.reporting.tables import Layout, page_of, print_page
 from lightning_modules.contact_sheets import contact_sheet as laid_out
 from lightning_modules.contact_sheets import picture
 from lightning_modules.faces.aligned_rendering import render_frontal
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.prediction import Prediction
 from lightning_modules.pretraining import explained_variance
@@ -38,20 +40,38 @@ from lightning_modules.teachers import Teachers
 
 SHEET, SHEET_PEOPLE, SHEET_YAW = "contact_sheet.png", 12, (0.0, -35.0, 35.0)
 AT_ONCE = 32
+CENTRED = ", centred"  # behind a protocol
 
 
 def show(results: Results, folder: Path) -> None:
     """Print a finished run's table and name its files."""
     console = Console()
-    console.print(tables.rich_list(results))
     items = "synthetic faces" if results.settings.get("stage") == "1" else "photographs"
-    console.print(tables.written_counts(results.counts, items), markup=False, soft_wrap=True)
+    print_page(page_of(results, Layout(blocks_of, items, "standard error over photographs")), console)
     files = [file.name for file in (folder / "final.ckpt", folder / SHEET) if file.exists()]
     console.print(f"{folder}: results.json {' '.join(files)}", soft_wrap=True)
 
 
+def blocks_of(results: Results) -> list[Block]:
+    """A table for each network and for the coefficients, a line a method.
+
+    Centred similarities stand beside the same network's other figures.
+    """
+    rows = [
+        row._replace(protocol=row.protocol.removesuffix(CENTRED), metric=f"{row.metric}{CENTRED}")
+        if row.protocol.endswith(CENTRED)
+        else row
+        for row in results.rows
+    ]
+    return blocks_by_protocol(results._replace(rows=rows))
+
+
 def of_run(
-    module: Regression, photographs: Photographs, settings: Settings, content: dict[str, Any], folder: Path
+    module: Regression,
+    photographs: Photographs,
+    settings: Settings,
+    content: dict[str, Any],
+    folder: OutputFolder,
 ) -> Results:
     """The scores of held-back photographs, and a contact sheet of them."""
     module.eval()
@@ -78,7 +98,7 @@ def of_run(
         )  # fmt: skip
     shown = held_back.images(range(min(SHEET_PEOPLE, len(held_back))))
     heading = labelled("held-back photographs, and their faces from three sides", own["stand_in"])
-    contact_sheet(module, shown, decoded, folder / SHEET, heading)
+    contact_sheet(module, shown, decoded, folder.claim(SHEET), heading)
     total, trained = len(held_back.paths), len(photographs.training)
     failures = len({index for index, _ in photographs.dataset.faces.failures})
     title = f"{described(settings)}, trained on {trained:,} photographs"
@@ -111,7 +131,7 @@ def described(settings: Settings) -> str:
 
 
 def of_stage_1(
-    regressor: Regressor, teachers: Teachers, settings: Settings, execution: Execution, folder: Path
+    regressor: Regressor, teachers: Teachers, settings: Settings, execution: Execution, folder: OutputFolder
 ) -> Results | None:
     """What stage 1 alone explains of faces that it was not trained on."""
     if execution.fast_dev_run or rank_zero_only.rank != 0:
@@ -159,7 +179,7 @@ def similarity_rows(
     ):  # fmt: skip
         score = mean_and_standard_error(cosine_similarity(photographs, faces, centre).double().cpu().numpy())
         rows.append(
-            Row(method, f"held-back photographs, {protocol}{'' if centre is None else ', centred'}",
+            Row(method, f"held-back photographs, {protocol}{'' if centre is None else CENTRED}",
                 "similarity", "similarity", score.value, score.standard_error, n=len(seen))
         )  # fmt: skip
     identity = np.arange(len(seen))

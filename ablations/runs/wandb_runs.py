@@ -65,7 +65,8 @@ def run_logger(
         job_type=f"stage {content['stage']}",
         tags=tags(settings),
         config={**content["settings"], **{name: content[name] for name in SHOWN if name in content}},
-        offline=_is_offline(),
+        # Not Lightning's `offline`: it sets WANDB_MODE, which W&B no longer reads by now.
+        mode="offline" if _is_offline() else None,
     )
 
 

@@ -96,9 +96,7 @@ def run_on_cluster(
     try:
         import submitit
     except ImportError as error:
-        raise ImportError(
-            "--cluster needs submitit: pip install 'unsupervised-morphable-faces[cluster]'"
-        ) from error
+        raise ImportError("--cluster needs submitit: pip install -e '.[cluster]'") from error
     executor = submitit.AutoExecutor(logs, cluster=cluster)
     executor.update_parameters(name="cell", **options)
     waiting = {

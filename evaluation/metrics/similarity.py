@@ -102,8 +102,7 @@ def pyemd_distance(first: np.ndarray, second: np.ndarray, bins: Bins = Bins()) -
         from pyemd import emd
     except ImportError as error:
         raise ImportError(
-            "pyemd is not installed; pip install 'unsupervised-morphable-faces[emd]', or use "
-            "histogram_distance, which agrees with it"
+            "pyemd is not installed; pip install -e '.[emd]', or use histogram_distance, which agrees with it"
         ) from error
     costs = np.abs(bins.centres[:, None] - bins.centres)
     return float(emd(first, second, costs))

@@ -39,8 +39,8 @@ class Open3DTree:
             import open3d
         except ImportError as error:
             raise ImportError(
-                "closest points by open3d need Open3D, which is not installed; install the extra open3d, or "
-                "use libigl"
+                "closest points by open3d need Open3D, which is not installed; pip install -e '.[open3d]', "
+                "or use libigl"
             ) from error
         self._tensor = open3d.core.Tensor
         self._scene = open3d.t.geometry.RaycastingScene()

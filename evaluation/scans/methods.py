@@ -15,7 +15,7 @@ from evaluation.metrics.marked_mesh import MarkedMesh, Unscorable
 from evaluation.scans.landmarks import Marker, Marks, Source, carried, marked_mesh
 from evaluation.shared.scored_method import files_by_name
 from lightning_modules.faces.landmarks.ibug import Landmarks
-from lightning_modules.faces.landmarks.mesh_landmark_files import SUFFIXES
+from lightning_modules.faces.landmarks.mesh_landmark_files import landmark_file_beside
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.units import ImplausibleSizeError, Unit, read_mesh_in_mm
 from lightning_modules.faces.morphable_model import MorphableModel
@@ -173,7 +173,7 @@ class MeshFolder:
         return path
 
     def _marks(self, mesh: Mesh, path: Path, unit: str) -> Marks:
-        beside = next((p for suffix in SUFFIXES if (p := path.with_suffix(suffix)).is_file()), None)
+        beside = landmark_file_beside(path)
         if beside is not None:
             return self._marker.marks(mesh, beside, unit=unit)
         if self._reference is not None and torch.equal(self._reference.mesh.triangles, mesh.triangles):

@@ -1,6 +1,6 @@
 """How every evaluation command ends: results, tables, items, figures, the dashboard, the exit status."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,9 +19,13 @@ from evaluation.reporting.results import (
     mark_started,
     write_results,
 )
-from evaluation.reporting.tables import Across, print_results, rich_list, write_tables, written_counts
+from evaluation.reporting.tables import Layout, page_of, print_page, write_tables
+from lightning_modules.plain.manifests import MANIFEST
+from lightning_modules.plain.output_folder import OutputFolder
 
 COMPLETE, WITH_FAILURES = 0, 1
+# Beside results.json, what every command makes.
+TABLES = ("results.md", "results.tex", "results.csv")
 
 
 class Report(NamedTuple):
@@ -38,30 +42,17 @@ class Report(NamedTuple):
     figures: Mapping[str, Figure] = {}
 
 
-class Layout(NamedTuple):
-    """How a command's table looks.
-
-    Attributes:
-        across: what makes the columns.
-        items: what its items are called.
-        listed: show a line a row on the screen: for many methods and protocols, a table is too wide.
-    """
-
-    across: Across = "metric"
-    items: str = "items"
-    listed: bool = False
-
-
 def evaluate(
     command: str,
     settings: Mapping[str, Any],
-    compute: Callable[[Path], Report],
+    compute: Callable[[OutputFolder], Report],
     *,
+    inputs: Iterable[Path | None],
     output: Path | None,
     overwrite: bool,
     layout: Layout = Layout(),  # noqa: B008 - a tuple does not change
     notice: str = "",
-    publish: Callable[[Results, Path], str] | None = None,
+    publish: Callable[[Results, OutputFolder], str] | None = None,
 ) -> Results:
     """The command's results: those of its finished folder, or computed now; written, shown and published.
 
@@ -71,53 +62,68 @@ def evaluate(
         command: its name.
         settings: everything that the result depends on.
         compute: called with the output folder.
+        inputs: files and folders that the command reads; the output folder must not hold any of them.
         output: the folder; runs/<command>/<digest of the settings> if None.
-        overwrite: compute anew.
+        overwrite: delete what was written there, and compute anew.
         layout: of the table.
         notice: the first and the last line, where the reader must know something above all.
         publish: to the dashboard; returns a line that says where.
     """
-    folder = default_output(command, settings) if output is None else output
+    folder = checked_folder(command, settings, inputs=inputs, output=output, overwrite=overwrite)
     console = Console()
     _tell(console, notice)
-    results = finished_results(folder, command, settings, overwrite=overwrite)
+    results = finished_results(folder.path, command, settings, overwrite=overwrite)
     if results is None:
-        mark_started(folder, command, settings)
+        _tell(console, folder.begin(overwrite=overwrite, older=TABLES))
+        mark_started(folder, settings)
         with nothing_left_of_bad_input(folder):
             report = compute(folder)
         results = report.results
         write_report(report, folder, layout)
-    if layout.listed:
-        console.print(rich_list(results))
-        _tell(console, written_counts(results.counts, layout.items))
-    else:
-        print_results(results, console, layout.across, layout.items)
+    print_page(page_of(results, layout), console)
     if publish is not None:
         _tell(console, publish(results, folder))
-    _tell(console, f"written: {folder}: {', '.join(written_files(folder))}")
+    _tell(console, f"written: {folder.path}: {', '.join(written_files(folder.path))}")
     _tell(console, notice)
     return results
 
 
+def checked_folder(
+    command: str,
+    settings: Mapping[str, Any],
+    *,
+    inputs: Iterable[Path | None],
+    output: Path | None,
+    overwrite: bool,
+) -> OutputFolder:
+    """The output folder, which the command may work in; for the arguments see `evaluate`.
+
+    Raises:
+        ValueError: if it holds inputs or the files of others.
+    """
+    folder = OutputFolder(default_output(command, settings) if output is None else output, command)
+    folder.check(inputs, overwrite=overwrite)
+    return folder
+
+
 @contextmanager
-def nothing_left_of_bad_input(folder: Path) -> Iterator[None]:
+def nothing_left_of_bad_input(folder: OutputFolder) -> Iterator[None]:
     """Where work ends before it wrote anything, the folder does not stay claimed by its settings."""
     try:
         yield
     except (ValueError, OSError, ImportError):
-        if [path.name for path in folder.iterdir()] == [STARTED]:
-            (folder / STARTED).unlink()
-            folder.rmdir()
+        if {path.name for path in folder.path.iterdir()} == {STARTED, MANIFEST}:
+            folder.abandon()
         raise
 
 
-def write_report(report: Report, folder: Path, layout: Layout) -> None:
+def write_report(report: Report, folder: OutputFolder, layout: Layout) -> None:
     """All files of a report; results.json last, since it says that the work is finished."""
     for name, frame in report.items.items():
         write_items(frame, folder, name)
     for name, figure in report.figures.items():
         save_figure(figure, folder, name)
-    write_tables(report.results, folder, layout.across, layout.items)
+    write_tables(report.results, folder, layout)
     write_results(report.results, folder)
 
 
@@ -137,4 +143,5 @@ def exit_status(results: Results) -> int:
 
 def _tell(console: Console, sentence: str) -> None:
     if sentence:
-        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        # A terminal would break it within words; a file keeps it in one line.
+        console.print(sentence, markup=False, highlight=False, soft_wrap=not console.is_terminal)

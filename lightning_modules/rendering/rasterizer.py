@@ -16,7 +16,7 @@ from torch import Tensor
 BACKENDS = {
     "numba": ("numba", "pip install numba"),
     "torch": ("torch", "pip install torch"),
-    "pytorch3d": ("pytorch3d", "pip install 'unsupervised-morphable-faces[pytorch3d]'"),
+    "pytorch3d": ("pytorch3d", "pip install -e '.[pytorch3d]'"),
 }
 NEAR_MM = 1.0
 

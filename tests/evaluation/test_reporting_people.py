@@ -16,6 +16,7 @@ from evaluation.metrics.reporting_protocol import hits
 from evaluation.reporting.results import Results
 from lightning_modules.checkpoints import KEY, checkpoint_content
 from lightning_modules.faces.alignment import Similarity
+from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.prediction import Prediction
 from lightning_modules.regressor import Regressor
 from tests import miniatures
@@ -98,6 +99,11 @@ def test_lfw_s_reported_people_are_scored_and_a_column_s_mean_is_the_figure(
     assert "Reporting protocol: two photographs of 6 people (LFW)" in capsys.readouterr().out
 
 
+def test_every_figure_has_its_place_in_a_table() -> None:
+    placed = [metric for metrics in reporting_people.TABLES.values() for metric in metrics]
+    assert sorted(placed) == sorted({*FIGURES, "shape error"})
+
+
 def test_development_people_are_others_and_said_so(checkpoint: Path, lfw: Path) -> None:
     (lfw / "peopleDevTrain.txt").write_text("3\nP2\t2\nP5\t2\nP7\t2\n")
     _, results, people = score(checkpoint, "--data", f"lfw:{lfw}", "--development")
@@ -137,7 +143,9 @@ def test_faces_are_kept_and_no_photograph(checkpoint: Path) -> None:
 def test_renderings_are_of_people_evenly_taken_each_once(
     tmp_path: Path, wanted: int, kept: list[int]
 ) -> None:
-    reporting_people.keep_faces(faces(4), miniatures.small_model(), wanted, tmp_path)
+    reporting_people.keep_faces(
+        faces(4), miniatures.small_model(), wanted, OutputFolder(tmp_path, "reporting_people")
+    )
     assert [int(file.stem) for file in sorted(tmp_path.glob("renderings/*.png"))] == kept
 
 
@@ -174,8 +182,8 @@ def test_figures_go_to_the_run_that_made_the_checkpoint(
 ) -> None:
     given = []
 
-    def publish(results: Results, folder: Path, content: dict, project: str) -> str:
-        given.append((results.command, folder.name, content["stage"], project))
+    def publish(results: Results, folder: OutputFolder, content: dict, project: str) -> str:
+        given.append((results.command, folder.path.name, content["stage"], project))
         return "added to a run"
 
     monkeypatch.setattr(reporting_people, "publish", publish)

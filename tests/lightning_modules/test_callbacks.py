@@ -18,6 +18,7 @@ from lightning_modules.callbacks import (
     TrainingFailed,
     shares_in_bins,
 )
+from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.regression import Regression
 from tests.miniatures import small_batch
 
@@ -42,8 +43,8 @@ def test_pictures_show_photograph_views_and_loopback(build: object, tmp_path: Pa
     def photographs(indices: list[int]) -> Tensor:
         return torch.ones(len(indices), 3, 224, 224) * torch.tensor([1.0, 0.0, 0.0])[:, None, None]
 
-    fit(build(), ImageGrid(photographs, tmp_path))
-    (file,) = tmp_path.iterdir()
+    fit(build(), ImageGrid(photographs, OutputFolder(tmp_path, "run")))
+    (file,) = tmp_path.glob("*.png")
     assert file.name == "step_0000003.png"
     with Image.open(file) as picture:
         grid = np.asarray(picture)
@@ -56,8 +57,11 @@ def test_pictures_show_photograph_views_and_loopback(build: object, tmp_path: Pa
 
 
 def test_without_loopback_its_column_is_missing(build: object, tmp_path: Path) -> None:
-    fit(build(loopback=0.0), ImageGrid(lambda indices: torch.zeros(len(indices), 3, 224, 224), tmp_path))
-    (file,) = tmp_path.iterdir()
+    fit(
+        build(loopback=0.0),
+        ImageGrid(lambda indices: torch.zeros(len(indices), 3, 224, 224), OutputFolder(tmp_path, "run")),
+    )
+    (file,) = tmp_path.glob("*.png")
     with Image.open(file) as grid:
         assert grid.width == 3 * 160
 

@@ -22,6 +22,25 @@ PARTIAL = {68: tuple(range(68)), 51: tuple(range(17, 68)), 7: SEVEN, 8: (*SEVEN,
 FARTHEST_MM = 10.0
 
 
+def landmark_file_beside(mesh_file: Path) -> Path | None:
+    """The landmark file of a mesh file's name in its folder, if there is one.
+
+    A .json that `reconstruct.py` wrote beside its meshes holds coefficients, and is none.
+    """
+    candidates = (mesh_file.with_suffix(suffix) for suffix in SUFFIXES)
+    return next((path for path in candidates if path.is_file() and not _holds_coefficients(path)), None)
+
+
+def _holds_coefficients(path: Path) -> bool:
+    if path.suffix != ".json":
+        return False
+    try:
+        content = json.loads(path.read_text())
+    except ValueError:
+        return False
+    return isinstance(content, dict) and "coefficient_unit" in content
+
+
 def read_landmarks(path: Path) -> Tensor:
     """The 68 landmarks of a file, in iBUG's order.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.alignment.detection import MTCNN, YUNET_SHA256, YuNet, load_detector
+from datamodules.alignment.detection import MTCNN, YUNET_FILE, YUNET_SHA256, YuNet, load_detector
 from lightning_modules.recognition.weight_files import WeightFileError
 
 
@@ -70,10 +70,24 @@ def test_a_damaged_network_file_is_named_with_its_hash(tmp_path: Path) -> None:
         YuNet(path=tmp_path / "yunet.onnx")
 
 
+def test_a_copy_named_by_the_environment_variable_takes_the_place_of_the_package_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "from the zoo.onnx"
+    copy.write_bytes(YUNET_FILE.find().read_bytes())
+    monkeypatch.setenv("YUNET_WEIGHTS", str(copy))
+    assert YuNet().path == copy
+    copy.write_bytes(b"the float32 file")
+    with pytest.raises(
+        WeightFileError, match=r"from the zoo\.onnx has SHA-256 .*OpenCV Zoo's face_detection"
+    ):
+        YuNet()
+
+
 def test_mtcnn_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "facenet_pytorch", None)
     load_detector.cache_clear()
-    with pytest.raises(ImportError, match=r"pip install 'unsupervised-morphable-faces\[facenet\]'"):
+    with pytest.raises(ImportError, match=r"pip install -e '\.\[facenet\]'"):
         load_detector("mtcnn")
 
 

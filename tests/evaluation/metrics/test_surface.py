@@ -122,5 +122,5 @@ def test_neighbours_in_space_follow_each_other_along_the_curve() -> None:
 
 def test_open3d_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "open3d", None)
-    with pytest.raises(ImportError, match="install the extra open3d"):
+    with pytest.raises(ImportError, match=r"pip install -e '\.\[open3d\]'"):
         Surface(SQUARE, TWO_TRIANGLES, backend="open3d").closest_points([[0.0, 0, 1]])

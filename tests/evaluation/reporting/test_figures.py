@@ -4,8 +4,17 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from evaluation.reporting.figures import DOTS_PER_INCH, Bar, Line, bar_figure, line_figure, save_figure
+from evaluation.reporting.figures import (
+    DOTS_PER_INCH,
+    Bar,
+    Line,
+    bar_figure,
+    line_figure,
+    line_panels,
+    save_figure,
+)
 from evaluation.reporting.items import write_items
+from lightning_modules.plain.output_folder import OutputFolder
 
 LINES = [
     Line("ours", np.linspace(0, 1, 5), np.array([0, 1, 4, 1, 0]), filled=True),
@@ -19,7 +28,7 @@ def test_a_figure_is_written_as_png_and_pdf_and_is_the_same_every_time(tmp_path:
         figure, axes = line_figure("A title", "similarity", "density", LINES)
         assert axes.get_ylim()[0] == 0
         assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ours", "chance"]
-        files = save_figure(figure, tmp_path / "new", "plot")
+        files = save_figure(figure, OutputFolder(tmp_path / "new", "micc"), "plot")
         contents.append([file.read_bytes() for file in files])
     assert [file.name for file in files] == ["plot.png", "plot.pdf"]
     assert contents[0] == contents[1]
@@ -37,7 +46,7 @@ def test_items_come_back_as_they_were(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {"photograph": ["a, b", "c"], "similarity": [0.1, None], "reason": [None, "no face"]}
     )
-    file = write_items(frame, tmp_path, "items")
+    file = write_items(frame, OutputFolder(tmp_path, "micc"), "items")
     assert file.read_text() == 'photograph,similarity,reason\n"a, b",0.1,\nc,,no face\n'
 
 
@@ -65,3 +74,15 @@ def test_a_legend_of_long_names_lies_inside_the_figure() -> None:
     box = figure.legends[0].get_window_extent()
     assert box.x0 >= 0
     assert box.x1 <= figure.bbox.width
+
+
+def test_a_name_has_one_colour_in_every_panel_and_stands_once_in_the_legend() -> None:
+    more = Line("scan", np.linspace(0, 1, 5), np.full(5, 8.0))
+    figure, (left, right) = line_panels("title", "x", "density", {"LFW": LINES, "MICC": [more, *LINES]})
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ours", "chance", "scan"]
+    colours = [{line.get_label(): line.get_color() for line in axes.lines} for axes in (left, right)]
+    assert colours[0].items() <= colours[1].items()
+    assert len(set(colours[1].values())) == 3
+    assert (left.get_title(), right.get_title()) == ("LFW", "MICC")
+    assert (left.get_ylabel(), right.get_ylabel()) == ("density", "")
+    assert left.get_ylim() == right.get_ylim()

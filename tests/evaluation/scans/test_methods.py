@@ -36,6 +36,12 @@ def test_meshes_of_conditions_are_found_by_either_layout_and_micc_s_own_names(
         folder.mesh(ANN, "outdoor")
 
 
+def test_meshes_with_their_coefficients_beside_them_are_scored(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "meshes", "ann")
+    (tmp_path / "meshes" / "ann.json").write_text('{"coefficient_unit": "standard deviations"}')
+    assert np.isfinite(folder.mesh(ANN, ANY_CONDITION).landmarks[30]).all()
+
+
 def test_one_mesh_for_all_conditions(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "meshes", "ann")
     assert folder.conditions(("cooperative", "indoor")) == (ANY_CONDITION,)

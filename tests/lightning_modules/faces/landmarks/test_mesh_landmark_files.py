@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lightning_modules.faces.landmarks.mesh_landmark_files import (
+    landmark_file_beside,
     landmarks_from_file,
     read_landmarks,
     read_marked_points,
@@ -126,3 +127,21 @@ def test_damaged_picked_points_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.pp").write_text("<PickedPoints>")
     with pytest.raises(ValueError, match=r"a\.pp cannot be read as landmarks"):
         read_marked_points(tmp_path / "a.pp", torch.zeros(3, 3))
+
+
+def test_a_landmark_file_beside_a_mesh_is_found_by_its_name(tmp_path: Path) -> None:
+    mesh = tmp_path / "ann.obj"
+    assert landmark_file_beside(mesh) is None
+    write(tmp_path / "bob.txt", POINTS)
+    assert landmark_file_beside(mesh) is None
+    file = write(tmp_path / "ann.txt", POINTS)
+    assert landmark_file_beside(mesh) == file
+    marked = write(tmp_path / "ann.json", IDS)
+    assert landmark_file_beside(mesh) == marked
+
+
+def test_coefficients_beside_a_reconstructed_mesh_are_not_taken_for_landmarks(tmp_path: Path) -> None:
+    write(tmp_path / "ann.json", {"shape": [0.5], "coefficient_unit": "standard deviations"})
+    assert landmark_file_beside(tmp_path / "ann.obj") is None
+    (tmp_path / "ann.json").write_text("{ damaged")  # whoever reads it says so
+    assert landmark_file_beside(tmp_path / "ann.obj") == tmp_path / "ann.json"
