@@ -3,7 +3,6 @@
 import hashlib
 import tempfile
 from array import array
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -16,6 +15,8 @@ import cv2
 import numpy as np
 import platformdirs
 from filelock import FileLock
+
+from lightning_modules.plain.failures import counted_by_kind
 
 from ..long_work.cores import available_cores
 from ..long_work.progress import progress_bar
@@ -59,8 +60,9 @@ class AlignedFaces(NamedTuple):
 
     def summary(self, total: int) -> str:
         """One sentence of counts, every reason included."""
-        reasons = Counter(reason.split(" (")[0] for _, reason in self.failures)
-        failed = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())
+        reasons = counted_by_kind(reason for _, reason in self.failures)
+        most_first = sorted(reasons.items(), key=lambda item: -item[1])
+        failed = ", ".join(f"{reason}: {count:,}" for reason, count in most_first)
         return (
             f"{total:,} photographs, {len(self.face):,} faces"
             + f"; {len(self.failures):,} photographs left out"
