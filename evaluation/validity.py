@@ -34,11 +34,12 @@ from evaluation.metrics.scan_score import prepare_scan, score_protocols
 from evaluation.metrics.true_error import true_error_mm
 from evaluation.reporting.blocks import blocks_by_protocol
 from evaluation.reporting.provenance import model_entry, provenance
-from evaluation.reporting.results import Counts, Results, write_whole
+from evaluation.reporting.results import Counts, Results
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from lightning_modules.faces.loading import load_morphable_model, place_of_model
 from lightning_modules.plain.command_line import run_command
 from lightning_modules.plain.failures import counted_by_kind
+from lightning_modules.plain.files import write_whole
 from lightning_modules.plain.output_folder import OutputFolder
 
 LEVELS_MM = (0.5, 1.0, 1.5, 2.0, 3.0)

@@ -10,7 +10,7 @@ from rich.console import Console
 from evaluation.reporting.grids import Grid, fitted
 from evaluation.reporting.items import write_items
 from evaluation.reporting.provenance import provenance
-from evaluation.reporting.results import Counts, Results, Row, read_results, write_results, write_whole
+from evaluation.reporting.results import Counts, Results, Row, read_results, write_results
 from evaluation.reporting.studies import (
     Comparison,
     Study,
@@ -23,6 +23,7 @@ from evaluation.reporting.studies import (
     means,
 )
 from evaluation.reporting.tables import Page, latex, markdown, screen
+from lightning_modules.plain.files import write_whole
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.stand_in_label import labelled
 

@@ -1,7 +1,6 @@
 """Aligns folders of photographs on all cores into a cache keyed by content."""
 
 import hashlib
-import tempfile
 from array import array
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -17,6 +16,7 @@ import platformdirs
 from filelock import FileLock
 
 from lightning_modules.plain.failures import counted_by_kind
+from lightning_modules.plain.files import written_atomically
 
 from ..long_work.cores import available_cores
 from ..long_work.progress import progress_bar
@@ -240,13 +240,6 @@ def process_content(face_cache: FaceCache, digest: bytes, content: bytes) -> Pho
 
 def write_crop(file: Path, crop: np.ndarray) -> None:
     """Write a crop losslessly and atomically."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     _, encoded = cv2.imencode(".png", crop[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3])
-    handle, temporary = tempfile.mkstemp(dir=file.parent)
-    try:
-        with open(handle, "wb") as stream:
-            stream.write(encoded.tobytes())
-        Path(temporary).replace(file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with written_atomically(file) as temporary:
+        temporary.write_bytes(encoded.tobytes())
