@@ -52,6 +52,7 @@ from evaluation.shared.data_places import notice
 from evaluation.shared.lifecycle import Report, evaluate, exit_status
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.stand_in_label import labelled
 
 COMMAND = "clustering"
 LARGEST_RANK = 100  # of the CMC curve
@@ -146,9 +147,10 @@ def report_of(
         all_found += mine
     rows += quoted_rows(setting, measured)
     place, judge = setting.subject.place, setting.parts.judge
-    title = (
-        f"{'STAND-IN: ' if place.is_stand_in else ''}photographs found by renderings of "
-        f"{setting.subject.scored.method}, judged by {judge.name}, {written_centre(setting.parts.centre)}"
+    title = labelled(
+        f"photographs found by renderings of {setting.subject.scored.method}, judged by {judge.name}, "
+        f"{written_centre(setting.parts.centre)}",
+        place.is_stand_in,
     )
     results = Results(
         COMMAND, title, settings, measured.counts, rows,

@@ -38,8 +38,10 @@ from lightning_modules.checkpoints import load_regressor
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.plain.files import sha256_of_file, written_atomically
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
@@ -265,7 +267,7 @@ def report_of(
     columns = {metric: contributions(statistic) for metric, _, statistic in figures}
     title = f"Reporting protocol: two photographs of {len(people.names)} people ({source})"
     results = Results(
-        COMMAND, ("STAND-IN: " if place.is_stand_in else "") + title, settings, people.counts, rows,
+        COMMAND, labelled(title, place.is_stand_in), settings, people.counts, rows,
         provenance(
             checkpoint={name: loaded.content[name] for name in KEPT},
             judge=network_entry(judge.name, judge.sha256), data=people.source,
@@ -296,9 +298,7 @@ def keep_faces(faces: Prediction, model: MorphableModel, count: int, folder: Out
     """Write everybody's coefficients, and the frontal renderings of some, evenly taken; no photograph."""
     with written_atomically(folder.claim(COEFFICIENTS)) as temporary:
         np.savez(temporary, **{name: part.cpu().numpy() for name, part in faces._asdict().items()})
-    total = len(faces.shape)
-    shown = min(count, total)
-    for person in (number * total // shown for number in range(shown)):
+    for person in evenly_chosen(len(faces.shape), count):
         image = render_from_the_front(model, Prediction(*(part[person : person + 1] for part in faces)))[0]
         levels = (image.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().cpu().numpy()
         Image.fromarray(levels).save(folder.claim(f"{RENDERINGS}/{person:05d}.png"))

@@ -37,6 +37,7 @@ from lightning_modules.checkpoints import load_regressor
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.plain.command_line import run_command
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
 from lightning_modules.recognition.similarity import Centre
@@ -193,7 +194,7 @@ def report_of(
     )
     results = Results(
         command=COMMAND,
-        title=f"STAND-IN: {title}" if people.provenance["stand_in"] else title,
+        title=labelled(title, people.provenance["stand_in"]),
         settings=settings,
         counts=Counts(len(people.first) + sum(people.failed.values()), len(found), failed),
         rows=rows,

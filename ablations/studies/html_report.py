@@ -11,9 +11,9 @@ from evaluation.reporting.figures import Line, line_figure
 from evaluation.reporting.grids import Grid
 from evaluation.reporting.page.document import contact_sheet, document, figure, paragraphs, table
 from evaluation.reporting.page.faces import viewer
-from evaluation.reporting.results import write_whole
 from evaluation.reporting.studies import Study
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.files import write_whole
 from lightning_modules.reconstruction import load_reconstructor
 
 from .cell_results import PEOPLE, RUN, Curve, curves_of

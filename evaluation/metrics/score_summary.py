@@ -1,6 +1,5 @@
 """Scores of many subjects put together, failures counted and never averaged away."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -8,7 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .marked_mesh import failure_kind
+from lightning_modules.plain.failures import counted_by_kind
+
 from .paired import bootstrap_interval
 from .scan_score import ScanScore
 from .surface_distance import weighted_median
@@ -72,14 +72,14 @@ def summarise(values_mm: Sequence[float], failures: Sequence[str | None], *, rep
     values = np.array([v for v, f in zip(values_mm, failures, strict=True) if f is None], np.float64)
     if not np.isfinite(values).all():
         raise ValueError("a score is not finite and has no reason; give each failure its reason")
-    reasons = Counter(failure_kind(reason) for reason in failures if reason is not None)
+    reasons = counted_by_kind(reason for reason in failures if reason is not None)
     if not len(values):
-        return Summary(*[np.nan] * 4, None, None, None, 0, len(failures), dict(reasons))
+        return Summary(*[np.nan] * 4, None, None, None, 0, len(failures), reasons)
     statistics = (np.mean, np.median, root_mean_square)
     intervals = [_interval(values, statistic, repeats) for statistic in statistics]
     mean, median, rmse = (float(statistic(values, axis=0)) for statistic in statistics)
     sd = float(values.std(ddof=1)) if len(values) > 1 else np.nan
-    return Summary(mean, sd, median, rmse, *intervals, len(values), len(failures), dict(reasons))
+    return Summary(mean, sd, median, rmse, *intervals, len(values), len(failures), reasons)
 
 
 def summarise_scores(scores: Sequence[ScanScore], *, repeats: int = 2000) -> Summary:

@@ -15,9 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lightning_modules.plain.files import write_whole
 from lightning_modules.plain.output_folder import OutputFolder
-
-from .results import write_whole
 
 DOTS_PER_INCH = 150
 # Of Okabe and Ito (2008): told apart by the colour-blind.

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 
 from evaluation.metrics.contrasts import Contrast, contrast, holm, shapley_weights, smallest_sign_test_p
+from lightning_modules.plain.stand_in_label import STAND_IN
 
 from .cells import plain_number
 from .grids import Grid
@@ -38,7 +39,7 @@ class Metric(NamedTuple):
     def heading(self) -> str:
         """The name with its unit, marked where it comes from a stand-in."""
         unit = f" ({self.unit})" if self.unit not in ("share", "similarity", "") else ""
-        return f"{'STAND-IN ' if self.stand_in else ''}{self.name}{unit}"
+        return f"{f'{STAND_IN} ' if self.stand_in else ''}{self.name}{unit}"
 
 
 class Study(NamedTuple):
