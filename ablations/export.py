@@ -5,6 +5,7 @@
 The small file holds no photograph and no tensor of a morphable model or recognition network.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from lightning_modules.checkpoints import export
+from lightning_modules.checkpoints import export, is_exported, read_checkpoint
 from lightning_modules.plain.command_line import run_command
 
 
@@ -29,12 +30,29 @@ def export_checkpoint(source: Path, destination: Path, *, terms: str, overwrite:
         source: a checkpoint that ablations/run.py wrote.
         destination: the small file.
         terms: under which the training data may be used; whoever loads the file finds them in it.
-        overwrite: replace the destination where it exists.
+        overwrite: replace the destination where export.py wrote it.
     """
-    if destination.exists() and not overwrite:
-        raise ValueError(f"{destination} exists; give another name, or --overwrite")
+    if os.path.lexists(destination):
+        if not overwrite:
+            raise ValueError(f"{destination} exists; give another name, or --overwrite")
+        if not is_replaceable(destination, source):
+            raise ValueError(
+                f"{destination} was not written by export.py; move it away, or give another name"
+            )
     export(source, destination, terms=terms)
     print(f"written: {destination}, {destination.stat().st_size / 2**20:.1f} MiB")
+
+
+def is_replaceable(destination: Path, source: Path) -> bool:
+    """Whether a file is what `export` wrote, and not what it is to be written from."""
+    if destination.is_symlink() or not destination.is_file():
+        return False
+    if source.exists() and destination.samefile(source):
+        return False
+    try:
+        return is_exported(read_checkpoint(destination))
+    except ValueError:
+        return False
 
 
 if __name__ == "__main__":

@@ -13,32 +13,33 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ablations.run import stopped_by_termination
+from ablations.runs.components import inputs_of
 from ablations.runs.execution import Execution, identity_of
 from ablations.runs.output_folders import alone_in, claim
 from ablations.runs.settings import Settings
-from ablations.runs.wandb_runs import FULL, SWITCHES
+from ablations.runs.termination import stopped_by_termination
 from ablations.studies import cell, cell_results, cell_workers
 from ablations.studies.comparison import REPORT, TABLES, compare
-from ablations.studies.designs import Cell, Design, cells_of, written
-from evaluation.reporting.results import (
-    RESULTS,
-    STARTED,
-    default_output,
-    finished_results,
-    plain,
-    write_whole,
-)
+from ablations.studies.designs import Cell, Design, cells_of
+from evaluation.reporting.results import RESULTS, default_output, finished_results, plain, write_whole
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
+from lightning_modules.plain.output_folder import OutputFolder
 
 COMMAND, JOBS = "factorial", "jobs"
 COMPLETE, WITH_FAILURES = 0, 1
+# What a study makes for sure: its tables and its cells.
+OLDER = (
+    REPORT, *(f"{table}.*" for table in TABLES),
+    *(f"*/seed-*/{name}" for name in (cell.PLAN, cell.STATE, cell.LOG, cell.LOCK)),
+    *(f"*/seed-*/{name}" for name in (cell_results.RUN, cell_results.PEOPLE, cell_results.STAND_IN)),
+)  # fmt: skip
 ROOT = Path(__file__).resolve().parent.parent
 # What a cell starts; a study never imports an evaluation command.
 RUN_PROGRAM = ROOT / "ablations" / "run.py"
@@ -132,13 +133,16 @@ def study(plan: Plan, settings: Settings, execution: Execution) -> int:
             "run": {**identity_of(resolved[0], execution), "seed": None},
         }
     )
-    folder = execution.output or default_output(COMMAND, identity)
+    output = OutputFolder(execution.output or default_output(COMMAND, identity), COMMAND)
+    folder = output.path
     if plan.dry_run:
         finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)
         print_plan(folder, cells, plan, settings, execution)
         return COMPLETE
+    data = Path(plan.data.partition(":")[2] or plan.data)
+    output.check(chain([data], inputs_of(settings)), overwrite=execution.overwrite)
     with alone_in(folder, "factorial.py"):
-        return work(folder, cells, identity, plan, settings, execution)
+        return work(output, cells, identity, plan, settings, execution)
 
 
 def refuse_what_is_not_a_study_s(execution: Execution) -> None:
@@ -159,7 +163,7 @@ def of_cell(one: Cell, settings: Settings) -> Settings:
 
 
 def work(
-    folder: Path,
+    output: OutputFolder,
     cells: Sequence[Cell],
     identity: dict[str, Any],
     plan: Plan,
@@ -167,35 +171,27 @@ def work(
     execution: Execution,
 ) -> int:
     """Start what is not finished, then compare; prints how far it is."""
+    folder = output.path
     finished = finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)
     if finished is None or finished.counts.failed:
-        claim(
-            folder,
-            COMMAND,
-            identity,
-            owner="a study's",
-            overwrite=execution.overwrite,
-            is_own=is_of_a_study,
-        )
+        claim(output, identity, overwrite=execution.overwrite, older=OLDER)
         unfinished = []
         for one in cells:
             if cell_results.why_missing(folder / one.name) is not None:
-                write_plan(folder / one.name, steps_of(one, folder / one.name, plan, settings, execution))
+                write_plan(
+                    output.below(one.name), steps_of(one, folder / one.name, plan, settings, execution)
+                )
                 unfinished.append(folder / one.name)
-        start(unfinished, folder, len(cells), plan, execution)
-    results = compare(folder, cells, identity, plan.design, finished)
+        start(unfinished, output, len(cells), plan, execution)
+    results = compare(output, cells, identity, plan.design, finished)
     return WITH_FAILURES if results.counts.failed else COMPLETE
 
 
-def is_of_a_study(name: str) -> bool:
-    """Whether a study makes a file or folder of this name: its variants and its report."""
-    switches = {written(switch) for switch in SWITCHES}
-    is_variant = name == FULL or all(part.removeprefix("no-") in switches for part in name.split("+"))
-    return is_variant or name in (STARTED, RESULTS, REPORT, JOBS) or name.partition(".")[0] in TABLES
-
-
-def start(unfinished: Sequence[Path], folder: Path, total: int, plan: Plan, execution: Execution) -> None:
+def start(
+    unfinished: Sequence[Path], output: OutputFolder, total: int, plan: Plan, execution: Execution
+) -> None:
     """Work through the cells that are not finished."""
+    folder = output.path
     if execution.wandb:
         # Every cell carries the study's name, to filter by.
         own = [tag for tag in os.environ.get("WANDB_TAGS", "").split(",") if tag]
@@ -217,7 +213,7 @@ def start(unfinished: Sequence[Path], folder: Path, total: int, plan: Plan, exec
     else:
         options = dict(option.split("=", 1) for option in plan.cluster_options)
         options = {name: int(value) if value.isdigit() else value for name, value in options.items()}
-        cell_workers.run_on_cluster(unfinished, plan.cluster, options, folder / JOBS, ended)
+        cell_workers.run_on_cluster(unfinished, plan.cluster, options, output.claim_tree(JOBS), ended)
 
 
 def steps_of(
@@ -260,8 +256,12 @@ def given(options: Settings | Execution) -> list[str]:
     return words
 
 
-def write_plan(folder: Path, steps: Sequence[dict[str, Any]]) -> None:
+def write_plan(output: OutputFolder, steps: Sequence[dict[str, Any]]) -> None:
     """Write it where cell.py reads it; what an earlier start said of a failure is forgotten."""
+    output.claims([cell.PLAN, cell.STATE, cell.LOG, cell.LOCK])
+    for each in steps:
+        output.claim_output(each["name"])
+    folder = output.path
     write_whole(folder / cell.PLAN, json.dumps({"steps": list(steps)}, indent=2) + "\n")
     state = cell.read_state(folder)
     if state:

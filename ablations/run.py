@@ -30,8 +30,10 @@ if __name__ == "__main__":
 from ablations.runs import components, run_report, wandb_runs
 from ablations.runs.execution import Execution, check_device, check_shares, identity_of, unusual_precision
 from ablations.runs.fitting import (
+    BEST,
     CHECKPOINTS,
     FINAL,
+    LAST,
     LOGS,
     PROFILE,
     fit,
@@ -48,8 +50,6 @@ from datamodules.photographs import Photographs
 from datamodules.training_data import TrainingData
 from evaluation.reporting.provenance import commit
 from evaluation.reporting.results import (
-    RESULTS,
-    STARTED,
     Results,
     default_output,
     finished_results,
@@ -69,19 +69,21 @@ from lightning_modules.initialisation import amplify, standardise, start_first_a
 from lightning_modules.optimisation import Optimisation
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.prediction import Prediction
 from lightning_modules.pretraining import Pretraining
-from lightning_modules.regression import Losses, Regression, Rendering
+from lightning_modules.regression import Regression, Rendering
 from lightning_modules.regressor import Regressor
 from lightning_modules.teachers import Teachers
 
 COMMAND, STAGE_1 = "run", "pretraining"
 FAILED = 1
 PICTURES, HISTOGRAMS = "pictures", "histograms.csv"
-# What a run makes in its folder.
-OWN = {
-    STARTED, RESULTS, FINAL, CHECKPOINTS, LOGS, PROFILE, run_report.SHEET, PICTURES, HISTOGRAMS, "wandb",
-}  # fmt: skip
+# What a stage makes in its folder.
+OWN = (
+    FINAL, f"{CHECKPOINTS}/{LAST}", f"{CHECKPOINTS}/{BEST}", f"{LOGS}/from_step_*/*", PROFILE,
+    run_report.SHEET, f"{PICTURES}/step_*.png", HISTOGRAMS,
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -109,20 +111,27 @@ def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]
     check_shares(settings, execution)
     check_device(execution)
     identity = identity_of(settings, execution)
-    folder = execution.output or default_output(COMMAND, identity)
+    output = folder_of(execution.output or default_output(COMMAND, identity), COMMAND)
+    folder = output.path
+    output.check(components.inputs_of(settings), overwrite=execution.overwrite)
     finished = finished_before(folder, settings, execution)
     if finished is not None:
         return finished, folder
     if execution.resume is not None:
         read_checkpoint(execution.resume)
-        if execution.overwrite and execution.resume.absolute().is_relative_to(folder.absolute()):
+        if execution.overwrite and execution.resume.resolve().is_relative_to(folder.resolve()):
             raise ValueError(f"--overwrite would delete {execution.resume}; give another --output")
     if execution.fast_dev_run:
-        return work(settings, execution, folder), folder
+        return work(settings, execution, output), folder
     with alone_in(folder, "run.py"):
         # By now another run may have finished here.
         finished = finished_before(folder, settings, execution)
-        return finished or work(settings, execution, folder), folder
+        return finished or work(settings, execution, output), folder
+
+
+def folder_of(path: Path, command: str) -> OutputFolder:
+    """An output folder whose manifest the first of all processes keeps."""
+    return OutputFolder(path, command, registers=rank_zero_only.rank == 0)
 
 
 def finished_before(folder: Path, settings: Settings, execution: Execution) -> Results | None:
@@ -152,7 +161,7 @@ def finished_before(folder: Path, settings: Settings, execution: Execution) -> R
     return finished
 
 
-def work(settings: Settings, execution: Execution, folder: Path) -> Results | None:
+def work(settings: Settings, execution: Execution, folder: OutputFolder) -> Results | None:
     """Train what is not yet trained, and report. No results for a dry run."""
     teachers = components.load_teachers(settings, execution)
     photographs = None
@@ -161,14 +170,7 @@ def work(settings: Settings, execution: Execution, folder: Path) -> Results | No
         components.prepare(photographs, settings)
     if not execution.fast_dev_run:
         identity = identity_of(settings, execution)
-        claim(
-            folder,
-            COMMAND,
-            identity,
-            owner="a run's",
-            overwrite=execution.overwrite,
-            is_own=OWN.__contains__,
-        )
+        claim(folder, identity, overwrite=execution.overwrite, older=OWN)
     seed(settings)
     regressor = Regressor(
         teachers.encoder.feature_width,
@@ -178,15 +180,21 @@ def work(settings: Settings, execution: Execution, folder: Path) -> Results | No
         linear_path=settings.linear_path,
     )
     # Stage 2 that continues has stage 1's weights in its checkpoint.
-    if settings.pretraining and (photographs is None or starting_point(folder, execution.resume) is None):
+    if settings.pretraining and (
+        photographs is None or starting_point(folder.path, execution.resume) is None
+    ):
         shared = default_output(STAGE_1, identity_of_stage_1(settings, execution, teachers))
-        with nullcontext() if execution.fast_dev_run else one_run_at_a_time(shared, str(folder.absolute())):
+        with (
+            nullcontext()
+            if execution.fast_dev_run
+            else one_run_at_a_time(shared, str(folder.path.absolute()))
+        ):
             pretrain(regressor, teachers, settings, execution)
         if photographs is not None and settings.linear_path:
             amplify(regressor, settings.linear_start)
     if photographs is None:
         if not execution.fast_dev_run and rank_zero_only.rank == 0:
-            with written_atomically(folder / FINAL) as temporary:
+            with written_atomically(folder.claim(FINAL)) as temporary:
                 shutil.copyfile(shared / FINAL, temporary)
         return run_report.of_stage_1(regressor, teachers, settings, execution, folder)
     return train(regressor, teachers, photographs, settings, execution, folder)
@@ -201,8 +209,8 @@ def identity_of_stage_1(settings: Settings, execution: Execution, teachers: Teac
 def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execution: Execution) -> None:
     """Stage 1, or the weights of a finished one with the same settings."""
     own = identity_of_stage_1(settings, execution, teachers)
-    folder = default_output(STAGE_1, own)
-    final = folder / FINAL
+    folder = folder_of(default_output(STAGE_1, own), STAGE_1)
+    final = folder.path / FINAL
     content = checkpoint_content(
         stage=1,
         regressor=regressor,
@@ -215,9 +223,10 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
     if not final.is_file():
         if settings.stage == "2":
             raise ValueError(
-                f"--stage 2 needs a finished stage 1 of the same settings in {folder}; run with --stage 1 or "
-                "both, or give --no-pretraining"
+                f"--stage 2 needs a finished stage 1 of the same settings in {folder.path}; run with --stage "
+                "1 or both, or give --no-pretraining"
             )
+        folder.begin(older=OWN)
         synthetic = components.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=1)
         synthetic.prepare_data()
         synthetic.setup()
@@ -258,12 +267,12 @@ def train(
     photographs: Photographs,
     settings: Settings,
     execution: Execution,
-    folder: Path,
+    folder: OutputFolder,
 ) -> Results | None:
     """Stage 2, on photographs that are prepared."""
     seed(settings)  # the same whether stage 1 was trained just now, or before
     synthetic = None
-    if settings.parameter:
+    if "parameter" in settings.weights.on:
         synthetic = components.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=2)
     data = TrainingData(photographs, synthetic, rendered=settings.rendered)
     if not settings.pretraining:
@@ -287,9 +296,11 @@ def train(
         content=content,
         callbacks=[
             ImageGrid(
-                photographs.dataset.images, folder / PICTURES, stand_in=content["training_data"]["stand_in"]
+                photographs.dataset.images,
+                folder.below(PICTURES),
+                stand_in=content["training_data"]["stand_in"],
             ),
-            *([] if execution.fast_dev_run else [CoefficientHistograms(folder / HISTOGRAMS)]),
+            *([] if execution.fast_dev_run else [CoefficientHistograms(folder.claim(HISTOGRAMS))]),
         ],
         best_by="validation/judge_similarity",
         resume=execution.resume,
@@ -299,8 +310,8 @@ def train(
     with torch.inference_mode():
         results = run_report.of_run(module, photographs, settings, content | resumed_from(execution), folder)
     write_results(results, folder)
-    wandb_runs.log_results(module.trainer.loggers, results, folder / run_report.SHEET)
-    return read_results(folder)
+    wandb_runs.log_results(module.trainer.loggers, results, folder.path / run_report.SHEET)
+    return read_results(folder.path)
 
 
 def resumed_from(execution: Execution) -> dict[str, Any]:
@@ -321,15 +332,6 @@ def regression_of(
     execution: Execution,
 ) -> Regression:
     """Stage 2 as the settings have it."""
-    losses = Losses(
-        settings.weights,
-        parameter=settings.parameter,
-        identity=settings.identity,
-        batch_distribution=settings.batch_distribution,
-        loopback=settings.loopback,
-        tone=settings.tone_weight,
-        contrast=settings.contrast_weight,
-    )
     rendering = Rendering(
         settings.rendered,
         settings.views,
@@ -347,7 +349,7 @@ def regression_of(
     return Regression(
         regressor,
         teachers,
-        losses,
+        settings.weights,
         rendering,
         optimisation,
         centres=learnt.centres,

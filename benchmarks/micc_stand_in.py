@@ -25,6 +25,8 @@ from evaluation.scans.table_1 import LAYOUT
 from evaluation.shared.data_places import Place
 from evaluation.shared.scored_method import what_is_scored
 from lightning_modules.faces.mesh_files.units import read_mesh_in_mm
+from lightning_modules.plain.output_file import check_new
+from lightning_modules.plain.output_folder import OutputFolder
 
 REPORT = Path(__file__).with_suffix(".md")
 BOUND_SECONDS, MICC_SUBJECTS = 300.0, 53
@@ -47,6 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--cache-folder", type=Path, help="for features and stand-in; the user's by default")
     parser.add_argument("--output", type=Path, default=REPORT)
     options = parser.parse_args(arguments)
+    check_new(options.output, but=REPORT)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         lines = report_lines(options, Path(scratch))
@@ -64,9 +67,11 @@ def report_lines(options: argparse.Namespace, scratch: Path) -> list[str]:
     costs["decoding, detection, features (likewise)"] = timed(run.data.prepare_data)
     # Baselines of this measurement alone, so that the first scoring finds none.
     settings["cache_folder"] = scratch / "baselines"
-    costs["scoring, empty caches"] = timed(lambda: run.records(scratch / "first"))
-    costs["scoring, mean face and oracle kept"] = timed(lambda: run.records(scratch / "second"))
-    report = run.report(scratch / "second", {})
+    costs["scoring, empty caches"] = timed(lambda: run.records(OutputFolder(scratch / "first", "micc")))
+    costs["scoring, mean face and oracle kept"] = timed(
+        lambda: run.records(OutputFolder(scratch / "second", "micc"))
+    )
+    report = run.report(OutputFolder(scratch / "second", "micc"), {})
     count = len(run.subjects)
     kept = costs["scoring, mean face and oracle kept"].processor
     found = machine()

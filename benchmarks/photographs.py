@@ -25,6 +25,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from lightning_modules.plain.output_file import check_new
+
 REPORT = Path(__file__).with_suffix(".md")
 NETWORKS = ("dlib", "sface")
 SHEET_FACES, SHEET_COLUMNS, SHEET_SIDE = 40, 10, 112  # of each data set; pixels of a crop
@@ -40,6 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--sheet", type=Path, help="picture of aligned crops (shows people: never publish)")
     parser.add_argument("--pass-in", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    check_new(options.sheet)
     if options.sheet is not None:
         draw_sheet(options.data, options.photographs, options.sheet)
         return

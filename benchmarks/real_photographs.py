@@ -36,6 +36,7 @@ from evaluation.metrics.skin_tone import ToneAgreement, individual_typology_angl
 from evaluation.shared.judge import judge_name
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.contact_sheets import contact_sheet, picture
+from lightning_modules.plain.output_file import check_new
 from lightning_modules.prediction import Prediction
 from lightning_modules.pretraining import explained_variance
 from lightning_modules.recognition.coloured import SUFFIX, underlying
@@ -84,6 +85,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--sheet", type=Path, help="contact sheet (shows photographs: never publish)")
     parser.add_argument("--output", type=Path, default=REPORT)
     options = parser.parse_args(arguments)
+    check_new(options.sheet)
+    check_new(options.output, but=REPORT)
     named = dict(item.split("=", 1) for item in options.checkpoints.split(","))
     loaded = {name: load_regressor(Path(file)) for name, file in named.items()}
     first = next(iter(loaded))

@@ -20,6 +20,7 @@ from evaluation.reconstruction.neutral_faces import VIEWS
 from lightning_modules.contact_sheets import contact_sheet
 from lightning_modules.faces.portraits import studio_lights
 from lightning_modules.plain.files import sha256_of_file, written_atomically
+from lightning_modules.plain.output_file import check_new
 from lightning_modules.rendering.pose import cameras_from_poses, frontal_poses
 from lightning_modules.rendering.renderer import render
 
@@ -40,6 +41,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--photograph", type=Path, help="where to keep the rendered photograph (PNG)")
     parser.add_argument("--output", type=Path, default=PICTURE)
     options = parser.parse_args(arguments)
+    check_new(options.photograph)
+    check_new(options.output, but=PICTURE)
     picture = photograph_of(read_head_scan(options.scan))
     if options.photograph is not None:
         save(picture, options.photograph)

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -43,7 +44,7 @@ from lightning_modules.optimisation import Optimisation
 from lightning_modules.recognition.coloured import Coloured
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import load_network
-from lightning_modules.regression import Losses, Regression, Rendering
+from lightning_modules.regression import Regression, Rendering
 from lightning_modules.regressor import Regressor
 from lightning_modules.rendered_faces import render_randomly
 from lightning_modules.skin_tone import ToneTarget
@@ -89,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(REPORT.read_text(encoding="utf-8"))
 
 
-def build(encoder: str, identity: str, **losses: bool) -> Regression:
+def build(encoder: str, identity: str, **losses: float) -> Regression:
     """Stage 2 in the standard budget, on the open model."""
     settings = Settings(preset="standard").resolved()
     networks = {name: load_network(name) for name in {encoder, identity}}
@@ -100,7 +101,7 @@ def build(encoder: str, identity: str, **losses: bool) -> Regression:
         Regressor(networks[encoder].feature_width, *counts, linear_path=settings.linear_path),
         # The judge takes no part in a step.
         Teachers(model, networks[encoder], networks[identity], networks[identity]),
-        Losses(SUITE_WEIGHTS, tone=settings.tone_weight, contrast=settings.contrast_weight, **losses),
+        replace(SUITE_WEIGHTS, **losses),
         Rendering(settings.rendered, settings.views, jitter=settings.jitter),
         Optimisation(1e-5, 0.0, 0, 10_000, fused=True),
         tone=made_up_tone(networks[encoder], model),
@@ -159,7 +160,7 @@ def step_section(pairs: list[tuple[str, str]]) -> list[str]:
         "|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for encoder, identity in pairs:
-        full, without = build(encoder, identity), build(encoder, identity, loopback=False)
+        full, without = build(encoder, identity), build(encoder, identity, loopback=0.0)
         images = floor_images(full)
         turns = {
             "floor": partial(floor, full, images),
@@ -209,7 +210,7 @@ def floor(module: Regression, images: Tensor) -> None:
     """Forward and backward of the networks alone, to the images."""
     images = images.detach().requires_grad_()
     seen = module.teachers.see(images)
-    (seen.encoder.features.square().mean() + seen.identity.embedding.sum()).backward()
+    (seen.features.square().mean() + seen.embeddings.sum()).backward()
 
 
 def one_step(module: Regression) -> None:
@@ -218,7 +219,7 @@ def one_step(module: Regression) -> None:
         module.prepared = (made_up_batch(module), module.configure_optimizers()["optimizer"])
     batch, optimiser = module.prepared
     optimiser.zero_grad()
-    torch.stack(list(module.terms(batch).values())).sum().backward()
+    module.training_step(batch, 0)["loss"].backward()
     torch.nn.utils.clip_grad_norm_(module.regressor.parameters(), 5.0)
     optimiser.step()
 
@@ -299,7 +300,7 @@ class Step(torch.nn.Module):
 
     def forward(self, batch: TrainingBatch) -> Tensor:
         """The sum of the losses."""
-        return torch.stack(list(self.module.terms(batch).values())).sum()
+        return self.module.training_step(batch, 0)["loss"]
 
 
 def memory_section() -> list[str]:

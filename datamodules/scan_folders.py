@@ -1,10 +1,10 @@
 """Folders of people with scans and with photographs or videos: MICC's layout, and a plain one for others."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from lightning_modules.faces.landmarks.mesh_landmark_files import SUFFIXES as LANDMARK_SUFFIXES
+from lightning_modules.plain.output_folder import without_outputs
 
 from .alignment.images import EXTENSIONS as IMAGE_SUFFIXES
 
@@ -154,11 +154,13 @@ def _video_or_frames(path: Path) -> Path | None:
     if path.is_file():
         return path if path.suffix.lower() in VIDEO_SUFFIXES else None
     videos = sorted(_files(path, VIDEO_SUFFIXES))
-    return videos[0] if videos else path if any(_files(path, tuple(IMAGE_SUFFIXES))) else None
+    return videos[0] if videos else path if _files(path, tuple(IMAGE_SUFFIXES)) else None
 
 
-def _files(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Files at any depth; not what a command wrote into an output folder below, such as heat-maps."""
+    files = [path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file()]
+    return without_outputs(files, folder)
 
 
 def _subject_of(path: Path, scans: Path) -> str:

@@ -48,7 +48,7 @@ class SyntheticBatch(NamedTuple):
 class SyntheticFaces(LightningDataModule):
     """Fresh neutral faces in random scenes with the features that the encoder sees in them.
 
-    Genova et al. 2018, section 3.4: shape and albedo are drawn independently from the prior. Every face and
+    Genova et al. 2018, section 3.3: shape and albedo are drawn independently from the prior. Every face and
     its scene follow from (seed, sample) alone. The paper renders faces without end; here the first
     `pool_size` of them are rendered once, cached, and drawn from in an order of (seed, step), because a
     face's features never change and cost more than a training step. `pool_size=None` renders without end.

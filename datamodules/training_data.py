@@ -32,7 +32,7 @@ class TrainingBatch(NamedTuple):
 class TrainingData(LightningDataModule):
     """Photographs with cached features and synthetic faces with known coefficients, step by step.
 
-    Genova et al. 2018, section 3.4: batches mix photographs and synthetic faces.
+    Genova et al. 2018, section 3.3: batches mix photographs and synthetic faces.
 
     Args:
         photographs: unlabelled.

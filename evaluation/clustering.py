@@ -3,7 +3,7 @@
     python evaluation/clustering.py run.ckpt --data lfw:DIR
     python evaluation/clustering.py run.ckpt --data lfw:DIR --people 300
 
-Genova et al. 2018, section 5.3, Table 3: each rendering retrieves photographs, its source photograph among
+Genova et al. 2018, section 4.4, Table 3: each rendering retrieves photographs, its source photograph among
 them; here also with the source left out. Exact, in blocks, for galleries of any size; ties count against the
 query. Writes results.json, its tables, a line for each photograph, the CMC curve, and in `photographs/` a
 picture of the five nearest photographs of some renderings, which shows photographs: keep it. With --people
@@ -35,6 +35,7 @@ from evaluation.likeness.nearest_photographs import write_examples
 from evaluation.likeness.options import (
     Execution,
     Scoring,
+    inputs_of,
     load_parts,
     settings_of,
     subject_of,
@@ -50,6 +51,7 @@ from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import notice
 from evaluation.shared.lifecycle import Report, evaluate, exit_status
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
+from lightning_modules.plain.output_folder import OutputFolder
 
 COMMAND = "clustering"
 LARGEST_RANK = 100  # of the CMC curve
@@ -111,18 +113,19 @@ def clustering(scoring: Scoring, retrieval: Retrieval, groups: Groups, execution
     more = settings_of_groups(groups, sources)
     settings = plain(settings_of(scoring, subject, k=retrieval.k, examples=retrieval.examples, **more))
 
-    def compute(folder: Path) -> Report:
+    def compute(folder: OutputFolder) -> Report:
         parts = load_parts(scoring, execution, subject)
         setting = Setting(scoring, execution, subject, parts, GroupSetting(groups.smallest_group, sources))
         if scoring.people:
             return protocol_report(COMMAND, setting, settings, RETRIEVAL_FIGURES)
         measured = measure(setting, subject.place, check=names_checked(setting))
         if retrieval.examples:
-            write_examples(setting, measured, retrieval.examples, folder / PRIVATE / "nearest.png")
+            write_examples(setting, measured, retrieval.examples, folder.claim(f"{PRIVATE}/nearest.png"))
         return report_of(setting, measured, retrieval, settings)
 
     return evaluate(
-        COMMAND, settings, compute, output=execution.output, overwrite=execution.overwrite,
+        COMMAND, settings, compute, inputs=[*inputs_of(scoring, subject), *sources.paths],
+        output=execution.output, overwrite=execution.overwrite,
         layout=TABLE_3, notice=notice(subject.place),
         publish=None if not execution.wandb else lambda results, folder: publish(
             results, folder, subject.content, execution.wandb_project

@@ -49,9 +49,10 @@ from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.open_model.identities import ETHNICITIES, Identities
 from lightning_modules.plain.command_line import run_command
 from lightning_modules.plain.files import require_file, sha256_of_file
+from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
-from lightning_modules.reconstruction import Reconstructor, load_reconstructor
+from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 
 COMMAND = "fairness"
 LAYOUT = Layout(blocks_with_groups, "people", "standard deviation over people")
@@ -102,13 +103,13 @@ def fairness(
     )
     options = {"cache_folder": cache_folder, "workers": workers, "progress": progress}
 
-    def compute(_: Path) -> Report:
+    def compute(_: OutputFolder) -> Report:
         loaded = load_reconstructor(checkpoint, device=device)
         chosen = load_network(judge_name(judge, loaded.content)).to(device)
         return report_of(loaded, chosen, photographed(loaded, chosen, settings, options), settings, options)
 
     return evaluate(
-        COMMAND, settings, compute, output=output, overwrite=overwrite,
+        COMMAND, settings, compute, inputs=read_for(checkpoint, None), output=output, overwrite=overwrite,
         layout=LAYOUT, notice=NOTICE,
     )  # fmt: skip
 

@@ -32,8 +32,8 @@ from datamodules.alignment.mediapipe_landmarks import FaceMesh
 from datamodules.chosen_faces import FaceChoice, photographs_at
 from datamodules.long_work.progress import progress_bar
 from datamodules.marked_faces import JAWS, LandmarkSource, MarkedFace, marked_by_detector, marked_by_file
-from evaluation.reconstruct import names_of, relative
-from evaluation.reconstruction.fitted_files import FittedFiles, document_of, fit_of, mesh_of
+from evaluation.reconstruction.file_names import files_of, names_of
+from evaluation.reconstruction.fitted_files import FittedFiles, document_of, endings_of, fit_of, mesh_of
 from evaluation.reconstruction.overlays import overlay_sheet
 from evaluation.reporting.provenance import checkpoint_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
@@ -42,8 +42,9 @@ from lightning_modules.faces.landmarks.pose_fitting import DEVIATIONS_MM, DISTAN
 from lightning_modules.faces.morphable_model import Faces
 from lightning_modules.plain.command_line import run_command
 from lightning_modules.plain.files import require_file, sha256_of_file
+from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.prediction import Prediction
-from lightning_modules.reconstruction import Reconstructor, load_reconstructor
+from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 from lightning_modules.rendering.camera import focal_length_from_field_of_view, image_centre
 
 COMMAND = "fit"
@@ -198,17 +199,20 @@ def fit(
     settings = {"checkpoint": sha256_of_file(checkpoint), "photographs": photographs.resolve()}
     settings = plain(settings | options._asdict())
 
-    def compute(folder: Path) -> Report:
+    inputs = [*read_for(checkpoint, morphable_model), photographs, *paths, landmark_folder, landmark_model]
+
+    def compute(folder: OutputFolder) -> Report:
         loaded = load_reconstructor(checkpoint, morphable_model=morphable_model, device=device)
         root = photographs if photographs.is_dir() else photographs.parent
-        made = made_faces(paths, root, loaded, options, settings, folder, anew=overwrite)
+        made = made_faces(paths, root, loaded, options, settings, folder)
         entry = checkpoint_entry(checkpoint.name, str(settings["checkpoint"]), loaded.content)
         return report_of(list(made), len(paths), checkpoint, entry, settings)
 
     notice = FIVE_POINTS_NOTICE if landmarks == "yunet" else ""
     return evaluate(
-        COMMAND, settings, compute, output=output, overwrite=overwrite, layout=LAYOUT, notice=notice
-    )
+        COMMAND, settings, compute, inputs=inputs, output=output, overwrite=overwrite, layout=LAYOUT,
+        notice=notice,
+    )  # fmt: skip
 
 
 def made_faces(
@@ -217,13 +221,13 @@ def made_faces(
     loaded: Reconstructor,
     options: Options,
     settings: Mapping[str, Any],
-    folder: Path,
-    *,
-    anew: bool,
+    folder: OutputFolder,
 ) -> Iterator[Made]:
-    """What becomes of each photograph, its faces' files written; finished ones stay unless `anew`."""
+    """What becomes of each photograph, its faces' files written; finished ones stay."""
     mesh = FaceMesh(options.landmark_model) if options.landmarks == "mediapipe" else None
-    names = dict(zip(paths, names_of([(relative(path, root), 0) for path in paths], False), strict=True))
+    files = dict(zip(paths, files_of(paths, root), strict=True))
+    endings = endings_of(options.formats)
+    names = dict(zip(paths, names_of([(file, 0) for file in files.values()], False, endings), strict=True))
     with progress_bar("Fitting faces", len(paths)) as advance:
         for start in range(0, len(paths), AT_ONCE):
             waiting = []
@@ -235,13 +239,13 @@ def made_faces(
                     continue
                 for face in faces:
                     name = f"{names[path]}-{face.face}" if options.face == "all" else names[path]
-                    files = FittedFiles(folder, name, options.formats)
-                    source = source_of(face, root, settings)
-                    kept = None if anew else files.document()
+                    fitted = FittedFiles(folder, name, options.formats)
+                    source = source_of(face, files[path], settings)
+                    kept = fitted.document()
                     if kept is not None and kept.get("source") == source:
                         yield Made(path, face.face, name, "", kept)
                     else:
-                        waiting.append(Item(files, face, source))
+                        waiting.append(Item(fitted, face, source))
             yield from fitted_items(waiting, loaded, options)
             advance(len(paths[start : start + AT_ONCE]))
 
@@ -257,11 +261,11 @@ def marked_faces(path: Path, mesh: FaceMesh | None, options: Options) -> list[Ma
     return marked_by_detector(path, mesh, options.face)
 
 
-def source_of(face: MarkedFace, root: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+def source_of(face: MarkedFace, file: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """All that a face's files depend on."""
     landmarks = hashlib.sha256(np.ascontiguousarray(face.landmarks, np.float64).tobytes()).hexdigest()
     chosen = {name: value for name, value in settings.items() if name not in ("photographs", "face")}
-    photograph = {"file": relative(face.path, root), "sha256": face.sha256, "face": face.face}
+    photograph = {"file": file, "sha256": face.sha256, "face": face.face}
     return plain({"photograph": photograph, "landmark_values": landmarks} | chosen)
 
 

@@ -28,7 +28,7 @@ from evaluation.scans.methods import Average
 from evaluation.scans.table_1 import LAYOUT
 from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import notice, place_of
-from evaluation.shared.lifecycle import evaluate, exit_status
+from evaluation.shared.lifecycle import checked_folder, evaluate, exit_status
 from evaluation.shared.scored_method import what_is_scored
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.mesh_files.units import Unit
@@ -133,21 +133,22 @@ def micc(
     by_group = Groups(groups, group_columns, smallest_group)
     sources = sources_of(by_group)
     run = ScanEvaluation(scored, place, options, sources)
-    if not place.is_stand_in:
-        run.subjects  # noqa: B018 - missing data is told before anything is written
     settings = plain(
         {name: value for name, value in options.items() if name not in NO_SETTINGS}
         | scored.settings()
         | settings_of_groups(by_group, sources)
         | {"data": str(place), "subjects": run.limit, "also": [str(folder) for folder in also or ()]}
     )
+    where = {"inputs": run.inputs, "output": output, "overwrite": overwrite}
+    checked_folder("micc", settings, **where)
+    if not place.is_stand_in:
+        run.subjects  # noqa: B018 - missing data is told before anything is written
     content = run.reconstructor.content if wandb and scored.kind == "checkpoint" else None
     results = evaluate(
         "micc",
         settings,
         lambda folder: run.report(folder, settings),
-        output=output,
-        overwrite=overwrite,
+        **where,
         layout=LAYOUT,
         notice=notice(place),
         publish=(lambda results, folder: publish(results, folder, content, project)) if wandb else None,

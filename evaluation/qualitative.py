@@ -28,8 +28,10 @@ from lightning_modules.faces.mesh_files.units import Unit
 from lightning_modules.faces.portraits import FRONTAL, THREE_QUARTER
 from lightning_modules.plain.command_line import run_command
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.output_file import check_picture, mark_of
 from lightning_modules.reconstruction import load_reconstructor
 
+COMMAND = "qualitative"
 FOOTNOTE = "One camera and one light for all methods."
 GREY = "Grey: shape only."
 
@@ -71,7 +73,7 @@ def qualitative(
     Args:
         photographs: a photograph, a folder of them, or a .txt list of them: a row each.
         methods: NAME=PLACE,NAME=PLACE: a column each, PLACE being a checkpoint or a folder of meshes.
-        output: PNG to write.
+        output: PNG to write; a file of that name is replaced only if this command drew it.
         face: in a photograph with several: largest, or a number from 0, the largest; without it such a
             photograph fails.
         three_quarter: show each face also from the side.
@@ -86,9 +88,11 @@ def qualitative(
     places = places_of(methods)
     if face == "all":
         raise ValueError("a row shows one face: give --face largest or a number, not all")
-    data = ChosenFaces(
-        photographs_at(photographs), face=face, detector=detector, cache_folder=cache_folder, workers=workers
-    )
+    paths = photographs_at(photographs)
+    if photographs.is_dir():  # an earlier sheet among them is no photograph
+        paths = [path for path in paths if path.resolve() != output.resolve()]
+    check_picture(output, COMMAND, [*paths, photographs, *places.values()])
+    data = ChosenFaces(paths, face=face, detector=detector, cache_folder=cache_folder, workers=workers)
     checkpoints = {
         name: load_reconstructor(place, morphable_model=morphable_model, device=device)
         for name, place in places.items()
@@ -109,7 +113,7 @@ def qualitative(
         for name, place in places.items()
     }
     with written_atomically(output) as temporary:
-        sheet_of(data, names, columns, size).save(temporary)
+        sheet_of(data, names, columns, size).save(temporary, pnginfo=mark_of(COMMAND))
     failures = failures_of(data, names, columns)
     for line in (*failures, f"written: {output}"):
         Console().print(line, markup=False, highlight=False, soft_wrap=True)

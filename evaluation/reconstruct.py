@@ -31,6 +31,7 @@ from datamodules.face_data import FaceDataset
 from datamodules.long_work.progress import progress_bar
 from evaluation.metrics.moments import BEYOND
 from evaluation.reconstruction.face_files import SUFFIXES, FaceFiles
+from evaluation.reconstruction.file_names import files_of, names_of
 from evaluation.reconstruction.neutral_faces import faces_of
 from evaluation.reporting.provenance import checkpoint_entry, provenance
 from evaluation.reporting.results import (
@@ -43,13 +44,15 @@ from evaluation.reporting.results import (
     plain,
 )
 from evaluation.reporting.tables import page_of, print_page
-from evaluation.shared.lifecycle import Layout, Report, exit_status, write_report
+from evaluation.shared.lifecycle import TABLES, Layout, Report, exit_status, write_report
 from lightning_modules.plain.command_line import run_command
 from lightning_modules.plain.files import require_file, sha256_of_file
-from lightning_modules.reconstruction import Reconstructor, load_reconstructor
+from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 
 COMMAND = "reconstruct"
 LAYOUT = Layout(items="photographs", spread="standard deviation over photographs")
+ITEMS = "photographs"
 AT_ONCE = 16  # faces that are decoded and rendered together
 NAMED_FAILURES = 20  # failed photographs that are named on the screen; photographs.csv names all
 
@@ -120,8 +123,9 @@ def reconstruct(
             "preview_size": preview_size,
         }
     )
-    folder = output if output is not None else default_output(COMMAND, settings)
-    results = finished_results(folder, COMMAND, settings, overwrite=overwrite)
+    folder = OutputFolder(output if output is not None else default_output(COMMAND, settings), COMMAND)
+    folder.check([*read_for(checkpoint, morphable_model), photographs, *paths], overwrite=overwrite)
+    results = finished_results(folder.path, COMMAND, settings, overwrite=overwrite)
     load = partial(load_reconstructor, checkpoint, morphable_model=morphable_model, device=device)
     loaded = load() if results is None else None  # a wrong one is told before photographs are aligned
     data = ChosenFaces(paths, face=face, detector=detector, cache_folder=cache_folder, workers=workers)
@@ -133,11 +137,12 @@ def reconstruct(
     ]
     if results is None or missing or results.counts != counts_of(data):
         loaded = load() if loaded is None else loaded
-        mark_started(folder, COMMAND, settings)
+        say(folder.begin(overwrite=overwrite, older=(*TABLES, f"{ITEMS}.csv")))
+        mark_started(folder, settings)
         make(missing, data, loaded, folder, preview_size)
         results = results_of(items, data, loaded, settings, folder, checkpoint)
-        write_report(Report(results, {"photographs": table_of(data, items)}), folder, LAYOUT)
-    tell(results, data, folder)
+        write_report(Report(results, {ITEMS: table_of(data, items)}), folder, LAYOUT)
+    tell(results, data, folder.path)
     return results
 
 
@@ -145,9 +150,10 @@ def items_of(data: ChosenFaces, photographs: Path, settings: Mapping[str, Any]) 
     """The faces to make: one for each chosen face, or one for all photographs of one person."""
     faces = data.dataset.faces
     root = photographs if photographs.is_dir() else photographs.parent
+    files = dict(zip(data.paths, files_of(data.paths, root), strict=True))
     sources = [
         {
-            "file": relative(data.dataset.path(index), root),
+            "file": files[data.dataset.path(index)],
             "sha256": faces.digest[index].tobytes().hex(),
             "face": int(faces.face[index]),
         }
@@ -156,7 +162,7 @@ def items_of(data: ChosenFaces, photographs: Path, settings: Mapping[str, Any]) 
     made_by = {"checkpoint": settings["checkpoint"], "detector": settings["detector"]}
     if settings["one_person"]:
         everything = list(range(len(sources)))
-        name = photographs.resolve().stem
+        name = names_of([(photographs.resolve().name, 0)], False)[0]
         return [Item(name, everything, {"photographs": sources} | made_by)] if sources else []
     names = names_of([(source["file"], source["face"]) for source in sources], settings["face"] == "all")
     return [
@@ -165,32 +171,8 @@ def items_of(data: ChosenFaces, photographs: Path, settings: Mapping[str, Any]) 
     ]
 
 
-def relative(path: Path, root: Path) -> str:
-    """A photograph's path as files keep it: below the folder that was given, or its name alone."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-
-
-def names_of(faces: Sequence[tuple[str, int]], numbered: bool) -> list[str]:
-    """The names of faces' files, each another.
-
-    Args:
-        faces: of each its photograph's file and which of its faces it is.
-        numbered: whether the face's number is part of the name.
-
-    Returns:
-        The file without its suffix; with it where two photographs differ in nothing else.
-    """
-    sharing = Counter(Path(file).with_suffix("") for file in {file for file, _ in faces})
-    names = []
-    for file, number in faces:
-        stem = Path(file).with_suffix("")
-        name = stem.as_posix() if sharing[stem] == 1 else file
-        names.append(f"{name}-{number}" if numbered else name)
-    return names
-
-
 def make(
-    items: Sequence[Item], data: ChosenFaces, loaded: Reconstructor, folder: Path, preview_size: int
+    items: Sequence[Item], data: ChosenFaces, loaded: Reconstructor, folder: OutputFolder, preview_size: int
 ) -> None:
     """Write the files of these faces, some at a time."""
     encoder, everyone = loaded.encoder, data.dataset
@@ -276,10 +258,15 @@ def row_of(
     return row._replace(value=float(each.mean()), sd=sd, reason=None)
 
 
+def say(sentence: str) -> None:
+    """Print a sentence as it is, if there is one."""
+    if sentence:
+        Console().print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
 def tell(results: Results, data: ChosenFaces, folder: Path) -> None:
     """Print the table, the photographs that failed, and where everything is."""
-    console = Console()
-    print_page(page_of(results, LAYOUT), console)
+    print_page(page_of(results, LAYOUT), Console())
     failures = data.dataset.faces.failures
     lines = [f"failed: {data.paths[index]}: {reason}" for index, reason in failures[:NAMED_FAILURES]]
     if len(failures) > NAMED_FAILURES:
@@ -288,7 +275,7 @@ def tell(results: Results, data: ChosenFaces, folder: Path) -> None:
         f"written: {folder}: of each face NAME{', NAME'.join(SUFFIXES)}; photographs.csv, results.json"
     )
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(line)
 
 
 if __name__ == "__main__":

@@ -39,10 +39,11 @@ from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.command_line import run_command
 from lightning_modules.plain.files import sha256_of_file, written_atomically
+from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
-from lightning_modules.reconstruction import Reconstructor, load_reconstructor
+from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 from lightning_modules.rendered_faces import render_from_the_front
 
 COMMAND = "reporting_people"
@@ -152,7 +153,7 @@ def score_people(
     settings = plain(settings | {"data": str(place), "checkpoint_sha256": digest})
     options: FaceOptions = {"cache_folder": cache_folder, "workers": workers}
 
-    def compute(folder: Path) -> Report:
+    def compute(folder: OutputFolder) -> Report:
         loaded = load_reconstructor(checkpoint, morphable_model=morphable_model, device=device)
         chosen = load_network(judge_name(judge, loaded.content)).to(device)
         trained = training_network(loaded, device)
@@ -162,11 +163,12 @@ def score_people(
         keep_faces(faces, loaded.model, renderings, folder)
         return report_of(scored, faces, loaded, chosen, trained, settings, place)
 
-    def publish_to_run(results: Results, folder: Path) -> str:
+    def publish_to_run(results: Results, folder: OutputFolder) -> str:
         return publish(results, folder, load_regressor(checkpoint)[1], wandb_project)
 
     return evaluate(
-        COMMAND, settings, compute, output=output, overwrite=overwrite, layout=LAYOUT,
+        COMMAND, settings, compute, inputs=[*read_for(checkpoint, morphable_model), place.folder],
+        output=output, overwrite=overwrite, layout=LAYOUT,
         notice=notice(place), publish=publish_to_run if wandb else None,
     )  # fmt: skip
 
@@ -290,18 +292,16 @@ def rows_of(method: str, protocol: str, figures: Sequence[tuple[str, str, Statis
 
 
 @torch.no_grad()
-def keep_faces(faces: Prediction, model: MorphableModel, count: int, folder: Path) -> None:
+def keep_faces(faces: Prediction, model: MorphableModel, count: int, folder: OutputFolder) -> None:
     """Write everybody's coefficients, and the frontal renderings of some, evenly taken; no photograph."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with written_atomically(folder / COEFFICIENTS) as temporary:
+    with written_atomically(folder.claim(COEFFICIENTS)) as temporary:
         np.savez(temporary, **{name: part.cpu().numpy() for name, part in faces._asdict().items()})
     total = len(faces.shape)
     shown = min(count, total)
     for person in (number * total // shown for number in range(shown)):
         image = render_from_the_front(model, Prediction(*(part[person : person + 1] for part in faces)))[0]
         levels = (image.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().cpu().numpy()
-        (folder / RENDERINGS).mkdir(exist_ok=True)
-        Image.fromarray(levels).save(folder / RENDERINGS / f"{person:05d}.png")
+        Image.fromarray(levels).save(folder.claim(f"{RENDERINGS}/{person:05d}.png"))
 
 
 if __name__ == "__main__":

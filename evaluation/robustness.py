@@ -10,7 +10,6 @@ coefficients, mesh (mm) and the judge's similarities move stands beside the same
 one person and between different people. The pictures show the photographs: they stay with whoever has those.
 """
 
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,12 +33,14 @@ from evaluation.shared.data_places import notice, place_of
 from evaluation.shared.judge import judge_name, kept_centre
 from evaluation.shared.lifecycle import Report, evaluate, exit_status
 from evaluation.shared.scored_method import what_is_scored
+from lightning_modules.checkpoints import load_regressor
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
 from lightning_modules.recognition.similarity import Centre
-from lightning_modules.reconstruction import Reconstructor, load_reconstructor
+from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 
 COMMAND = "robustness"
 KINDS = ("lfw", "photographs")
@@ -97,22 +98,21 @@ def robustness(
         raise ValueError(f"--people must be at least 2, so that people can be compared, got {people}")
     scored = what_is_scored(checkpoint, None, None)
     place = place_of(data, KINDS)
-    loaded = load_reconstructor(checkpoint, morphable_model=morphable_model, device=device)
-    name = judge_name(judge, loaded.content, allow_training_network=allow_training_network)
+    content = load_regressor(checkpoint)[1]
+    name = judge_name(judge, content, allow_training_network=allow_training_network)
     settings = scored.settings() | {
         "data": str(place), "people": people, "judge": name, "centred": centred, "detector": detector,
         "seed": seed,
     }  # fmt: skip
 
-    def compute(folder: Path) -> Report:
-        if overwrite:
-            shutil.rmtree(folder / PARTIAL, ignore_errors=True)
+    def compute(folder: OutputFolder) -> Report:
+        loaded = load_reconstructor(checkpoint, morphable_model=morphable_model, device=device)
         network = load_network(name).to(device)
         centre = centre_of(loaded, network) if centred else None
         chosen = people_of(
             place, loaded.model, most=people, detector=detector, cache_folder=cache_folder, workers=workers
         )
-        responses = responses_of(chosen, loaded, network, folder / PARTIAL, seed, detector)
+        responses = responses_of(chosen, loaded, network, folder.below(PARTIAL), seed, detector)
         report = report_of(chosen, responses, loaded, network, centre, settings)
         if pictures:
             # Below the folder itself, whose pictures --wandb sends: these show photographs.
@@ -120,7 +120,7 @@ def robustness(
                 chosen,
                 responses,
                 loaded,
-                folder / "pictures",
+                folder.below("pictures"),
                 checkpoint=checkpoint.name,
                 seed=seed,
                 most=pictures,
@@ -128,9 +128,9 @@ def robustness(
         return report
 
     return evaluate(
-        COMMAND, settings, compute, output=output, overwrite=overwrite, notice=notice(place),
-        layout=LAYOUT,
-        publish=(lambda results, folder: publish(results, folder, loaded.content, wandb_project))
+        COMMAND, settings, compute, inputs=[*read_for(checkpoint, morphable_model), place.folder],
+        output=output, overwrite=overwrite, notice=notice(place), layout=LAYOUT,
+        publish=(lambda results, folder: publish(results, folder, content, wandb_project))
         if wandb else None,
     )  # fmt: skip
 
@@ -151,7 +151,7 @@ def responses_of(
     people: People,
     loaded: Reconstructor,
     judge: RecognitionNetwork,
-    folder: Path,
+    folder: OutputFolder,
     seed: int,
     detector: DetectorName,
 ) -> dict[int, Responses]:
@@ -161,12 +161,12 @@ def responses_of(
     with progress_bar("Damaged photographs", len(faces)) as advance:
         for face, damaged in faces:
             digest = people.dataset.faces.digest[face].tobytes().hex()
-            file = folder / f"{digest}-{people.dataset.faces.face[face]}-{'all' if damaged else 'clean'}.npz"
-            written = Responses.load(file)
+            name = f"{digest}-{people.dataset.faces.face[face]}-{'all' if damaged else 'clean'}.npz"
+            written = Responses.load(folder.path / name)
             if written is None:
                 versions = versions_of(people.dataset, face, seed, damaged=damaged)
                 written = respond(list(versions), loaded, judge, find)
-                written.save(file)
+                written.save(folder.claim(name))
             responses[int(face)] = written
             advance(1)
     return responses

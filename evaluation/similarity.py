@@ -3,7 +3,7 @@
     python evaluation/similarity.py run.ckpt --data lfw:DIR
     python evaluation/similarity.py --meshes DIR --data lfw:DIR --judge sface
 
-Genova et al. 2018, section 5.2: the distribution of these similarities (Figure 5) and its Earth Mover's
+Genova et al. 2018, section 4.3: the distribution of these similarities (Figure 5) and its Earth Mover's
 Distance to those of all pairs of photographs of one person and of two (Table 2), beside floors. The reference
 is always the data set that has people (LFW). Writes results.json, its tables, a line for each photograph and
 the figure. With --people the project's reporting protocol instead. With --groups the means by group, too.
@@ -29,6 +29,7 @@ from evaluation.likeness.comparison import GroupSetting, Measured, Setting, meas
 from evaluation.likeness.options import (
     Execution,
     Scoring,
+    inputs_of,
     load_parts,
     settings_of,
     subject_of,
@@ -49,6 +50,7 @@ from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import Place, known_place, notice
 from evaluation.shared.lifecycle import Report, evaluate, exit_status
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
+from lightning_modules.plain.output_folder import OutputFolder
 
 COMMAND = "similarity"
 BINS = Bins()
@@ -86,7 +88,7 @@ def similarity(scoring: Scoring, columns: Columns, groups: Groups, execution: Ex
     more = settings_of_groups(groups, sources)
     settings = plain(settings_of(scoring, subject, columns=[str(place) for place in further], **more))
 
-    def compute(_: Path) -> Report:
+    def compute(_: OutputFolder) -> Report:
         parts = load_parts(scoring, execution, subject)
         setting = Setting(scoring, execution, subject, parts, GroupSetting(groups.smallest_group, sources))
         if scoring.people:
@@ -94,7 +96,9 @@ def similarity(scoring: Scoring, columns: Columns, groups: Groups, execution: Ex
         return report_of(setting, further, settings)
 
     return evaluate(
-        COMMAND, settings, compute, output=execution.output, overwrite=execution.overwrite,
+        COMMAND, settings, compute,
+        inputs=[*inputs_of(scoring, subject), *sources.paths, *(place.folder for place in further)],
+        output=execution.output, overwrite=execution.overwrite,
         layout=TABLE_2_OF_PEOPLE if scoring.people else TABLE_2, notice=notice(subject.place),
         publish=None if not execution.wandb else lambda results, folder: publish(
             results, folder, subject.content, execution.wandb_project

@@ -38,8 +38,9 @@ from evaluation.reporting.blocks import blocks_by_protocol
 from evaluation.reporting.provenance import model_entry, provenance
 from evaluation.reporting.results import Counts, Results, write_whole
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
-from lightning_modules.faces.loading import load_morphable_model
+from lightning_modules.faces.loading import load_morphable_model, place_of_model
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.output_folder import OutputFolder
 
 LEVELS_MM = (0.5, 1.0, 1.5, 2.0, 3.0)
 LAYOUT = Layout(
@@ -88,23 +89,25 @@ def certify(
         "validity",
         settings,
         lambda folder: compute(folder, settings),
+        inputs=[place_of_model(morphable_model)],
         output=output,
         overwrite=overwrite,
         layout=LAYOUT,
     )
 
 
-def compute(folder: Path, settings: dict) -> Report:
+def compute(folder: OutputFolder, settings: dict) -> Report:
     """The report; each subject's scores are kept in the folder, where a second start finds them."""
     model = load_morphable_model(settings["morphable_model"], albedo_components=0, expression_components=0)
     faces = face_model(model)
     tables = []
     for number in track(range(settings["subjects"]), "subjects"):
-        file = folder / "subjects" / f"{number:03d}.csv"
+        name = f"subjects/{number:03d}.csv"
+        file = folder.path / name
         if not file.is_file():
             subject = make_subject(faces, settings["seed"] + number)
             table = scores_of(subject, faces, settings["levels_mm"], number)
-            write_whole(file, table.to_csv(index=False))
+            write_whole(folder.claim(name), table.to_csv(index=False))
         tables.append(pd.read_csv(file, keep_default_na=False, na_values=[""]))
     scores = pd.concat(tables, ignore_index=True)
     results = Results(

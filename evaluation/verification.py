@@ -42,6 +42,7 @@ from evaluation.shared.data_places import place_of
 from evaluation.shared.judge import centre_of_photographs
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
 from lightning_modules.recognition.similarity import Centre, centred, cosine_similarity
@@ -116,7 +117,7 @@ def verify(
         raise ValueError("verification needs LFW's pairs; give --data lfw:DIR, or set LFW_DIR")
     settings = plain(settings | {"data": str(place)})
 
-    def compute(_: Path) -> Report:
+    def compute(_: OutputFolder) -> Report:
         loaded = load_network(network, weights, descriptor_layer=descriptor_layer)
         loaded.to(device)
         options = {"detector": detector, "cache_folder": cache_folder, "workers": workers}
@@ -132,6 +133,7 @@ def verify(
         "verification",
         settings,
         compute,
+        inputs=[place.folder, weights, centre_from],
         output=output,
         overwrite=overwrite,
         layout=LAYOUT,

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from .contact_sheets import contact_sheet, picture
 from .plain.files import written_atomically
+from .plain.output_folder import OutputFolder
 from .prediction import Prediction
-from .regression import Regression
+from .regression import Pictures, Regression
 from .rendered_faces import render_from_the_front
 
 # A weighted sum of losses beyond this is a run gone wrong: at the start it is of the order of 1 to 1000.
@@ -170,7 +171,7 @@ class ProgressBar(Callback):
 class ImageGrid(Callback):
     """Pictures of a step after every validation: photograph, its views, and the face decoded from a view.
 
-    They go into `folder/step_N.png` and to W&B. The photographs are the user's: the folder is the run's own.
+    They go into `folder`, as step_N.png, and to W&B. The photographs are the user's: so is the folder.
 
     Args:
         photographs: indices -> aligned photographs [B, 3, 224, 224].
@@ -179,14 +180,26 @@ class ImageGrid(Callback):
     """
 
     def __init__(
-        self, photographs: Callable[[Sequence[int]], Tensor], folder: Path, *, stand_in: bool = False
+        self, photographs: Callable[[Sequence[int]], Tensor], folder: OutputFolder, *, stand_in: bool = False
     ) -> None:
         self.photographs, self.folder, self.stand_in = photographs, folder, stand_in
+        self.last: Pictures | None = None
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ANN401 - the hook's
+        batch: Any,  # noqa: ANN401
+        batch_idx: int,
+    ) -> None:
+        """Keep the step's pictures until the next step's."""
+        self.last = outputs["pictures"]
 
     @rank_zero_only
     def on_validation_end(self, trainer: Trainer, pl_module: Regression) -> None:
         """Draw the last step's pictures."""
-        pictures = pl_module.pictures
+        pictures = self.last
         if trainer.sanity_checking or pictures is None:
             return
         photographs = self.photographs(pictures.index.tolist())
@@ -201,7 +214,7 @@ class ImageGrid(Callback):
             names.append("loopback of view 1")
         rows = [[picture(image, PICTURE_PIXELS) for image in row] for row in zip(*columns, strict=True)]
         grid = contact_sheet(rows, columns=names)
-        file = self.folder / f"step_{trainer.global_step:07d}.png"
+        file = self.folder.claim(f"step_{trainer.global_step:07d}.png")
         with written_atomically(file) as temporary:
             grid.save(temporary)
         for logger in trainer.loggers:

@@ -254,6 +254,11 @@ def described(model: dict[str, Any]) -> str:
     )
 
 
+def is_exported(checkpoint: dict[str, Any]) -> bool:
+    """Whether `export` wrote a checkpoint: it has terms, and nothing to train on with."""
+    return checkpoint.keys() == {"state_dict", "global_step", KEY} and "terms" in checkpoint[KEY]
+
+
 def export(source: Path, destination: Path, *, terms: str) -> None:
     """Write a checkpoint that holds the regressor and its content only, to publish.
 

@@ -5,7 +5,8 @@ them average over the batch; `reduction` says whether coordinates of a coefficie
 squared L2 norm that the paper's equations show) or averaged.
 """
 
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 from torch.nn import functional
@@ -13,6 +14,8 @@ from torch.nn import functional
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.similarity import Centre, cosine_matrix, cosine_similarity
 
+# Every loss by its name: in this order they are computed, logged and listed.
+LOSSES = ("parameter", "batch_distribution", "tone", "identity", "contrast", "loopback")
 Reduction = Literal["sum", "mean"]
 MeanPenalty = Literal["squared", "absolute"]
 # An absolute penalty is as steep as a square is at a mean of 0.2.
@@ -20,33 +23,52 @@ ABSOLUTE_SLOPE = 0.4
 CONTRAST_TEMPERATURE = 0.1
 
 
-class LossWeights(NamedTuple):
-    """What each loss counts for in the sum.
+@dataclass(frozen=True)
+class LossWeights:
+    """What each loss of stage 2 counts for in the sum; a loss of weight 0 is off and is not computed.
 
     Attributes:
-        parameter_shape: w_s of the parameter distance (also inside the loopback loss).
-        parameter_albedo: w_t, likewise.
-        identity: of the identity loss.
+        parameter: of the parameter loss; 1 in the paper.
+        identity: of the identity loss; 1 in the paper.
         batch_distribution: w_batch.
         loopback: w_loop.
+        contrast: of the contrast loss, not in the paper.
+        tone: of the skin tone loss, not in the paper.
+        shape: w_s of the parameter distance, by which the parameter and the loopback loss measure.
+        albedo: w_t, likewise.
         reduction: of coordinates, in the parameter distance and the batch distribution.
         mean_penalty: of the batch distribution's means.
     """
 
-    parameter_shape: float
-    parameter_albedo: float
+    parameter: float
     identity: float
     batch_distribution: float
     loopback: float
+    contrast: float
+    tone: float
+    shape: float
+    albedo: float
     reduction: Reduction
-    mean_penalty: MeanPenalty = "squared"
+    mean_penalty: MeanPenalty
+
+    @property
+    def on(self) -> frozenset[str]:
+        """The names of the losses that count for anything."""
+        measured_by_nothing = {"parameter", "loopback"} if self.shape == self.albedo == 0 else set()
+        return frozenset(name for name in LOSSES if getattr(self, name)) - measured_by_nothing
 
 
 # Recalled from the paper and not checked, its text at hand lost them: w_s, w_t, w_batch, w_loop and the sums.
 # Another recollection of w_loop is 1.0.
-PAPER_WEIGHTS = LossWeights(0.4, 0.002, 1.0, 10.0, 1e-4, "sum")
+PAPER_WEIGHTS = LossWeights(
+    parameter=1.0, identity=1.0, batch_distribution=10.0, loopback=1e-4, contrast=0.0, tone=0.0,
+    shape=0.4, albedo=0.002, reduction="sum", mean_penalty="squared",
+)  # fmt: skip
 # Ours, from the search in benchmarks/search.md.
-SUITE_WEIGHTS = LossWeights(1.0, 1.0, 16.0, 16.0, 0.1, "mean", "absolute")
+SUITE_WEIGHTS = LossWeights(
+    parameter=1.0, identity=16.0, batch_distribution=16.0, loopback=0.1, contrast=2.0, tone=2.0,
+    shape=1.0, albedo=1.0, reduction="mean", mean_penalty="absolute",
+)  # fmt: skip
 
 
 def parameter_distance(
@@ -54,7 +76,7 @@ def parameter_distance(
 ) -> Tensor:
     """The weighted squared distance between two sets of coefficients, averaged over the batch.
 
-    Genova et al. 2018, section 3.3: w_s |s - s'|^2 + w_t |t - t'|^2. Gradients flow into both.
+    Genova et al. 2018, section 3.3.1: w_s |s - s'|^2 + w_t |t - t'|^2. Gradients flow into both.
 
     Args:
         first: coefficients of B faces.
@@ -69,12 +91,20 @@ def parameter_distance(
 
 
 def parameter_loss(predicted: Prediction, drawn: Prediction, weights: LossWeights) -> Tensor:
-    """L_param: how far the coefficients predicted of synthetic faces are from the drawn ones."""
+    """L_param: how far the coefficients predicted of synthetic faces are from the drawn ones.
+
+    Genova et al. 2018, section 3.3.1.
+
+    Args:
+        predicted: of B synthetic faces.
+        drawn: their own, from the prior.
+        weights: w_s, w_t and the reduction.
+    """
     return parameter_distance(
         predicted,
         drawn,
-        shape_weight=weights.parameter_shape,
-        albedo_weight=weights.parameter_albedo,
+        shape_weight=weights.shape,
+        albedo_weight=weights.albedo,
         reduction=weights.reduction,
     )
 
@@ -82,7 +112,7 @@ def parameter_loss(predicted: Prediction, drawn: Prediction, weights: LossWeight
 def identity_loss(photographs: Tensor, renderings: Tensor, centre: Centre | None = None) -> Tensor:
     """L_id: one minus the cosine between each photograph's embedding and its renderings', averaged.
 
-    Genova et al. 2018, section 3.3.3 (multi-view identity): N random views of each face. Ours differs where a
+    Genova et al. 2018, section 3.3.2 (multi-view identity): N random views of each face. Ours differs where a
     centre is given: it is subtracted before the cosine, as everywhere in this project. The paper writes the
     score itself; one minus it is zero at its optimum.
 
@@ -123,7 +153,7 @@ def batch_distribution_loss(
 ) -> Tensor:
     """L_batch of one kind of coefficients: squared distances of the batch's moments from the prior's.
 
-    Genova et al. 2018, section 3.3.1: |mean|^2 + |variance - 1|^2, per coordinate, for shape and for albedo.
+    Genova et al. 2018, section 3.3.3: |mean|^2 + |variance - 1|^2, per coordinate, for shape and for albedo.
     The variance is the unbiased one. Ours differs in that the batch spans all processes (`distributed`), may
     hold photographs that are not rendered, may have another target for a component whose distribution among
     photographs is known (`skin_tone`), and may penalise a mean's absolute value in place of its square: then
@@ -153,7 +183,7 @@ def batch_distribution_loss(
 def loopback_loss(decoded: Prediction, decoded_again: Prediction, weights: LossWeights) -> Tensor:
     """L_loop: how far the coefficients change when a face is rendered, encoded and decoded again.
 
-    Genova et al. 2018, section 3.3.2. Both gradient paths are kept: through the coefficients that were
+    Genova et al. 2018, section 3.3.4. Both gradient paths are kept: through the coefficients that were
     rendered, and through those decoded from the rendering (and so through the renderer and the encoder).
 
     Args:

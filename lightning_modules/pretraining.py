@@ -6,6 +6,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor
 
+from .batches import DrawnFaces
 from .distributed import mean_over_processes
 from .losses import LossWeights, parameter_loss
 from .optimisation import Optimisation
@@ -16,7 +17,7 @@ from .regressor import Regressor
 class Pretraining(LightningModule):
     """Trains the regressor to read coefficients off synthetic faces.
 
-    Genova et al. 2018, section 3.4: shape and albedo are sampled independently; a partial training.
+    Genova et al. 2018, section 3.3: shape and albedo are sampled independently; a partial training.
 
     Args:
         regressor: to be trained, in place.
@@ -28,7 +29,7 @@ class Pretraining(LightningModule):
         super().__init__()
         self.regressor, self.weights, self.optimisation = regressor, weights, optimisation
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401 - a SyntheticBatch
+    def training_step(self, batch: DrawnFaces, batch_idx: int) -> Tensor:
         """The parameter loss of synthetic faces."""
         predicted = self.regressor(batch.features)
         loss = parameter_loss(predicted, Prediction(batch.shape, batch.albedo), self.weights)
@@ -37,7 +38,7 @@ class Pretraining(LightningModule):
         self.log("train/loss/total", value)
         return loss
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ANN401
+    def validation_step(self, batch: DrawnFaces, batch_idx: int) -> None:
         """How much of the coefficients' variance is explained in faces that were not trained on."""
         predicted = self.regressor(batch.features)
         drawn = Prediction(batch.shape, batch.albedo)

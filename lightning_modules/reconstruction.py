@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .checkpoints import content_of_model, described, is_same_model, load_regressor
-from .faces.loading import load_morphable_model
+from .faces.loading import load_morphable_model, place_of_model
 from .faces.morphable_model import Faces, MorphableModel
 from .prediction import Prediction
 from .recognition.network import RecognitionNetwork
@@ -44,7 +44,7 @@ class Reconstructor(NamedTuple):
     def coefficients(self, features: Tensor) -> Prediction:
         """Coefficients of faces with these encoder features [B, D], on the model's device.
 
-        Features of several photographs of one person are averaged before (Genova et al. 2018, section 5.1).
+        Features of several photographs of one person are averaged before (Genova et al. 2018, section 4.2).
         """
         return self.regressor(features.to(self.model.shape_mean))
 
@@ -52,6 +52,12 @@ class Reconstructor(NamedTuple):
     def faces(self, coefficients: Prediction) -> Faces:
         """Neutral faces: vertices [B, V, 3] in mm, albedo [B, V, 3] sRGB-encoded and unclamped."""
         return self.model(*coefficients)
+
+
+def read_for(checkpoint: Path | None, morphable_model: str | None) -> list[Path | None]:
+    """The files that `load_reconstructor` is told to read; None for what is not given."""
+    named = (morphable_model, os.environ.get(ENVIRONMENT_VARIABLE))
+    return [checkpoint, *map(place_of_model, named)]
 
 
 def load_reconstructor(

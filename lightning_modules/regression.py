@@ -1,4 +1,4 @@
-"""Stage 2: photographs and synthetic faces, every loss, each with its switch."""
+"""Stage 2: photographs and synthetic faces, every loss, each with its switch: the paper's figure 2."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -7,6 +7,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor
 
+from .batches import PhotographsOfStep, StepBatch
 from .distributed import global_batch, is_distributed, mean_over_processes
 from .losses import (
     LossWeights,
@@ -19,45 +20,19 @@ from .losses import (
 )
 from .optimisation import Optimisation
 from .prediction import Prediction
-from .recognition.similarity import Centre, cosine_similarity
+from .recognition.similarity import Centre, in_one_precision
 from .regressor import Regressor
-from .rendered_faces import render_for_judge, render_randomly
+from .rendered_faces import render_randomly
 from .rendering.ranges import SceneRanges
 from .skin_tone import ToneTarget
 from .teachers import Teachers
+from .validation import JudgedFaces, joined, judged_faces, validation_scores
 
-
-@dataclass(frozen=True)
-class Losses:
-    """Which losses stage 2 has, and how much each counts.
-
-    Attributes:
-        weights: see LossWeights.
-        parameter: on synthetic faces.
-        identity: on photographs.
-        batch_distribution: on photographs.
-        loopback: on photographs.
-        tone: on photographs, not in the paper; what it counts for, 0 is off.
-        contrast: part of the identity loss, not in the paper; what it counts for, 0 is off.
-    """
-
-    weights: LossWeights
-    parameter: bool = True
-    identity: bool = True
-    batch_distribution: bool = True
-    loopback: bool = True
-    tone: float = 0.0
-    contrast: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse a combination that leaves nothing to learn from."""
-        if not (self.parameter or self.identity or self.batch_distribution or self.loopback or self.tone):
-            raise ValueError("every loss is switched off; leave at least one on")
-
-    @property
-    def renders(self) -> bool:
-        """Whether photographs' faces are rendered at all."""
-        return self.identity or self.loopback
+# Losses for which a step's faces are rendered, those that compare embeddings, and those that need the
+# photographs of all processes.
+OF_RENDERINGS = {"identity", "contrast", "loopback"}
+OF_EMBEDDINGS = {"identity", "contrast"}
+OF_ALL_PROCESSES = {"batch_distribution", *OF_EMBEDDINGS}
 
 
 @dataclass(frozen=True)
@@ -84,27 +59,49 @@ class Rendering:
 class Everyone(NamedTuple):
     """The photographs of all processes: their coefficients, and the identity network's embeddings [M, E]."""
 
-    decoded: Prediction
+    predicted: Prediction
     embeddings: Tensor
 
 
+class Renderings(NamedTuple):
+    """The photographs of a step that are rendered.
+
+    Attributes:
+        index: [B], which photographs of the data set they are.
+        own: [B], their places among the step's photographs of all processes.
+        predicted: their coefficients.
+        images: [B, N, 3, H, W], N views of each.
+    """
+
+    index: Tensor
+    own: Tensor
+    predicted: Prediction
+    images: Tensor
+
+
 class Pictures(NamedTuple):
-    """Renderings of a step to look at: which photographs [B], their views [B, N, 3, H, W], decoded again."""
+    """Renderings of a step to look at, without their graph.
+
+    Attributes:
+        index: [B], which photographs of the data set.
+        views: [B, N, 3, H, W].
+        decoded_again: of the B N views, None without loopback.
+    """
 
     index: Tensor
     views: Tensor
-    decoded_again: Prediction
+    decoded_again: Prediction | None
 
 
 class Regression(LightningModule):
     """Trains the regressor on unlabelled photographs, through the renderer and a recognition network.
 
-    Genova et al. 2018, sections 3.3 and 3.4, figure 2.
+    Genova et al. 2018, section 3.3 and figure 2.
 
     Args:
         regressor: to be trained, in place.
         teachers: the frozen morphable model and networks.
-        losses: switches and weights.
+        weights: of the losses; one of weight 0 is off and costs nothing.
         rendering: what is rendered at each step.
         optimisation: of the regressor.
         centres: of the identity network and of the judge, by name; none compares raw cosines.
@@ -116,7 +113,7 @@ class Regression(LightningModule):
         self,
         regressor: Regressor,
         teachers: Teachers,
-        losses: Losses,
+        weights: LossWeights,
         rendering: Rendering,
         optimisation: Optimisation,
         *,
@@ -125,156 +122,127 @@ class Regression(LightningModule):
         gradient_norm_interval: int = 100,
     ) -> None:
         super().__init__()
-        if losses.tone and tone is None:
+        if not weights.on:
+            raise ValueError("every loss is off; leave at least one on, with a weight above 0")
+        if "tone" in weights.on and tone is None:
             raise ValueError("the tone loss needs a ToneTarget, fitted to photographs")
         self.regressor, self.teachers, self.tone = regressor, teachers, tone
-        self.losses, self.rendering, self.optimisation = losses, rendering, optimisation
+        self.weights, self.rendering, self.optimisation = weights, rendering, optimisation
         self.centres = {} if centres is None else centres
         self.gradient_norm_interval = gradient_norm_interval
-        self.pictures: Pictures | None = None
         self.validated: Prediction | None = None
-        self._validated: list[tuple[Tensor, ...]] = []
+        self._judged: list[JudgedFaces] = []
 
     def setup(self, stage: str) -> None:
         """Bring the frozen teachers, which no hook of Lightning's knows of, onto the device."""
         self.teachers = self.teachers.to(self.device)
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401 - a TrainingBatch
-        """The weighted sum of the losses that are on."""
-        terms = self.terms(batch)
+    def training_step(self, batch: StepBatch, batch_idx: int) -> dict[str, Any]:
+        """The weighted sum of the losses that are on (`loss`), and the step's `pictures` for callbacks."""
+        weights, on = self.weights, self.weights.on
+        photographs, synthetic = batch.photographs, batch.synthetic
+        losses: dict[str, Tensor] = {}
+        pictures = None
+
+        predicted, predicted_of_synthetic = self.predict(batch)
+        everyone = self.everyone(predicted, photographs) if on & OF_ALL_PROCESSES else None
+        if "parameter" in on:
+            drawn = Prediction(synthetic.shape, synthetic.albedo)
+            losses["parameter"] = parameter_loss(predicted_of_synthetic, drawn, weights)
+        if "batch_distribution" in on:
+            losses["batch_distribution"] = self.batch_distribution(everyone.predicted)
+        if "tone" in on:
+            losses["tone"] = tone_loss(predicted.albedo[:, 0], self.tone_target(photographs))
+
+        if on & OF_RENDERINGS:
+            rendered = self.render(predicted, batch)
+            seen = self.teachers.see(
+                rendered.images, encode="loopback" in on, identify=bool(on & OF_EMBEDDINGS)
+            )
+            decoded_again = None
+            if on & OF_EMBEDDINGS:
+                embeddings, of_renderings = in_one_precision(everyone.embeddings, seen.embeddings)
+            if "identity" in on:
+                losses["identity"] = identity_loss(embeddings[rendered.own], of_renderings, self.centre)
+            if "contrast" in on:
+                losses["contrast"] = contrast_loss(embeddings, of_renderings, rendered.own, self.centre)
+            if "loopback" in on:
+                decoded_again = self.regressor(seen.features)
+                losses["loopback"] = loopback_loss(rendered.predicted, decoded_again, weights)
+            pictures = pictures_of(rendered, decoded_again)
+
+        return {"loss": self.weighted_sum(losses, batch.step), "pictures": pictures}
+
+    def weighted_sum(self, losses: dict[str, Tensor], step: int) -> Tensor:
+        """What is minimised; losses are logged times their weights, so that their curves add up to it."""
+        terms = {name: getattr(self.weights, name) * loss for name, loss in losses.items()}
         total = torch.stack(list(terms.values())).sum()
         values = mean_over_processes(torch.stack([*terms.values(), total]))
         for name, value in zip([*terms, "total"], values, strict=True):
-            self.log(f"train/loss/{name}", value, prog_bar=name == "total")
-        if self.gradient_norm_interval and batch.step % self.gradient_norm_interval == 0:
+            self.log(f"train/loss/{name}", value)
+        if self.gradient_norm_interval and step % self.gradient_norm_interval == 0:
             self._log_gradient_norms(terms)
         return total
 
-    def terms(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401
-        """Every loss that is on, times its weight; their sum is what is minimised."""
-        on, weights = self.losses, self.losses.weights
-        photographs = batch.photographs
-        decoded, predicted = self._decode(batch)
-        everyone = self._gather(decoded, photographs) if on.batch_distribution or on.identity else None
-        terms = {}
-        if on.parameter:
-            drawn = Prediction(batch.synthetic.shape, batch.synthetic.albedo)
-            terms["parameter"] = parameter_loss(predicted, drawn, weights)
-        if on.batch_distribution:
-            terms["batch_distribution"] = weights.batch_distribution * self._batch_distribution(everyone)
-        if on.tone:
-            terms["tone"] = on.tone * tone_loss(decoded.albedo[:, 0], self.tone_target(photographs))
-        if on.renders:
-            # Evenly spread, so that a step renders the same photographs on any number of processes.
-            shown = slice(None, None, self._stride(batch))
-            rendered = Prediction(decoded.shape[shown], decoded.albedo[shown])
-            samples = range(batch.first, batch.first + len(decoded.shape))[shown]
-            seen = self.teachers.see(self._render(rendered, batch.step, samples))
-            if on.identity:
-                embeddings = seen.identity.embedding.unflatten(0, seen.images.shape[:2])
-                terms["identity"] = self._identity(everyone, embeddings, samples)
-            decoded_again = None
-            if on.loopback:
-                decoded_again = self.regressor(seen.encoder.features)
-                terms["loopback"] = weights.loopback * loopback_loss(rendered, decoded_again, weights)
-            self._keep(photographs.index[shown], seen.images, decoded_again)
-        return terms
-
-    def validation_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ANN401 - a FaceBatch
-        """Render held-back photographs' faces from the front and show them to both networks."""
-        decoded = self.regressor(batch.features[self.teachers.encoder.name])
-        images = render_for_judge(self.teachers.model, decoded, backend=self.rendering.backend)
-        judge, trained = self.teachers.judge, self.teachers.identity_network
-        self._validated.append(
-            (
-                *_alike(batch.embeddings[judge.name], judge(images).embedding),
-                *_alike(batch.embeddings[trained.name], trained(images).embedding),
-                torch.cat(decoded, dim=1),
-            )
-        )
-
-    def on_validation_epoch_end(self) -> None:
-        """Log what the judge says beside what the training network says, and the coefficients' moments."""
-        photographs, renderings, photographs_trained, renderings_trained, coefficients = (
-            torch.cat(parts) for parts in zip(*self._validated, strict=True)
-        )
-        self._validated.clear()
-        self.validated = Prediction(
-            *coefficients.split([self.regressor.shape_count, self.regressor.albedo_count], dim=1)
-        )
-        judge, trained = self.teachers.judge.name, self.teachers.identity_network.name
-        judged = cosine_similarity(photographs, renderings, self.centres.get(judge)).mean()
-        by_training = cosine_similarity(
-            photographs_trained, renderings_trained, self.centres.get(trained)
-        ).mean()
-        self.log("validation/judge_similarity", judged, prog_bar=True)
-        self.log("validation/training_similarity", by_training)
-        self.log("validation/fooling_gap", by_training - judged)
-        found = (renderings @ photographs.T).argmax(1) == torch.arange(len(photographs)).to(self.device)
-        self.log("validation/top1", found.float().mean())
-        mean, variance = self.target_moments(coefficients)
-        self.log("validation/mean_error", (coefficients.mean(0) - mean).abs().mean())
-        if len(coefficients) > 1:
-            self.log("validation/variance_error", (coefficients.var(0) - variance).abs().mean())
-        self.log("validation/beyond_three_deviations", (coefficients.abs() > 3).float().mean())
-
-    def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW with warm-up and a cosine."""
-        return self.optimisation.configure(self.regressor)
-
-    def _decode(self, batch: Any) -> tuple[Prediction, Prediction | None]:  # noqa: ANN401
+    def predict(self, batch: StepBatch) -> tuple[Prediction, Prediction | None]:
         """Coefficients of the photographs and, if their loss is on, of the synthetic faces, in one pass."""
         photographs = batch.photographs.features[self.teachers.encoder.name]
-        if not self.losses.parameter:
+        if "parameter" not in self.weights.on:
             return self.regressor(photographs), None
         both = self.regressor(torch.cat([photographs, batch.synthetic.features]))
         counts = len(photographs), len(batch.synthetic.features)
         (shape, synthetic_shape), (albedo, synthetic_albedo) = (part.split(counts) for part in both)
         return Prediction(shape, albedo), Prediction(synthetic_shape, synthetic_albedo)
 
-    def _gather(self, decoded: Prediction, photographs: Any) -> Everyone:  # noqa: ANN401 - a FaceBatch
-        """This process's photographs and those of the others."""
+    def everyone(self, predicted: Prediction, photographs: PhotographsOfStep) -> Everyone:
+        """This process's photographs and those of the others: moments and contrasts span all of them."""
         embeddings = photographs.embeddings[self.teachers.identity_network.name]
         if not is_distributed():
-            return Everyone(decoded, embeddings)
+            return Everyone(predicted, embeddings)
         # In one message: at every one, the processes wait for each other.
-        parts = (*decoded, embeddings)
+        parts = (*predicted, embeddings)
         widths = [part.shape[1] for part in parts]
         shape, albedo, embeddings = global_batch(torch.cat(parts, dim=1)).split(widths, dim=1)
         return Everyone(Prediction(shape, albedo), embeddings.detach())
 
-    def _identity(self, everyone: Everyone, renderings: Tensor, samples: range) -> Tensor:
-        """L_id of the rendered photographs, with what the contrast adds where it is on."""
-        centre = self.centres.get(self.teachers.identity_network.name)
-        embeddings, renderings = _alike(everyone.embeddings, renderings)
-        own = torch.tensor(samples, device=self.device)
-        loss = self.losses.weights.identity * identity_loss(embeddings[own], renderings, centre)
-        if self.losses.contrast:
-            contrast = contrast_loss(embeddings, renderings, own, centre)
-            loss = loss + self.losses.contrast * contrast
-        return loss
-
-    def _batch_distribution(self, everyone: Everyone) -> Tensor:
+    def batch_distribution(self, predicted: Prediction) -> Tensor:
         """The four terms of L_batch over the batch of all processes."""
-        weights, (shape, albedo) = self.losses.weights, everyone.decoded
-        options = {"reduction": weights.reduction, "mean_penalty": weights.mean_penalty}
-        mean, variance = self._albedo_target(albedo)
-        return batch_distribution_loss(shape, **options) + batch_distribution_loss(
-            albedo, mean=mean, variance=variance, **options
+        options = {"reduction": self.weights.reduction, "mean_penalty": self.weights.mean_penalty}
+        mean, variance = self._albedo_target(predicted.albedo)
+        return batch_distribution_loss(predicted.shape, **options) + batch_distribution_loss(
+            predicted.albedo, mean=mean, variance=variance, **options
         )
 
-    def tone_target(self, photographs: Any) -> Tensor:  # noqa: ANN401 - a FaceBatch
+    def render(self, predicted: Prediction, batch: StepBatch) -> Renderings:
+        """The photographs that are rendered, evenly spread: the same ones on any number of processes."""
+        shown = slice(None, None, max(1, batch.size // self.rendering.photographs))
+        faces = Prediction(predicted.shape[shown], predicted.albedo[shown])
+        samples = range(batch.first, batch.first + len(predicted.shape))[shown]
+        images = render_randomly(
+            self.teachers.model,
+            faces,
+            self.teachers.crop,
+            views=self.rendering.views,
+            seed=self.rendering.seed,
+            step=batch.step,
+            samples=samples,
+            jitter=self.rendering.jitter,
+            ranges=self.rendering.ranges,
+            backend=self.rendering.backend,
+        )
+        own = torch.tensor(samples, device=self.device)
+        return Renderings(batch.photographs.index[shown], own, faces, images)
+
+    @property
+    def centre(self) -> Centre | None:
+        """The identity network's."""
+        return self.centres.get(self.teachers.identity_network.name)
+
+    def tone_target(self, photographs: PhotographsOfStep) -> Tensor:
         """The first albedo component [B] that the photographs' skin tone asks for."""
         encoder = self.teachers.encoder.name
         own = self.teachers.cheeks(photographs.features[encoder])
         return self.tone(photographs.embeddings[encoder], own)
-
-    def _albedo_target(self, albedo: Tensor) -> tuple[Tensor, Tensor]:
-        """The prior's moments [Kt] of albedo; those of the photographs' skin tone where they are known."""
-        mean, variance = torch.zeros_like(albedo[0]), torch.ones_like(albedo[0])
-        if self.losses.tone:
-            mean[0], variance[0] = self.tone.mean, self.tone.variance
-        return mean, variance
 
     def target_moments(self, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         """The mean and variance [Ks + Kt] that the batch distribution asks of coefficients [B, Ks + Kt]."""
@@ -283,28 +251,30 @@ class Regression(LightningModule):
         zeros, ones = coefficients.new_zeros(shape_count), coefficients.new_ones(shape_count)
         return torch.cat([zeros, mean]), torch.cat([ones, variance])
 
-    def _render(self, faces: Prediction, step: int, samples: range) -> Tensor:
-        return render_randomly(
-            self.teachers.model,
-            faces,
-            self.teachers.crop,
-            views=self.rendering.views,
-            seed=self.rendering.seed,
-            step=step,
-            samples=samples,
-            jitter=self.rendering.jitter,
-            ranges=self.rendering.ranges,
-            backend=self.rendering.backend,
-        )
+    def validation_step(self, batch: PhotographsOfStep, batch_idx: int) -> None:
+        """Render held-back photographs' faces from the front and show them to both networks."""
+        predicted = self.regressor(batch.features[self.teachers.encoder.name])
+        self._judged.append(judged_faces(self.teachers, predicted, batch, backend=self.rendering.backend))
 
-    def _stride(self, batch: Any) -> int:  # noqa: ANN401
-        """Every how many photographs of the batch one is rendered."""
-        return max(1, batch.size // self.rendering.photographs)
+    def on_validation_epoch_end(self) -> None:
+        """Log what the judge says beside what the training network says, and the coefficients' moments."""
+        faces = joined(self._judged)
+        self._judged.clear()
+        self.validated = faces.predicted
+        targets = self.target_moments(torch.cat(faces.predicted, dim=1))
+        for name, score in validation_scores(faces, self.teachers, self.centres, targets).items():
+            self.log(f"validation/{name}", score)
 
-    def _keep(self, index: Tensor, images: Tensor, decoded_again: Prediction | None) -> None:
-        """Keep the step's renderings for the image grid; they hold no graph."""
-        again = None if decoded_again is None else Prediction(*(part.detach() for part in decoded_again))
-        self.pictures = Pictures(index, images.detach(), again)
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW with warm-up and a cosine."""
+        return self.optimisation.configure(self.regressor)
+
+    def _albedo_target(self, albedo: Tensor) -> tuple[Tensor, Tensor]:
+        """The prior's moments [Kt] of albedo; those of the photographs' skin tone where they are known."""
+        mean, variance = torch.zeros_like(albedo[0]), torch.ones_like(albedo[0])
+        if "tone" in self.weights.on:
+            mean[0], variance[0] = self.tone.mean, self.tone.variance
+        return mean, variance
 
     def _log_gradient_norms(self, terms: dict[str, Tensor]) -> None:
         parameters = list(self.regressor.parameters())
@@ -315,7 +285,7 @@ class Regression(LightningModule):
             self.log(f"train/gradient_norm/{name}", mean_over_processes(own).norm())
 
 
-def _alike(photographs: Tensor, renderings: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in the wider precision: a trainer's holds for a batch, or where it casts, not for frozen parts."""
-    dtype = torch.promote_types(photographs.dtype, renderings.dtype)
-    return photographs.to(dtype), renderings.to(dtype)
+def pictures_of(rendered: Renderings, decoded_again: Prediction | None) -> Pictures:
+    """What callbacks may keep of a step."""
+    again = None if decoded_again is None else Prediction(*(part.detach() for part in decoded_again))
+    return Pictures(rendered.index, rendered.images.detach(), again)

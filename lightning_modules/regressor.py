@@ -13,7 +13,7 @@ LAST_LAYER_SCALE = 0.3
 class Regressor(nn.Module):
     """Two fully connected layers with ReLU, then a linear layer to shape and albedo coefficients.
 
-    Genova et al. 2018, section 3.1 (the decoder). Ours differs in that features are standardised by the
+    Genova et al. 2018, section 3.2 (the decoder). Ours differs in that features are standardised by the
     statistics of synthetic faces first, which changes nothing that the first layer could not learn but lets
     every encoder start alike, and in a smaller last layer at the start. A linear path beside the layers, not
     in the paper, can start from a regression in closed form (`initialisation`); the layers then learn what it

@@ -33,7 +33,7 @@ def render_randomly(
 ) -> Tensor:
     """Images [B, N, 3, size, size] of faces in random scenes, each keyed by seed, step and sample.
 
-    Genova et al. 2018, sections 3.2 and 3.3.3. Backgrounds are smooth noise; the paper does not say.
+    Genova et al. 2018, sections 3.2 and 3.3.2. Backgrounds are smooth noise; the paper does not say.
 
     Args:
         model: the morphable model.

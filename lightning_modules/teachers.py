@@ -8,21 +8,19 @@ from torch import Tensor
 from .faces.morphable_model import MorphableModel
 from .recognition.coloured import Coloured, cheeks_of
 from .recognition.frame import WHOLE_FRAME, Crop
-from .recognition.network import Recognition, RecognitionNetwork
+from .recognition.network import RecognitionNetwork
 
 
 class Seen(NamedTuple):
     """What the networks see in B faces rendered N times.
 
     Attributes:
-        images: [B, N, 3, size, size], what was rendered.
-        encoder: of the B N images, image b * N + n showing face b.
-        identity: likewise; the same object where one network does both.
+        features: [B N, D], the encoder's, image b * N + n showing face b; None where it did not look.
+        embeddings: [B, N, E], the identity network's; None where it did not look.
     """
 
-    images: Tensor
-    encoder: Recognition
-    identity: Recognition
+    features: Tensor | None
+    embeddings: Tensor | None
 
 
 class Teachers(NamedTuple):
@@ -53,10 +51,19 @@ class Teachers(NamedTuple):
         """The cheeks' colours [B, 3] in the encoder's features [B, D], sRGB in [0, 1], if it holds them."""
         return cheeks_of(features) if isinstance(self.encoder, Coloured) else None
 
-    def see(self, images: Tensor) -> Seen:
-        """Show renderings [B, N, 3, size, size] of `crop` to the networks, once to each."""
-        flat = images.flatten(0, 1)
+    def see(self, images: Tensor, *, encode: bool = True, identify: bool = True) -> Seen:
+        """Show renderings [B, N, 3, size, size] of `crop` to the networks that are needed, once to each.
+
+        Args:
+            images: of B faces in N views.
+            encode: whether the encoder's features are needed.
+            identify: whether the identity network's embeddings are.
+        """
+        flat, grid = images.flatten(0, 1), images.shape[:2]
         if self.encoder is self.identity_network:
             recognition = self.encoder(flat, frame="native")
-            return Seen(images, recognition, recognition)
-        return Seen(images, self.encoder(flat), self.identity_network(flat))
+            return Seen(recognition.features, recognition.embedding.unflatten(0, grid))
+        return Seen(
+            self.encoder(flat).features if encode else None,
+            self.identity_network(flat).embedding.unflatten(0, grid) if identify else None,
+        )

@@ -1,5 +1,6 @@
 """The parts of a training run: morphable model, networks, data, and what photographs say before training."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from datamodules.photographs import Photographs
 from datamodules.stand_in_photographs import StandInPhotographs
 from datamodules.synthetic_faces import SyntheticBatch, SyntheticFaces
 from evaluation.metrics.skin_tone import lab
-from lightning_modules.faces.loading import load_morphable_model
+from lightning_modules.faces.loading import load_morphable_model, place_of_model
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.recognition.coloured import Coloured
 from lightning_modules.recognition.network import RecognitionNetwork
@@ -117,6 +118,15 @@ def photograph_files(settings: Settings) -> list[Path] | None:
         return None
 
 
+def inputs_of(settings: Settings) -> Iterable[Path | None]:
+    """The files and folders that a run reads; a checkpoint to resume from may be its own."""
+    yield place_of_model(settings.morphable_model)
+    if settings.photographs != "stand-in":
+        yield Path(settings.photographs.partition(":")[2] or settings.photographs)
+        yield Path(settings.photographs)
+        yield from photograph_files(settings) or ()
+
+
 def prepare(photographs: Photographs, settings: Settings) -> None:
     """Align photographs and compute their features once; refuse too few of them before anything is trained.
 
@@ -194,7 +204,7 @@ def learn_from_photographs(
             f"fewer than {MINIMUM_FOR_A_CENTRE} training photographs: the identity loss compares raw cosines"
         )
     tone = None
-    if settings.tone_weight:
+    if "tone" in settings.weights.on:
         colours = cheek_colours(photographs.dataset, training, progress=execution.progress)
         own = teachers.cheeks(faces.features[encoder])
         tone = ToneTarget.fit(faces.embeddings[encoder], lab(colours), teachers.model, own)

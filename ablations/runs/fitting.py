@@ -24,6 +24,7 @@ from lightning_modules.checkpoints import (
     content_of,
     read_checkpoint,
 )
+from lightning_modules.plain.output_folder import OutputFolder
 
 from . import wandb_runs
 from .execution import Execution
@@ -50,7 +51,7 @@ def fit(
     data: LightningDataModule,
     *,
     name: str,
-    folder: Path,
+    folder: OutputFolder,
     steps: int,
     images_per_step: int,
     settings: Settings,
@@ -81,14 +82,17 @@ def fit(
         TrainingFailed: when losses are not finite.
     """
     keep_freed_memory()
-    checkpoints = folder / CHECKPOINTS
+    checkpoints = folder.path / CHECKPOINTS
     last = checkpoints / LAST
-    start = starting_point(folder, resume)
+    start = starting_point(folder.path, resume)
     kept, first_step = {}, 0
     if start is not None:
         checkpoint = read_checkpoint(start)
         kept, first_step = content_of(checkpoint, str(start)), int(checkpoint["global_step"])
         check_continues(kept, content, str(start))
+    if not execution.fast_dev_run:
+        names = (LAST,) if best_by is None else (LAST, BEST)
+        folder.claims([FINAL, *(f"{CHECKPOINTS}/{name}" for name in names)])
     loggers = _loggers(execution, settings, folder, first_step, kept, content)
     identifier = next((logger for logger in loggers if isinstance(logger, WandbLogger)), None)
     guard = Guard(lambda: last if last.is_file() else None)
@@ -117,15 +121,15 @@ def fit(
     with _failures_told(trainer, guard, first_step, last):
         trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
     if not execution.fast_dev_run:
-        trainer.save_checkpoint(folder / FINAL, weights_only=False)
+        trainer.save_checkpoint(folder.path / FINAL, weights_only=False)
         # A run that had nothing left to do has not put its moving average in place.
-        module.load_state_dict(read_checkpoint(folder / FINAL)["state_dict"])
-        wandb_runs.log_checkpoints(loggers, [folder / FINAL, checkpoints / BEST])
+        module.load_state_dict(read_checkpoint(folder.path / FINAL)["state_dict"])
+        wandb_runs.log_checkpoints(loggers, [folder.path / FINAL, checkpoints / BEST])
     return trainer
 
 
 def _trainer(
-    folder: Path,
+    folder: OutputFolder,
     steps: int,
     settings: Settings,
     execution: Execution,
@@ -212,7 +216,7 @@ def seed(settings: Settings) -> None:
 def _loggers(
     execution: Execution,
     settings: Settings,
-    folder: Path,
+    folder: OutputFolder,
     first_step: int,
     kept: dict[str, Any],
     content: dict[str, Any],
@@ -221,20 +225,23 @@ def _loggers(
         return []
     # A file for each start, named by its first step: what is done again does not overwrite what was.
     # Every row is written at once: those before a checkpoint are never logged again.
-    loggers: list[Logger] = [
-        CSVLogger(folder, name=LOGS, version=f"from_step_{first_step:07d}", flush_logs_every_n_steps=1)
-    ]
+    version = f"from_step_{first_step:07d}"
+    folder.claims([f"{LOGS}/{version}/{name}" for name in ("metrics.csv", "hparams.yaml")])
+    loggers: list[Logger] = [CSVLogger(folder.path, name=LOGS, version=version, flush_logs_every_n_steps=1)]
     if execution.wandb:
-        loggers.append(wandb_runs.run_logger(execution, settings, folder, content, kept.get("wandb_id")))
+        folder.claim_tree("wandb")
+        loggers.append(wandb_runs.run_logger(execution, settings, folder.path, content, kept.get("wandb_id")))
     return loggers
 
 
-def _profiler(execution: Execution, folder: Path) -> Profiler | None:
+def _profiler(execution: Execution, folder: OutputFolder) -> Profiler | None:
     """Writes fit-profile.txt into the folder; what Lightning's own prints is among its notices."""
     if execution.profiler is None:
         return None
     kind = {"simple": SimpleProfiler, "advanced": AdvancedProfiler}[execution.profiler]
-    return kind(folder, PROFILE_NAME)
+    processes = range(execution.devices) if execution.devices > 1 else ()
+    folder.claims([PROFILE, *(f"fit-{PROFILE_NAME}-{number}.txt" for number in processes)])
+    return kind(folder.path, PROFILE_NAME)
 
 
 def _strategy(execution: Execution) -> Any:  # noqa: ANN401 - a name or a strategy

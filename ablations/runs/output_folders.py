@@ -1,7 +1,7 @@
-"""Output folders: whose they are, what may be deleted in them, and that one process works there."""
+"""Output folders of runs and studies: whose work they hold, and that one process works there."""
 
-import shutil
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,45 +9,28 @@ from typing import Any
 from filelock import FileLock, Timeout
 from lightning.pytorch.utilities import rank_zero_only
 
-from evaluation.reporting.results import RESULTS, STARTED, mark_started
+from evaluation.reporting.results import mark_started
+from lightning_modules.plain.output_folder import OutputFolder
 
 LOCK = ".lock"
 
 
 @rank_zero_only
 def claim(
-    folder: Path,
-    command: str,
-    identity: dict[str, Any],
-    *,
-    owner: str,
-    overwrite: bool,
-    is_own: Callable[[str], bool],
+    folder: OutputFolder, identity: dict[str, Any], *, overwrite: bool, older: Sequence[str] = ()
 ) -> None:
-    """Note whose folder it is; with `overwrite`, delete what the command makes there, and nothing else.
+    """Note whose unfinished work a folder holds; with `overwrite`, delete what was written there before.
 
     Args:
-        folder: which need not exist.
-        command: its name.
+        folder: checked before, see `OutputFolder.check`.
         identity: every setting that the result depends on.
-        owner: as in "a run's", for errors.
         overwrite: whether to start anew.
-        is_own: whether the command makes files and folders of a name.
-
-    Raises:
-        ValueError: if the command never worked there and the folder holds something else.
+        older: see `OutputFolder.begin`.
     """
-    entries = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
-    foreign = sorted(name for name in entries if not (is_own(name) or name.startswith(".")))
-    if foreign and not {STARTED, RESULTS} & entries.keys():
-        raise ValueError(
-            f"{folder} holds other files than {owner}, such as {foreign[0]}; name another --output"
-        )
-    if overwrite:
-        for name, path in entries.items():
-            if is_own(name):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-    mark_started(folder, command, identity)
+    kept = folder.begin(overwrite=overwrite, older=older)
+    if kept:
+        print(kept, file=sys.stderr)
+    mark_started(folder, identity)
 
 
 @contextmanager
@@ -66,6 +49,9 @@ def alone_in(folder: Path, program: str) -> Iterator[None]:
     if rank_zero_only.rank != 0:
         yield
         return
+    found = folder / LOCK
+    if found.is_symlink() or (found.exists() and (not found.is_file() or found.stat().st_size)):
+        raise ValueError(f"{found} is no lock of {program}; name another --output")
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     lock = FileLock(folder / LOCK, timeout=0)
     try:

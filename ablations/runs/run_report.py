@@ -27,6 +27,7 @@ from lightning_modules.contact_sheets import contact_sheet as laid_out
 from lightning_modules.contact_sheets import picture
 from lightning_modules.faces.aligned_rendering import render_frontal
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.prediction import Prediction
 from lightning_modules.pretraining import explained_variance
 from lightning_modules.recognition.frame import WHOLE_FRAME
@@ -65,7 +66,11 @@ def blocks_of(results: Results) -> list[Block]:
 
 
 def of_run(
-    module: Regression, photographs: Photographs, settings: Settings, content: dict[str, Any], folder: Path
+    module: Regression,
+    photographs: Photographs,
+    settings: Settings,
+    content: dict[str, Any],
+    folder: OutputFolder,
 ) -> Results:
     """The scores of held-back photographs, and a contact sheet of them."""
     module.eval()
@@ -95,7 +100,7 @@ def of_run(
     shown = held_back.images(range(min(SHEET_PEOPLE, len(held_back))))
     heading = "STAND-IN: " if own["stand_in"] else ""
     heading += "held-back photographs, and their faces from three sides"
-    contact_sheet(module, shown, decoded, folder / SHEET, heading)
+    contact_sheet(module, shown, decoded, folder.claim(SHEET), heading)
     total, trained = len(held_back.paths), len(photographs.training)
     failures = len({index for index, _ in photographs.dataset.faces.failures})
     title = f"{described(settings)}, trained on {trained:,} photographs"
@@ -128,7 +133,7 @@ def described(settings: Settings) -> str:
 
 
 def of_stage_1(
-    regressor: Regressor, teachers: Teachers, settings: Settings, execution: Execution, folder: Path
+    regressor: Regressor, teachers: Teachers, settings: Settings, execution: Execution, folder: OutputFolder
 ) -> Results | None:
     """What stage 1 alone explains of faces that it was not trained on."""
     if execution.fast_dev_run or rank_zero_only.rank != 0:

@@ -36,17 +36,18 @@ class Settings:
         batch_distribution: the batch distribution loss of stage 2.
         loopback: the loopback loss of stage 2.
         parameter: the parameter loss of stage 2 (stage 1 has no other).
+        contrast: the contrast loss of stage 2, which tells the batch's photographs apart; not in the paper.
+        tone: the skin tone loss of stage 2; not in the paper.
         multi_view: several views of each photograph; --no-multi-view is --views 1.
         pretraining: whether there is a stage 1; without it stage 2 starts from a network that knows nothing.
         views: random scenes in which each rendered face is seen; 3 in the paper.
-        identity_weight: of the identity loss.
+        identity_weight: of the identity loss; a loss of weight 0 is off, as by its switch.
         batch_distribution_weight: of the batch distribution loss.
         loopback_weight: of the loopback loss.
         shape_weight: w_s, of shape in the parameter and loopback losses.
         albedo_weight: w_t, of albedo.
-        tone_weight: of the skin tone loss, not in the paper; 0 is off.
-        contrast_weight: of telling the batch's photographs apart, a part of the identity loss that is not in
-            the paper; 0 is off.
+        contrast_weight: of the contrast loss.
+        tone_weight: of the skin tone loss.
         reduction: whether coordinates of a coefficient vector are summed or averaged.
         mean_penalty: of the batch distribution: squared as in the paper, or absolute, which lets few
             components keep a mean.
@@ -89,6 +90,8 @@ class Settings:
     batch_distribution: bool = True
     loopback: bool = True
     parameter: bool = True
+    contrast: bool = True
+    tone: bool = True
     multi_view: bool = True
     pretraining: bool = True
     views: int | None = None
@@ -97,8 +100,8 @@ class Settings:
     loopback_weight: float | None = None
     shape_weight: float | None = None
     albedo_weight: float | None = None
-    tone_weight: float | None = None
     contrast_weight: float | None = None
+    tone_weight: float | None = None
     reduction: Reduction | None = None
     mean_penalty: MeanPenalty | None = None
     centred: bool | None = None
@@ -160,16 +163,17 @@ class Settings:
             raise ValueError("--stage 1 is the pretraining that --no-pretraining removes; give one of them")
         check_numbers(self, option_ranges.SETTINGS)
         # The skin tone loss knows one component only: it does not train a regressor by itself.
-        if not (self.identity or self.batch_distribution or self.loopback or self.parameter):
-            raise ValueError("every loss is switched off; leave at least one on")
-        if not self._weighs_anything:
-            raise ValueError("every loss that is switched on has the weight 0; raise one of the weights")
+        if not self.weights.on - {"tone"}:
+            raise ValueError(
+                "every loss is off, by its switch or by a weight of 0 (the skin tone loss alone trains one "
+                "component only); leave at least one on"
+            )
         if self.photographs_per_step % self.rendered:
             raise ValueError(
                 f"--photographs-per-step ({self.photographs_per_step}) must be a multiple of --rendered "
                 f"({self.rendered})"
             )
-        if self.batch_distribution and self.photographs_per_step < 2:
+        if "batch_distribution" in self.weights.on and self.photographs_per_step < 2:
             raise ValueError(
                 "a batch of one photograph has no variance: raise --photographs-per-step, or give "
                 "--no-batch-distribution"
@@ -182,26 +186,19 @@ class Settings:
                 )
 
     @property
-    def _weighs_anything(self) -> bool:
-        of_coefficients = self.shape_weight + self.albedo_weight
-        return bool(
-            (self.identity and self.identity_weight + self.contrast_weight)
-            or (self.batch_distribution and self.batch_distribution_weight)
-            or (self.loopback and self.loopback_weight and of_coefficients)
-            or (self.parameter and of_coefficients)
-        )
-
-    @property
     def weights(self) -> LossWeights:
-        """Of the losses."""
+        """Of the losses of stage 2, 0 where one is switched off."""
         return LossWeights(
-            self.shape_weight,
-            self.albedo_weight,
-            self.identity_weight,
-            self.batch_distribution_weight,
-            self.loopback_weight,
-            self.reduction,
-            self.mean_penalty,
+            parameter=1.0 if self.parameter else 0.0,
+            identity=self.identity_weight if self.identity else 0.0,
+            batch_distribution=self.batch_distribution_weight if self.batch_distribution else 0.0,
+            loopback=self.loopback_weight if self.loopback else 0.0,
+            contrast=self.contrast_weight if self.contrast else 0.0,
+            tone=self.tone_weight if self.tone else 0.0,
+            shape=self.shape_weight,
+            albedo=self.albedo_weight,
+            reduction=self.reduction,
+            mean_penalty=self.mean_penalty,
         )
 
     def of_stage_1(self) -> dict[str, Any]:
@@ -226,11 +223,13 @@ class Settings:
 
 def _of_weights(weights: LossWeights) -> dict[str, Any]:
     return {
-        "shape_weight": weights.parameter_shape,
-        "albedo_weight": weights.parameter_albedo,
+        "shape_weight": weights.shape,
+        "albedo_weight": weights.albedo,
         "identity_weight": weights.identity,
         "batch_distribution_weight": weights.batch_distribution,
         "loopback_weight": weights.loopback,
+        "contrast_weight": weights.contrast,
+        "tone_weight": weights.tone,
         "reduction": weights.reduction,
         "mean_penalty": weights.mean_penalty,
     }
@@ -241,8 +240,6 @@ METHODS: dict[str, dict[str, Any]] = {
     "paper": _of_weights(PAPER_WEIGHTS)
     | {
         "cheek_colour": False,
-        "tone_weight": 0.0,
-        "contrast_weight": 0.0,
         "centred": False,
         "jitter": 0.0,
         "linear_start": 0.0,
@@ -252,8 +249,6 @@ METHODS: dict[str, dict[str, Any]] = {
     "suite": _of_weights(SUITE_WEIGHTS)
     | {
         "cheek_colour": True,
-        "tone_weight": 2.0,
-        "contrast_weight": 2.0,
         "centred": True,
         "jitter": 0.015,
         "linear_start": 1.5,

@@ -20,7 +20,10 @@ from .execution import Execution
 from .settings import Settings
 
 FULL = "full"  # the variant with nothing switched off
-SWITCHES = ("identity", "batch_distribution", "loopback", "parameter", "multi_view", "pretraining")
+SWITCHES = (
+    "identity", "batch_distribution", "loopback", "parameter", "contrast", "tone",
+    "multi_view", "pretraining",
+)  # fmt: skip
 # Of a checkpoint's content, what is shown as configuration beside the settings.
 SHOWN = ("morphable_model", "networks", "training_data", "commit")
 

@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from datamodules.long_work.processes import available_cores
+from datamodules.long_work.cores import available_cores
 
 from . import cell
 

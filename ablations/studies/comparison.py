@@ -23,6 +23,7 @@ from evaluation.reporting.studies import (
     means,
 )
 from evaluation.reporting.tables import Page, latex, markdown, screen
+from lightning_modules.plain.output_folder import OutputFolder
 
 from .cell_results import RUN, study_of
 from .designs import Cell
@@ -34,9 +35,14 @@ MEANS, DIFFERENCES, ATTRIBUTION = TABLES = "means", "differences", "attribution"
 
 
 def compare(
-    folder: Path, cells: Sequence[Cell], identity: Mapping[str, Any], design: str, finished: Results | None
+    output: OutputFolder,
+    cells: Sequence[Cell],
+    identity: Mapping[str, Any],
+    design: str,
+    finished: Results | None,
 ) -> Results:
     """The results of a study's cells, written and shown; those of a finished study are shown alone."""
+    folder = output.path
     if finished is not None and not finished.counts.failed:
         show(folder)
         return finished
@@ -46,21 +52,21 @@ def compare(
         results = Results(COMMAND, "no seed of which every cell is finished", identity, counts, [],
                           provenance())  # fmt: skip
     else:
-        results = write_comparison(folder, study, missing, identity, counts)
-    write_results(results, folder)
+        results = write_comparison(output, study, missing, identity, counts)
+    write_results(results, output)
     show(folder)
     return results
 
 
 def write_comparison(
-    folder: Path,
+    folder: OutputFolder,
     study: Study,
     missing: Mapping[str, str],
     identity: Mapping[str, Any],
     counts: Counts,
 ) -> Results:
     """All files of a study but its results.json, whose content is returned."""
-    run = read_results(folder / Cell(study.variants[0], study.seeds[0]).name / RUN)
+    run = read_results(folder.path / Cell(study.variants[0], study.seeds[0]).name / RUN)
     stand_in = run.stand_in or study.metrics[0].stand_in
     title = ("STAND-IN: " if stand_in else "") + _title(study, run)
     changes = differences(study)
@@ -83,20 +89,22 @@ def write_comparison(
     for name, frame in frames.items():
         write_tables(frame, grids[name], notes[name], folder, name)
     sections = [(grids[name], notes[name]) for name in grids]
-    write_report(folder / REPORT, title, study, sections, missing)
+    write_report(folder.claim(REPORT), title, study, sections, missing)
     rows = [*mean_rows(frames[MEANS]), *comparison_rows(changes, "{} minus full"),
             *comparison_rows(worth, f"{method} of {{}}")]  # fmt: skip
     about = {key: run.provenance.get(key) for key in ("morphable_model", "networks", "training_data")}
     return Results(COMMAND, title, identity, counts, rows, provenance(**about), stand_in)
 
 
-def write_tables(frame: pd.DataFrame, grid: Grid, notes: Sequence[str], folder: Path, name: str) -> None:
+def write_tables(
+    frame: pd.DataFrame, grid: Grid, notes: Sequence[str], folder: OutputFolder, name: str
+) -> None:
     """One table as CSV, Markdown and LaTeX, and as it stands on the screen."""
     write_items(frame, folder, name)
     page = Page(grid.title, fitted(grid._replace(title="")), notes)
-    write_whole(folder / f"{name}.md", markdown(page))
-    write_whole(folder / f"{name}.tex", latex(page))
-    write_whole(folder / f"{name}.txt", screen(page))
+    write_whole(folder.claim(f"{name}.md"), markdown(page))
+    write_whole(folder.claim(f"{name}.tex"), latex(page))
+    write_whole(folder.claim(f"{name}.txt"), screen(page))
 
 
 def mean_rows(frame: pd.DataFrame) -> list[Row]:

@@ -17,7 +17,7 @@ import numpy as np
 import platformdirs
 from filelock import FileLock
 
-from ..long_work.processes import available_cores
+from ..long_work.cores import available_cores
 from ..long_work.progress import progress_bar
 from .crops import Quality, Selection, align, quality, select_faces
 from .detection import DetectorName, load_detector

@@ -15,7 +15,8 @@ from torch.nn import functional
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.recognition.network import RecognitionNetwork
 
-from ..long_work.processes import available_cores, map_in_processes
+from ..long_work.cores import available_cores
+from ..long_work.processes import map_in_processes
 from ..long_work.progress import progress_bar
 from .crops import Selection, align, select_faces
 from .detection import DetectorName, load_detector

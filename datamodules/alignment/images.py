@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from lightning_modules.plain.output_folder import without_outputs
+
 EXTENSIONS = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"))
 # Photographs that may not be readable: taken up all the same, so that they are named and not passed over.
 OTHER_EXTENSIONS = frozenset(
@@ -68,7 +70,8 @@ def read_photograph(file: Path | bytes) -> Photograph:
 def list_photographs(folder: Path, pattern: str = "**/*") -> list[Path]:
     """All image files of a folder that match a glob pattern, sorted by their path.
 
-    Those that cannot be read, links to nothing among them, are left to whoever reads them, to say so.
+    Those that cannot be read, links to nothing among them, are left to whoever reads them, to say so. What
+    commands wrote into output folders below this one is left out, see `without_outputs`.
 
     Raises:
         FileNotFoundError: if the folder does not exist.
@@ -86,7 +89,7 @@ def list_photographs(folder: Path, pattern: str = "**/*") -> list[Path]:
             f"no photographs match {pattern} in {folder}; expected files ending in "
             f"{', '.join(sorted(EXTENSIONS))}"
         )
-    return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
+    return sorted(without_outputs(files, folder), key=lambda path: path.relative_to(folder).as_posix())
 
 
 def read_list(file: Path) -> list[Path]:

@@ -1,6 +1,5 @@
-"""How many cores there are, and one method of one object mapped over items by several processes."""
+"""One method of one object, mapped over items by several processes."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -11,11 +10,6 @@ import torch
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
 _of_this_process: list[Any] = []
-
-
-def available_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def map_in_processes(

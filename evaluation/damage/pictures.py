@@ -14,6 +14,7 @@ from evaluation.damage.responses import Responses, prediction_of, versions_of
 from evaluation.reconstruction.neutral_faces import preview_images
 from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.reconstruction import Reconstructor
 
 SIZE = 128
@@ -26,12 +27,12 @@ def draw_pictures(
     people: People,
     responses: Mapping[int, Responses],
     loaded: Reconstructor,
-    folder: Path,
+    folder: OutputFolder,
     *,
     checkpoint: str,
     seed: int,
     most: int,
-) -> list[Path]:
+) -> None:
     """Write people.png, which is the paper's Figure 6, and strengths.png.
 
     Args:
@@ -53,7 +54,7 @@ def draw_pictures(
         rows += [[images[place] for place in places] for images in (photographs, drawn)]
     note = "STAND-IN. " if people.provenance["stand_in"] else ""
     title = f"{note}Damage of strength {MIDDLE}, and what {checkpoint} makes of it"
-    save(contact_sheet(rows, columns=columns, title=title, footnote=FILTERED), folder / "people.png")
+    save(contact_sheet(rows, columns=columns, title=title, footnote=FILTERED), folder.claim("people.png"))
     photographs, drawn = pictures_of(people, responses[chosen[0]], loaded, chosen[0], seed)
     columns = [
         "no damage",
@@ -67,8 +68,7 @@ def draw_pictures(
     title = f"{note}Damage of three strengths, and what {checkpoint} makes of it"
     captions = [kind.name for kind in CORRUPTIONS]
     sheet = contact_sheet(rows, columns=columns, row_captions=captions, title=title, footnote=FILTERED)
-    save(sheet, folder / "strengths.png")
-    return [folder / "people.png", folder / "strengths.png"]
+    save(sheet, folder.claim("strengths.png"))
 
 
 def place_of(kind: int, strength: int) -> int:

@@ -44,6 +44,11 @@ class Sources(NamedTuple):
     files: list[LabelFile]
     skin_tone: bool
 
+    @property
+    def paths(self) -> list[Path]:
+        """The files."""
+        return [file.path for file in self.files]
+
     def __bool__(self) -> bool:
         return bool(self.files) or self.skin_tone
 

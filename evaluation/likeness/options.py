@@ -18,7 +18,7 @@ from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
 from lightning_modules.recognition.similarity import Centre
 from lightning_modules.recognition.vggface import Descriptor
-from lightning_modules.reconstruction import Reconstructor, load_reconstructor
+from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 
 KINDS = ("lfw", "identities", "mofa")
 
@@ -138,6 +138,16 @@ def subject_of(scoring: Scoring) -> Subject:
         if judge not in map(underlying, content["centres"]):
             raise ValueError(f"the checkpoint keeps no centre of {judge}; give --centre-from DIR")
     return Subject(scored, place_of(scoring.data, KINDS), judge, content)
+
+
+def inputs_of(scoring: Scoring, subject: Subject) -> list[Path | None]:
+    """The files and folders that a command reads for these options."""
+    return [
+        *read_for(subject.scored.path, scoring.morphable_model),
+        subject.place.folder,
+        scoring.judge_weights,
+        scoring.centre_from,
+    ]
 
 
 def settings_of(scoring: Scoring, subject: Subject, **more: object) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The paper's figures, quoted beside ours only where data, judge and descriptor are the paper's.
 
-Genova et al. 2018, section 5.2, Tables 2 and 3 (VGG-Face descriptor).
+Genova et al. 2018, sections 4.3 and 4.4, Tables 2 and 3 (VGG-Face descriptor).
 """
 
 from typing import NamedTuple

@@ -1,6 +1,6 @@
 """Iterative closest points between two surfaces: point-to-plane, with seven parameters.
 
-Genova et al. 2018, section 5.1, name the method; its details are ours. What goes wrong in published code is
+Genova et al. 2018, section 4.2, name the method; its details are ours. What goes wrong in published code is
 guarded: one direction alone lets the scale collapse (both are used unless a protocol says otherwise, and the
 scale is bounded), a reflection cannot arise (a rotation is an exponential), and what does not converge comes
 back as failed.

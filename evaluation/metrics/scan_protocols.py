@@ -77,7 +77,7 @@ def _status(**fields: str) -> dict[str, Status]:
     return {name: status for status, names in fields.items() for name in names.split()}
 
 
-# Genova et al. 2018, section 5.1. Whether the scale was each mesh's own or one factor for all is disputed by
+# Genova et al. 2018, section 4.2. Whether the scale was each mesh's own or one factor for all is disputed by
 # an author of a follow-up. Weighting by area is chosen: a score must not depend on where a mesh is dense.
 GENOVA = ScanProtocol(
     "genova",

@@ -12,6 +12,7 @@ from evaluation.reporting.results import plain, write_whole
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.prediction import Prediction
 
 MESHES = (".glb", ".obj", ".ply")
@@ -30,12 +31,12 @@ class FaceFiles(NamedTuple):
         name: of this one, perhaps with folders before it.
     """
 
-    folder: Path
+    folder: OutputFolder
     name: str
 
     def path(self, suffix: str) -> Path:
         """The file of a suffix; the name may hold dots."""
-        return self.folder / f"{self.name}{suffix}"
+        return self.folder.path / f"{self.name}{suffix}"
 
     def write(
         self, mesh: Mesh, preview: Image.Image, coefficients: Prediction, source: Mapping[str, Any]
@@ -48,6 +49,7 @@ class FaceFiles(NamedTuple):
             coefficients: shape [Ks] and albedo [Kt], in standard deviations.
             source: what the face was made from; see `document`.
         """
+        self.folder.claims([f"{self.name}{suffix}" for suffix in SUFFIXES])
         for suffix in MESHES:
             write_mesh(mesh, self.path(suffix))
         with written_atomically(self.path(PREVIEW)) as temporary:

@@ -16,6 +16,7 @@ from lightning_modules.faces.landmarks.pose_fitting import Fit
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.rendering.camera import Cameras
 from lightning_modules.rendering.pose import head_angles
 
@@ -34,21 +35,22 @@ class FittedFiles(NamedTuple):
         formats: of its meshes, such as glb.
     """
 
-    folder: Path
+    folder: OutputFolder
     name: str
     formats: Sequence[str]
 
     def path(self, ending: str) -> Path:
         """The file whose name ends so."""
-        return self.folder / f"{self.name}{ending}"
+        return self.folder.path / f"{self.name}{ending}"
 
     @property
-    def meshes(self) -> list[str]:
-        """What the meshes' file names end in."""
-        return [f"{kind}.{form}" for kind in (FITTED, NEUTRAL) for form in self.formats]
+    def endings(self) -> list[str]:
+        """What the names of all files end in."""
+        return endings_of(self.formats)
 
     def write(self, fitted: Mesh, neutral: Mesh, overlay: Image.Image, document: Mapping[str, Any]) -> None:
         """Write all files, each whole or not at all; meshes are in mm, but GLB, which is in metres."""
+        self.folder.claims([f"{self.name}{ending}" for ending in self.endings])
         for form in self.formats:
             write_mesh(fitted, self.path(f"{FITTED}.{form}"))
             write_mesh(neutral, self.path(f"{NEUTRAL}.{form}"))
@@ -59,13 +61,18 @@ class FittedFiles(NamedTuple):
 
     def document(self) -> dict[str, Any] | None:
         """What the document says; None where the face is not finished or the file is damaged."""
-        if not all(self.path(ending).is_file() for ending in (*self.meshes, ".png", ".json")):
+        if not all(self.path(ending).is_file() for ending in self.endings):
             return None
         try:
             content = json.loads(self.path(".json").read_text(encoding="utf-8"))
         except ValueError:
             return None
         return content if isinstance(content, dict) else None
+
+
+def endings_of(formats: Sequence[str]) -> list[str]:
+    """What the names of a face's files end in: meshes of these formats, overlay, document."""
+    return [*(f"{kind}.{form}" for kind in (FITTED, NEUTRAL) for form in formats), ".png", ".json"]
 
 
 def document_of(

@@ -42,7 +42,7 @@ def faces_of(
 ) -> Iterator[ReconstructedFace]:
     """The neutral face of each person, from the mean features of his or her photographs.
 
-    Genova et al. 2018, section 5.1: features are averaged and decoded once.
+    Genova et al. 2018, section 4.2: features are averaged and decoded once.
 
     Args:
         people: the photographs of each, with the encoder's features.

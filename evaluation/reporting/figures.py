@@ -15,6 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lightning_modules.plain.output_folder import OutputFolder
+
 from .results import write_whole
 
 DOTS_PER_INCH = 150
@@ -154,10 +156,11 @@ def _draw_bars(axes: Axes, bars: Sequence[Bar]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
+def save_figure(figure: Figure, folder: OutputFolder, name: str) -> list[Path]:
     """<name>.png and <name>.pdf, each whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return [write_whole(folder / f"{name}{suffix}", _encoded(figure, suffix)) for suffix in (".png", ".pdf")]
+    return [
+        write_whole(folder.claim(f"{name}{suffix}"), _encoded(figure, suffix)) for suffix in (".png", ".pdf")
+    ]
 
 
 def _encoded(figure: Figure, suffix: str) -> bytes:

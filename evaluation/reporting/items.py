@@ -4,9 +4,11 @@ from pathlib import Path
 
 from pandas import DataFrame
 
+from lightning_modules.plain.output_folder import OutputFolder
+
 from .results import write_whole
 
 
-def write_items(frame: DataFrame, folder: Path, name: str) -> Path:
+def write_items(frame: DataFrame, folder: OutputFolder, name: str) -> Path:
     """The table written as <name>.csv, whole or not at all; what is missing stays empty."""
-    return write_whole(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
+    return write_whole(folder.claim(f"{name}.csv"), frame.to_csv(index=False, lineterminator="\n"))

@@ -14,6 +14,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from torch import Tensor
 
+from lightning_modules.plain.output_folder import OutputFolder
+
 RESULTS, STARTED = "results.json", "started.json"
 # The reason of a row whose data set is absent: nothing failed.
 NOT_MEASURED = "not measured"
@@ -139,7 +141,7 @@ class Results(NamedTuple):
         )
 
 
-def write_results(results: Results, folder: Path) -> Path:
+def write_results(results: Results, folder: OutputFolder) -> Path:
     """The results.json written into a folder, whole or not at all.
 
     Raises:
@@ -147,7 +149,7 @@ def write_results(results: Results, folder: Path) -> Path:
     """
     document = results.as_dict()
     check(document)
-    return write_whole(folder / RESULTS, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    return write_whole(folder.claim(RESULTS), json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_results(folder: Path) -> Results:
@@ -188,14 +190,14 @@ def finished_results(
     return results
 
 
-def mark_started(folder: Path, command: str, settings: Mapping[str, Any]) -> None:
+def mark_started(folder: OutputFolder, settings: Mapping[str, Any]) -> None:
     """Note whose unfinished work a folder holds, and remove older results.
 
     For commands that continue: call it once their input is checked, before the first partial file.
     """
-    (folder / RESULTS).unlink(missing_ok=True)
-    document = plain({"command": command, "settings": settings})
-    write_whole(folder / STARTED, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    folder.claim(RESULTS).unlink(missing_ok=True)
+    document = plain({"command": folder.command, "settings": settings})
+    write_whole(folder.claim(STARTED), json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def default_output(command: str, settings: Mapping[str, Any]) -> Path:
@@ -253,8 +255,7 @@ def _check_same(
     wanted = plain(settings)
     if found_command != command:
         raise ValueError(
-            f"{file} belongs to the command {found_command}, not {command}; name another --output, or pass "
-            "--overwrite"
+            f"{file} belongs to the command {found_command}, not {command}; name another --output"
         )
     if found != wanted:
         changed = ", ".join(

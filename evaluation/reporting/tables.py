@@ -10,6 +10,8 @@ import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
+from lightning_modules.plain.output_folder import OutputFolder
+
 from .blocks import Block, blocks_by_protocol
 from .cells import ABSENT, QUOTED, reason_of
 from .grids import SCREEN_WIDTH, Grid, grids_of, screen_lines
@@ -210,12 +212,12 @@ def _latex_line(texts: Sequence[str]) -> str:
     return " & ".join(text.replace("\n", " ").translate(_LATEX) for text in texts) + r" \\"
 
 
-def write_tables(results: Results, folder: Path, layout: Layout) -> list[Path]:
+def write_tables(results: Results, folder: OutputFolder, layout: Layout) -> list[Path]:
     """results.md and results.tex, and every row in results.csv, written beside results.json."""
     page = page_of(results, layout)
     return [
-        write_whole(folder / f"{TABLE}.md", markdown(page)),
-        write_whole(folder / f"{TABLE}.tex", latex(page)),
+        write_whole(folder.claim(f"{TABLE}.md"), markdown(page)),
+        write_whole(folder.claim(f"{TABLE}.tex"), latex(page)),
         write_items(row_table(results), folder, TABLE),
     ]
 

@@ -1,6 +1,5 @@
 """One evaluation against scans: data, methods, scores, tables and pictures that the command was asked for."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -48,7 +47,8 @@ from evaluation.shared.scored_method import Scored
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.mesh_files.units import read_mesh_in_mm
 from lightning_modules.faces.morphable_model import MorphableModel
-from lightning_modules.reconstruction import Reconstructor, load_reconstructor
+from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 
 KINDS = ("micc", "scans")
 ALL = "all"
@@ -75,6 +75,18 @@ class ScanEvaluation:
     place: Place
     options: dict[str, Any]
     sources: Sources = NO_GROUPS
+
+    @property
+    def inputs(self) -> list[Path | None]:
+        """The files and folders that the command reads."""
+        named = ("landmarks", "mesh_landmarks", "encoder_weights")
+        return [
+            *read_for(self.scored.path, self.options["morphable_model"]),
+            self.place.folder,
+            *(self.options["also"] or ()),
+            *(self.options[name] for name in named),
+            *self.sources.paths,
+        ]
 
     # ------------------------------------------------------------------ data and methods
 
@@ -176,7 +188,7 @@ class ScanEvaluation:
 
     # ------------------------------------------------------------------ scores
 
-    def scorer(self, folder: Path) -> Scorer:
+    def scorer(self, folder: OutputFolder) -> Scorer:
         """Scores subjects into a folder."""
         return Scorer(
             self.methods,
@@ -190,24 +202,23 @@ class ScanEvaluation:
             numbers=subject_numbers(self.subjects),
         )
 
-    def records(self, folder: Path) -> list[ScoreRecord]:
+    def records(self, folder: OutputFolder) -> list[ScoreRecord]:
         """All scores; with a scale common to a method's meshes, after a pass in which each has its own."""
         given = {"workers": self.options["workers"], "progress": self.options["progress"]}
         if self.scored.kind == "checkpoint":
             self.reconstructor.to("cpu")  # what is left to do is a few small products, in several processes
-        if self.options["overwrite"]:
-            for name in (RECORDS, OWN_SCALE_RECORDS):
-                shutil.rmtree(folder / name, ignore_errors=True)
-        scorer = self.scorer(folder / RECORDS)
+        scorer = self.scorer(folder.below(RECORDS))
         if any(protocol.scaling == "global" for protocol in self.protocols):
             own = [replace(protocol, scaling="isotropic") for protocol in self.protocols]
-            first = replace(scorer, protocols=own, folder=folder / OWN_SCALE_RECORDS)
+            first = replace(scorer, protocols=own, folder=folder.below(OWN_SCALE_RECORDS))
             scorer = replace(scorer, global_scales=common_scales(first.score_all(self.subjects, **given)))
         return scorer.score_all(self.subjects, **given)
 
-    def pictured(self, folder: Path) -> Pictured:
+    def pictured(self, folder: OutputFolder) -> Pictured:
         """What pictures are made of."""
-        return Pictured(self.scorer(folder / RECORDS), {subject.name: subject for subject in self.subjects})
+        return Pictured(
+            self.scorer(folder.below(RECORDS)), {subject.name: subject for subject in self.subjects}
+        )
 
     def show(self) -> None:
         """The first subject that can be scored, in a window.
@@ -216,9 +227,9 @@ class ScanEvaluation:
             ValueError: if there is none.
         """
         self.data.prepare_data()
-        show_first(self.pictured(Path()), self.conditions[0], self.title())
+        show_first(self.pictured(OutputFolder(Path(), "micc")), self.conditions[0], self.title())
 
-    def report(self, folder: Path, settings: dict[str, Any]) -> Report:
+    def report(self, folder: OutputFolder, settings: dict[str, Any]) -> Report:
         """Everything that the command writes."""
         self.data.prepare_data()
         groups = self.groups  # before anything is scored: it may refuse a file of labels
@@ -233,7 +244,7 @@ class ScanEvaluation:
         for sentence in [*ranking_sentences(columns), *self.oracle_sentences(columns)]:
             print(sentence)
         write_heat_maps(
-            self.pictured(folder), columns[0], self.options["heat_maps"], folder / HEAT_MAPS, title
+            self.pictured(folder), columns[0], self.options["heat_maps"], folder.below(HEAT_MAPS), title
         )
         results = Results(
             "micc", title, settings, counts_of(columns), rows, self.provenance(records, frames),

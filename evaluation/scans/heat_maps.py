@@ -26,6 +26,7 @@ from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.faces.mesh_views import view_of
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.output_folder import OutputFolder
 
 # Errors from here on have the last colour.
 LARGEST_MM = 4.0
@@ -51,16 +52,16 @@ class FullScore(NamedTuple):
     score: ScanScore
 
 
-def write_heat_maps(pictured: Pictured, column: Column, count: int, folder: Path, title: str) -> None:
+def write_heat_maps(pictured: Pictured, column: Column, count: int, folder: OutputFolder, title: str) -> None:
     """Heat-maps of the first subjects of a column that have a score, as PLY, and together as sheet.png."""
     rows, captions = [], []
     for record in [record for record in column.records if not record.failure][:count]:
         scan, mesh, score = scored_again(pictured, record)
         rows.append(row_of(scan, mesh, score))
         captions.append(f"{record.subject} ({record.condition}): {score.value_mm:.2f} mm ({score.protocol})")
-        write_heat_map(heat_map(scan, score), folder / f"{record.subject}.ply")
+        write_heat_map(heat_map(scan, score), folder.claim(f"{record.subject}.ply"))
     if rows:
-        with written_atomically(folder / "sheet.png") as temporary:
+        with written_atomically(folder.claim("sheet.png")) as temporary:
             sheet_of(rows, captions, title).save(temporary)
 
 

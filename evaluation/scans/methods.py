@@ -56,7 +56,7 @@ class Frames(NamedTuple):
 class CheckpointMethod:
     """A checkpoint's reconstructions of videos or photographs.
 
-    Genova et al. 2018, section 5.1: the encoder's features are averaged over all frames and decoded once.
+    Genova et al. 2018, section 4.2: the encoder's features are averaged over all frames and decoded once.
 
     Args:
         name: in tables.

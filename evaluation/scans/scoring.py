@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import torch
 
 from datamodules.alignment.face_cache import default_cache_folder
-from datamodules.long_work.processes import available_cores, map_in_processes
+from datamodules.long_work.cores import available_cores
+from datamodules.long_work.processes import map_in_processes
 from datamodules.long_work.progress import progress_bar
 from datamodules.scan_folders import ScanFile, Subject
 from evaluation.metrics.landmark_start import landmark_start
@@ -25,6 +26,7 @@ from evaluation.scans.records import ScoreRecord, read_records, record_of, write
 from lightning_modules.faces.mesh_files.units import ImplausibleSizeError, Unit, read_mesh_in_mm
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.files import sha256_of_file, written_atomically
+from lightning_modules.plain.output_folder import OutputFolder
 
 
 class ReadScan(NamedTuple):
@@ -68,7 +70,7 @@ class Scorer:
     conditions: tuple[str, ...]
     marker: Marker
     unit: Unit
-    folder: Path
+    folder: OutputFolder
     cache_folder: Path | None = None
     global_scales: Mapping[str, float] = field(default_factory=dict)
     numbers: Mapping[str, int] = field(default_factory=dict)
@@ -102,12 +104,13 @@ class Scorer:
                     records += self._failed(subject, scan.name, protocol, reason)
                 else:
                     records += self._against(subject, read, protocol)
-        write_records(records, self.records_file(subject))
-        return self.records_file(subject)
+        file = self.folder.claim(f"{subject.name}.json")
+        write_records(records, file)
+        return file
 
     def records_file(self, subject: Subject) -> Path:
         """Where a subject's records lie."""
-        return self.folder / f"{subject.name}.json"
+        return self.folder.path / f"{subject.name}.json"
 
     def read_scan(self, scan: ScanFile) -> ReadScan:
         """A scan with its landmarks.

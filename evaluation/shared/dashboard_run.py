@@ -2,18 +2,19 @@
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from evaluation.reporting.cells import measure, subject
 from evaluation.reporting.results import Results
 from lightning_modules.dashboard import add_to_run
+from lightning_modules.plain.output_folder import OutputFolder
 
 
-def publish(results: Results, folder: Path, content: Mapping[str, Any] | None, project: str) -> str:
-    """A line that says which run got the numbers; figures are the PNG files of the folder itself.
+def publish(results: Results, folder: OutputFolder, content: Mapping[str, Any] | None, project: str) -> str:
+    """A line that says which run got the numbers; figures are the PNG files that lie in the folder itself.
 
-    What lies in the folder's subfolders (pictures that show photographs) is never sent.
+    What lies in the folder's subfolders (pictures that show photographs) is never sent, nor what the command
+    did not write.
 
     Args:
         results: whose rows that are not quoted are sent.
@@ -25,8 +26,8 @@ def publish(results: Results, folder: Path, content: Mapping[str, Any] | None, p
     run = add_to_run(
         identifier,
         numbers_of(results),
-        sorted(folder.glob("*.png")),
-        folder=folder,
+        folder.written("*.png"),
+        folder=folder.claim_tree("wandb").parent,
         tell=lambda sentence: print(sentence, file=sys.stderr),
         name=results.command if not results.stand_in else f"STAND-IN {results.command}",
         project=project,

@@ -6,11 +6,14 @@ from typing import Any, Literal, NamedTuple
 
 from datamodules.alignment.images import EXTENSIONS
 from lightning_modules.plain.files import require_file, sha256_of_file
+from lightning_modules.plain.output_folder import without_outputs
 
 Kind = Literal["checkpoint", "meshes", "renderings"]
 # Of one mesh in several formats the first is read: OBJ keeps colours whole. reconstruct.py writes all three.
 MESH_PREFERENCE = (".obj", ".ply", ".glb")
 MESH_SUFFIXES = frozenset(MESH_PREFERENCE)
+# Commands whose output is scored.
+FACE_MAKERS = ("reconstruct", "fit")
 
 
 class Scored(NamedTuple):
@@ -82,16 +85,16 @@ def what_is_scored(
 def files_by_name(folder: Path, suffixes: Iterable[str] = MESH_SUFFIXES) -> dict[str, Path]:
     """All such files at any depth, by their path in the folder without its suffix.
 
-    Of a mesh in several formats, one is taken (MESH_PREFERENCE).
+    Of a mesh in several formats, one is taken (MESH_PREFERENCE). In output folders below the folder, faces of
+    reconstruct.py and fit.py count; what other commands wrote there, such as heat-maps, is left out.
 
     Raises:
         ValueError: if there is none, or two pictures that differ in their suffix only.
     """
     suffixes = frozenset(suffixes)
     files: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in suffixes or not path.is_file():
-            continue
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file()]
+    for path in sorted(without_outputs(found, folder, made_by=FACE_MAKERS)):
         name = path.relative_to(folder).with_suffix("").as_posix()
         files[name] = _one_of(name, files.get(name, path), path)
     if not files:

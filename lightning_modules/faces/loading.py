@@ -63,6 +63,12 @@ def load_morphable_model(
     return model.to(device)
 
 
+def place_of_model(specification: str | None) -> Path | None:
+    """The file or folder that a specification names; None for the open model, or where nothing is given."""
+    _, _, place = (specification or "").partition(":")
+    return Path(place) if place and not place.isdigit() else None
+
+
 def _open_model_file(level: int) -> Path:
     # Only here, so that the recipe and what it reads are imported when it is needed.
     from lightning_modules.faces.open_model.cache import open_model_file

@@ -67,7 +67,7 @@ class Faces(NamedTuple):
 class MorphableModel(nn.Module):
     """Linear 3D morphable model of shape, albedo and expression.
 
-    Genova et al. 2018, section 3.1: S(s, e) = mean + P_s W_s s + P_e W_e e and T(t) = mean + P_t W_t t,
+    Genova et al. 2018, section 3.2: S(s, e) = mean + P_s W_s s + P_e W_e e and T(t) = mean + P_t W_t t,
     with s, t, e standard normal and W the square roots of the PCA eigenvalues. e = 0 is the neutral face.
 
     Vertices are in mm, x to the subject's left, y up, z forward. Coefficients may be any prefix of the

@@ -11,11 +11,12 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from lightning_modules.faces.loading import load_morphable_model
+from lightning_modules.faces.loading import load_morphable_model, place_of_model
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.faces.portraits import BACKGROUND, studio_lights
 from lightning_modules.plain.command_line import run_command
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.output_file import check_picture, mark_of
 from lightning_modules.rendering.camera import (
     Cameras,
     focal_length_from_field_of_view,
@@ -62,7 +63,7 @@ def show(
 
     Args:
         model: open, open:2, basel:FILE or ict:DIR.
-        output: PNG to write.
+        output: PNG to write; a file of that name is replaced only if this command drew it.
         size: of each picture in pixels.
         seed: of the random faces.
         shape_components: how many to load; all by default.
@@ -70,6 +71,7 @@ def show(
         expression_components: likewise.
         landmarks: a landmark file that replaces the model's own.
     """
+    check_picture(output, "show", [place_of_model(model), landmarks])
     loaded = load_morphable_model(
         model,
         shape_components=shape_components,
@@ -78,7 +80,7 @@ def show(
         landmarks=landmarks,
     )
     with written_atomically(output) as temporary:
-        contact_sheet(loaded, size=size, seed=seed).save(temporary)
+        contact_sheet(loaded, size=size, seed=seed).save(temporary, pnginfo=mark_of("show"))
     print(f"{loaded.describe()}\nwrote {output}")
     return output
 

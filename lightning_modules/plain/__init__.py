@@ -1,1 +1,1 @@
-"""What every library may import: files, the command line."""
+"""Files and folders: what every library and command may import."""

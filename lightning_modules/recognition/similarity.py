@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple, Self
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -87,3 +88,9 @@ def check_centre(centre: Centre | None, network: str, sha256: str) -> None:
             f"the centre belongs to {centre.network} ({centre.sha256[:12]}), the embeddings to {network} "
             f"({sha256[:12]}); estimate it anew from photographs"
         )
+
+
+def in_one_precision(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in the wider precision: a trainer's holds for a batch, or where it casts, not for frozen parts."""
+    dtype = torch.promote_types(first.dtype, second.dtype)
+    return first.to(dtype), second.to(dtype)

@@ -262,14 +262,10 @@ def test_overwrite_deletes_no_folder_but_a_study_s(
     (tmp_path / "study" / "thesis.tex").write_text("years of work")
     for more in ([], ["--overwrite"]):
         assert study("--losses", "loopback", *more) == 2
-        assert "study holds other files than a study's, such as thesis.tex; name another" in refused(capsys)
+        assert "study holds other files than those of factorial.py, such as thesis.tex; name" in refused(
+            capsys
+        )
     assert [path.name for path in (tmp_path / "study").iterdir()] == ["thesis.tex"]
-
-
-@pytest.mark.parametrize("name", ["full", "no-loopback+no-multi-view", "means.tex", "report.html", "jobs"])
-def test_a_study_knows_what_it_makes(name: str) -> None:
-    assert factorial.is_of_a_study(name)
-    assert not factorial.is_of_a_study(f"my-{name}")
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,14 @@ from ablations.runs.output_folders import alone_in
 from evaluation.reporting.results import read_results
 from lightning_modules import checkpoints
 from lightning_modules.checkpoints import KEY, load_regressor, read_checkpoint
+from lightning_modules.plain.manifests import MANIFEST
 from lightning_modules.regression import Regression
 from tests import miniatures
 from tests.datamodules.conftest import write_photograph
-from tests.miniatures import SmallBatch
 
 from .conftest import Start
 
-LOSSES = {"identity", "batch_distribution", "loopback", "parameter"}
+LOSSES = {"parameter", "identity", "batch_distribution", "loopback", "contrast", "tone"}
 
 
 def folder_of(tmp_path: Path) -> Path:
@@ -168,17 +168,17 @@ def test_a_dry_run_trains_a_few_steps_and_leaves_no_result(start: Start, tmp_pat
 def test_a_switch_removes_exactly_its_term_and_the_sum_stays_right(
     start: Start, tmp_path: Path, off: str | None
 ) -> None:
-    assert start("--no-pretraining", *([] if off is None else [f"--no-{off}"])) == 0
+    assert start("--no-pretraining", *([] if off is None else [f"--no-{off.replace('_', '-')}"])) == 0
     for losses in losses_of(folder_of(tmp_path)):
         total = losses.pop("total")
-        assert set(losses) == LOSSES - {off} | {"tone"}
+        assert set(losses) == LOSSES - {off}
         assert sum(losses.values()) == pytest.approx(total, rel=1e-5)
 
 
 def test_one_view_removes_no_term_and_is_said_in_the_title(start: Start, tmp_path: Path) -> None:
     assert start("--no-pretraining", "--no-multi-view", "--views", 1) == 0
     folder = folder_of(tmp_path)
-    assert all(set(losses) == LOSSES | {"tone", "total"} for losses in losses_of(folder))
+    assert all(set(losses) == LOSSES | {"total"} for losses in losses_of(folder))
     assert (
         "no-multi-view+no-pretraining, identity and loopback both see one view" in read_results(folder).title
     )
@@ -386,7 +386,7 @@ def test_overwrite_deletes_no_folder_but_a_run_s(
     for more in ([], ["--overwrite"]):
         assert start("--output", "thesis", *more) == 2
         assert refused(capsys) == (
-            "error: thesis holds other files than a run's, such as thesis.tex; name another --output"
+            "error: thesis holds other files than those of run.py, such as thesis.tex; name another --output"
         )
     assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["thesis.tex"]
 
@@ -469,13 +469,12 @@ def test_a_component_that_is_not_skin_tone_names_the_option_that_goes_without(
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, at: int, spoilt: Callable[[dict[str, Tensor]], Any]) -> None:
-    terms = Regression.terms
+    weighted_sum = Regression.weighted_sum
 
-    def of(module: Regression, batch: SmallBatch) -> dict[str, Tensor]:
-        values = terms(module, batch)
-        return spoilt(values) if batch.step == at else values
+    def of(module: Regression, losses: dict[str, Tensor], step: int) -> Tensor:
+        return weighted_sum(module, spoilt(losses) if step == at else losses, step)
 
-    monkeypatch.setattr(Regression, "terms", of)
+    monkeypatch.setattr(Regression, "weighted_sum", of)
 
 
 @pytest.mark.parametrize("factor", [float("nan"), float("inf"), 1e30])
@@ -535,7 +534,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_last_checkpoint_whole(
     assert sentence.startswith("error: checkpoint ")
     assert "could not be written ([Errno 28] No space left on device); the one before it is whole" in sentence
     assert read_checkpoint(last)["global_step"] in (2, 4)
-    assert not [file for file in Path("full").rglob(".*") if file.is_file()]
+    assert [file.name for file in Path("full").rglob(".*") if file.is_file()] == [MANIFEST]
     assert start("--output", "full") == 0
     final = [read_checkpoint(Path(name, "final.ckpt")) for name in ("straight", "full")]
     assert_same(*(checkpoint["state_dict"] for checkpoint in final))

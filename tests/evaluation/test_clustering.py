@@ -8,6 +8,7 @@ from PIL import Image
 
 from evaluation.clustering import found_or_nan, main
 from evaluation.metrics.retrieval import Ranks, chance
+from lightning_modules.plain.manifests import MANIFEST
 
 from .recognition_miniatures import Material
 
@@ -46,7 +47,7 @@ def test_the_curve_the_items_and_the_private_picture_are_written(material: Mater
     folder = material.folder / "out"
     assert {path.name for path in folder.iterdir()} == {
         "results.json", "results.md", "results.tex", "results.csv", "photographs.csv", "photographs",
-        "cmc.png", "cmc.pdf", "started.json",
+        "cmc.png", "cmc.pdf", "started.json", MANIFEST,
     }  # fmt: skip
     with Image.open(folder / "photographs" / "nearest.png") as picture:
         assert picture.height == 44 + 2 * 112

@@ -11,10 +11,12 @@ from PIL import Image
 
 from datamodules.alignment.feature_cache import to_images
 from evaluation import reconstruct
-from evaluation.reconstruct import main, names_of
+from evaluation.reconstruct import main
 from evaluation.reconstruction import face_files
+from evaluation.reconstruction.file_names import files_of, names_of
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.faces.mesh_files.any_format import read_mesh
+from lightning_modules.plain.manifests import MANIFEST
 from tests import miniatures
 from tests.datamodules.conftest import write_photograph
 
@@ -218,7 +220,7 @@ def test_a_run_that_was_stopped_goes_on_and_leaves_no_half_face(
         assert run(photographs) == 130
     folder = tmp_path / "faces"
     assert [path.stem for path in folder.rglob("*.json") if path.stem != "started"] == ["a"]
-    assert not list(folder.rglob(".*"))
+    assert [path.name for path in folder.rglob(".*")] == [MANIFEST]
     first = (folder / "a.obj").stat().st_mtime_ns
     assert run(photographs) == 0
     assert (folder / "a.obj").stat().st_mtime_ns == first
@@ -292,3 +294,129 @@ def test_bad_input_is_said_in_a_sentence(
 def test_names_of_files_never_collide() -> None:
     assert names_of([("a.jpg", 0), ("a.png", 0), ("b/a.jpg", 0)], False) == ["a.jpg", "a.png", "b/a"]
     assert names_of([("a.jpg", 0), ("a.jpg", 1)], True) == ["a-0", "a-1"]
+    # Nor where a photograph is called as another one's file would be.
+    assert names_of([("a.jpg", 0), ("a.png", 0), ("a.jpg.png", 0)], False) == ["a.jpg", "a.png", "a.jpg.png"]
+    endings = [".glb", "-neutral.glb"]
+    assert names_of([("a.png", 0), ("a-neutral.png", 0)], False, endings) == ["a.png", "a-neutral.png"]
+
+
+def test_no_face_is_named_as_the_command_s_own_files() -> None:
+    files = ["results.jpg", "started.png", "Results.JPG", "more/results.jpg", "results", "results_"]
+    assert names_of([(file, 0) for file in files], False) == [
+        "results.jpg", "started.png", "Results.JPG", "more/results", "results_", "results__",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("paths", "files"),
+    [
+        (["faces/a.png", "faces/b/a.png"], ["a.png", "b/a.png"]),
+        (["faces/../other/scan.png"], ["scan.png"]),
+        (["faces/b/../a.png", "faces/./c.png"], ["a.png", "c.png"]),
+        (["other/a/x.png", "other/b/x.png", "other/c/y.png"], ["a/x.png", "b/x.png", "y.png"]),
+        (["faces/../x.png", "faces/x.png"], ["{folder}/x.png", "x.png"]),
+        (["other/x.png", "other/x.png"], ["x.png", "x.png"]),
+    ],
+)
+def test_photographs_of_a_list_are_kept_by_paths_that_lead_nowhere_else(
+    paths: list[str], files: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "faces" / "b").mkdir(parents=True)
+    wanted = [file.format(folder=tmp_path.name) for file in files]
+    assert files_of([tmp_path / path for path in paths], tmp_path / "faces") == wanted
+
+
+def test_a_photograph_that_has_no_other_name_left_gets_one() -> None:
+    root = Path("/folder")
+    assert files_of([Path("/x.png"), root / "x.png"], root) == ["_/x.png", "x.png"]
+
+
+# ---------------------------------------------------------------------- other people's files
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+def test_photographs_are_never_replaced_by_their_previews(
+    photographs: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch,  # noqa: F811 - the fixture
+    capsys: pytest.CaptureFixture, more: list[str],
+) -> None:  # fmt: skip
+    before = content(photographs)
+    monkeypatch.chdir(photographs)
+    for given in (photographs, "."):
+        for output in (photographs, ".", "more/.."):
+            assert status_of(main, [checkpoint, given, f"--output={output}", *more]) == 2
+            assert "which reconstruct.py reads; name another --output" in capsys.readouterr().err
+    assert content(photographs) == before
+
+
+def test_a_folder_of_photographs_may_be_worked_in_twice(
+    photographs: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+) -> None:  # fmt: skip
+    before = content(photographs)
+    monkeypatch.chdir(photographs)
+    options = [f"--cache-folder={tmp_path / 'cache'}", "--workers=0", "--preview-size=48"]
+    for _ in range(2):
+        assert status_of(main, [checkpoint, ".", *options]) == 0
+        (folder,) = Path("runs", "reconstruct").iterdir()
+        assert json.loads((folder / "results.json").read_text())["counts"]["total"] == 3
+    # Neither are they photographs to another checkpoint.
+    other = write_checkpoint(tmp_path / "other.ckpt", seed=1)
+    assert status_of(main, [other, ".", *options]) == 0
+    for file in Path("runs", "reconstruct").glob("*/results.json"):
+        assert json.loads(file.read_text())["counts"]["total"] == 3
+    assert {name: each for name, each in content(photographs).items() if "runs/" not in name} == before
+
+
+def test_a_list_that_names_photographs_elsewhere_writes_nothing_there(
+    run: Run, photographs: Path, tmp_path: Path
+) -> None:
+    write_photograph(tmp_path / "other" / "scan.png", 5)
+    write_photograph(tmp_path / "another" / "scan.png", 6)
+    lines = ["a.png", "../other/scan.png", "../another/scan.png", str(photographs / "b.png")]
+    (photographs / "list.txt").write_text("\n".join(lines))
+    before = {name: content(tmp_path / name) for name in ("other", "another", "photographs")}
+    assert run(photographs / "list.txt") == 0
+    assert {name: content(tmp_path / name) for name in before} == before
+    names = {path.relative_to(tmp_path / "faces").as_posix() for path in (tmp_path / "faces").rglob("*.obj")}
+    assert names == {"a.obj", "other/scan.obj", "another/scan.obj", "b.obj"}
+    assert run(photographs / "list.txt") == 0
+
+
+def test_photographs_called_as_the_command_s_files_get_faces_of_their_own(run: Run, tmp_path: Path) -> None:
+    for index, name in enumerate(("results", "started")):
+        picture = Image.open(write_photograph(tmp_path / "old.png", index))
+        (tmp_path / "photographs").mkdir(exist_ok=True)
+        picture.save(tmp_path / "photographs" / f"{name}.jpg")
+    for _ in range(2):
+        assert run(tmp_path / "photographs") == 0
+    assert results(tmp_path)["counts"]["used"] == 2
+    assert "shape" in document(tmp_path, "results.jpg")
+    assert "shape" in document(tmp_path, "started.jpg")
+    (tmp_path / "photographs").rename(tmp_path / "results")
+    (tmp_path / "faces").rename(tmp_path / "each")
+    assert run(tmp_path / "results", "--one-person") == 0
+    assert "shape" in document(tmp_path, "results_")
+
+
+def test_files_of_others_in_the_folder_are_kept_and_named(
+    run: Run, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert run(photographs) == 0
+    (tmp_path / "faces" / "letter.txt").write_text("dear")
+    (tmp_path / "faces" / "d.png").write_text("theirs")
+    assert run(photographs, "--overwrite") == 0
+    printed = capsys.readouterr().out
+    assert (
+        f"kept in {tmp_path / 'faces'}, since reconstruct.py did not write it: d.png, letter.txt" in printed
+    )
+    write_photograph(photographs / "d.png", 9)
+    assert run(photographs) == 2
+    assert "d.png exists and was not written by reconstruct.py; move it away" in capsys.readouterr().err
+    assert (tmp_path / "faces" / "d.png").read_text() == "theirs"

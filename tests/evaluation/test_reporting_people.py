@@ -16,6 +16,7 @@ from evaluation.metrics.reporting_protocol import hits
 from evaluation.reporting.results import Results
 from lightning_modules.checkpoints import KEY, checkpoint_content
 from lightning_modules.faces.alignment import Similarity
+from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.prediction import Prediction
 from lightning_modules.regressor import Regressor
 from tests import miniatures
@@ -142,7 +143,9 @@ def test_faces_are_kept_and_no_photograph(checkpoint: Path) -> None:
 def test_renderings_are_of_people_evenly_taken_each_once(
     tmp_path: Path, wanted: int, kept: list[int]
 ) -> None:
-    reporting_people.keep_faces(faces(4), miniatures.small_model(), wanted, tmp_path)
+    reporting_people.keep_faces(
+        faces(4), miniatures.small_model(), wanted, OutputFolder(tmp_path, "reporting_people")
+    )
     assert [int(file.stem) for file in sorted(tmp_path.glob("renderings/*.png"))] == kept
 
 
@@ -179,8 +182,8 @@ def test_figures_go_to_the_run_that_made_the_checkpoint(
 ) -> None:
     given = []
 
-    def publish(results: Results, folder: Path, content: dict, project: str) -> str:
-        given.append((results.command, folder.name, content["stage"], project))
+    def publish(results: Results, folder: OutputFolder, content: dict, project: str) -> str:
+        given.append((results.command, folder.path.name, content["stage"], project))
         return "added to a run"
 
     monkeypatch.setattr(reporting_people, "publish", publish)

@@ -1,12 +1,17 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from lightning_modules.losses import SUITE_WEIGHTS
 from lightning_modules.optimisation import Optimisation
-from lightning_modules.regression import Losses, Regression, Rendering
+from lightning_modules.regression import Regression, Rendering
 from lightning_modules.regressor import Regressor
 from lightning_modules.teachers import Teachers
 from tests import miniatures
+
+# The suite's weights of the paper's four losses.
+PAPERS_FOUR = replace(SUITE_WEIGHTS, contrast=0.0, tone=0.0)
 
 
 @pytest.fixture
@@ -25,16 +30,16 @@ def small_regressor() -> Regressor:
 
 @pytest.fixture
 def build(teachers: Teachers) -> object:
-    """Builds stage 2 with some losses; its regressor is always the same."""
+    """Builds stage 2 with other weights of some losses; its regressor is always the same."""
 
-    def build(*, views: int = 2, rendered: int = 2, tone: object = None, **losses: object) -> Regression:
+    def build(*, views: int = 2, rendered: int = 2, target: object = None, **losses: float) -> Regression:
         return Regression(
             small_regressor(),
             teachers,
-            Losses(SUITE_WEIGHTS, **losses),
+            replace(PAPERS_FOUR, **losses),
             Rendering(rendered, views, seed=5),
             Optimisation(1e-3, 0.0, 0, 10),
-            tone=tone,
+            tone=target,
             gradient_norm_interval=0,
         )
 

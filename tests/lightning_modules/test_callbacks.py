@@ -18,6 +18,7 @@ from lightning_modules.callbacks import (
     TrainingFailed,
     shares_in_bins,
 )
+from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.regression import Regression
 from tests.miniatures import small_batch
 
@@ -42,8 +43,8 @@ def test_pictures_show_photograph_views_and_loopback(build: object, tmp_path: Pa
     def photographs(indices: list[int]) -> Tensor:
         return torch.ones(len(indices), 3, 224, 224) * torch.tensor([1.0, 0.0, 0.0])[:, None, None]
 
-    fit(build(), ImageGrid(photographs, tmp_path))
-    (file,) = tmp_path.iterdir()
+    fit(build(), ImageGrid(photographs, OutputFolder(tmp_path, "run")))
+    (file,) = tmp_path.glob("*.png")
     assert file.name == "step_0000003.png"
     with Image.open(file) as picture:
         grid = np.asarray(picture)
@@ -56,8 +57,11 @@ def test_pictures_show_photograph_views_and_loopback(build: object, tmp_path: Pa
 
 
 def test_without_loopback_its_column_is_missing(build: object, tmp_path: Path) -> None:
-    fit(build(loopback=False), ImageGrid(lambda indices: torch.zeros(len(indices), 3, 224, 224), tmp_path))
-    (file,) = tmp_path.iterdir()
+    fit(
+        build(loopback=0.0),
+        ImageGrid(lambda indices: torch.zeros(len(indices), 3, 224, 224), OutputFolder(tmp_path, "run")),
+    )
+    (file,) = tmp_path.glob("*.png")
     with Image.open(file) as grid:
         assert grid.width == 3 * 160
 
@@ -78,15 +82,14 @@ def test_what_lies_beyond_goes_into_the_outermost_bins() -> None:
 
 def test_a_loss_that_is_not_finite_stops_and_names_itself(build: object) -> None:
     module = build()
-    terms = module.terms
+    weighted_sum = module.weighted_sum
 
-    def spoilt(batch: object) -> dict[str, Tensor]:
-        values = terms(batch)
-        if batch.step == 1:
-            values["identity"] = values["identity"] * float("nan")
-        return values
+    def spoilt(losses: dict[str, Tensor], step: int) -> Tensor:
+        if step == 1:
+            losses = losses | {"identity": losses["identity"] * float("nan")}
+        return weighted_sum(losses, step)
 
-    module.terms = spoilt
+    module.weighted_sum = spoilt
     before = {name: value.clone() for name, value in module.state_dict().items()}
     with pytest.raises(
         TrainingFailed,
@@ -99,8 +102,10 @@ def test_a_loss_that_is_not_finite_stops_and_names_itself(build: object) -> None
 
 def test_an_exploding_loss_stops(build: object) -> None:
     module = build()
-    terms = module.terms
-    module.terms = lambda batch: {name: 1e8 * value for name, value in terms(batch).items()}
+    weighted_sum = module.weighted_sum
+    module.weighted_sum = lambda losses, step: weighted_sum(
+        {name: 1e8 * value for name, value in losses.items()}, step
+    )
     with pytest.raises(
         TrainingFailed,
         match=r"stopped at step 0: the loss became .*; no checkpoint was written yet; try a lower --learning",

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,7 +8,6 @@ from torch.nn import functional
 
 from lightning_modules.losses import (
     PAPER_WEIGHTS,
-    LossWeights,
     batch_distribution_loss,
     contrast_loss,
     identity_loss,
@@ -19,7 +19,7 @@ from lightning_modules.losses import (
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.similarity import Centre
 
-MEANS = LossWeights(1.0, 1.0, 1.0, 1.0, 1.0, "mean")
+MEANS = replace(PAPER_WEIGHTS, shape=1.0, albedo=1.0, reduction="mean")
 
 
 def prediction(shape: list, albedo: list) -> Prediction:

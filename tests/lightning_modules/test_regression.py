@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,11 +12,14 @@ from lightning_modules import losses, regression
 from lightning_modules.losses import SUITE_WEIGHTS
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.coloured import Coloured
-from lightning_modules.regression import Losses, Regression
+from lightning_modules.regression import Regression
 from lightning_modules.rendered_faces import render_randomly
 from lightning_modules.skin_tone import ToneTarget
 from lightning_modules.teachers import Teachers
-from tests.miniatures import SmallFaces, small_batch
+from tests.miniatures import SmallFaces, SmallNetwork, small_batch
+
+from .conftest import PAPERS_FOUR
+from .steps import step_of, terms_of
 
 Build = Callable[..., Regression]
 SWITCHES = ("parameter", "identity", "batch_distribution", "loopback")
@@ -31,7 +35,7 @@ def gradients(module: Regression, loss: Tensor) -> Tensor:
 
 def test_every_loss_is_there_and_teaches(build: Build) -> None:
     module = build()
-    terms = module.terms(small_batch())
+    terms = terms_of(module, small_batch())
     assert set(terms) == set(SWITCHES)
     for name, term in terms.items():
         assert torch.isfinite(term), name
@@ -40,8 +44,8 @@ def test_every_loss_is_there_and_teaches(build: Build) -> None:
 
 @pytest.mark.parametrize("switch", SWITCHES)
 def test_a_switch_removes_its_loss_and_changes_no_other(build: Build, switch: str) -> None:
-    everything = build().terms(small_batch())
-    without = build(**{switch: False}).terms(small_batch())
+    everything = terms_of(build(), small_batch())
+    without = terms_of(build(**{switch: 0.0}), small_batch())
     assert set(everything) - set(without) == {switch}
     for name, term in without.items():
         torch.testing.assert_close(term, everything[name], rtol=0, atol=0)
@@ -51,10 +55,10 @@ def test_a_switch_removes_its_loss_and_changes_no_other(build: Build, switch: st
 def test_the_total_is_the_sum_of_what_is_on(
     build: Build, switch: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = build(**({} if switch is None else {switch: False}))
+    module = build(**({} if switch is None else {switch: 0.0}))
     logged: dict[str, Tensor] = {}
     monkeypatch.setattr(module, "log", lambda name, value, **_: logged.__setitem__(name, value))
-    total = module.training_step(small_batch(), 0)
+    total = module.training_step(small_batch(), 0)["loss"]
     parts = [value for name, value in logged.items() if name != "train/loss/total"]
     assert len(parts) == (4 if switch is None else 3)
     torch.testing.assert_close(total, torch.stack(parts).sum())
@@ -66,7 +70,7 @@ def test_what_is_off_is_not_computed(build: Build, monkeypatch: pytest.MonkeyPat
         raise AssertionError("computed although it is off")
 
     monkeypatch.setattr(regression, "render_randomly", forbidden)
-    assert set(build(identity=False, loopback=False).terms(small_batch())) == {
+    assert set(terms_of(build(identity=0.0, loopback=0.0), small_batch())) == {
         "parameter",
         "batch_distribution",
     }
@@ -74,42 +78,37 @@ def test_what_is_off_is_not_computed(build: Build, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(regression, "parameter_loss", forbidden)
     batch = small_batch()._replace(synthetic=None)
     with pytest.raises(AssertionError, match="although it is off"):
-        build(parameter=False, batch_distribution=False).terms(batch)
+        terms_of(build(parameter=0.0, batch_distribution=0.0), batch)
 
 
 def test_one_recognition_pass_serves_identity_and_loopback(build: Build, teachers: Teachers) -> None:
     passes: list[int] = []
     teachers.encoder.register_forward_hook(lambda *_: passes.append(1))
-    build().terms(small_batch())
+    terms_of(build(), small_batch())
     assert len(passes) == 1
 
 
 @pytest.mark.parametrize("views", [1, 3])
 def test_each_rendered_photograph_is_seen_in_so_many_views(build: Build, views: int) -> None:
-    module = build(views=views)
-    assert set(module.terms(small_batch())) == set(SWITCHES)
-    assert module.pictures.views.shape[:2] == (2, views)
-    assert module.pictures.decoded_again.shape.shape == (2 * views, 4)
+    terms, _, pictures = step_of(build(views=views), small_batch())
+    assert set(terms) == set(SWITCHES)
+    assert pictures.views.shape[:2] == (2, views)
+    assert pictures.decoded_again.shape.shape == (2 * views, 4)
 
 
 def test_rendered_photographs_are_spread_over_the_batch(build: Build) -> None:
-    module = build(rendered=4)
-    module.terms(small_batch(8))
-    assert module.pictures.index.tolist() == [0, 2, 4, 6]
+    _, _, pictures = step_of(build(rendered=4), small_batch(8))
+    assert pictures.index.tolist() == [0, 2, 4, 6]
 
 
-def test_the_penalty_of_means_reaches_the_batch_distribution_alone(
-    build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert changed_by(build, monkeypatch, mean_penalty="squared") == {"batch_distribution"}
+def test_the_penalty_of_means_reaches_the_batch_distribution_alone(build: Build) -> None:
+    assert changed_by(build, mean_penalty="squared") == {"batch_distribution"}
 
 
-def changed_by(build: Build, monkeypatch: pytest.MonkeyPatch, **weights: object) -> set[str]:
+def changed_by(build: Build, **weights: object) -> set[str]:
     """The terms that differ from the suite's where its weights do."""
-    usual = build().terms(small_batch())
-    other = SUITE_WEIGHTS._replace(**weights)
-    monkeypatch.setattr("tests.lightning_modules.conftest.SUITE_WEIGHTS", other)
-    terms = build().terms(small_batch())
+    usual = terms_of(build(), small_batch())
+    terms = terms_of(build(**weights), small_batch())
     return {name for name, term in usual.items() if not torch.equal(term, terms[name])}
 
 
@@ -124,11 +123,11 @@ def loopback(module: Regression, *, cut: str) -> Tensor:
         kept if cut == "rendering" else decoded,
         module.teachers.crop, views=2, seed=5, step=3, samples=range(2),
     )  # fmt: skip
-    again = module.regressor(module.teachers.see(images).encoder.features)
+    again = module.regressor(module.teachers.see(images).features)
     if cut == "regressor":
         parameters = dict(module.regressor.named_parameters())
         frozen = {name: value.detach() for name, value in parameters.items()}
-        features = module.teachers.see(images).encoder.features
+        features = module.teachers.see(images).features
         again = Prediction(*torch.func.functional_call(module.regressor, frozen, (features,)))
     target = kept if cut in ("rendering", "regressor") else decoded
     return losses.loopback_loss(target, again, SUITE_WEIGHTS)
@@ -148,7 +147,7 @@ def test_loopback_reaches_the_regressor_through_the_decoding(build: Build) -> No
 
 def test_nothing_reaches_the_frozen_teachers(build: Build, teachers: Teachers) -> None:
     module = build()
-    torch.stack(list(module.terms(small_batch()).values())).sum().backward()
+    torch.stack(list(terms_of(module, small_batch()).values())).sum().backward()
     for part in teachers:
         assert not list(part.parameters())
         assert all(buffer.grad is None and not buffer.requires_grad for buffer in part.buffers())
@@ -162,8 +161,8 @@ def test_no_teacher_is_in_a_checkpoint(build: Build) -> None:
 def test_two_networks_see_the_same_rendering(build: Build, teachers: Teachers) -> None:
     module = build()
     module.teachers = teachers._replace(identity_network=teachers.judge)
-    terms = module.terms(small_batch())
-    assert module.pictures.views.shape[-1] == 224
+    terms, _, pictures = step_of(module, small_batch())
+    assert pictures.views.shape[-1] == 224
     assert set(terms) == set(SWITCHES)
 
 
@@ -171,13 +170,13 @@ def test_tone_pulls_the_first_albedo_component(build: Build) -> None:
     colour = torch.tensor([50 + 10 * math.tan(math.radians(20)), 5.0, 10.0])  # an angle of 20 degrees
     target = ToneTarget(torch.zeros(8, 3), colour, torch.linspace(-60, 60, 61))
     module = Regression(
-        build().regressor, build().teachers, Losses(SUITE_WEIGHTS, tone=0.5), build().rendering,
+        build().regressor, build().teachers, replace(PAPERS_FOUR, tone=0.5), build().rendering,
         build().optimisation, tone=target, gradient_norm_interval=0,
     )  # fmt: skip
     batch = small_batch()
     decoded = module.regressor(batch.photographs.features["small"])
     expected = 0.5 * (decoded.albedo[:, 0] - 1.0).square().mean()  # 20 degrees lie at 1 of -3 to 3
-    torch.testing.assert_close(module.terms(batch)["tone"], expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(terms_of(module, batch)["tone"], expected, atol=1e-5, rtol=0)
 
 
 def test_the_tone_s_target_sees_the_cheeks_of_a_coloured_encoder(build: Build) -> None:
@@ -187,7 +186,7 @@ def test_the_tone_s_target_sees_the_cheeks_of_a_coloured_encoder(build: Build) -
     colour = torch.tensor([50 + 10 * math.tan(math.radians(20)), 5.0, 10.0])
     target = ToneTarget(torch.zeros(8, 3), colour, torch.linspace(-60, 60, 61), torch.zeros(3))
     module = Regression(
-        build().regressor, teachers, Losses(SUITE_WEIGHTS, tone=0.5), build().rendering,
+        build().regressor, teachers, replace(PAPERS_FOUR, tone=0.5), build().rendering,
         build().optimisation, tone=target, gradient_norm_interval=0,
     )  # fmt: skip
     cheeks = torch.tensor([[0.8, 0.6, 0.5], [0.3, 0.2, 0.2]])
@@ -200,14 +199,53 @@ def test_the_tone_s_target_sees_the_cheeks_of_a_coloured_encoder(build: Build) -
     assert found[0] > found[1]
 
 
-def test_contrast_is_a_part_of_the_identity_loss_alone(build: Build) -> None:
+def test_contrast_is_a_loss_of_its_own(build: Build) -> None:
     batch = small_batch()
-    plain, contrasted = build().terms(batch), build(contrast=2.0).terms(batch)
-    assert set(contrasted) == set(SWITCHES) == set(plain)
-    assert contrasted["identity"] > plain["identity"]
-    for name in set(SWITCHES) - {"identity"}:
+    plain, contrasted = terms_of(build(), batch), terms_of(build(contrast=2.0), batch)
+    assert set(contrasted) == {*SWITCHES, "contrast"}
+    assert contrasted["contrast"] > 0
+    for name in SWITCHES:
         torch.testing.assert_close(contrasted[name], plain[name], rtol=0, atol=0)
-    assert "identity" not in build(contrast=2.0, identity=False).terms(batch)
+    alone = terms_of(build(contrast=2.0, identity=0.0), batch)
+    assert "identity" not in alone
+    torch.testing.assert_close(alone["contrast"], contrasted["contrast"], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("off", "passes"),
+    [
+        ({}, (1, 1)),
+        ({"loopback": 0.0}, (0, 1)),
+        ({"identity": 0.0}, (1, 0)),
+        ({"identity": 0.0, "contrast": 2.0}, (1, 1)),
+        ({"identity": 0.0, "loopback": 0.0}, (0, 0)),
+    ],
+)
+def test_a_network_that_no_loss_needs_looks_at_no_rendering(
+    build: Build, teachers: Teachers, off: dict[str, float], passes: tuple[int, int]
+) -> None:
+    encoder, identity = SmallNetwork(1), SmallNetwork(7)
+    seen: list[SmallNetwork] = []
+    for network in (encoder, identity):
+        network.register_forward_hook(lambda network, *_: seen.append(network))
+    module = build(**off)
+    module.teachers = teachers._replace(encoder=encoder, identity_network=identity)
+    terms_of(module, small_batch())
+    assert (seen.count(encoder), seen.count(identity)) == passes
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_every_weight_counts_its_own_loss_so_many_times(build: Build, name: str) -> None:
+    batch, weight = small_batch(), getattr(PAPERS_FOUR, name)
+    usual = terms_of(build(), batch)
+    doubled = terms_of(build(**{name: 2 * weight}), batch)
+    torch.testing.assert_close(doubled[name], 2 * usual[name])
+    for other in set(SWITCHES) - {name}:
+        torch.testing.assert_close(doubled[other], usual[other], rtol=0, atol=0)
+
+
+def test_coefficients_that_count_nothing_switch_their_losses_off() -> None:
+    assert replace(PAPERS_FOUR, shape=0.0, albedo=0.0).on == {"identity", "batch_distribution"}
 
 
 def test_contrast_finds_each_rendering_s_own_photograph(
@@ -221,14 +259,14 @@ def test_contrast_finds_each_rendering_s_own_photograph(
 
     monkeypatch.setattr(regression, "contrast_loss", watched)
     batch = small_batch(8)
-    build(contrast=2.0, rendered=4).terms(batch)
+    terms_of(build(contrast=2.0, rendered=4), batch)
     assert seen["own"].tolist() == [0, 2, 4, 6]
     torch.testing.assert_close(seen["photographs"], batch.photographs.embeddings["small"])
 
 
-def test_a_run_without_any_loss_is_refused() -> None:
-    with pytest.raises(ValueError, match="every loss is switched off; leave at least one on"):
-        Losses(SUITE_WEIGHTS, parameter=False, identity=False, batch_distribution=False, loopback=False)
+def test_a_run_without_any_loss_is_refused(build: Build) -> None:
+    with pytest.raises(ValueError, match="every loss is off; leave at least one on"):
+        build(**dict.fromkeys(SWITCHES, 0.0))
 
 
 def test_validation_logs_judge_beside_training_network(build: Build) -> None:
@@ -256,7 +294,7 @@ def test_validation_logs_judge_beside_training_network(build: Build) -> None:
 @pytest.mark.parametrize("precision", ["bf16-true", "bf16-mixed", "64-true"])
 def test_every_precision_of_the_trainer_has_much_the_same_losses(build: Build, precision: str) -> None:
     batch = small_batch(8)
-    expected = {name: float(value.detach()) for name, value in build(contrast=2.0).terms(batch).items()}
+    expected = {name: float(value.detach()) for name, value in terms_of(build(contrast=2.0), batch).items()}
     module = build(contrast=2.0)
     trainer = Trainer(
         fast_dev_run=True, logger=False, enable_progress_bar=False, enable_model_summary=False,

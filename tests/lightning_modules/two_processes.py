@@ -1,6 +1,7 @@
 """Run by test_distributed.py in two processes: a full step's value and gradient on each process's share."""
 
 import sys
+from dataclasses import replace
 
 import torch
 from torch import distributed
@@ -9,11 +10,12 @@ from torch.nn.parallel import DistributedDataParallel
 from lightning_modules.distributed import global_batch, mean_over_processes
 from lightning_modules.losses import SUITE_WEIGHTS
 from lightning_modules.optimisation import Optimisation
-from lightning_modules.regression import Losses, Regression, Rendering
+from lightning_modules.regression import Regression, Rendering
 from lightning_modules.regressor import Regressor
 from lightning_modules.skin_tone import ToneTarget
 from lightning_modules.teachers import Teachers
 from tests import miniatures
+from tests.lightning_modules.steps import step_of
 
 SWITCHES = ("parameter", "identity", "batch_distribution", "loopback")
 
@@ -27,10 +29,10 @@ class Step(torch.nn.Module):
 
     def forward(self, batch: object) -> torch.Tensor:
         """The sum of the losses."""
-        return torch.stack(list(self.module.terms(batch).values())).sum()
+        return step_of(self.module, batch)[1]
 
 
-def build(**losses: bool) -> Regression:
+def build(**losses: float) -> Regression:
     """The same module on every process."""
     torch.manual_seed(0)
     network, judge = miniatures.SmallNetwork(1), miniatures.SmallNetwork(2)
@@ -38,7 +40,7 @@ def build(**losses: bool) -> Regression:
     return Regression(
         Regressor(20, 4, 3, hidden_width=16),
         Teachers(miniatures.small_model(), network, network, judge),
-        Losses(SUITE_WEIGHTS, contrast=2.0, tone=0.5, **losses),
+        replace(SUITE_WEIGHTS, tone=0.5, **losses),
         Rendering(4, 2, seed=5),
         Optimisation(1e-3, 0.0, 0, 10),
         tone=ToneTarget(torch.randn(8, 3), torch.tensor([60.0, 12.0, 18.0]), torch.linspace(-60, 60, 61)),
@@ -52,7 +54,7 @@ def main(rank: int, port: str, output: str) -> None:
     distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
     results = {}
     for off in (None, *SWITCHES):
-        module = build(**({} if off is None else {off: False}))
+        module = build(**({} if off is None else {off: 0.0}))
         step = DistributedDataParallel(Step(module), broadcast_buffers=False)
         loss = step(miniatures.small_batch(8, rank=rank, world_size=2))
         loss.backward()

@@ -3,40 +3,44 @@ from pathlib import Path
 import pytest
 
 from ablations.runs.output_folders import LOCK, alone_in, claim
-from evaluation.reporting.results import RESULTS, STARTED
+from evaluation.reporting.results import STARTED
+from lightning_modules.plain.manifests import MANIFEST
+from lightning_modules.plain.output_folder import OutputFolder
 
 
-def own(name: str) -> bool:
-    return name in (STARTED, RESULTS, "pictures")
+def test_a_claimed_folder_says_whose_work_it_holds(tmp_path: Path) -> None:
+    claim(OutputFolder(tmp_path / "new", "run"), {"seed": 1}, overwrite=False)
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {STARTED, MANIFEST}
+    assert '"seed": 1' in (tmp_path / "new" / STARTED).read_text()
 
 
-def claimed(folder: Path, *, overwrite: bool = False) -> set[str]:
-    """What is in the folder once it is claimed."""
-    claim(folder, "run", {"seed": 1}, owner="a run's", overwrite=overwrite, is_own=own)
-    return {path.name for path in folder.iterdir()}
-
-
-def test_a_folder_that_is_not_there_or_empty_or_holds_own_files_is_claimed(tmp_path: Path) -> None:
-    assert claimed(tmp_path / "new") == {STARTED}
-    (tmp_path / "tried" / "pictures").mkdir(parents=True)
-    assert claimed(tmp_path / "tried") == {STARTED, "pictures"}
-
-
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_of_others_is_refused_and_left_as_it_is(tmp_path: Path, overwrite: bool) -> None:
+def test_overwriting_deletes_own_files_only_and_says_what_it_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = OutputFolder(tmp_path, "run")
+    claim(folder, {}, overwrite=False)
+    folder.claim("pictures/step.png").write_text("")
     (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(ValueError, match=r"holds other files than a run's, such as letter.txt; name another"):
-        claimed(tmp_path, overwrite=overwrite)
-    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+    claim(folder, {}, overwrite=False)
+    assert (tmp_path / "pictures" / "step.png").exists()
+    assert not capsys.readouterr().err
+    claim(OutputFolder(tmp_path, "run"), {}, overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == {STARTED, MANIFEST, "letter.txt"}
+    assert capsys.readouterr().err == f"kept in {tmp_path}, since run.py did not write it: letter.txt\n"
 
 
-def test_overwriting_deletes_own_files_only(tmp_path: Path) -> None:
-    claimed(tmp_path)
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "step.png").write_text("")
-    (tmp_path / "letter.txt").write_text("dear")
-    assert claimed(tmp_path) == {STARTED, "pictures", "letter.txt"}
-    assert claimed(tmp_path, overwrite=True) == {STARTED, "letter.txt"}
+@pytest.mark.parametrize("kind", ["file", "link", "folder"])
+def test_a_lock_of_somebody_else_is_left_as_it_is(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "mine.txt").write_text("dear")
+    if kind == "file":
+        (tmp_path / LOCK).write_text("dear")
+    elif kind == "link":
+        (tmp_path / LOCK).symlink_to("mine.txt")
+    else:
+        (tmp_path / LOCK).mkdir()
+    with pytest.raises(ValueError, match=r"\.lock is no lock of run\.py; name"), alone_in(tmp_path, "run.py"):
+        raise AssertionError
+    assert (tmp_path / LOCK).is_dir() or (tmp_path / LOCK).read_text() == "dear"
 
 
 def test_one_program_at_a_time_works_in_a_folder(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from lightning_modules.losses import SUITE_WEIGHTS
 from lightning_modules.optimisation import Optimisation
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.similarity import Centre
-from lightning_modules.regression import Losses, Regression, Rendering
+from lightning_modules.regression import Regression, Rendering
 from lightning_modules.regressor import Regressor
 from lightning_modules.teachers import Teachers
 from tests import miniatures
@@ -27,7 +28,7 @@ def module() -> Regression:
     return Regression(
         Regressor(20, 4, 3, hidden_width=16),
         Teachers(miniatures.small_model(), network, network, judge),
-        Losses(SUITE_WEIGHTS),
+        replace(SUITE_WEIGHTS, tone=0.0),
         Rendering(2, 2),
         Optimisation(1e-3, 0.0, 0, 10),
     )

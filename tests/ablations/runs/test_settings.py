@@ -9,7 +9,7 @@ from ablations.runs.settings import METHODS, PRESETS, Settings
 from lightning_modules.losses import PAPER_WEIGHTS, SUITE_WEIGHTS
 from lightning_modules.plain.command_line import parse_settings
 
-LOSSES = ("identity", "batch_distribution", "loopback", "parameter")
+LOSSES = ("identity", "batch_distribution", "loopback", "parameter", "contrast")
 
 
 def parse(*argv: str) -> Settings:
@@ -22,7 +22,7 @@ def changed(*argv: str) -> dict[str, object]:
     return {name: value for name, value in after.items() if before[name] != value}
 
 
-@pytest.mark.parametrize("name", [*LOSSES, "pretraining"])
+@pytest.mark.parametrize("name", [*LOSSES, "tone", "pretraining"])
 def test_a_switch_changes_one_setting_with_hyphens_and_underscores(name: str) -> None:
     for argument in (f"--no-{name.replace('_', '-')}", f"--no_{name}", f"--{name}=false"):
         assert changed(argument) == {name: False}
@@ -41,7 +41,7 @@ def test_no_multi_view_with_more_views_is_refused() -> None:
 
 @pytest.mark.parametrize("method", ["paper", "suite"])
 def test_without_any_loss_there_is_no_run(method: str) -> None:
-    with pytest.raises(ValueError, match="every loss is switched off; leave at least one on"):
+    with pytest.raises(ValueError, match="every loss is off, by its switch or by a weight of 0"):
         parse("--method", method, *(f"--no-{name.replace('_', '-')}" for name in LOSSES))
 
 
@@ -139,8 +139,14 @@ def test_a_judge_that_trains_is_refused(option: tuple[str, str]) -> None:
         ("--shape-components=-3", "--shape-components must be at least 0, got -3"),
         ("--hidden-width 0", "--hidden-width must be at least 1, got 0"),
         ("--workers=-2", "--workers must be at least 0, got -2"),
-        ("--no-identity --no-loopback --no-parameter --batch-distribution-weight 0", "has the weight 0"),
-        ("--no-identity --no-batch-distribution --shape-weight 0 --albedo-weight 0", "has the weight 0"),
+        (
+            "--no-identity --no-contrast --no-loopback --no-parameter --batch-distribution-weight 0",
+            "every loss is off",
+        ),
+        (
+            "--no-identity --contrast-weight 0 --no-batch-distribution --shape-weight 0 --albedo-weight 0",
+            "every loss is off",
+        ),
         ("--strategy foo", "--strategy must be one of auto, ddp, .*; got foo"),
     ],
 )
@@ -158,7 +164,7 @@ def test_a_file_of_options_gives_way_to_the_command_line(tmp_path: Path) -> None
     file.write_text("method: paper\nidentity: false\nmax_steps: 12\n")
     settings = parse("--config", str(file), "--max-steps", "13")
     assert (settings.method, settings.identity, settings.max_steps) == ("paper", False, 13)
-    assert settings.weights == PAPER_WEIGHTS
+    assert settings.weights == replace(PAPER_WEIGHTS, identity=0.0)
 
 
 def test_runs_share_stage_1_unless_an_option_of_stage_1_differs() -> None:

@@ -14,6 +14,7 @@ from evaluation.reporting.figures import (
     save_figure,
 )
 from evaluation.reporting.items import write_items
+from lightning_modules.plain.output_folder import OutputFolder
 
 LINES = [
     Line("ours", np.linspace(0, 1, 5), np.array([0, 1, 4, 1, 0]), filled=True),
@@ -27,7 +28,7 @@ def test_a_figure_is_written_as_png_and_pdf_and_is_the_same_every_time(tmp_path:
         figure, axes = line_figure("A title", "similarity", "density", LINES)
         assert axes.get_ylim()[0] == 0
         assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ours", "chance"]
-        files = save_figure(figure, tmp_path / "new", "plot")
+        files = save_figure(figure, OutputFolder(tmp_path / "new", "micc"), "plot")
         contents.append([file.read_bytes() for file in files])
     assert [file.name for file in files] == ["plot.png", "plot.pdf"]
     assert contents[0] == contents[1]
@@ -45,7 +46,7 @@ def test_items_come_back_as_they_were(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {"photograph": ["a, b", "c"], "similarity": [0.1, None], "reason": [None, "no face"]}
     )
-    file = write_items(frame, tmp_path, "items")
+    file = write_items(frame, OutputFolder(tmp_path, "micc"), "items")
     assert file.read_text() == 'photograph,similarity,reason\n"a, b",0.1,\nc,,no face\n'
 
 

@@ -19,6 +19,8 @@ from evaluation.reporting.results import (
     read_results,
     write_results,
 )
+from lightning_modules.plain.manifests import MANIFEST
+from lightning_modules.plain.output_folder import OutputFolder
 
 ROW = Row("ours", "stand-in, genova", "mean error", "mm", 1.5, sd=0.13, interval=(1.4, 1.6), n=53)
 RESULTS = Results(
@@ -32,7 +34,7 @@ RESULTS = Results(
 
 
 def written(results: Results, folder: Path) -> dict:
-    return json.loads(write_results(results, folder).read_text())
+    return json.loads(write_results(results, OutputFolder(folder, "micc")).read_text())
 
 
 def test_a_file_holds_what_the_contract_says(tmp_path: Path) -> None:
@@ -61,7 +63,7 @@ def test_a_file_holds_what_the_contract_says(tmp_path: Path) -> None:
 
 
 def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
-    write_results(RESULTS, tmp_path)
+    write_results(RESULTS, OutputFolder(tmp_path, "micc"))
     assert read_results(tmp_path) == RESULTS._replace(settings=plain(RESULTS.settings))
 
 
@@ -105,7 +107,7 @@ def test_numbers_of_numpy_and_torch_are_taken(tmp_path: Path) -> None:
 )
 def test_what_breaks_the_contract_is_never_written(tmp_path: Path, change: dict, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
-        write_results(RESULTS._replace(**change), tmp_path)
+        write_results(RESULTS._replace(**change), OutputFolder(tmp_path, "micc"))
     assert not list(tmp_path.iterdir())
 
 
@@ -118,15 +120,15 @@ def test_stand_ins_are_labelled_and_never_beside_quoted_rows() -> None:
 
 
 def test_a_failed_write_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_results(RESULTS, tmp_path)
+    write_results(RESULTS, OutputFolder(tmp_path, "micc"))
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        write_results(RESULTS._replace(title="another"), tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+        write_results(RESULTS._replace(title="another"), OutputFolder(tmp_path, "micc"))
+    assert {path.name for path in tmp_path.iterdir()} == {"results.json", MANIFEST}
     assert read_results(tmp_path).title == RESULTS.title
 
 
@@ -142,7 +144,7 @@ def test_a_file_that_is_not_ours_is_named(tmp_path: Path) -> None:
 
 def test_the_same_command_gets_its_finished_results(tmp_path: Path) -> None:
     assert finished_results(tmp_path / "absent", "micc", RESULTS.settings) is None
-    write_results(RESULTS, tmp_path)
+    write_results(RESULTS, OutputFolder(tmp_path, "micc"))
     assert finished_results(tmp_path, "micc", RESULTS.settings) == read_results(tmp_path)
     assert finished_results(tmp_path, "micc", RESULTS.settings, overwrite=True) is None
 
@@ -150,9 +152,9 @@ def test_the_same_command_gets_its_finished_results(tmp_path: Path) -> None:
 @pytest.mark.parametrize("finished", [True, False])
 def test_other_settings_are_refused_in_one_sentence(tmp_path: Path, finished: bool) -> None:
     if finished:
-        write_results(RESULTS, tmp_path)
+        write_results(RESULTS, OutputFolder(tmp_path, "micc"))
     else:
-        mark_started(tmp_path, "micc", RESULTS.settings)
+        mark_started(OutputFolder(tmp_path, "micc"), RESULTS.settings)
         assert finished_results(tmp_path, "micc", RESULTS.settings) is None
     other = {**RESULTS.settings, "seed": 1, "views": None}
     with pytest.raises(
@@ -167,8 +169,8 @@ def test_other_settings_are_refused_in_one_sentence(tmp_path: Path, finished: bo
 
 
 def test_starting_anew_removes_older_results(tmp_path: Path) -> None:
-    write_results(RESULTS, tmp_path)
-    mark_started(tmp_path, "micc", {"seed": 1})
+    write_results(RESULTS, OutputFolder(tmp_path, "micc"))
+    mark_started(OutputFolder(tmp_path, "micc"), {"seed": 1})
     assert finished_results(tmp_path, "micc", {"seed": 1}) is None
     assert not (tmp_path / module.RESULTS).exists()
 

@@ -12,6 +12,7 @@ from evaluation.reporting.tables import (
     write_tables,
     written_counts,
 )
+from lightning_modules.plain.output_folder import OutputFolder
 
 from .printing import printed
 
@@ -145,7 +146,7 @@ def test_a_heading_of_several_columns_spans_them_in_latex() -> None:
 
 
 def test_tables_and_every_row_are_written_beside_the_results(tmp_path: Path) -> None:
-    files = write_tables(RESULTS, tmp_path, LAYOUT)
+    files = write_tables(RESULTS, OutputFolder(tmp_path, "micc"), LAYOUT)
     assert [file.name for file in files] == ["results.md", "results.tex", "results.csv"]
     assert files[0].read_text() == markdown(page_of(RESULTS, LAYOUT))
     frame = pd.read_csv(files[2])

@@ -6,6 +6,7 @@ import pytest
 from evaluation.reporting.results import Counts, Results, Row
 from evaluation.shared.dashboard_run import numbers_of, publish
 from lightning_modules import dashboard
+from lightning_modules.plain.output_folder import OutputFolder
 
 ROWS = [
     Row("ours", "LFW", "top-1", "share", 0.25),
@@ -53,10 +54,11 @@ def test_only_what_was_measured_is_sent() -> None:
 def test_numbers_and_figures_go_to_the_run_of_the_checkpoint(
     started: dict, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    (tmp_path / "cmc.png").write_bytes(b"")
-    (tmp_path / "photographs").mkdir()
-    (tmp_path / "photographs/private.png").write_bytes(b"")
-    line = publish(RESULTS, tmp_path, {"wandb_id": "abc"}, "project")
+    folder = OutputFolder(tmp_path, "clustering")
+    for name in ("cmc.png", "photographs/private.png"):
+        folder.claim(name).write_bytes(b"")
+    (tmp_path / "somebody.png").write_bytes(b"")  # which the command did not write
+    line = publish(RESULTS, folder, {"wandb_id": "abc"}, "project")
     assert line == "added to the Weights & Biases run abc, that made the checkpoint"
     assert (started["options"]["id"], started["options"]["resume"]) == ("abc", "allow")
     assert started["options"]["mode"] == "offline"
@@ -66,7 +68,8 @@ def test_numbers_and_figures_go_to_the_run_of_the_checkpoint(
 
 
 def test_without_a_run_one_begins_and_a_stand_in_is_named(started: dict, tmp_path: Path) -> None:
-    assert publish(RESULTS._replace(stand_in=True), tmp_path, None, "project").endswith("names none")
+    folder = OutputFolder(tmp_path, "clustering")
+    assert publish(RESULTS._replace(stand_in=True), folder, None, "project").endswith("names none")
     assert started["options"]["name"] == "STAND-IN clustering"
     assert started["options"]["id"] is None
 
@@ -76,5 +79,5 @@ def test_wandb_itself_works_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    publish(RESULTS, tmp_path, {"wandb_id": "abc"}, "project")
+    publish(RESULTS, OutputFolder(tmp_path, "clustering"), {"wandb_id": "abc"}, "project")
     assert [path.name.endswith("-abc") for path in (tmp_path / "wandb").glob("offline-run*")] == [True]

@@ -8,6 +8,8 @@ from pandas import DataFrame, read_csv
 from evaluation.reporting.figures import Line, line_figure
 from evaluation.reporting.results import Counts, Results, Row, read_results
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
+from lightning_modules.plain.manifests import MANIFEST
+from lightning_modules.plain.output_folder import OutputFolder
 
 SETTINGS = {"data": "stand-in", "k": 5}
 
@@ -25,8 +27,15 @@ def report(failed: dict[str, int] | None = None) -> Report:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Callable[..., Results]:
-    def start(compute: Callable[[Path], Report], settings: dict = SETTINGS, **more: object) -> Results:
-        options = {"overwrite": False, "layout": Layout(items="photographs"), "notice": "STAND-IN: so it is"}
+    def start(
+        compute: Callable[[OutputFolder], Report], settings: dict = SETTINGS, **more: object
+    ) -> Results:
+        options = {
+            "inputs": (),
+            "overwrite": False,
+            "layout": Layout(items="photographs"),
+            "notice": "STAND-IN: so it is",
+        }
         return evaluate("clustering", settings, compute, output=tmp_path / "out", **options | more)
 
     return start
@@ -39,7 +48,7 @@ def test_everything_is_written_and_the_notice_comes_first_and_last(
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
         "results.json", "results.md", "results.tex", "results.csv", "items.csv", "cmc.png", "cmc.pdf",
-        "started.json",
+        "started.json", MANIFEST,
     }  # fmt: skip
     assert read_csv(tmp_path / "out" / "items.csv")["rank"].isna().tolist() == [False, True]
     lines = capsys.readouterr().out.strip().splitlines()
@@ -67,7 +76,7 @@ def test_a_terminal_gets_lines_that_end_between_words(
 def test_a_finished_folder_is_not_computed_again_unless_asked(start: Callable) -> None:
     first = start(lambda _: report())
 
-    def compute(_: Path) -> Report:
+    def compute(_: OutputFolder) -> Report:
         raise AssertionError("computed again")
 
     assert start(compute) == first
@@ -78,12 +87,12 @@ def test_a_finished_folder_is_not_computed_again_unless_asked(start: Callable) -
 
 
 def test_unfinished_work_is_handed_over_as_it_is(start: Callable) -> None:
-    def killed(folder: Path) -> Report:
-        (folder / "half.bin").write_text("half")
+    def killed(folder: OutputFolder) -> Report:
+        folder.claim("half.bin").write_text("half")
         raise KeyboardInterrupt
 
-    def continued(folder: Path) -> Report:
-        assert (folder / "half.bin").read_text() == "half"
+    def continued(folder: OutputFolder) -> Report:
+        assert (folder.path / "half.bin").read_text() == "half"
         return report()
 
     with pytest.raises(KeyboardInterrupt):
@@ -94,7 +103,7 @@ def test_unfinished_work_is_handed_over_as_it_is(start: Callable) -> None:
 
 
 def test_bad_input_leaves_no_folder_behind(start: Callable, tmp_path: Path) -> None:
-    def refused(_: Path) -> Report:
+    def refused(_: OutputFolder) -> Report:
         raise ValueError("no LFW images")
 
     with pytest.raises(ValueError, match="no LFW images"):
@@ -109,8 +118,8 @@ def test_failed_items_change_the_exit_status(start: Callable) -> None:
 def test_what_is_published_is_told(start: Callable, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     seen = []
 
-    def publish(results: Results, folder: Path) -> str:
-        seen.append(read_results(folder) == results)
+    def publish(results: Results, folder: OutputFolder) -> str:
+        seen.append(read_results(folder.path) == results)
         return "added to the run x"
 
     start(lambda _: report(), publish=publish)
