@@ -1,11 +1,11 @@
-"""Rasterization, interpolation and Phong shading as Warp kernels: one source for GPUs and, to be judged, the CPU.
+"""Rasterization, interpolation and Phong shading as Warp kernels: one source for GPUs and for the CPU.
 
 The arithmetic of `numba_rasterizer` (to the last bit: same operations, same order, no fused ones) and of
 `barycentrics` and `shading.phong`. The derivatives are those that Warp derives from the kernels; only a clamp
 that lets gradients through has its own. i, j, k are a triangle's corners.
 """
 
-# ruff: noqa: ANN001, ANN201, ANN202, D103 - kernels take and return arrays, vectors and scalars
+# ruff: noqa: ANN201, ANN202, D103 - kernels take and return arrays, vectors and scalars
 
 from functools import cache
 from types import SimpleNamespace
@@ -43,7 +43,7 @@ def _row(matrix: wp.types.matrix((3, 4), wp.float64), row: int, place: wp.vec3d)
 @wp.func
 def _columns(position: wp.vec3d, near: wp.float64, axis: int, length: int):
     """First and last pixel along an axis that a vertex allows; all where it is not beyond the near plane."""
-    first, last = int(0), length - 1
+    first, last = 0, length - 1
     if position[2] > near:
         inverse = wp.float64(1.0) / position[2]
         place = wp.min(wp.max(position[axis] * inverse, wp.float64(-1.0)), wp.float64(length))
@@ -77,7 +77,7 @@ def _visit(
     ids: wp.array3d(dtype=wp.int32),
     choosing: bool,
 ):
-    """Keep the least depth at every pixel that a triangle holds; or, `choosing`, the least id at that depth."""
+    """Keep the least depth at every pixel of a triangle; or, `choosing`, the least id at that depth."""
     pi = positions[image, triangles[t, 0]]
     pj = positions[image, triangles[t, 1]]
     pk = positions[image, triangles[t, 2]]

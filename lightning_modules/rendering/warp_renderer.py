@@ -7,6 +7,7 @@ where only shapes are: a training step that runs there waits for no result of th
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -127,7 +128,7 @@ def _shade_backward(
 
 
 @_shade_backward.register_fake
-def _(gradient, *rest):  # noqa: ANN001, ANN202
+def _(gradient, *rest):  # noqa: ANN001, ANN002, ANN202
     return [torch.empty_like(part) for part in rest[:9]]
 
 
@@ -154,8 +155,12 @@ def loaded():  # noqa: ANN201 - a module
 
 
 def launch(
-    kernel, shape: Sequence[int], inputs: list, device: torch.device, adjoints: list | None = None
-) -> None:  # noqa: ANN001
+    kernel: Any,  # noqa: ANN401 - Warp's
+    shape: Sequence[int],
+    inputs: list,
+    device: torch.device,
+    adjoints: list | None = None,
+) -> None:
     """Start a kernel on a device, in the order of torch's own work there."""
     kernels = loaded()
     with _on(device):
