@@ -28,8 +28,9 @@ from ablations.runs.termination import stopped_by_termination
 from ablations.studies import cell, cell_results, cell_workers
 from ablations.studies.comparison import REPORT, TABLES, compare
 from ablations.studies.designs import Cell, Design, cells_of
-from evaluation.reporting.results import RESULTS, default_output, finished_results, plain, write_whole
+from evaluation.reporting.results import RESULTS, default_output, finished_results, plain
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
+from lightning_modules.plain.files import write_whole
 from lightning_modules.plain.output_folder import OutputFolder
 
 COMMAND, JOBS = "factorial", "jobs"

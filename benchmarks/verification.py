@@ -25,7 +25,7 @@ from datamodules.alignment.feature_cache import to_images
 from datamodules.alignment.images import read_photograph
 from datamodules.lfw_lists import find_images, find_list, read_pairs
 from evaluation.metrics.verification import area_under_curve, best_threshold, roc
-from evaluation.reporting.tables import written_value
+from evaluation.reporting.cells import value_text
 from evaluation.verification import verify
 from lightning_modules.recognition.frame import SFACE_TEMPLATE, similarity_transform
 from lightning_modules.recognition.network import RecognitionNetwork
@@ -67,7 +67,7 @@ def test_section(data: Path, cache_folder: Path | None) -> list[str]:
         results = verify(str(data), name, overwrite=True, cache_folder=cache_folder)
         values: dict[str, dict[str, str]] = {}
         for row in results.rows:
-            values.setdefault(row.protocol.split(", ")[1], {})[row.metric] = written_value(row)
+            values.setdefault(row.protocol.split(", ")[1], {})[row.metric] = value_text(row, " %")
         without = results.counts.failed.get("no face", 0)
         lines += [
             f"| `{name}` | {comparison} | {metrics['accuracy']} | {metrics['area under ROC']} "

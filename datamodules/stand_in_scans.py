@@ -19,6 +19,7 @@ from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.faces.morphable_model import Faces, MorphableModel
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.recognition.network import RecognitionNetwork
 
 from .long_work.progress import progress_bar
@@ -36,7 +37,9 @@ VERSION = 1
 PEOPLE, PERSON, SCAN, VIDEO = 201, 202, 203, 204
 FRAMES = 6  # of each video
 FRAMES_PER_SECOND = 25
-LABEL = "STAND-IN: synthetic scans and videos, made by this project; no figure from them is one of MICC's.\n"
+LABEL = labelled(
+    "synthetic scans and videos, made by this project; no figure from them is one of MICC's.\n", stand_in=True
+)
 TRUTH = "truth.ply"  # beside a subject's Model folder: the neutral face itself, in the open model's topology
 
 _COOPERATIVE = StandInRanges(

@@ -42,15 +42,17 @@ from evaluation.likeness.options import (
     written_centre,
 )
 from evaluation.likeness.reporting_rows import RETRIEVAL_FIGURES, protocol_report
+from evaluation.likeness.tables_2_and_3 import TABLE_3
 from evaluation.metrics.retrieval import Ranks, chance, cumulative_match, found, rank_in_blocks
 from evaluation.reporting.figures import Line, line_figure
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Results, Row, plain
 from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import notice
-from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
+from evaluation.shared.lifecycle import Report, evaluate, exit_status
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.stand_in_label import labelled
 
 COMMAND = "clustering"
 LARGEST_RANK = 100  # of the CMC curve
@@ -125,7 +127,7 @@ def clustering(scoring: Scoring, retrieval: Retrieval, groups: Groups, execution
     return evaluate(
         COMMAND, settings, compute, inputs=[*inputs_of(scoring, subject), *sources.paths],
         output=execution.output, overwrite=execution.overwrite,
-        layout=Layout("method", "photographs", listed=True), notice=notice(subject.place),
+        layout=TABLE_3, notice=notice(subject.place),
         publish=None if not execution.wandb else lambda results, folder: publish(
             results, folder, subject.content, execution.wandb_project
         ),
@@ -145,9 +147,10 @@ def report_of(
         all_found += mine
     rows += quoted_rows(setting, measured)
     place, judge = setting.subject.place, setting.parts.judge
-    title = (
-        f"{'STAND-IN: ' if place.is_stand_in else ''}photographs found by renderings of "
-        f"{setting.subject.scored.method}, judged by {judge.name}, {written_centre(setting.parts.centre)}"
+    title = labelled(
+        f"photographs found by renderings of {setting.subject.scored.method}, judged by {judge.name}, "
+        f"{written_centre(setting.parts.centre)}",
+        place.is_stand_in,
     )
     results = Results(
         COMMAND, title, settings, measured.counts, rows,

@@ -26,6 +26,7 @@ from scipy.stats import spearmanr
 
 from datamodules.cheeks import cheek_colours
 from datamodules.slider_people import SliderPeople
+from evaluation.groups.group_blocks import blocks_with_groups
 from evaluation.groups.panel import Measurement, panel_of
 from evaluation.known_truth.slider_groups import slider_groupings
 from evaluation.known_truth.slider_scores import (
@@ -49,12 +50,16 @@ from lightning_modules.faces.open_model.identities import ETHNICITIES, Identitie
 from lightning_modules.plain.command_line import run_command
 from lightning_modules.plain.files import require_file, sha256_of_file
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 
 COMMAND = "fairness"
-NOTICE = "STAND-IN: synthetic people, drawn from artists' sliders; people of these names may fare differently"
+LAYOUT = Layout(blocks_with_groups, "people", "standard deviation over people")
+NOTICE = labelled(
+    "synthetic people, drawn from artists' sliders; people of these names may fare differently", stand_in=True
+)
 KEPT = ("stage", "morphable_model", "networks", "commit", "training_data")
 
 
@@ -108,7 +113,7 @@ def fairness(
 
     return evaluate(
         COMMAND, settings, compute, inputs=read_for(checkpoint, None), output=output, overwrite=overwrite,
-        layout=Layout("method", "people", listed=True), notice=NOTICE,
+        layout=LAYOUT, notice=NOTICE,
     )  # fmt: skip
 
 
@@ -155,9 +160,9 @@ def report_of(
     measurements = measurements_of(settings["method"], people, photographs, truth, made)
     sliders = Identities(*(part[numbers] for part in people.cast.sliders))
     groupings = slider_groupings(sliders, truth.cheeks)
-    title = (
-        f"STAND-IN: {settings['method']} on {len(usable)} synthetic people of known sliders, judged by "
-        f"{judge.name}"
+    title = labelled(
+        f"{settings['method']} on {len(usable)} synthetic people of known sliders, judged by {judge.name}",
+        stand_in=True,
     )
     panel = panel_of(
         measurements, groupings, numbers, title=title, least_people=settings["smallest_group"], items="people"

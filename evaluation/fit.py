@@ -12,7 +12,6 @@ photographs.csv says what became of each photograph.
 import hashlib
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -41,6 +40,7 @@ from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from lightning_modules.faces.landmarks.pose_fitting import DEVIATIONS_MM, DISTANCE_MM, Fit, Jaw, fit_landmarks
 from lightning_modules.faces.morphable_model import Faces
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.failures import counted_by_kind
 from lightning_modules.plain.files import require_file, sha256_of_file
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.prediction import Prediction
@@ -48,7 +48,7 @@ from lightning_modules.reconstruction import Reconstructor, load_reconstructor, 
 from lightning_modules.rendering.camera import focal_length_from_field_of_view, image_centre
 
 COMMAND = "fit"
-LAYOUT = Layout("method", "photographs")
+LAYOUT = Layout(items="photographs", spread="standard deviation over photographs")
 AT_ONCE = 16
 NAMED_FAILURES = 20
 MeshFormat = Literal["glb", "obj", "ply"]
@@ -349,7 +349,7 @@ def report_of(
     failed = [each for each in made if each.failure]
     for each in failed[:NAMED_FAILURES]:
         Console().print(f"failed: {each.path}: {each.failure}", markup=False, highlight=False, soft_wrap=True)
-    reasons = Counter(each.failure.split(" (")[0] for each in failed)
+    reasons = counted_by_kind(each.failure for each in failed)
     rows = [
         Row(
             checkpoint.stem,
@@ -363,7 +363,7 @@ def report_of(
         )
         for column, metric, unit in METRICS
     ]
-    counts = Counts(total, total - len({each.path for each in failed}), dict(reasons))
+    counts = Counts(total, total - len({each.path for each in failed}), reasons)
     return Report(
         Results(
             command=COMMAND,

@@ -25,9 +25,10 @@ from evaluation.metrics.scan_protocols import Scaling
 from evaluation.reporting.results import Results, plain
 from evaluation.scans.evaluation import KINDS, ScanEvaluation
 from evaluation.scans.methods import Average
+from evaluation.scans.table_1 import LAYOUT
 from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import notice, place_of
-from evaluation.shared.lifecycle import Layout, checked_folder, evaluate, exit_status
+from evaluation.shared.lifecycle import checked_folder, evaluate, exit_status
 from evaluation.shared.scored_method import what_is_scored
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.mesh_files.units import Unit
@@ -148,7 +149,7 @@ def micc(
         settings,
         lambda folder: run.report(folder, settings),
         **where,
-        layout=Layout(items="scores"),
+        layout=LAYOUT,
         notice=notice(place),
         publish=(lambda results, folder: publish(results, folder, content, project)) if wandb else None,
     )

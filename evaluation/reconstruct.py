@@ -11,7 +11,6 @@ that were added, and leaves finished faces as they are.
 """
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -43,15 +42,16 @@ from evaluation.reporting.results import (
     mark_started,
     plain,
 )
-from evaluation.reporting.tables import print_results
+from evaluation.reporting.tables import page_of, print_page
 from evaluation.shared.lifecycle import TABLES, Layout, Report, exit_status, write_report
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.failures import counted_by_kind
 from lightning_modules.plain.files import require_file, sha256_of_file
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 
 COMMAND = "reconstruct"
-LAYOUT = Layout("method", "photographs")
+LAYOUT = Layout(items="photographs", spread="standard deviation over photographs")
 ITEMS = "photographs"
 AT_ONCE = 16  # faces that are decoded and rendered together
 NAMED_FAILURES = 20  # failed photographs that are named on the screen; photographs.csv names all
@@ -196,8 +196,9 @@ def make(
 
 def counts_of(data: ChosenFaces) -> Counts:
     """Photographs that were used, and why the others were not."""
-    reasons = Counter(reason.split(" (")[0] for _, reason in data.dataset.faces.failures)
-    return Counts(len(data.paths), len(data.paths) - reasons.total(), dict(reasons))
+    failures = data.dataset.faces.failures
+    failed = counted_by_kind(reason for _, reason in failures)
+    return Counts(len(data.paths), len(data.paths) - len(failures), failed)
 
 
 def table_of(data: ChosenFaces, items: Sequence[Item]) -> DataFrame:
@@ -266,7 +267,7 @@ def say(sentence: str) -> None:
 
 def tell(results: Results, data: ChosenFaces, folder: Path) -> None:
     """Print the table, the photographs that failed, and where everything is."""
-    print_results(results, Console(), LAYOUT.across, LAYOUT.items)
+    print_page(page_of(results, LAYOUT), Console())
     failures = data.dataset.faces.failures
     lines = [f"failed: {data.paths[index]}: {reason}" for index, reason in failures[:NAMED_FAILURES]]
     if len(failures) > NAMED_FAILURES:

@@ -27,6 +27,7 @@ from datamodules.stand_in_photographs import StandInPhotographs
 from evaluation.likeness.judged_people import Judged, coefficient_statistics, judge_faces, shape_errors
 from evaluation.metrics.contrasts import contributions
 from evaluation.metrics.paired import Statistic, mean_statistic
+from evaluation.reporting.blocks import Block, block_of
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
 from evaluation.shared.dashboard_run import publish
@@ -37,8 +38,10 @@ from lightning_modules.checkpoints import load_regressor
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.plain.files import sha256_of_file, written_atomically
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
@@ -65,6 +68,25 @@ OF_COEFFICIENTS = {
     "mean_distance": ("|mean - target|", "sd"), "variance_distance": ("|variance - target|", "sd²"),
     "variance": ("variance", "sd²"), "share_beyond": ("beyond 3 sd", "share"),
 }  # fmt: skip
+
+# The tables: heading and metrics.
+TABLES = {
+    "Likeness by the judge": ("similarity", "AUC", "fooling gap", "shape error"),
+    "Earth Mover's Distance of similarities": ("EMD to one person", "EMD to two people"),
+    "Retrieval": ("top-1", "top-5", "top-1, source left out", "top-5, source left out"),
+    "Coefficients and their prior": ("|mean - target|", "|variance - target|", "variance", "beyond 3 sd"),
+}
+
+
+def blocks_of(results: Results) -> list[Block]:
+    """A table for each topic of `TABLES`, a line a method."""
+    return [
+        block_of([row for row in results.rows if row.metric in metrics], heading)
+        for heading, metrics in TABLES.items()
+    ]
+
+
+LAYOUT = Layout(blocks_of, "people", "standard error (jackknife over people)")
 
 
 class People(NamedTuple):
@@ -148,7 +170,7 @@ def score_people(
 
     return evaluate(
         COMMAND, settings, compute, inputs=[*read_for(checkpoint, morphable_model), place.folder],
-        output=output, overwrite=overwrite, layout=Layout("metric", "people"),
+        output=output, overwrite=overwrite, layout=LAYOUT,
         notice=notice(place), publish=publish_to_run if wandb else None,
     )  # fmt: skip
 
@@ -245,7 +267,7 @@ def report_of(
     columns = {metric: contributions(statistic) for metric, _, statistic in figures}
     title = f"Reporting protocol: two photographs of {len(people.names)} people ({source})"
     results = Results(
-        COMMAND, ("STAND-IN: " if place.is_stand_in else "") + title, settings, people.counts, rows,
+        COMMAND, labelled(title, place.is_stand_in), settings, people.counts, rows,
         provenance(
             checkpoint={name: loaded.content[name] for name in KEPT},
             judge=network_entry(judge.name, judge.sha256), data=people.source,
@@ -276,9 +298,7 @@ def keep_faces(faces: Prediction, model: MorphableModel, count: int, folder: Out
     """Write everybody's coefficients, and the frontal renderings of some, evenly taken; no photograph."""
     with written_atomically(folder.claim(COEFFICIENTS)) as temporary:
         np.savez(temporary, **{name: part.cpu().numpy() for name, part in faces._asdict().items()})
-    total = len(faces.shape)
-    shown = min(count, total)
-    for person in (number * total // shown for number in range(shown)):
+    for person in evenly_chosen(len(faces.shape), count):
         image = render_from_the_front(model, Prediction(*(part[person : person + 1] for part in faces)))[0]
         levels = (image.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().cpu().numpy()
         Image.fromarray(levels).save(folder.claim(f"{RENDERINGS}/{person:05d}.png"))

@@ -22,7 +22,7 @@ if __name__ == "__main__":
 
 from datamodules.alignment.detection import DetectorName, load_detector
 from datamodules.long_work.progress import progress_bar
-from evaluation.damage.movements import figures_of, movements_of, rows_of, table_of
+from evaluation.damage.movements import LAYOUT, figures_of, movements_of, rows_of, table_of
 from evaluation.damage.photograph_pairs import People, people_of
 from evaluation.damage.pictures import draw_pictures
 from evaluation.damage.responses import Responses, respond, versions_of
@@ -31,12 +31,13 @@ from evaluation.reporting.results import Counts, Results
 from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import notice, place_of
 from evaluation.shared.judge import judge_name, kept_centre
-from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
+from evaluation.shared.lifecycle import Report, evaluate, exit_status
 from evaluation.shared.scored_method import what_is_scored
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.plain.command_line import run_command
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
 from lightning_modules.recognition.similarity import Centre
@@ -129,7 +130,7 @@ def robustness(
 
     return evaluate(
         COMMAND, settings, compute, inputs=[*read_for(checkpoint, morphable_model), place.folder],
-        output=output, overwrite=overwrite, notice=notice(place), layout=Layout(items="photographs"),
+        output=output, overwrite=overwrite, notice=notice(place), layout=LAYOUT,
         publish=(lambda results, folder: publish(results, folder, content, wandb_project))
         if wandb else None,
     )  # fmt: skip
@@ -193,7 +194,7 @@ def report_of(
     )
     results = Results(
         command=COMMAND,
-        title=f"STAND-IN: {title}" if people.provenance["stand_in"] else title,
+        title=labelled(title, people.provenance["stand_in"]),
         settings=settings,
         counts=Counts(len(people.first) + sum(people.failed.values()), len(found), failed),
         rows=rows,

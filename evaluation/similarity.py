@@ -38,18 +38,20 @@ from evaluation.likeness.options import (
 from evaluation.likeness.photographs_of_people import NAMES
 from evaluation.likeness.reporting_rows import SIMILARITY_FIGURES, protocol_report
 from evaluation.likeness.table_2_columns import Column, column_of, scan_column
+from evaluation.likeness.tables_2_and_3 import TABLE_2, TABLE_2_OF_PEOPLE
 from evaluation.metrics.all_pairs import PairDistributions, all_pairs
 from evaluation.metrics.paired import mean_statistic
 from evaluation.metrics.similarity import Bins, histogram, histogram_distance, pyemd_distance
 from evaluation.metrics.verification import share_below
-from evaluation.reporting.figures import Line, line_figure
+from evaluation.reporting.figures import Line, line_panels
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import NOT_MEASURED, Counts, Results, Row, plain
 from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import Place, known_place, notice
-from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
+from evaluation.shared.lifecycle import Report, evaluate, exit_status
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.stand_in_label import labelled
 
 COMMAND = "similarity"
 BINS = Bins()
@@ -98,7 +100,7 @@ def similarity(scoring: Scoring, columns: Columns, groups: Groups, execution: Ex
         COMMAND, settings, compute,
         inputs=[*inputs_of(scoring, subject), *sources.paths, *(place.folder for place in further)],
         output=execution.output, overwrite=execution.overwrite,
-        layout=Layout("method", "photographs", listed=True), notice=notice(subject.place),
+        layout=TABLE_2_OF_PEOPLE if scoring.people else TABLE_2, notice=notice(subject.place),
         publish=None if not execution.wandb else lambda results, folder: publish(
             results, folder, subject.content, execution.wandb_project
         ),
@@ -154,7 +156,7 @@ def report_of(setting: Setting, further: Sequence[Place], settings: Mapping) -> 
         setting.subject.place.is_stand_in,
     )
     frame = pd.concat([column.items for column in columns], ignore_index=True)
-    report = Report(results, {"photographs": frame}, {"distributions": figure_of(title, columns[0], pairs)})
+    report = Report(results, {"photographs": frame}, {"distributions": figure_of(title, columns, pairs)})
     return with_groups(report, setting, reference, groups, similarity_measurements(reference))
 
 
@@ -170,11 +172,11 @@ def title_of(setting: Setting) -> str:
     """What was scored by whom, a stand-in named first."""
     place, judge = setting.subject.place, setting.parts.judge
     layer = f" ({judge.descriptor_layer})" if judge.name == "vggface" else ""
-    start = "STAND-IN: " if place.is_stand_in else ""
-    return (
-        f"{start}similarity of {setting.subject.scored.method}, judged by {judge.name}{layer}, "
+    title = (
+        f"similarity of {setting.subject.scored.method}, judged by {judge.name}{layer}, "
         f"{written_centre(setting.parts.centre)}"
     )
+    return labelled(title, place.is_stand_in)
 
 
 def photograph_rows(protocol: str, pairs: PairDistributions) -> list[Row]:
@@ -269,21 +271,31 @@ def counts_of(columns: Sequence[Column]) -> Counts:
     )
 
 
-def figure_of(title: str, column: Column, pairs: PairDistributions) -> Figure:
-    """Figure 5 of the paper: the photographs' two distributions, shaded, and those of the renderings."""
-    lines = [
+def figure_of(title: str, columns: Sequence[Column], pairs: PairDistributions) -> Figure:
+    """Figure 5 of the paper, a panel a data set: the renderings' distributions before the photographs' own.
+
+    The photographs' two distributions, shaded, are those of the reference in every panel.
+    """
+    reference = [
         Line("photographs of one person", BINS.centres, density(histogram(pairs.same, BINS)), filled=True),
         Line("photographs of two people", BINS.centres, density(pairs.different), filled=True),
-        *(
-            Line(
-                f"photograph and {method}", BINS.centres, density(histogram(values, BINS)), dashed=number > 0
-            )
-            for number, (method, (values, _)) in enumerate(column.similarities.items())
-        ),
     ]
-    figure, axes = line_figure(title, "cosine similarity", "density", lines)
-    used = np.flatnonzero(sum(line.y for line in lines) > 0.01)
-    axes.set_xlim(BINS.centres[used[0]] - 0.05, min(1.0, BINS.centres[used[-1]] + 0.05))
+    panels = {
+        column.name: [
+            *reference,
+            *(
+                Line(
+                    f"photograph and {method}", BINS.centres, density(histogram(values, BINS)),
+                    dashed=number > 0,
+                )
+                for number, (method, (values, _)) in enumerate(column.similarities.items())
+            ),
+        ]
+        for column in columns
+    }  # fmt: skip
+    figure, every = line_panels(title, "cosine similarity", "density", panels)
+    used = np.flatnonzero(sum(line.y for lines in panels.values() for line in lines) > 0.01)
+    every[0].set_xlim(BINS.centres[used[0]] - 0.05, min(1.0, BINS.centres[used[-1]] + 0.05))
     return figure
 
 

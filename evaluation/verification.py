@@ -34,6 +34,7 @@ from evaluation.metrics.verification import (
     roc,
     true_accept_rate_at,
 )
+from evaluation.reporting.blocks import Block, block_of, blocks_by_protocol
 from evaluation.reporting.figures import Line, line_figure
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
@@ -50,6 +51,26 @@ from lightning_modules.recognition.vggface import Descriptor
 FALSE_ACCEPT_RATES = (0.001, 0.01)
 # Options that the result does not depend on.
 NO_SETTINGS = {"output", "overwrite", "device", "cache_folder", "workers"}
+# What the table leaves to results.csv: with the accuracies, means and threshold say nothing new.
+DETAILS = ("threshold", "mean, one person", "mean, two people")
+
+
+def blocks_of(results: Results) -> list[Block]:
+    """A line a way of comparing; the judge's calibration, if there is one, in a table of its own."""
+    calibration = [row for row in results.rows if row.protocol == published_figures.ALL_PAIRS]
+    compared = [row for row in results.rows if row.protocol != published_figures.ALL_PAIRS]
+    return [
+        block_of(
+            [row for row in compared if row.metric not in DETAILS],
+            compared[0].protocol.partition(", ")[0],
+            corner="Network",
+            line=lambda row: f"{row.method}, {row.protocol.partition(', ')[2]}",
+        ),
+        *blocks_by_protocol(results._replace(rows=calibration)),
+    ]
+
+
+LAYOUT = Layout(blocks_of, "pairs", "standard error over the folds")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,7 +136,7 @@ def verify(
         inputs=[place.folder, weights, centre_from],
         output=output,
         overwrite=overwrite,
-        layout=Layout("method", "pairs"),
+        layout=LAYOUT,
     )
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from .contact_sheets import contact_sheet, picture
 from .plain.files import written_atomically
 from .plain.output_folder import OutputFolder
+from .plain.stand_in_label import STAND_IN
 from .prediction import Prediction
 from .regression import Pictures, Regression
 from .rendered_faces import render_from_the_front
@@ -206,7 +207,7 @@ class ImageGrid(Callback):
             return
         photographs = self.photographs(pictures.index.tolist())
         columns = [photographs, *pictures.views.unbind(1)]
-        names = ["STAND-IN" if self.stand_in else "photograph"]
+        names = [STAND_IN if self.stand_in else "photograph"]
         names += [f"view {number + 1}" for number in range(pictures.views.shape[1])]
         if pictures.decoded_again is not None:
             views = pictures.views.shape[1]

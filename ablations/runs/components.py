@@ -16,6 +16,7 @@ from datamodules.synthetic_faces import SyntheticBatch, SyntheticFaces
 from evaluation.metrics.skin_tone import lab
 from lightning_modules.faces.loading import load_morphable_model, place_of_model
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.recognition.coloured import Coloured
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import load_network
@@ -180,11 +181,16 @@ def known_faces(synthetic: SyntheticFaces) -> SyntheticBatch:
     return synthetic.pooled(np.arange(min(FACES_READ, synthetic.pool_size)))
 
 
+def training_sample(photographs: Photographs) -> np.ndarray:
+    """Numbers of the training photographs from which statistics are taken: many, evenly spread."""
+    return photographs.training[evenly_chosen(len(photographs.training), PHOTOGRAPHS_READ)]
+
+
 def learn_from_photographs(
     settings: Settings, execution: Execution, photographs: Photographs, teachers: Teachers
 ) -> Learnt:
     """Centres of both networks and the tone target, from training photographs alone."""
-    training = evenly(photographs.training, PHOTOGRAPHS_READ)
+    training = training_sample(photographs)
     faces = photographs.dataset.batch(training)
     encoder, trained = teachers.encoder.name, teachers.identity_network.name
     judged = photographs.judged_training.batch(np.arange(len(photographs.judged_training))).embeddings
@@ -209,10 +215,3 @@ def learn_from_photographs(
         own = teachers.cheeks(faces.features[encoder])
         tone = ToneTarget.fit(faces.embeddings[encoder], lab(colours), teachers.model, own)
     return Learnt(centres, tone, faces)
-
-
-def evenly(indices: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of them, evenly spread."""
-    if len(indices) <= most:
-        return indices
-    return indices[np.arange(most) * len(indices) // most]

@@ -19,14 +19,16 @@ from datamodules.photographs import Photographs
 from evaluation.metrics.moments import moments
 from evaluation.metrics.paired import mean_and_standard_error
 from evaluation.metrics.retrieval import found, rank
-from evaluation.reporting import tables
+from evaluation.reporting.blocks import Block, blocks_by_protocol
 from evaluation.reporting.provenance import provenance
 from evaluation.reporting.results import Counts, Results, Row, write_results
+from evaluation.reporting.tables import Layout, page_of, print_page
 from lightning_modules.contact_sheets import contact_sheet as laid_out
 from lightning_modules.contact_sheets import picture
 from lightning_modules.faces.aligned_rendering import render_frontal
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.prediction import Prediction
 from lightning_modules.pretraining import explained_variance
 from lightning_modules.recognition.frame import WHOLE_FRAME
@@ -38,16 +40,30 @@ from lightning_modules.teachers import Teachers
 
 SHEET, SHEET_PEOPLE, SHEET_YAW = "contact_sheet.png", 12, (0.0, -35.0, 35.0)
 AT_ONCE = 32
+CENTRED = ", centred"  # behind a protocol
 
 
 def show(results: Results, folder: Path) -> None:
     """Print a finished run's table and name its files."""
     console = Console()
-    console.print(tables.rich_list(results))
     items = "synthetic faces" if results.settings.get("stage") == "1" else "photographs"
-    console.print(tables.written_counts(results.counts, items), markup=False, soft_wrap=True)
+    print_page(page_of(results, Layout(blocks_of, items, "standard error over photographs")), console)
     files = [file.name for file in (folder / "final.ckpt", folder / SHEET) if file.exists()]
     console.print(f"{folder}: results.json {' '.join(files)}", soft_wrap=True)
+
+
+def blocks_of(results: Results) -> list[Block]:
+    """A table for each network and for the coefficients, a line a method.
+
+    Centred similarities stand beside the same network's other figures.
+    """
+    rows = [
+        row._replace(protocol=row.protocol.removesuffix(CENTRED), metric=f"{row.metric}{CENTRED}")
+        if row.protocol.endswith(CENTRED)
+        else row
+        for row in results.rows
+    ]
+    return blocks_by_protocol(results._replace(rows=rows))
 
 
 def of_run(
@@ -73,9 +89,7 @@ def of_run(
     rows += coefficient_rows(module, decoded, content)
     own = photographs.provenance()
     if own["stand_in"]:
-        everyone = photographs.dataset.batch(
-            components.evenly(photographs.training, components.PHOTOGRAPHS_READ)
-        )
+        everyone = photographs.dataset.batch(components.training_sample(photographs))
         distance = distance_from_photographs(everyone.features[teachers.encoder.name], teachers.encoder)
         rows.append(
             Row("stand-in", "encoder feature means", "distance from real photographs", "standard deviations",
@@ -83,15 +97,14 @@ def of_run(
                 reason=None if distance is not None else f"no statistics of {teachers.encoder.name}")
         )  # fmt: skip
     shown = held_back.images(range(min(SHEET_PEOPLE, len(held_back))))
-    heading = "STAND-IN: " if own["stand_in"] else ""
-    heading += "held-back photographs, and their faces from three sides"
+    heading = labelled("held-back photographs, and their faces from three sides", own["stand_in"])
     contact_sheet(module, shown, decoded, folder.claim(SHEET), heading)
     total, trained = len(held_back.paths), len(photographs.training)
     failures = len({index for index, _ in photographs.dataset.faces.failures})
     title = f"{described(settings)}, trained on {trained:,} photographs"
     return Results(
         "run",
-        f"STAND-IN: {title}" if own["stand_in"] else title,
+        labelled(title, own["stand_in"]),
         content["settings"],
         Counts(total, total - failures, {"no usable face": failures} if failures else {}),
         rows,
@@ -166,7 +179,7 @@ def similarity_rows(
     ):  # fmt: skip
         score = mean_and_standard_error(cosine_similarity(photographs, faces, centre).double().cpu().numpy())
         rows.append(
-            Row(method, f"held-back photographs, {protocol}{'' if centre is None else ', centred'}",
+            Row(method, f"held-back photographs, {protocol}{'' if centre is None else CENTRED}",
                 "similarity", "similarity", score.value, score.standard_error, n=len(seen))
         )  # fmt: skip
     identity = np.arange(len(seen))

@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 from lightning.pytorch.utilities import rank_zero_only
 
 from ablations.runs.fitting import FINAL, tell
-from evaluation.reporting.results import write_whole
+from lightning_modules.plain.files import write_whole
 
 LOCK, OWNER = "lock", "owner.txt"
 SECONDS_BETWEEN_LOOKS = 0.2

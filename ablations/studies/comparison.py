@@ -1,4 +1,4 @@
-"""What a study says: tables as CSV, Markdown and LaTeX, results.json, and the report."""
+"""What a study says: tables as CSV, Markdown, LaTeX and text, results.json, and the report."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
+from evaluation.reporting.grids import Grid, fitted
 from evaluation.reporting.items import write_items
 from evaluation.reporting.provenance import provenance
-from evaluation.reporting.results import Counts, Results, Row, read_results, write_results, write_whole
+from evaluation.reporting.results import Counts, Results, Row, read_results, write_results
 from evaluation.reporting.studies import (
     Comparison,
     Study,
@@ -21,8 +22,10 @@ from evaluation.reporting.studies import (
     mean_grid,
     means,
 )
-from evaluation.reporting.tables import Grid, latex_of, markdown_of
+from evaluation.reporting.tables import Page, latex, markdown, screen
+from lightning_modules.plain.files import write_whole
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.stand_in_label import labelled
 
 from .cell_results import RUN, study_of
 from .designs import Cell
@@ -30,7 +33,7 @@ from .html_report import write_report
 
 COMMAND = "factorial"
 REPORT = "report.html"
-MEANS, DIFFERENCES, ATTRIBUTION = TABLES = "means", "differences", "attribution"  # CSV, Markdown, LaTeX
+MEANS, DIFFERENCES, ATTRIBUTION = TABLES = "means", "differences", "attribution"  # CSV, Markdown, LaTeX, text
 
 
 def compare(
@@ -67,7 +70,7 @@ def write_comparison(
     """All files of a study but its results.json, whose content is returned."""
     run = read_results(folder.path / Cell(study.variants[0], study.seeds[0]).name / RUN)
     stand_in = run.stand_in or study.metrics[0].stand_in
-    title = ("STAND-IN: " if stand_in else "") + _title(study, run)
+    title = labelled(_title(study, run), stand_in)
     changes = differences(study)
     method, worth = attribution(study)
     notes = {
@@ -82,8 +85,8 @@ def write_comparison(
     }
     grids = {
         MEANS: mean_grid(study, f"{title}: mean ± standard deviation over seeds"),
-        DIFFERENCES: comparison_grid(changes, f"{title}: each variant minus full"),
-        ATTRIBUTION: comparison_grid(worth, f"{title}: {method} of each switch"),
+        DIFFERENCES: comparison_grid(changes, f"{title}: each variant minus full", "Variant"),
+        ATTRIBUTION: comparison_grid(worth, f"{title}: {method} of each switch", "Switch"),
     }
     for name, frame in frames.items():
         write_tables(frame, grids[name], notes[name], folder, name)
@@ -98,10 +101,12 @@ def write_comparison(
 def write_tables(
     frame: pd.DataFrame, grid: Grid, notes: Sequence[str], folder: OutputFolder, name: str
 ) -> None:
-    """One table in all three forms."""
+    """One table as CSV, Markdown and LaTeX, and as it stands on the screen."""
     write_items(frame, folder, name)
-    write_whole(folder.claim(f"{name}.md"), markdown_of(grid, notes))
-    write_whole(folder.claim(f"{name}.tex"), latex_of(grid, notes))
+    page = Page(grid.title, fitted(grid._replace(title="")), notes)
+    write_whole(folder.claim(f"{name}.md"), markdown(page))
+    write_whole(folder.claim(f"{name}.tex"), latex(page))
+    write_whole(folder.claim(f"{name}.txt"), screen(page))
 
 
 def mean_rows(frame: pd.DataFrame) -> list[Row]:
@@ -127,7 +132,8 @@ def show(folder: Path) -> None:
     console = Console()
     results = read_results(folder)
     for name in TABLES if results.rows else ():
-        text = (folder / f"{name}.md").read_text(encoding="utf-8")
+        files = [folder / f"{name}{suffix}" for suffix in (".txt", ".md")]  # older studies have no .txt
+        text = next(file for file in files if file.is_file()).read_text(encoding="utf-8")
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     counts = results.counts
     reasons = "".join(f"; {count} {reason}" for reason, count in counts.failed.items())

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 from evaluation.reporting.figures import Line, line_figure
+from evaluation.reporting.grids import Grid
 from evaluation.reporting.page.document import contact_sheet, document, figure, paragraphs, table
 from evaluation.reporting.page.faces import viewer
-from evaluation.reporting.results import write_whole
 from evaluation.reporting.studies import Study
-from evaluation.reporting.tables import Grid
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.files import write_whole
 from lightning_modules.reconstruction import load_reconstructor
 
 from .cell_results import PEOPLE, RUN, Curve, curves_of

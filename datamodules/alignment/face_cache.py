@@ -1,9 +1,7 @@
 """Aligns folders of photographs on all cores into a cache keyed by content."""
 
 import hashlib
-import tempfile
 from array import array
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -16,6 +14,9 @@ import cv2
 import numpy as np
 import platformdirs
 from filelock import FileLock
+
+from lightning_modules.plain.failures import counted_by_kind
+from lightning_modules.plain.files import written_atomically
 
 from ..long_work.cores import available_cores
 from ..long_work.progress import progress_bar
@@ -61,8 +62,9 @@ class AlignedFaces(NamedTuple):
 
     def summary(self, total: int) -> str:
         """One sentence of counts, every reason included."""
-        reasons = Counter(reason.split(" (")[0] for _, reason in self.failures)
-        failed = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())
+        reasons = counted_by_kind(reason for _, reason in self.failures)
+        most_first = sorted(reasons.items(), key=lambda item: -item[1])
+        failed = ", ".join(f"{reason}: {count:,}" for reason, count in most_first)
         return (
             f"{total:,} photographs, {len(self.face):,} faces"
             + f"; {len(self.failures):,} photographs left out"
@@ -240,13 +242,6 @@ def process_content(face_cache: FaceCache, digest: bytes, content: bytes) -> Pho
 
 def write_crop(file: Path, crop: np.ndarray) -> None:
     """Write a crop losslessly and atomically."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     _, encoded = cv2.imencode(".png", crop[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3])
-    handle, temporary = tempfile.mkstemp(dir=file.parent)
-    try:
-        with open(handle, "wb") as stream:
-            stream.write(encoded.tobytes())
-        Path(temporary).replace(file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with written_atomically(file) as temporary:
+        temporary.write_bytes(encoded.tobytes())

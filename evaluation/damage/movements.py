@@ -14,8 +14,10 @@ from evaluation.damage.photograph_pairs import People
 from evaluation.damage.responses import Responses, prediction_of
 from evaluation.metrics.movement import coefficient_distance, mesh_distance, nearest_is_own, to_the_others
 from evaluation.metrics.paired import bootstrap_interval
+from evaluation.reporting.blocks import Block, block_of
 from evaluation.reporting.figures import Line, line_figure
-from evaluation.reporting.results import Row
+from evaluation.reporting.results import Results, Row
+from evaluation.reporting.tables import Layout
 from lightning_modules.recognition.similarity import Centre, centred
 from lightning_modules.reconstruction import Reconstructor
 
@@ -31,6 +33,13 @@ METRICS = (
     ("own", "nearest is own", "share"),
     ("found", "found", "share"),
 )
+# Metrics whose damages have a table, and its heading.
+SHOWN = {
+    "mesh": "Mean distance of vertices (mm)",
+    "to photograph": "Similarity of rendering and photograph",
+    "nearest is own": "Faces whose nearest is their own (%)",
+    "found": "Faces found (%)",
+}
 
 
 class Movement(NamedTuple):
@@ -172,6 +181,32 @@ def rows_of(movements: Sequence[Movement], method: str, generator: torch.Generat
                 reason = f"found in {len(values)} photographs"
                 rows.append(Row(method, movement.name, metric, unit, None, n=len(values), reason=reason))
     return rows
+
+
+def blocks_of(results: Results) -> list[Block]:
+    """What stands beside the damages, then of each of `SHOWN` a line a kind of damage, a column a strength.
+
+    Intervals and the other metrics are left to the CSV file.
+    """
+    beside = [row for row in results.rows if row.protocol in (CLEAN, SAME, DIFFERENT)]
+    strengths = {kind.written(n): (kind.name, str(n)) for kind, n in every_damage()}
+    damaged = [row._replace(interval=None) for row in results.rows if row.protocol in strengths]
+    return [
+        block_of(beside, "Without damage", corner="Photograph", line=lambda row: row.protocol),
+        *(
+            block_of(
+                [row for row in damaged if row.metric == metric],
+                f"{heading}, by strength of damage (1 to {STRENGTHS})",
+                corner="Damage",
+                line=lambda row: strengths[row.protocol][0],
+                column=lambda row: strengths[row.protocol][1],
+            )
+            for metric, heading in SHOWN.items()
+        ),
+    ]
+
+
+LAYOUT = Layout(blocks_of, "photographs")
 
 
 def table_of(movements: Sequence[Movement], photographs: Sequence[str]) -> DataFrame:

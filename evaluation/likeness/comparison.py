@@ -1,6 +1,5 @@
 """One method on one set of photographs: embeddings of both, failures, similarities, floors, the ceiling."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -33,6 +32,8 @@ from evaluation.reporting.results import Counts
 from evaluation.shared.data_places import Place
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.failures import counted_by_kind
+from lightning_modules.plain.stand_in_label import STAND_IN
 from lightning_modules.recognition.similarity import centred
 
 MEAN_FACE, SHUFFLED = "mean face", "its faces shuffled"
@@ -151,7 +152,7 @@ def measure(
     total = len(chosen) + (len(people.dataset.faces.failures) if choose is None else 0)
     measured = Measured(
         place,
-        "STAND-IN" if place.is_stand_in else f"{NAMES[place.kind]}, {len(everything):,} faces",
+        STAND_IN if place.is_stand_in else f"{NAMES[place.kind]}, {len(everything):,} faces",
         people,
         centred(functional.normalize(people.dataset.descriptors(judge.name, everything), dim=1), centre),
         usable,
@@ -188,7 +189,7 @@ def failures(people: People, rendered: Embedded, *, whole: bool) -> dict[str, in
     reasons = [reason for reason in rendered.reasons if reason]
     if whole:
         reasons += [reason for _, reason in people.dataset.faces.failures]
-    return dict(Counter(reason.split(" (")[0] for reason in reasons))
+    return counted_by_kind(reasons)
 
 
 def items_of(measured: Measured, chosen: np.ndarray, rendered: Embedded, *, whole: bool) -> pd.DataFrame:

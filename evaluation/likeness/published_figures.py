@@ -9,7 +9,7 @@ from evaluation.metrics.all_pairs import PairDistributions
 from evaluation.metrics.verification import share_below
 from evaluation.reporting.results import Row
 
-PAPER = "Genova et al. 2018"
+PAPER, ALL_PAIRS = "Genova et al. 2018", "LFW, all pairs"
 # The mean similarity on MoFA-Test, and the shares of LFW's pairs that score below it (one person) and above
 # it (two).
 SIMILARITY, SAME_BELOW, DIFFERENT_ABOVE = 0.403, 0.227, 0.0004
@@ -46,7 +46,7 @@ class Calibration(NamedTuple):
     rows: list[Row]
 
 
-def calibration(pairs: PairDistributions, judge: str, protocol: str = "LFW, all pairs") -> Calibration:
+def calibration(pairs: PairDistributions, judge: str, protocol: str = ALL_PAIRS) -> Calibration:
     """Whether all pairs of LFW give the two shares that the paper quotes.
 
     Args:

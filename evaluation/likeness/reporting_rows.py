@@ -16,6 +16,7 @@ from evaluation.metrics.reporting_protocol import Scores, hits, photograph_pairs
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Results, Row
 from evaluation.shared.lifecycle import Report
+from lightning_modules.plain.stand_in_label import STAND_IN, labelled
 
 
 class Shown(NamedTuple):
@@ -66,15 +67,16 @@ def protocol_report(
     groups = grouped_photographs(setting, measured)
     pairs = photograph_pairs((gallery @ gallery.T).cpu().numpy())
     place, judge = setting.subject.place, setting.parts.judge
-    protocol = f"{NAMES.get(place.kind, 'STAND-IN')}, {len(kept)} people, two photographs each"
+    protocol = f"{NAMES.get(place.kind, STAND_IN)}, {len(kept)} people, two photographs each"
     rows = [
         row
         for method, seen in measured.seen.items()
         for row in scored_rows(method, protocol, score((seen @ gallery.T).cpu().numpy(), pairs), figures)
     ]
-    title = (
-        f"{'STAND-IN: ' if place.is_stand_in else ''}{command} of {setting.subject.scored.method} under the "
-        f"reporting protocol, judged by {judge.name}, {written_centre(setting.parts.centre)}"
+    title = labelled(
+        f"{command} of {setting.subject.scored.method} under the reporting protocol, judged by {judge.name}, "
+        f"{written_centre(setting.parts.centre)}",
+        place.is_stand_in,
     )
     results = Results(
         command, title, settings, measured.counts, rows,

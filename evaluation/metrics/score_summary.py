@@ -1,6 +1,5 @@
 """Scores of many subjects put together, failures counted and never averaged away."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -8,7 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .marked_mesh import failure_kind
+from lightning_modules.plain.failures import counted_by_kind
+
 from .paired import bootstrap_interval
 from .scan_score import ScanScore
 from .surface_distance import weighted_median
@@ -72,15 +72,15 @@ def summarise(values_mm: Sequence[float], failures: Sequence[str | None], *, rep
     values = np.array([v for v, f in zip(values_mm, failures, strict=True) if f is None], np.float64)
     if not np.isfinite(values).all():
         raise ValueError("a score is not finite and has no reason; give each failure its reason")
-    reasons = Counter(failure_kind(reason) for reason in failures if reason is not None)
+    reasons = counted_by_kind(reason for reason in failures if reason is not None)
     if not len(values):
         none = np.nan
-        return Summary(none, none, none, none, None, None, None, 0, len(failures), dict(reasons))
+        return Summary(none, none, none, none, None, None, None, 0, len(failures), reasons)
     statistics: tuple[Callable[..., Any], ...] = (np.mean, np.median, root_mean_square)
     of_mean, of_median, of_rmse = (_interval(values, statistic, repeats) for statistic in statistics)
     mean, median, rmse = (float(statistic(values, axis=0)) for statistic in statistics)
     sd = float(values.std(ddof=1)) if len(values) > 1 else np.nan
-    counts = (len(values), len(failures), dict(reasons))
+    counts = (len(values), len(failures), reasons)
     return Summary(mean, sd, median, rmse, of_mean, of_median, of_rmse, *counts)
 
 

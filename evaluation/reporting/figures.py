@@ -13,10 +13,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from lightning_modules.plain.files import write_whole
 from lightning_modules.plain.output_folder import OutputFolder
-
-from .results import write_whole
 
 DOTS_PER_INCH = 150
 # Of Okabe and Ito (2008): told apart by the colour-blind.
@@ -61,26 +61,62 @@ def line_figure(
     title: str, x_label: str, y_label: str, lines: Sequence[Line], *, y_from_zero: bool = True
 ) -> tuple[Figure, Axes]:
     """A figure of curves, each in its colour and named in the legend below."""
-    figure = Figure(figsize=(7.0, 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for number, line in enumerate(lines):
-        colour = COLOURS[number % len(COLOURS)]
-        style = "--" if line.dashed else "-"
-        marker = "o" if len(line.x) == 1 else None  # a line through one point is nothing to see
-        axes.plot(line.x, line.y, style, marker=marker, color=colour, label=line.name, linewidth=1.6)
-        if line.filled:
-            axes.fill_between(line.x, line.y, color=colour, alpha=0.15, linewidth=0)
-    axes.set(title=title, xlabel=x_label, ylabel=y_label)
-    axes.title.set_wrap(True)
-    if y_from_zero:
-        axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    # About 90 characters fit below the axes, and a line's sample takes the room of some six.
-    columns = max(1, 90 // (max((len(line.name) for line in lines), default=0) + 6))
-    figure.legend(frameon=False, loc="outside lower center", ncols=min(columns, len(lines)))
+    figure, (axes,) = line_panels("", x_label, y_label, {title: lines}, y_from_zero=y_from_zero)
     return figure, axes
+
+
+def line_panels(
+    title: str,
+    x_label: str,
+    y_label: str,
+    panels: Mapping[str, Sequence[Line]],
+    *,
+    y_from_zero: bool = True,
+) -> tuple[Figure, list[Axes]]:
+    """Panels of curves side by side on the same axes; a curve's name has one colour in all of them.
+
+    Args:
+        title: above all, nothing where it is empty.
+        x_label: below every panel.
+        y_label: beside the first.
+        panels: curves by the heading of their panel.
+        y_from_zero: whether the vertical axis begins at zero.
+    """
+    figure = Figure(figsize=(7.0 + 4.5 * (len(panels) - 1), 4.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    names = list(dict.fromkeys(line.name for lines in panels.values() for line in lines))
+    every = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
+    handles = {}
+    for axes, (heading, lines) in zip(every, panels.items(), strict=True):
+        for line in lines:
+            colour = COLOURS[names.index(line.name) % len(COLOURS)]
+            handles.setdefault(line.name, _draw_line(axes, line, colour))
+        axes.set(title=heading, xlabel=x_label)
+        axes.title.set_wrap(True)
+        if y_from_zero:
+            axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    every[0].set_ylabel(y_label)
+    if title:
+        figure.suptitle(fill(title, round(12 * figure.get_figwidth())))
+    # About 90 characters fit below one panel, and a line's sample takes the room of some six.
+    room = round(90 * figure.get_figwidth() / 7.0)
+    columns = max(1, room // (max(map(len, names), default=0) + 6))
+    figure.legend(
+        handles.values(), names, frameon=False, loc="outside lower center",
+        ncols=max(1, min(columns, len(names))),
+    )  # fmt: skip
+    return figure, list(every)
+
+
+def _draw_line(axes: Axes, line: Line, colour: str) -> Line2D:
+    style = "--" if line.dashed else "-"
+    marker = "o" if len(line.x) == 1 else None  # a line through one point is nothing to see
+    (drawn,) = axes.plot(line.x, line.y, style, marker=marker, color=colour, label=line.name, linewidth=1.6)
+    if line.filled:
+        axes.fill_between(line.x, line.y, color=colour, alpha=0.15, linewidth=0)
+    return drawn
 
 
 def bar_figure(title: str, panels: Mapping[tuple[str, str], Sequence[Bar]], footnote: str) -> Figure:

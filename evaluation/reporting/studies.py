@@ -8,8 +8,10 @@ import pandas as pd
 import torch
 
 from evaluation.metrics.contrasts import Contrast, contrast, holm, shapley_weights, smallest_sign_test_p
+from lightning_modules.plain.stand_in_label import STAND_IN
 
-from .tables import Grid, plain_number
+from .cells import plain_number
+from .grids import Grid
 
 LEVEL = 0.05
 SHAPLEY, LEAVE_ONE_OUT = "Shapley value", "leave-one-out difference"
@@ -37,7 +39,7 @@ class Metric(NamedTuple):
     def heading(self) -> str:
         """The name with its unit, marked where it comes from a stand-in."""
         unit = f" ({self.unit})" if self.unit not in ("share", "similarity", "") else ""
-        return f"{'STAND-IN ' if self.stand_in else ''}{self.name}{unit}"
+        return f"{f'{STAND_IN} ' if self.stand_in else ''}{self.name}{unit}"
 
 
 class Study(NamedTuple):
@@ -155,27 +157,36 @@ def comparison_frame(comparisons: Sequence[Comparison], subject: str) -> pd.Data
 
 
 def mean_grid(study: Study, title: str) -> Grid:
-    """The means over seeds with their standard deviation, a line a metric, a column a variant."""
-    lines = []
+    """The means over seeds with their standard deviation, a line a variant, a column a metric."""
+    columns = []
     for metric in study.metrics:
         cells = []
         for by_seed in metric.scores.mean(2):
             spread = f" ± {plain_number(float(by_seed.std(ddof=1)), 3)}" if len(by_seed) > 1 else ""
             cells.append(plain_number(float(by_seed.mean()), 3) + spread)
-        lines.append((metric.heading, cells))
-    return Grid(title, study.names, lines)
+        columns.append(cells)
+    lines = [
+        (_spaced(name), list(cells))
+        for name, cells in zip(study.names, zip(*columns, strict=True), strict=True)
+    ]
+    return Grid(title, [metric.heading for metric in study.metrics], lines, "Variant")
 
 
-def comparison_grid(comparisons: Sequence[Comparison], title: str) -> Grid:
-    """Value, interval and corrected p, a line a metric, a column a subject; a star where it is resolved."""
-    subjects = list(dict.fromkeys(c.subject for c in comparisons))
+def comparison_grid(comparisons: Sequence[Comparison], title: str, corner: str) -> Grid:
+    """Value, corrected p and interval, a line a subject, a column a metric; a star where it is resolved."""
+    headings = list(dict.fromkeys(c.metric.heading for c in comparisons))
     lines: dict[str, dict[str, str]] = {}
     for c in comparisons:
         value, low, high = map(signed, (c.contrast.value, *c.contrast.interval))
-        cell = f"{value}{RESOLVED * c.resolved} [{low}, {high}], p {written_p(c.corrected)}"
-        lines.setdefault(c.metric.heading, {})[c.subject] = cell
-    body = [(heading, [cells[subject] for subject in subjects]) for heading, cells in lines.items()]
-    return Grid(title, subjects, body)
+        cell = f"{value}{RESOLVED * c.resolved}, p {written_p(c.corrected)} [{low}, {high}]"
+        lines.setdefault(_spaced(c.subject), {})[c.metric.heading] = cell
+    body = [(subject, [cells[heading] for heading in headings]) for subject, cells in lines.items()]
+    return Grid(title, headings, body, corner)
+
+
+def _spaced(variant: str) -> str:
+    """A variant's name with places where a line may end."""
+    return variant.replace("+", " + ")
 
 
 def signed(value: float) -> str:

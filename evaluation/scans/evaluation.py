@@ -48,6 +48,7 @@ from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.mesh_files.units import read_mesh_in_mm
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 
 KINDS = ("micc", "scans")
@@ -279,9 +280,9 @@ class ScanEvaluation:
     def title(self) -> str:
         """Of tables and figures."""
         names = ", ".join(protocol.name for protocol in self.protocols)
-        synthetic = "STAND-IN: " if self.place.is_stand_in else ""
         people = "synthetic people" if self.place.is_stand_in else "subjects"
-        return f"{synthetic}{self.scored.method} against scans of {len(self.subjects)} {people} ({names})"
+        title = f"{self.scored.method} against scans of {len(self.subjects)} {people} ({names})"
+        return labelled(title, self.place.is_stand_in)
 
     def unit_sentences(self) -> list[str]:
         """Which units were guessed, by the first file of each kind."""

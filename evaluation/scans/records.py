@@ -10,7 +10,8 @@ import numpy as np
 
 from evaluation.metrics.scan_protocols import ScanProtocol
 from evaluation.metrics.scan_score import ScanScore
-from evaluation.reporting.results import plain, write_whole
+from evaluation.reporting.results import plain
+from lightning_modules.plain.files import write_whole
 
 # Of the histogram that pooled statistics are made of: NoW's distances reach a few mm.
 BIN_MM, BINS = 0.02, 1000

@@ -19,12 +19,12 @@ from evaluation.reporting.results import (
     mark_started,
     write_results,
 )
-from evaluation.reporting.tables import Across, print_results, rich_list, write_tables, written_counts
+from evaluation.reporting.tables import Layout, page_of, print_page, write_tables
 from lightning_modules.plain.manifests import MANIFEST
 from lightning_modules.plain.output_folder import OutputFolder
 
 COMPLETE, WITH_FAILURES = 0, 1
-# Beside results.json, what every command makes.
+# Beside results.json and results.csv, what every command makes; folders of older versions hold these.
 TABLES = ("results.md", "results.tex")
 
 
@@ -40,20 +40,6 @@ class Report(NamedTuple):
     results: Results
     items: Mapping[str, DataFrame] = {}
     figures: Mapping[str, Figure] = {}
-
-
-class Layout(NamedTuple):
-    """How a command's table looks.
-
-    Attributes:
-        across: what makes the columns.
-        items: what its items are called.
-        listed: show a line a row on the screen: for many methods and protocols, a table is too wide.
-    """
-
-    across: Across = "metric"
-    items: str = "items"
-    listed: bool = False
 
 
 def evaluate(
@@ -94,11 +80,7 @@ def evaluate(
             report = compute(folder)
         results = report.results
         write_report(report, folder, layout)
-    if layout.listed:
-        console.print(rich_list(results))
-        _tell(console, written_counts(results.counts, layout.items))
-    else:
-        print_results(results, console, layout.across, layout.items)
+    print_page(page_of(results, layout), console)
     if publish is not None:
         _tell(console, publish(results, folder))
     _tell(console, f"written: {folder.path}: {', '.join(written_files(folder.path))}")
@@ -141,7 +123,7 @@ def write_report(report: Report, folder: OutputFolder, layout: Layout) -> None:
         write_items(frame, folder, name)
     for name, figure in report.figures.items():
         save_figure(figure, folder, name)
-    write_tables(report.results, folder, layout.across, layout.items)
+    write_tables(report.results, folder, layout)
     write_results(report.results, folder)
 
 
@@ -161,4 +143,5 @@ def exit_status(results: Results) -> int:
 
 def _tell(console: Console, sentence: str) -> None:
     if sentence:
-        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        # A terminal would break it within words; a file keeps it in one line.
+        console.print(sentence, markup=False, highlight=False, soft_wrap=not console.is_terminal)

@@ -76,7 +76,7 @@ def closest_point_alignment(source: np.ndarray, target: Surface, start: Similari
         target: dense against the distances that matter.
         start: a first guess.
     """
-    source, similarity = evenly_taken(source), start
+    source, similarity = thinned(source), start
     trusted = max(8, int(TRUSTED_SHARE * len(source)))
     for number in range(POINT_ROUNDS + PLANE_ROUNDS):
         moved = similarity.of(source)
@@ -91,7 +91,7 @@ def closest_point_alignment(source: np.ndarray, target: Surface, start: Similari
     return similarity
 
 
-def evenly_taken(points: np.ndarray) -> np.ndarray:
+def thinned(points: np.ndarray) -> np.ndarray:
     """At most `LARGEST_SAMPLE` of the points, every n-th."""
     return points[:: max(1, -(-len(points) // LARGEST_SAMPLE))]
 

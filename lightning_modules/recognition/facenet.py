@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_modules.plain.files import sha256_of_file
+
 from .converted_weights import Weights
 from .frame import FACENET_CROP
 from .network import RecognitionNetwork
-from .weight_files import WeightFileError, find_weights, sha256_of
+from .weight_files import WeightFileError, find_weights
 
 FILES = ("20180402-114759-vggface2.pt", "20180408-102900-casia-webface.pt")
 VARIABLE = "FACENET_WEIGHTS"
@@ -169,7 +171,7 @@ def load_facenet(path: Path | None = None) -> FaceNet:
         WeightFileError: if there is no such file, or it holds another network.
     """
     source = find_weights(path, VARIABLE, usual_places(), EXPLANATION)
-    sha256 = sha256_of(source)
+    sha256 = sha256_of_file(source)
     try:
         weights = torch.load(source, map_location="cpu", weights_only=True)
         # The classifier of the training identities is not part of the embedding.

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from ablations.studies.designs import Cell
 from evaluation import reporting_people
 from evaluation.reporting.results import read_results
 from lightning_modules.plain.command_line import parse_settings
+from lightning_modules.plain.output_folder import MANIFEST, OutputFolder
 from tests.evaluation import small_people
 
 from . import small_run
@@ -76,7 +78,7 @@ def test_a_study_leaves_tables_results_and_a_report(
     folder = tmp_path / "study"
     printed = capsys.readouterr().out
     for name in ("means", "differences", "attribution"):
-        for suffix in (".csv", ".md", ".tex"):
+        for suffix in (".csv", ".md", ".tex", ".txt"):
             assert (folder / f"{name}{suffix}").is_file()
     means = pd.read_csv(folder / "means.csv")
     assert set(means["variant"]) == {"full", "no-loopback", "no-multi-view", "no-loopback+no-multi-view"}
@@ -99,7 +101,11 @@ def test_a_study_leaves_tables_results_and_a_report(
     assert results.counts == (8, 8, {})
     assert results.title.startswith("STAND-IN: Ablation of loopback, multi-view (full design; suite method")
     assert "Shapley value" in (folder / "attribution.md").read_text()
-    assert "2 seeds a variant cannot settle what would change with other seeds" in printed
+    assert "2 seeds a variant cannot settle what would change with other seeds" in " ".join(printed.split())
+    for name in ("means", "differences", "attribution"):
+        text = (folder / f"{name}.txt").read_text()
+        assert text in printed
+        assert max(map(len, text.splitlines())) <= 80
     assert "8 of 8 cells compared" in printed
     page = (folder / "report.html").read_text()
     assert page.count('alt="no-loopback, person') == 6
@@ -154,7 +160,7 @@ def test_a_cell_that_crashes_stops_no_other_and_is_tried_again(
     left_out = "left out: another variant of seed 1 is missing"
     assert results.counts == (4, 2, {reason: 1, left_out: 1})
     printed = capsys.readouterr().out
-    assert f"no-loopback/seed-1 is missing: {reason}" in printed
+    assert f"no-loopback/seed-1 is missing: {reason}" in " ".join(printed.split())
     assert set(pd.read_csv(tmp_path / "study" / "means.csv")["seeds"]) == {1}
     finished = tmp_path / "study" / "full" / "seed-0" / "run" / "results.json"
     before = finished.stat().st_mtime_ns
@@ -262,6 +268,37 @@ def test_overwrite_deletes_no_folder_but_a_study_s(
             capsys
         )
     assert [path.name for path in (tmp_path / "study").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+def test_a_study_s_folder_holds_nothing_that_it_reads(
+    study: Study, material: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    shutil.copytree(material / "photographs", tmp_path / "study" / "people")
+    before = {path: path.read_bytes() for path in (tmp_path / "study").rglob("*.png")}
+    for given in (["--photographs", "study/people"], ["--data", "lfw:study/people"]):
+        assert study("--losses", "loopback", *given, *more) == 2
+        assert "which factorial.py reads; name another --output" in refused(capsys)
+    assert {path: path.read_bytes() for path in (tmp_path / "study").rglob("*.*")} == before
+
+
+def test_overwrite_deletes_a_study_and_what_its_cells_wrote_and_nothing_else(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--losses", "loopback", "--seeds", 1, "--design", "one-out")
+    assert study(*given) == 0
+    folder = tmp_path / "study"
+    kept = ("full/seed-0/notes.txt", "full/seed-0/run/notes.txt", "micc/results.json", "no-loopback/cat.png")
+    for name in kept:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("theirs")
+    output = OutputFolder(folder, "factorial")
+    output.begin(overwrite=True)
+    left = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert left == {MANIFEST, *kept}
+    # What is left in a cell's place is nobody's: the study says so instead of working there.
+    assert study(*given) == 2
+    assert "full/seed-0/run exists and was not written by factorial.py" in refused(capsys)
 
 
 @pytest.mark.parametrize(

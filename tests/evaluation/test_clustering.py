@@ -46,8 +46,8 @@ def test_the_curve_the_items_and_the_private_picture_are_written(material: Mater
     assert material.run(main, material.checkpoint, "--examples", "2") == 1
     folder = material.folder / "out"
     assert {path.name for path in folder.iterdir()} == {
-        "results.json", "results.md", "results.tex", "photographs.csv", "photographs", "cmc.png", "cmc.pdf",
-        "started.json", MANIFEST,
+        "results.json", "results.md", "results.tex", "results.csv", "photographs.csv", "photographs",
+        "cmc.png", "cmc.pdf", "started.json", MANIFEST,
     }  # fmt: skip
     with Image.open(folder / "photographs" / "nearest.png") as picture:
         assert picture.height == 44 + 2 * 112

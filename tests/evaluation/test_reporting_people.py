@@ -99,6 +99,11 @@ def test_lfw_s_reported_people_are_scored_and_a_column_s_mean_is_the_figure(
     assert "Reporting protocol: two photographs of 6 people (LFW)" in capsys.readouterr().out
 
 
+def test_every_figure_has_its_place_in_a_table() -> None:
+    placed = [metric for metrics in reporting_people.TABLES.values() for metric in metrics]
+    assert sorted(placed) == sorted({*FIGURES, "shape error"})
+
+
 def test_development_people_are_others_and_said_so(checkpoint: Path, lfw: Path) -> None:
     (lfw / "peopleDevTrain.txt").write_text("3\nP2\t2\nP5\t2\nP7\t2\n")
     _, results, people = score(checkpoint, "--data", f"lfw:{lfw}", "--development")

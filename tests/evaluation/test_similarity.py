@@ -14,9 +14,11 @@ from datamodules.micc import Sighting
 from datamodules.scan_folders import Subject as ScannedPerson
 from evaluation import similarity
 from evaluation.likeness import options, published_figures, rendering_embeddings, table_2_columns
+from evaluation.likeness.table_2_columns import Column
 from evaluation.metrics.all_pairs import PairDistributions
 from evaluation.metrics.similarity import histogram, histogram_distance
-from evaluation.similarity import checked_distance, main
+from evaluation.reporting.results import Counts
+from evaluation.similarity import BINS, checked_distance, figure_of, main
 from lightning_modules.recognition.similarity import Centre
 from tests import miniatures
 
@@ -339,6 +341,21 @@ def test_micc_is_a_column_of_its_own(material: Material, monkeypatch: pytest.Mon
     items = read_csv(material.folder / "out" / "photographs.csv").set_index("photograph")
     mean = np.mean([items.loc[f"{name}/indoor", "similarity, run"] for name in "ab"])
     assert value(found, "run", "mean", "MICC") == pytest.approx(mean)
+
+
+def test_figure_5_has_a_panel_for_each_data_set_that_was_scored() -> None:
+    nothing = (pd.DataFrame(), Counts(0, 0, {}), {})
+    columns = [
+        Column("lfw", "LFW, 3 faces", 3, {"run": (np.array([0.2, 0.3]), np.arange(2))}, *nothing),
+        Column("mofa", "MoFA-Test, 2 faces", 2, {"run": (np.array([0.6, 0.8]), np.arange(2))}, *nothing),
+    ]
+    figure = figure_of("title", columns, distributions(1, 1))
+    assert [axes.get_title() for axes in figure.axes] == ["LFW, 3 faces", "MoFA-Test, 2 faces"]
+    drawn = [{line.get_label(): line.get_ydata() for line in axes.lines} for axes in figure.axes]
+    for name in ("photographs of one person", "photographs of two people"):
+        np.testing.assert_array_equal(drawn[0][name], drawn[1][name])
+    centres = [(BINS.centres * lines["photograph and run"]).sum() * BINS.width for lines in drawn]
+    assert centres == pytest.approx([0.25, 0.7], abs=BINS.width)
 
 
 def test_help_names_units_and_defaults(capsys: pytest.CaptureFixture) -> None:

@@ -12,8 +12,10 @@ from torch import Tensor
 from datamodules.alignment import face_cache
 from datamodules.alignment.detection import Detection
 from evaluation import verification
+from evaluation.likeness.published_figures import ALL_PAIRS
+from evaluation.reporting.results import Counts, Results, Row
 from evaluation.shared import judge
-from evaluation.verification import in_ten_folds, main
+from evaluation.verification import blocks_of, in_ten_folds, main
 from lightning_modules.recognition.frame import CANONICAL_POINTS, WHOLE_FRAME
 from lightning_modules.recognition.network import RecognitionNetwork
 
@@ -174,3 +176,21 @@ def test_development_pairs_are_dealt_to_ten_folds() -> None:
     table = in_ten_folds(verification.PairTable(np.arange(50), np.arange(50), same, np.zeros(50, int)))
     for kind in (True, False):
         assert np.bincount(table.fold[same == kind]).tolist() == [3] * 5 + [2] * 5
+
+
+def test_ways_of_comparing_are_lines_and_the_calibration_has_a_table_of_its_own() -> None:
+    rows = [
+        Row("vggface", f"LFW pairs, {way}", metric, "share", 0.9, n=4)
+        for way in ("Euclidean", "cosine")
+        for metric in ("accuracy", "threshold", "area under ROC")
+    ]
+    rows += [
+        Row(name, ALL_PAIRS, "one person, below 0.403", "share", 0.25, quoted=name != "vggface")
+        for name in ("vggface", "Genova et al. 2018")
+    ]
+    first, second = blocks_of(Results("verification", "t", {}, Counts(4, 4, {}), rows, {}))
+    assert (first.heading, first.columns) == ("LFW pairs", ["accuracy (%)", "area under ROC (%)"])
+    assert [label for label, _ in first.lines] == ["vggface, Euclidean", "vggface, cosine"]
+    assert (second.heading, [label for label, _ in second.lines]) == (
+        "LFW, all pairs", ["vggface", "Genova et al. 2018 †"],
+    )  # fmt: skip

@@ -9,8 +9,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image
 
+from evaluation.reporting.grids import Grid
 from evaluation.reporting.studies import RESOLVED
-from evaluation.reporting.tables import Grid
 
 # A table's cell is broken before these: value, interval and p below one another.
 BREAKS = (" [", ", p ", " ± ")

@@ -117,19 +117,46 @@ def test_what_is_printed_fits_a_screen(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     rows = [
-        Row("this run", f"held-back photographs, {who}", metric, "similarity", number)
-        for who, number in (("judge sface", 0.25), ("training network dlib", 0.75))
-        for metric in ("similarity", "top-1", "top-5")
+        Row(
+            "this run", "held-back photographs, judge sface, centred", "similarity", "similarity", 0.25, 0.125
+        ),
+        Row("mean face", "held-back photographs, judge sface, centred", "similarity", "similarity", 0.125),
+        Row("this run", "held-back photographs, judge sface", "top-1", "share", 0.5),
+        Row(
+            "this run", "held-back photographs, coefficients", "|mean - target|", "standard deviations", 0.75
+        ),
     ]
     (tmp_path / "final.ckpt").touch()
     run_report.show(
         Results("run", "STAND-IN: [a run]", {}, Counts(3, 2, {"no face": 1}), rows, {}, True), tmp_path
     )
-    lines = capsys.readouterr().out.splitlines()
-    assert "STAND-IN: [a run]" in lines[0]
-    assert sum("0.25" in line for line in lines) == sum("0.75" in line for line in lines) == 3
-    assert all(len(line) <= 80 for line in lines[:-1])
-    assert lines[-1] == f"{tmp_path}: results.json final.ckpt"
+    *table, files = capsys.readouterr().out.splitlines()
+    assert files == f"{tmp_path}: results.json final.ckpt"
+    assert (
+        "\n".join(table)
+        == """\
+STAND-IN: [a run]
+
+held-back photographs, judge sface
+───────────────────────────────────
+             similarity,
+Method           centred  top-1 (%)
+───────────────────────────────────
+this run   0.250 ± 0.125      50.00
+mean face          0.125          –
+───────────────────────────────────
+
+held-back photographs, coefficients
+──────────────────────
+               |mean -
+Method    target| (sd)
+──────────────────────
+this run         0.750
+──────────────────────
+
+± standard error over photographs.
+2 of 3 photographs used; failed: 1 no face."""
+    )
 
 
 def test_stage_1_reports_on_rank_0_alone(monkeypatch: pytest.MonkeyPatch) -> None:

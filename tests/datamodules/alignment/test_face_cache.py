@@ -151,10 +151,10 @@ def test_a_lost_crop_says_what_to_delete(photograph_folder: Path, tmp_path: Path
 
 
 def test_a_full_disk_leaves_no_half_crop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Path, target: Path) -> None:
+    def full(source: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space left"):
         face_cache.write_crop(tmp_path / "crops" / "a.png", np.zeros((8, 8, 3), np.uint8))
     assert list((tmp_path / "crops").iterdir()) == []

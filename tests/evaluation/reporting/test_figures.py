@@ -4,7 +4,15 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from evaluation.reporting.figures import DOTS_PER_INCH, Bar, Line, bar_figure, line_figure, save_figure
+from evaluation.reporting.figures import (
+    DOTS_PER_INCH,
+    Bar,
+    Line,
+    bar_figure,
+    line_figure,
+    line_panels,
+    save_figure,
+)
 from evaluation.reporting.items import write_items
 from lightning_modules.plain.output_folder import OutputFolder
 
@@ -66,3 +74,15 @@ def test_a_legend_of_long_names_lies_inside_the_figure() -> None:
     box = figure.legends[0].get_window_extent()
     assert box.x0 >= 0
     assert box.x1 <= figure.bbox.width
+
+
+def test_a_name_has_one_colour_in_every_panel_and_stands_once_in_the_legend() -> None:
+    more = Line("scan", np.linspace(0, 1, 5), np.full(5, 8.0))
+    figure, (left, right) = line_panels("title", "x", "density", {"LFW": LINES, "MICC": [more, *LINES]})
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ours", "chance", "scan"]
+    colours = [{line.get_label(): line.get_color() for line in axes.lines} for axes in (left, right)]
+    assert colours[0].items() <= colours[1].items()
+    assert len(set(colours[1].values())) == 3
+    assert (left.get_title(), right.get_title()) == ("LFW", "MICC")
+    assert (left.get_ylabel(), right.get_ylabel()) == ("density", "")
+    assert left.get_ylim() == right.get_ylim()

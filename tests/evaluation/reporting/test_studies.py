@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from evaluation.reporting.grids import fitted, screen_lines
 from evaluation.reporting.studies import (
     UNRESOLVED,
     Metric,
@@ -43,7 +44,7 @@ def test_means_and_deviations_are_over_seeds() -> None:
 def test_one_seed_has_no_deviation() -> None:
     study = two_by_two(exact(0.9, 0.5, 0.7, 0.4)[:, :1])
     assert means(study)["sd_over_seeds"].isna().all()
-    assert mean_grid(study, "t").lines[0][1] == ["0.800", "0.400", "0.600", "0.300"]
+    assert [cells for _, cells in mean_grid(study, "t").lines] == [["0.800"], ["0.400"], ["0.600"], ["0.300"]]
 
 
 def test_differences_are_from_the_full_method() -> None:
@@ -90,13 +91,31 @@ def test_an_interval_with_zero_is_not_resolved_at_this_budget() -> None:
     assert set(frame["people"]) == {40}
 
 
-def test_tables_have_a_line_a_metric_and_a_column_a_variant() -> None:
+def test_tables_have_a_line_a_variant_and_a_column_a_metric() -> None:
     study = two_by_two(exact(0.9, 0.5, 0.7, 0.4))
     table = mean_grid(study, "t")
-    assert table.columns == ["full", "no-loopback", "no-multi-view", "no-loopback+no-multi-view"]
-    assert table.lines == [("AUC", ["0.900 ± 0.141", "0.500 ± 0.141", "0.700 ± 0.141", "0.400 ± 0.141"])]
-    (line,) = comparison_grid(differences(study), "t").lines
-    assert line[1][0] == "-0.400* [-0.400, -0.400], p < .001"
+    assert (table.corner, table.columns) == ("Variant", ["AUC"])
+    assert table.lines == [
+        ("full", ["0.900 ± 0.141"]),
+        ("no-loopback", ["0.500 ± 0.141"]),
+        ("no-multi-view", ["0.700 ± 0.141"]),
+        ("no-loopback + no-multi-view", ["0.400 ± 0.141"]),
+    ]
+    table = comparison_grid(differences(study), "t", "Variant")
+    assert table.lines[0] == ("no-loopback", ["-0.400*, p < .001 [-0.400, -0.400]"])
+
+
+def test_tables_of_many_metrics_fit_on_a_screen() -> None:
+    study = made_up_study()
+    grids = fitted(comparison_grid(differences(study), "t", "Variant"))
+    assert all(grid.width <= 80 for grid in grids)
+    assert [heading for grid in grids for heading in grid.columns] == [m.heading for m in study.metrics]
+    assert screen_lines(grids[0])[-4:] == [
+        "no-batch-distribution +  -0.218*, p < .001  -0.187*, p < .001  -0.196*, p < .001",
+        "no-loopback +             [-0.238, -0.196]   [-0.208, -0.167]   [-0.227, -0.166]",
+        "no-multi-view",
+        80 * "─",
+    ]
 
 
 def test_units_and_stand_ins_are_in_the_heading() -> None:

@@ -1,123 +1,168 @@
-import io
 from pathlib import Path
 
-import pytest
-from rich.console import Console
+import pandas as pd
 
+from evaluation.reporting.blocks import Block, block_of
 from evaluation.reporting.results import NOT_MEASURED, Counts, Results, Row
 from evaluation.reporting.tables import (
-    grid,
+    Layout,
     latex,
     markdown,
-    print_results,
-    rich_list,
+    page_of,
     write_tables,
     written_counts,
-    written_value,
 )
 from lightning_modules.plain.output_folder import OutputFolder
+
+from .printing import printed
 
 ROWS = [
     Row("ours", "genova", "mean error", "mm", 1.5, sd=0.126, interval=(1.4, 1.6), n=53),
     Row("ours", "genova", "within_1mm", "share", 0.4567),
-    Row("Tran & al.", "genova", "mean error", "mm", 1.93, quoted=True),
+    Row("theirs", "genova", "mean error", "mm", None, reason="no mesh"),
+    Row("theirs", "genova", "within_1mm", "share", None, reason=NOT_MEASURED),
+    Row("Tran & al., in Genova & al.", "genova", "mean error", "mm", 1.93, quoted=True),
+    Row("ours", "genova", "frames, outdoor", "count", 318),
 ]
 RESULTS = Results("micc", "MICC [cooperative]", {}, Counts(1055, 1053, {"no face": 2}), ROWS, {})
 
 
-@pytest.mark.parametrize(
-    ("row", "text"),
-    [
-        (ROWS[0], "1.500 ± 0.126 [1.400, 1.600]"),
-        (Row("a", "b", "c", "share", 0.9883, sd=0.0011), "98.83 % ± 0.11"),
-        (Row("a", "b", "c", "share", 0.00002), "0.002 %"),
-        (Row("a", "b", "c", "mm", 0.0), "0.000"),
-        (Row("a", "b", "c", "mm", -0.00012), "-0.00012"),
-        (Row("a", "b", "c", "mm", 2.5, sd=float("nan"), n=1), "2.500"),
-        (Row("a", "b", "c", "count", 87_549_528), "87,549,528"),
-        (Row("a", "b", "c", "mm", None, reason="no landmarks"), "failed: no landmarks"),
-        (Row("a", "b", "c", "mm", float("nan")), "failed: the computation gave nan"),
-    ],
+def without_frames(results: Results) -> list[Block]:
+    return [block_of(results.rows[:-1], "Errors [mm]")]
+
+
+CAPTION = (
+    r"[ ] 95 \% interval; -- not measured. $\dagger$ quoted from the literature, not measured here: "
+    r"Tran \& al., in Genova \& al."
 )
-def test_values_carry_unit_spread_and_reason(row: Row, text: str) -> None:
-    assert written_value(row) == text
+LAYOUT = Layout(without_frames, "scans", "standard deviation over subjects")
 
 
-def test_a_grid_may_be_turned() -> None:
-    content = grid(RESULTS)
-    assert content.columns == ["mean error (mm)", "within_1mm"]
-    assert content.lines == [
-        ("ours, genova", ["1.500 ± 0.126 [1.400, 1.600]", "45.67 %"]),
-        ("Tran & al. (quoted), genova", ["1.930", ""]),
+def test_the_screen_shows_a_line_a_method_and_below_how_it_is_read() -> None:
+    assert (
+        printed(RESULTS, LAYOUT)
+        == """\
+MICC [cooperative]
+
+Errors [mm]
+────────────────────────────────────────────────────
+                                          within_1mm
+Method                 mean error (mm)           (%)
+────────────────────────────────────────────────────
+ours          1.50 ± 0.13 [1.40, 1.60]         45.67
+theirs                         failed¹             –
+────────────────────────────────────────────────────
+Tran & al. †                      1.93             –
+────────────────────────────────────────────────────
+¹ no mesh
+
+± standard deviation over subjects; [ ] 95 % interval; – not measured.
+† quoted from the literature, not measured here: Tran & al., in Genova & al.
+1,053 of 1,055 scans used; failed: 2 no face.
+results.csv also has: frames.
+"""
+    )
+
+
+def test_a_long_title_and_long_reasons_are_wrapped_at_blanks() -> None:
+    words = " ".join(["word"] * 30)
+    rows = [ROWS[2]._replace(reason=words)]
+    lines = printed(RESULTS._replace(title=words, rows=rows), Layout()).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum(line.count("word") for line in lines) == 60
+    assert not any("…" in line for line in lines)
+
+
+def test_markdown_has_the_same_table() -> None:
+    assert (
+        markdown(page_of(RESULTS._replace(title="a|b"), LAYOUT))
+        == """\
+**a|b**
+
+Errors [mm]
+
+| Method       |          mean error (mm) | within_1mm (%) |
+| ------------ | -----------------------: | -------------: |
+| ours         | 1.50 ± 0.13 [1.40, 1.60] |          45.67 |
+| theirs       |                  failed¹ |              – |
+| Tran & al. † |                     1.93 |              – |
+
+¹ no mesh
+
+± standard deviation over subjects; [ ] 95 % interval; – not measured.
+
+† quoted from the literature, not measured here: Tran & al., in Genova & al.
+
+1,053 of 1,055 scans used; failed: 2 no face.
+
+results.csv also has: frames.
+"""
+    )
+
+
+def test_a_bar_does_not_end_a_cell_of_markdown() -> None:
+    rows = [ROWS[1]._replace(method="a|b")]
+    assert r"| a\|b   |" in markdown(page_of(RESULTS._replace(rows=rows), Layout()))
+
+
+def test_latex_has_the_same_table_with_title_and_signs_as_its_caption() -> None:
+    assert (
+        latex(page_of(RESULTS, LAYOUT))
+        == r"""\begin{table}
+\caption{MICC [cooperative]. Errors [mm]. $\pm$ standard deviation over subjects; """
+        + CAPTION
+        + r""" 1,053 of 1,055 scans used; failed: 2 no face.}
+\begin{tabular}{lrr}
+\toprule
+Method & mean error (mm) & within\_1mm (\%) \\
+\midrule
+ours & 1.50 $\pm$ 0.13 [1.40, 1.60] & 45.67 \\
+theirs & failed$^{1}$ & -- \\
+\midrule
+Tran \& al. $\dagger$ & 1.93 & -- \\
+\bottomrule
+\end{tabular}
+\par{\footnotesize $^{1}$ no mesh}
+\end{table}
+"""
+    )
+
+
+def test_a_heading_of_several_columns_spans_them_in_latex() -> None:
+    rows = [Row("ours", data, kind, "", 1.0) for data in ("LFW", "MICC") for kind in ("same", "diff.")]
+
+    def layout(results: Results) -> list[Block]:
+        return [block_of(results.rows, "", column=lambda row: f"{row.protocol}\n{row.metric}")]
+
+    lines = latex(page_of(RESULTS._replace(rows=rows), Layout(layout))).splitlines()
+    assert lines[4:7] == [
+        r" & \multicolumn{2}{c}{LFW} & \multicolumn{2}{c}{MICC} \\",
+        r"\cmidrule(lr){2-3} \cmidrule(lr){4-5}",
+        r"Method & same & diff. & same & diff. \\",
     ]
-    turned = grid(RESULTS, "method")
-    assert turned.columns == [label for label, _ in content.lines]
-    assert [cells for _, cells in turned.lines] == [
-        list(line) for line in zip(*(c for _, c in content.lines), strict=True)
-    ]
+    assert "| Method | LFW same | LFW diff. | MICC same | MICC diff. |" in markdown(
+        page_of(RESULTS._replace(rows=rows), Layout(layout))
+    )
 
 
-def test_two_values_of_one_cell_are_both_shown() -> None:
-    doubled = RESULTS._replace(rows=[ROWS[2], ROWS[2]._replace(value=2.0)])
-    assert grid(doubled).lines == [("Tran & al. (quoted), genova", ["1.930; 2.000"])]
+def test_tables_and_every_row_are_written_beside_the_results(tmp_path: Path) -> None:
+    files = write_tables(RESULTS, OutputFolder(tmp_path, "micc"), LAYOUT)
+    assert [file.name for file in files] == ["results.md", "results.tex", "results.csv"]
+    assert files[0].read_text() == markdown(page_of(RESULTS, LAYOUT))
+    frame = pd.read_csv(files[2])
+    assert len(frame) == len(ROWS)
+    assert frame.loc[0, ["method", "value", "sd", "low", "high", "n"]].tolist() == [
+        "ours", 1.5, 0.126, 1.4, 1.6, 53,
+    ]  # fmt: skip
+    assert frame.loc[2, "reason"] == "no mesh"
+
+
+def test_results_without_rows_are_a_title_and_counts() -> None:
+    assert printed(RESULTS._replace(rows=[], counts=Counts(0, 0, {})), Layout()) == (
+        "MICC [cooperative]\n\n0 of 0 items used; failed: none.\n"
+    )
 
 
 def test_counts_name_their_reasons() -> None:
     assert written_counts(RESULTS.counts, "scans") == "1,053 of 1,055 scans used; failed: 2 no face"
     assert written_counts(Counts(3, 3, {})) == "3 of 3 items used; failed: none"
-
-
-def test_markdown_is_a_table_with_title_and_counts() -> None:
-    assert markdown(RESULTS._replace(rows=[ROWS[1]._replace(method="a|b")])).splitlines() == [
-        "**MICC [cooperative]**",
-        "",
-        "|  | within_1mm |",
-        "| --- | ---: |",
-        r"| a\|b, genova | 45.67 % |",
-        "",
-        "1,053 of 1,055 items used; failed: 2 no face",
-    ]
-
-
-def test_latex_escapes_what_it_must() -> None:
-    lines = latex(RESULTS, items="scans").splitlines()
-    assert r"\caption{MICC [cooperative]. 1,053 of 1,055 scans used; failed: 2 no face.}" in lines
-    assert r"\begin{tabular}{lrr}" in lines
-    assert r" & mean error (mm) & within\_1mm \\" in lines
-    assert r"ours, genova & 1.500 $\pm$ 0.126 [1.400, 1.600] & 45.67 \% \\" in lines
-    assert r"Tran \& al. (quoted), genova & 1.930 &  \\" in lines
-
-
-def test_tables_are_written_beside_the_results(tmp_path: Path) -> None:
-    files = write_tables(RESULTS, OutputFolder(tmp_path, "micc"), items="scans")
-    assert [file.name for file in files] == ["results.md", "results.tex"]
-    assert files[0].read_text() == markdown(RESULTS, items="scans")
-
-
-def test_the_screen_shows_brackets_as_they_are() -> None:
-    console = Console(width=200, record=True)
-    print_results(RESULTS._replace(rows=[ROWS[0]._replace(method="ours [bold]")]), console, items="scans")
-    printed = console.export_text()
-    assert "MICC [cooperative]" in printed
-    assert "ours [bold], genova" in printed
-    assert "1,053 of 1,055 scans used; failed: 2 no face" in printed
-
-
-def test_a_list_names_each_protocol_once() -> None:
-    rows = [
-        Row("ours", "held back", "top-1", "share", 0.25, n=4),
-        Row("mean face", "held back", "top-1", "share", 0.01, n=4, quoted=True),
-        Row("ours", "elsewhere", "error", "mm", 1.5, sd=0.25),
-    ]
-    results = Results("run", "A title", {}, Counts(4, 4, {}), rows, {})
-    console = Console(width=120, record=True, file=io.StringIO())
-    console.print(rich_list(results))
-    printed = console.export_text()
-    assert printed.count("held back") == 1
-    for words in ("mean face (quoted)", "25.00 %", "1.500 ± 0.250", "A title"):
-        assert words in printed
-
-
-def test_what_was_not_measured_is_no_failure() -> None:
-    absent = Row("ours", "MICC", "EMD", "similarity", None, reason=NOT_MEASURED)
-    assert written_value(absent) == "not measured"

@@ -47,13 +47,30 @@ def test_everything_is_written_and_the_notice_comes_first_and_last(
     assert exit_status(start(lambda _: report())) == 0
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
-        "results.json", "results.md", "results.tex", "items.csv", "cmc.png", "cmc.pdf", "started.json",
-        MANIFEST,
+        "results.json", "results.md", "results.tex", "results.csv", "items.csv", "cmc.png", "cmc.pdf",
+        "started.json", MANIFEST,
     }  # fmt: skip
     assert read_csv(tmp_path / "out" / "items.csv")["rank"].isna().tolist() == [False, True]
     lines = capsys.readouterr().out.strip().splitlines()
     assert lines[0] == lines[-1] == "STAND-IN: so it is"
-    assert lines[-2].endswith("cmc.pdf, cmc.png, items.csv, results.json, results.md, results.tex")
+    assert lines[-2].endswith(
+        "cmc.pdf, cmc.png, items.csv, results.csv, results.json, results.md, results.tex"
+    )
+
+
+def test_a_terminal_gets_lines_that_end_between_words(
+    start: Callable, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    start(lambda _: report())
+    printed = capsys.readouterr().out
+    last = printed[printed.index("cmc.pdf") :].splitlines()[:-1]
+    assert len(last) > 1
+    assert all(len(line) <= 40 for line in last)
+    assert " ".join(last).split() == [
+        "cmc.pdf,", "cmc.png,", "items.csv,", "results.csv,", "results.json,", "results.md,", "results.tex",
+    ]  # fmt: skip
 
 
 def test_a_finished_folder_is_not_computed_again_unless_asked(start: Callable) -> None:

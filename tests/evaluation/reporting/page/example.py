@@ -49,9 +49,9 @@ def write_example(file: Path, model: MorphableModel | None = None) -> Path:
     changes, (method, worth) = differences(study), attribution(study)
     sections = [
         ("Scores", table(mean_grid(study, "Means"), "means") + paragraphs(caveats(study, None, {}))),
-        ("Differences", table(comparison_grid(changes, "Each variant minus full"))
+        ("Differences", table(comparison_grid(changes, "Each variant minus full", "Variant"))
          + paragraphs(caveats(study, len(changes), {}))),
-        (method, table(comparison_grid(worth, method))),
+        (method, table(comparison_grid(worth, method, "Switch"))),
     ]  # fmt: skip
     steps = np.arange(0, 100, 10)
     drawn, _ = line_figure("", "step", "similarity", [Line("full", steps, steps / 100)], y_from_zero=False)

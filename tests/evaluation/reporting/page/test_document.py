@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from evaluation.reporting.figures import Line, line_figure
+from evaluation.reporting.grids import Grid
 from evaluation.reporting.page.document import contact_sheet, document, figure, table
-from evaluation.reporting.tables import Grid
 
 
 def test_texts_are_escaped() -> None:
