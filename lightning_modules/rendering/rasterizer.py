@@ -131,8 +131,9 @@ def check_triangles(triangles: Tensor, vertex_count: int) -> None:
         raise ValueError(f"triangles must be [T, 3], got {list(triangles.shape)}")
     if triangles.is_floating_point() or triangles.dtype == torch.bool:
         raise ValueError(f"triangles must hold integer vertex ids, got {triangles.dtype}")
-    state = (triangles._version, vertex_count)
-    if not triangles.numel() or triangles.is_meta or _checked.get(triangles) == state:
+    # A tensor of inference mode counts no changes, and is read every time.
+    state = None if triangles.is_inference() else (triangles._version, vertex_count)
+    if not triangles.numel() or triangles.is_meta or (state is not None and _checked.get(triangles) == state):
         return
     ids = triangles.numpy() if triangles.device.type == "cpu" else triangles
     lowest, highest = int(ids.min()), int(ids.max())
@@ -141,5 +142,5 @@ def check_triangles(triangles: Tensor, vertex_count: int) -> None:
             f"triangles name vertices {lowest} to {highest}, "
             f"but there are only vertices 0 to {vertex_count - 1}"
         )
-    if not can_be_read(triangles):
+    if not can_be_read(triangles) and state is not None:
         _checked[triangles] = state

@@ -225,3 +225,11 @@ def test_warp_finds_the_ids_of_numba_to_the_last_pixel() -> None:
     ]
     assert (found[0] >= 0).float().mean() > 0.1
     assert torch.equal(*found)
+
+
+def test_triangles_that_were_made_in_inference_mode_are_checked() -> None:
+    with torch.inference_mode():
+        triangles = torch.tensor([[0, 1, 2]], dtype=torch.int32)
+    check_triangles(triangles, 3)
+    with pytest.raises(ValueError, match="triangles name vertices 0 to 2"):
+        check_triangles(triangles, 2)
