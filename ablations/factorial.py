@@ -160,7 +160,9 @@ def refuse_what_is_not_a_study_s(execution: Execution) -> None:
 def of_cell(one: Cell, settings: Settings) -> Settings:
     """What a cell trains with; a number of views is of those that have several."""
     changes: dict[str, Any] = {"seed": one.seed, **dict.fromkeys(one.off, False)}
-    return replace(settings, **changes, **({"views": None} if "multi_view" in one.off else {}))
+    if "multi_view" in one.off:
+        changes["views"] = None
+    return replace(settings, **changes)
 
 
 def work(
@@ -212,8 +214,8 @@ def start(
     if plan.cluster is None:
         cell_workers.run_here(unfinished, plan.jobs, plan.gpus, ended)
     else:
-        options = dict(option.split("=", 1) for option in plan.cluster_options)
-        options = {name: int(value) if value.isdigit() else value for name, value in options.items()}
+        given = dict(option.split("=", 1) for option in plan.cluster_options)
+        options = {name: int(value) if value.isdigit() else value for name, value in given.items()}
         cell_workers.run_on_cluster(unfinished, plan.cluster, options, output.claim_tree(JOBS), ended)
 
 

@@ -284,7 +284,7 @@ def figure_of(title: str, all_found: Sequence[Found], measured: Measured) -> Fig
         if shown and len(one.search.queries) == whole and len(ranks.ahead):
             name = one.method + (", source left out" if one.search.left_out else "")
             lines.append(Line(name, places, cumulative_match(ranks, largest), dashed=one.search.left_out))
-    by_chance = [chance(measured.identity, measured.people.identity, k).per_photograph for k in places]
+    by_chance = [chance(measured.identity, measured.people.identity, int(k)).per_photograph for k in places]
     lines.append(Line("chance per photograph", places, np.array(by_chance), dashed=True))
     figure, axes = line_figure(title, "photographs looked at", "share that finds its person", lines)
     axes.set_xscale("log")

@@ -331,8 +331,10 @@ def written(
     assumed = options.field_of_view is None
     document = document_of(item.source, face, found, neutral.albedo[0], distance_assumed=assumed)
     document |= {"seconds": seconds}
-    meshes = (mesh_of(each.vertices[0], model.triangles, albedo[0]) for each in (fitted, before))
-    item.files.write(*meshes, overlay, document)
+    with_expression, without = (
+        mesh_of(each.vertices[0], model.triangles, albedo[0]) for each in (fitted, before)
+    )
+    item.files.write(with_expression, without, overlay, document)
     return Made(face.path, face.face, item.files.name, "", plain(document))
 
 

@@ -12,7 +12,7 @@ the model fitted to the scan itself. With --groups the mean errors by group, too
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -139,7 +139,7 @@ def micc(
         | settings_of_groups(by_group, sources)
         | {"data": str(place), "subjects": run.limit, "also": [str(folder) for folder in also or ()]}
     )
-    where = {"inputs": run.inputs, "output": output, "overwrite": overwrite}
+    where: dict[str, Any] = {"inputs": run.inputs, "output": output, "overwrite": overwrite}
     checked_folder("micc", settings, **where)
     if not place.is_stand_in:
         run.subjects  # noqa: B018 - missing data is told before anything is written

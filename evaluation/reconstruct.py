@@ -218,11 +218,11 @@ def results_of(
     data: ChosenFaces,
     loaded: Reconstructor,
     settings: Mapping[str, Any],
-    folder: Path,
+    folder: OutputFolder,
     checkpoint: Path,
 ) -> Results:
     """What can be said without knowing the people: whether coefficients look drawn from the prior."""
-    documents = [FaceFiles(folder, item.name).document() for item in items]
+    documents: list[Any] = [FaceFiles(folder, item.name).document() for item in items]
     rows = []
     for part in ("shape", "albedo"):
         values = np.array([document[part] for document in documents])

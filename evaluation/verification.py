@@ -120,7 +120,7 @@ def verify(
     def compute(_: OutputFolder) -> Report:
         loaded = load_network(network, weights, descriptor_layer=descriptor_layer)
         loaded.to(device)
-        options = {"detector": detector, "cache_folder": cache_folder, "workers": workers}
+        options: dict[str, Any] = {"detector": detector, "cache_folder": cache_folder, "workers": workers}
         lfw = LFW(place.folder, [loaded], faces=faces, **options)
         lfw.prepare_data()
         lfw.setup()

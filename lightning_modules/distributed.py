@@ -4,9 +4,15 @@ from inspect import signature
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, distributed
 from torch.autograd.function import once_differentiable
 from torch.nn.parallel import DistributedDataParallel
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes and tells, before and after processes know each other."""
+    return rank_zero_only.rank == 0  # type: ignore[attr-defined]  # Lightning keeps it at the function
 
 
 def is_distributed() -> bool:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from datamodules.cheeks import cheek_colours
 from datamodules.face_data import FaceBatch
@@ -194,10 +195,12 @@ def learn_from_photographs(
     faces = photographs.dataset.batch(training)
     encoder, trained = teachers.encoder.name, teachers.identity_network.name
     judged = photographs.judged_training.batch(np.arange(len(photographs.judged_training))).embeddings
-    sources = {settings.judge: judged[settings.judge]}
+    sources: dict[str, Tensor] = {settings.judge: judged[settings.judge]}
     if settings.centred:
         sources[trained] = faces.embeddings[trained]
-    networks = {network.name: network for network in teachers[1:]}
+    networks = {
+        network.name: network for network in (teachers.encoder, teachers.identity_network, teachers.judge)
+    }
     centres = {
         name: estimate_centre(
             values, network=name, sha256=networks[name].sha256, source=f"{photographs.kind}, training"

@@ -1,5 +1,6 @@
 """How a training run is executed: devices, intervals, folders; and what a run is known by."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -91,7 +92,10 @@ def check_device(execution: Execution) -> None:
     Raises:
         ValueError: naming it.
     """
-    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    available: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+    }
     if execution.device in available and not available[execution.device]():
         raise ValueError(f"--device {execution.device}: torch finds no such device here; give cpu or auto")
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 from rich.console import Console
 from torch import Tensor
@@ -25,6 +24,7 @@ from evaluation.reporting.results import Counts, Results, Row, write_results
 from evaluation.reporting.tables import Layout, page_of, print_page
 from lightning_modules.contact_sheets import contact_sheet as laid_out
 from lightning_modules.contact_sheets import picture
+from lightning_modules.distributed import is_first_process
 from lightning_modules.faces.aligned_rendering import render_frontal
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.plain.output_folder import OutputFolder
@@ -134,7 +134,7 @@ def of_stage_1(
     regressor: Regressor, teachers: Teachers, settings: Settings, execution: Execution, folder: OutputFolder
 ) -> Results | None:
     """What stage 1 alone explains of faces that it was not trained on."""
-    if execution.fast_dev_run or rank_zero_only.rank != 0:
+    if execution.fast_dev_run or not is_first_process():
         return None
     synthetic = components.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=1)
     synthetic.prepare_data()

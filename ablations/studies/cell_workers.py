@@ -33,8 +33,9 @@ def run_here(folders: Sequence[Path], jobs: int, gpus: Sequence[str], ended: End
         KeyboardInterrupt: when interrupted; all cells have stopped by then.
     """
     places: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    for place in gpus or [None] * jobs:
-        places.put(place)
+    slots: Sequence[str | None] = gpus or [None] * jobs
+    for slot in slots:
+        places.put(slot)
     running: dict[Path, subprocess.Popen] = {}
     stopping = threading.Event()
 

@@ -94,7 +94,9 @@ def write_comparison(
     write_report(folder.claim(REPORT), title, study, sections, missing)
     rows = [*mean_rows(frames[MEANS]), *comparison_rows(changes, "{} minus full"),
             *comparison_rows(worth, f"{method} of {{}}")]  # fmt: skip
-    about = {key: run.provenance.get(key) for key in ("morphable_model", "networks", "training_data")}
+    about: dict[str, Any] = {
+        key: run.provenance.get(key) for key in ("morphable_model", "networks", "training_data")
+    }
     return Results(COMMAND, title, identity, counts, rows, provenance(**about), stand_in)
 
 
@@ -138,8 +140,8 @@ def show(folder: Path) -> None:
     counts = results.counts
     reasons = "".join(f"; {count} {reason}" for reason, count in counts.failed.items())
     console.print(f"{counts.used} of {counts.total} cells compared{reasons}", markup=False, soft_wrap=True)
-    files = sorted(file.name for file in folder.iterdir() if file.is_file() and file.name[0] != ".")
-    console.print(f"{folder}: {' '.join(files)}", markup=False, highlight=False, soft_wrap=True)
+    names = sorted(file.name for file in folder.iterdir() if file.is_file() and file.name[0] != ".")
+    console.print(f"{folder}: {' '.join(names)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _title(study: Study, run: Results) -> str:

@@ -102,7 +102,9 @@ def contact_sheet_of(cells: Sequence[Path], names: Sequence[str]) -> tuple[str, 
     rows = []
     for file in files:
         pictures = [Image.open(one / PEOPLE / "renderings" / file.name) for one in cells]
-        rows.append([picture.resize((SHEET_SIZE, SHEET_SIZE), Image.LANCZOS) for picture in pictures])
+        rows.append(
+            [picture.resize((SHEET_SIZE, SHEET_SIZE), Image.Resampling.LANCZOS) for picture in pictures]
+        )
     caption = "Frontal renderings, a row a person (as Figure 3 of Genova et al. 2018; no photograph is shown)"
     return contact_sheet(names, rows, caption), [int(file.stem) for file in files]
 

@@ -49,8 +49,10 @@ def people_of(place: Place, model: MorphableModel, *, most: int, **options: Unpa
     if place.is_stand_in:
         people = _stand_ins(model, most, **options)
     elif place.kind == "lfw":
+        assert place.folder is not None
         people = _lfw(place.folder, most, **options)
     else:
+        assert place.folder is not None
         people = _photographs(place.folder, most, **options)
     if len(people.first) < 2:
         reasons = ", ".join(f"{count} {reason}" for reason, count in people.failed.items())

@@ -166,7 +166,7 @@ def measure(
 def embed(setting: Setting, people: People, indices: np.ndarray) -> Embedded:
     """The judge's embeddings of the scored method's renderings of these faces."""
     scored, execution = setting.subject.scored, setting.execution
-    options = {"cache_folder": execution.cache_folder, "progress": execution.progress}
+    options: dict[str, Any] = {"cache_folder": execution.cache_folder, "progress": execution.progress}
     if setting.parts.reconstructor is None:
         names = item_names(people)
         return embed_files(

@@ -152,7 +152,7 @@ def inputs_of(scoring: Scoring, subject: Subject) -> list[Path | None]:
 
 def settings_of(scoring: Scoring, subject: Subject, **more: object) -> dict[str, Any]:
     """Everything that the result depends on."""
-    names = ("judge_weights", "centred", "centre_from", "detector", "people")
+    names: tuple[str, ...] = ("judge_weights", "centred", "centre_from", "detector", "people")
     if subject.judge == "vggface":
         names += ("descriptor_layer", "descriptor_crops")
     if subject.scored.kind != "checkpoint":
@@ -206,4 +206,4 @@ def _centre(
         return centre_of_photographs(scoring.centre_from, judge, **face_options(scoring, execution))
     if not scoring.centred:
         return None
-    return kept_centre(subject.content, judge)
+    return None if subject.content is None else kept_centre(subject.content, judge)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import platformdirs
@@ -90,7 +90,7 @@ def _compute(files: RowFiles, keys: np.ndarray, describe: Describe, *, progress:
 
 def _missing(files: RowFiles, keys: np.ndarray) -> np.ndarray:
     """The first place of each key that has no row yet."""
-    places, known = {}, set(files.column("keys").tolist())
+    places, known = dict[Any, int](), set(files.column("keys").tolist())
     for place, key in enumerate(keys.tolist()):
         if key not in known:
             places.setdefault(key, place)

@@ -150,7 +150,11 @@ class Scorer:
             return None, str(error)
 
     def _against(self, subject: Subject, scan: ReadScan, protocol: ScanProtocol) -> list[ScoreRecord]:
-        identity = {"subject": subject.name, "scan": scan.file.name, "landmarks": scan.marks.source}
+        identity: dict[str, Any] = {
+            "subject": subject.name,
+            "scan": scan.file.name,
+            "landmarks": scan.marks.source,
+        }
         records = []
         for method in self.methods:
             for condition in self.conditions if method.by_condition else (ANY_CONDITION,):
@@ -170,7 +174,7 @@ class Scorer:
         condition: str,
         scan: ReadScan,
         protocol: ScanProtocol,
-        identity: dict[str, str],
+        identity: dict[str, Any],
     ) -> ScoreRecord:
         try:
             mesh = method.mesh(subject, condition)
@@ -188,7 +192,7 @@ class Scorer:
         subject: Subject,
         scan: ReadScan,
         protocol: ScanProtocol,
-        identity: dict[str, str],
+        identity: dict[str, Any],
     ) -> ScoreRecord:
         """The mean face's record, or the oracle's where no method is given; once per scan."""
         number = self.numbers.get(subject.name)

@@ -133,7 +133,7 @@ def column_rows(column: Column, place: str, *, pooled: bool) -> list[Row]:
         Row(method, place, "kept", "share", float(np.mean([record.kept for record in used])), n=n),
     ]
     if pooled:
-        median, mean, spread = pooled_heaps([record.heap for record in used])
+        median, mean, spread = pooled_heaps([record.heap for record in used if record.heap is not None])
         rows += [
             Row(method, place, "median of all points", "mm", median, n=n),
             Row(method, place, "mean of all points", "mm", mean, spread, n=n),
