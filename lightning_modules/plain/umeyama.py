@@ -18,8 +18,8 @@ def rotation_and_scale(
         variance: mean squared length of the centred source; not 0.
 
     Returns:
-        The rotation [D, D], the scale, and the covariance's singular values [D], which tell whether the points
-        lie on a line.
+        The rotation [D, D], the scale, and the covariance's singular values [D], which tell whether the
+        points lie on a line.
     """
     left, singular_values, right = np.linalg.svd(covariance)
     signs = np.ones(len(covariance))
