@@ -61,7 +61,7 @@ def test_pyemd_agrees_within_a_thousandth(samples: tuple[np.ndarray, np.ndarray]
 def test_pyemd_is_asked_for_by_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyemd", None)
     counts = np.ones(Bins().count)
-    with pytest.raises(ImportError, match=r"unsupervised-morphable-faces\[emd\]"):
+    with pytest.raises(ImportError, match=r"pip install -e '\.\[emd\]'"):
         pyemd_distance(counts, counts)
 
 
