@@ -50,7 +50,8 @@ class Comparison(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, draw, report; exit status 0, or 1 where places are empty."""
-    return WITH_FAILURES if run_command(qualitative, argv).failures else COMPLETE
+    comparison = run_command(qualitative, argv, positional=False, leading="photographs")
+    return WITH_FAILURES if comparison.failures else COMPLETE
 
 
 def qualitative(
@@ -71,7 +72,8 @@ def qualitative(
     """Draw photographs beside what several methods make of them.
 
     Args:
-        photographs: a photograph, a folder of them, or a .txt list of them: a row each.
+        photographs: a photograph, a folder of them, or a .txt list of them: a row each. May come first,
+            without its name.
         methods: NAME=PLACE,NAME=PLACE: a column each, PLACE being a checkpoint or a folder of meshes.
         output: PNG to write; a file of that name is replaced only if this command drew it.
         face: in a photograph with several: largest, or a number from 0, the largest; without it such a

@@ -35,7 +35,7 @@ class Execution:
         checkpoint_interval: steps between checkpoints: at most so many are lost when a run is killed.
         gradient_norm_interval: steps between measurements of each loss's gradient; 0 never.
         output: folder of the results; runs/run/<digest of the settings> if not given.
-        overwrite: start anew whatever the output folder holds.
+        overwrite: delete what was written in the output folder, and start anew.
         resume: a checkpoint to continue from instead of the folder's last one.
         cache_folder: of photographs' and synthetic faces' features; the user's cache folder if not given.
         workers: processes that align photographs; all cores if not given.

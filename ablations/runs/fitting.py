@@ -24,6 +24,7 @@ from lightning_modules.checkpoints import (
     content_of,
     read_checkpoint,
 )
+from lightning_modules.distributed import buffers_stay
 from lightning_modules.plain.output_folder import OutputFolder
 
 from . import wandb_runs
@@ -249,7 +250,7 @@ def _strategy(execution: Execution) -> Any:  # noqa: ANN401 - a name or a strate
         return execution.strategy
     from lightning.pytorch.strategies import DDPStrategy
 
-    return DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
+    return DDPStrategy(**buffers_stay(), gradient_as_bucket_view=True)
 
 
 def _checkpoints(folder: Path, execution: Execution, best_by: str | None) -> list[ModelCheckpoint]:
