@@ -32,14 +32,7 @@ from evaluation.likeness import published_figures
 from evaluation.likeness.by_group import grouped_photographs, names_checked, with_groups
 from evaluation.likeness.comparison import GroupSetting, Measured, Setting, measure, results_of_photographs
 from evaluation.likeness.nearest_photographs import write_examples
-from evaluation.likeness.options import (
-    Execution,
-    Scoring,
-    inputs_of,
-    load_parts,
-    settings_of,
-    subject_of,
-)
+from evaluation.likeness.options import Execution, Scoring, inputs_of, load_parts, settings_of, subject_of
 from evaluation.likeness.reporting_rows import RETRIEVAL_FIGURES, protocol_report
 from evaluation.likeness.tables_2_and_3 import TABLE_3
 from evaluation.metrics.retrieval import Ranks, chance, cumulative_match, found, rank_in_blocks
