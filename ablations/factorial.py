@@ -226,7 +226,7 @@ def steps_of(
     checkpoint = folder / cell_results.RUN / "final.ckpt"
     common = [f"--device={'cpu' if execution.device == 'auto' else execution.device}"]
     if execution.cache_folder is not None:
-        common.append(f"--cache-folder={execution.cache_folder / 'photographs'}")
+        common.append(f"--cache-folder={execution.cache_folder}")
     if execution.workers is not None:
         common.append(f"--workers={execution.workers}")
     if execution.wandb:

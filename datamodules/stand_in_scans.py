@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Unpack
 
 import cv2
 import numpy as np
-import platformdirs
 import torch
 from filelock import FileLock
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.faces.morphable_model import Faces, MorphableModel
+from lightning_modules.plain.cache_folders import CacheFolders
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.recognition.network import RecognitionNetwork
@@ -124,8 +124,8 @@ class StandInScans(MICC):
                 f"stand-in scans are made with the open model, got {model.provenance.name}; load `open`"
             )
         self.model, self.seed = model, seed
-        root = options.get("cache_folder") or platformdirs.user_cache_path("unsupervised-morphable-faces")
-        super().__init__(root / "stand-in-scans" / self._digest(), networks, **options)
+        folders = CacheFolders.below(options.get("cache_folder"))
+        super().__init__(folders.stand_in_scans / self._digest(), networks, **options)
 
     def subjects(self) -> list[Subject]:
         """The first `limit` people."""

@@ -30,29 +30,19 @@ from evaluation.groups.options import Groups, settings_of_groups, sources_of
 from evaluation.groups.panel import Measurement
 from evaluation.likeness import published_figures
 from evaluation.likeness.by_group import grouped_photographs, names_checked, with_groups
-from evaluation.likeness.comparison import GroupSetting, Measured, Setting, measure
+from evaluation.likeness.comparison import GroupSetting, Measured, Setting, measure, results_of_photographs
 from evaluation.likeness.nearest_photographs import write_examples
-from evaluation.likeness.options import (
-    Execution,
-    Scoring,
-    inputs_of,
-    load_parts,
-    settings_of,
-    subject_of,
-    written_centre,
-)
+from evaluation.likeness.options import Execution, Scoring, inputs_of, load_parts, settings_of, subject_of
 from evaluation.likeness.reporting_rows import RETRIEVAL_FIGURES, protocol_report
 from evaluation.likeness.tables_2_and_3 import TABLE_3
 from evaluation.metrics.retrieval import Ranks, chance, cumulative_match, found, rank_in_blocks
 from evaluation.reporting.figures import Line, line_figure
-from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Results, Row, plain
 from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import notice
 from evaluation.shared.lifecycle import Report, evaluate, exit_status
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.output_folder import OutputFolder
-from lightning_modules.plain.stand_in_label import labelled
 
 COMMAND = "clustering"
 LARGEST_RANK = 100  # of the CMC curve
@@ -146,21 +136,10 @@ def report_of(
         rows += chance_rows(measured, search, retrieval.k)
         all_found += mine
     rows += quoted_rows(setting, measured)
-    place, judge = setting.subject.place, setting.parts.judge
-    title = labelled(
-        f"photographs found by renderings of {setting.subject.scored.method}, judged by {judge.name}, "
-        f"{written_centre(setting.parts.centre)}",
-        place.is_stand_in,
-    )
-    results = Results(
-        COMMAND, title, settings, measured.counts, rows,
-        provenance(scored=setting.described(), judge=network_entry(judge.name, judge.sha256),
-                   data=[measured.people.provenance()]),
-        place.is_stand_in,
-    )  # fmt: skip
-    report = Report(
-        results, {PHOTOGRAPHS: items_of(measured, all_found)}, {"cmc": figure_of(title, all_found, measured)}
-    )
+    what = f"photographs found by renderings of {setting.subject.scored.method}"
+    results = results_of_photographs(COMMAND, what, setting, measured, settings, rows)
+    figure = figure_of(results.title, all_found, measured)
+    report = Report(results, {PHOTOGRAPHS: items_of(measured, all_found)}, {"cmc": figure})
     return with_groups(report, setting, measured, groups, retrieval_measurements(measured, all_found))
 
 

@@ -93,7 +93,7 @@ def fairness(
         output: folder of the results; runs/fairness/<digest of the settings> by default.
         overwrite: compute anew although the output folder is finished.
         device: of model and networks: cpu, cuda, ...
-        cache_folder: of photographs and renderings; the user's cache folder by default.
+        cache_folder: root of all caches; the user's cache folder by default.
         workers: processes that align photographs; all cores by default.
         progress: whether to show bars.
     """

@@ -123,7 +123,7 @@ def micc(
         output: folder of the results; runs/micc/<digest of the settings> by default.
         overwrite: compute anew although the output folder is finished.
         device: of regressor and encoder: cpu, cuda, ...
-        cache_folder: for features, stand-in and baselines; the user's cache folder by default.
+        cache_folder: root of all caches; the user's cache folder by default.
         workers: processes; all cores by default.
         progress: whether to show bars.
     """

@@ -84,7 +84,7 @@ def qualitative(
         detector: yunet or mtcnn.
         morphable_model: of the checkpoints, if it lies elsewhere than in training.
         device: of the checkpoints.
-        cache_folder: of aligned faces and features; the user's cache folder by default.
+        cache_folder: root of all caches; the user's cache folder by default.
         workers: processes that align; all cores by default.
     """
     places = places_of(methods)

@@ -105,7 +105,7 @@ def reconstruct(
         morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training:
             basel:FILE or ict:DIR; the environment variable MORPHABLE_MODEL does the same.
         device: of encoder and rendering: cpu, cuda, ...
-        cache_folder: of aligned faces and features; the user's cache folder by default.
+        cache_folder: root of all caches; the user's cache folder by default.
         workers: processes that align; all cores by default.
         overwrite: make all faces anew.
     """

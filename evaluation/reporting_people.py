@@ -146,7 +146,7 @@ def score_people(
         wandb: add the figures to the Weights & Biases run that made the checkpoint.
         wandb_project: its project.
         device: of model and networks: cpu, cuda, ...
-        cache_folder: of aligned faces and features; the user's cache folder by default.
+        cache_folder: root of all caches; the user's cache folder by default.
         workers: processes that align; all cores by default.
     """
     settings = {name: value for name, value in locals().items() if name not in NO_SETTINGS}

@@ -90,7 +90,7 @@ def robustness(
         output: folder of the results; runs/robustness/<digest of the settings> by default.
         overwrite: compute anew.
         device: of networks and rendering: cpu, cuda, ...
-        cache_folder: of aligned faces; the user's cache folder by default.
+        cache_folder: root of all caches; the user's cache folder by default.
         workers: processes that align; all cores by default.
         wandb: add numbers and figures to the run that made the checkpoint at Weights & Biases.
         wandb_project: its project.

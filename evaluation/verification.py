@@ -108,7 +108,7 @@ def verify(
         output: folder of the results; runs/verification/<digest of the settings> by default.
         overwrite: compute anew although the output folder is finished.
         device: of the network: cpu, cuda, ...
-        cache_folder: of aligned faces and features; the user's cache folder by default.
+        cache_folder: root of all caches; the user's cache folder by default.
         workers: processes that align; all cores by default.
     """
     settings = {name: value for name, value in locals().items() if name not in NO_SETTINGS}

@@ -109,6 +109,10 @@ class _StageProgress(Progress):
 class ProgressBar(Callback):
     """A bar with stage, photographs per second and time left, the losses below it; logs the rate, too.
 
+    No subclass of Lightning's RichProgressBar. That one counts the batches of an epoch, which has no end
+    here; it shows all metrics in a column beside the bar, for which 80 columns are too few; it reads them at
+    every step, for which a GPU has to wait; and the parts that would have to change are private.
+
     Args:
         stage: as shown.
         photographs: that a step renders, over all processes; in stage 1 the faces that it sees.

@@ -91,7 +91,7 @@ def photographs_of(settings: Settings, execution: Execution, teachers: Teachers)
         "batch_size": settings.photographs_per_step,
         "validation_fraction": settings.validation_fraction,
         "seed": settings.seed,
-        "cache_folder": None if execution.cache_folder is None else execution.cache_folder / "photographs",
+        "cache_folder": execution.cache_folder,
         "workers": execution.workers,
         "progress": execution.progress,
     }

@@ -38,7 +38,7 @@ class Execution:
         output: folder of the results; runs/run/<digest of the settings> if not given.
         overwrite: delete what was written in the output folder, and start anew.
         resume: a checkpoint to continue from instead of the folder's last one.
-        cache_folder: of photographs' and synthetic faces' features; the user's cache folder if not given.
+        cache_folder: root of all caches; the user's cache folder by default.
         workers: processes that align photographs; all cores if not given.
         progress: whether to show progress bars.
     """

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import platformdirs
 from filelock import FileLock
 
+from lightning_modules.plain.cache_folders import CacheFolders
 from lightning_modules.plain.failures import counted_by_kind
 from lightning_modules.plain.files import written_atomically
 
@@ -30,11 +30,6 @@ VERSION = 1
 NO_FACE = "no face found"
 # Photographs per task of a worker process; below two tasks, no process is started.
 TASK = 16
-
-
-def default_cache_folder() -> Path:
-    """The user's cache folder for aligned faces and their features."""
-    return platformdirs.user_cache_path("unsupervised-morphable-faces") / "photographs"
 
 
 class AlignedFaces(NamedTuple):
@@ -73,13 +68,23 @@ class AlignedFaces(NamedTuple):
 
 
 class FaceCache:
-    """A folder of aligned faces and their records, for one detector and one choice of faces."""
+    """A folder of aligned faces and their records, for one detector and one choice of faces.
+
+    Args:
+        cache_folder: the root of all caches; the user's by default.
+        detector: finds the faces.
+        faces: which of a photograph's faces are used.
+    """
 
     def __init__(
-        self, folder: Path | None = None, *, detector: DetectorName = "yunet", faces: Selection = "largest"
+        self,
+        cache_folder: Path | None = None,
+        *,
+        detector: DetectorName = "yunet",
+        faces: Selection = "largest",
     ) -> None:
         self.detector, self.selection = detector, faces
-        self.folder = (folder or default_cache_folder()) / f"{detector}-{faces}-{VERSION}"
+        self.folder = CacheFolders.below(cache_folder).photographs / f"{detector}-{faces}-{VERSION}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.records_file = self.folder / "records.sqlite"
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lightning_modules.plain.cache_folders import CacheFolders
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.recognition.network import RecognitionNetwork
 
@@ -20,7 +21,7 @@ from ..long_work.processes import map_in_processes
 from ..long_work.progress import progress_bar
 from .crops import Selection, align, select_faces
 from .detection import DetectorName, load_detector
-from .face_cache import NO_FACE, default_cache_folder
+from .face_cache import NO_FACE
 from .feature_cache import to_images
 from .footage import FootageError, read_frames
 
@@ -79,7 +80,7 @@ class FaceWatcher:
             raise ValueError('faces must be "largest" or "central": a video is one person\'s')
         self.networks, self.frames = list(networks), frames
         self.detector, self.faces = detector, faces
-        self.folder = (cache_folder or default_cache_folder()) / "footage"
+        self.folder = CacheFolders.below(cache_folder).footage
 
     def see(
         self, footage: Sequence[Path], *, workers: int | None = None, progress: bool = True

@@ -1,6 +1,6 @@
 """One method on one set of photographs: embeddings of both, failures, similarities, floors, the ceiling."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from datamodules.stand_in_photographs import StandInPhotographs
 from evaluation.groups.options import NO_GROUPS, Sources
-from evaluation.likeness.options import Execution, Parts, Scoring, Subject, face_options
+from evaluation.likeness.options import Execution, Parts, Scoring, Subject, face_options, written_centre
 from evaluation.likeness.other_methods import embed_files
 from evaluation.likeness.photographs_of_people import (
     NAMES,
@@ -28,12 +28,13 @@ from evaluation.likeness.rendering_embeddings import (
     mean_face_embedding,
 )
 from evaluation.metrics.group_means import LEAST_PEOPLE
-from evaluation.reporting.results import Counts
+from evaluation.reporting.provenance import network_entry, provenance
+from evaluation.reporting.results import Counts, Results, Row
 from evaluation.shared.data_places import Place
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.failures import counted_by_kind
-from lightning_modules.plain.stand_in_label import STAND_IN
+from lightning_modules.plain.stand_in_label import STAND_IN, labelled
 from lightning_modules.recognition.similarity import centred
 
 MEAN_FACE, SHUFFLED = "mean face", "its faces shuffled"
@@ -177,6 +178,42 @@ def embed(setting: Setting, people: People, indices: np.ndarray) -> Embedded:
         setting.parts.reconstructor, scored.settings()["checkpoint_sha256"], people.dataset,
         setting.parts.judge, indices, backend=execution.rasterizer, **options,
     )  # fmt: skip
+
+
+def results_of_photographs(
+    command: str,
+    what: str,
+    setting: Setting,
+    measured: Measured,
+    settings: Mapping[str, object],
+    rows: Sequence[Row],
+) -> Results:
+    """The results of photographs that were compared with renderings.
+
+    Args:
+        command: its name.
+        what: the title's beginning; judge and centre follow.
+        setting: of the command.
+        measured: of the photographs.
+        settings: every setting that the result depends on.
+        rows: the numbers.
+    """
+    place, judge = setting.subject.place, setting.parts.judge
+    return Results(
+        command,
+        labelled(
+            f"{what}, judged by {judge.name}, {written_centre(setting.parts.centre)}", place.is_stand_in
+        ),
+        settings,
+        measured.counts,
+        rows,
+        provenance(
+            scored=setting.described(),
+            judge=network_entry(judge.name, judge.sha256),
+            data=[measured.people.provenance()],
+        ),
+        place.is_stand_in,
+    )
 
 
 def paired_cosines(first: Tensor, second: Tensor) -> np.ndarray:

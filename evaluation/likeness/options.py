@@ -76,8 +76,7 @@ class Execution:
         rasterizer: numba, pytorch3d or torch; chosen by the device if not given.
         output: folder of the results; runs/<command>/<digest of the settings> if not given.
         overwrite: compute anew although the output folder is finished.
-        cache_folder: of photographs' features and renderings' embeddings; the user's cache folder if not
-            given.
+        cache_folder: root of all caches; the user's cache folder by default.
         workers: processes that align photographs; all cores if not given.
         progress: whether to show progress bars.
         wandb: add numbers and figures to the run that made the checkpoint at Weights & Biases.
@@ -185,10 +184,9 @@ def load_parts(scoring: Scoring, execution: Execution, subject: Subject) -> Part
 
 def face_options(scoring: Scoring, execution: Execution) -> FaceOptions:
     """Of all photographs."""
-    folder = execution.cache_folder
     return {
         "detector": scoring.detector,
-        "cache_folder": None if folder is None else folder / "photographs",
+        "cache_folder": execution.cache_folder,
         "workers": execution.workers,
         "progress": execution.progress,
     }

@@ -119,19 +119,6 @@ def difference(first: Statistic, second: Statistic) -> Difference:
     return Difference(value, error, value / error)
 
 
-def paired_difference(
-    first: np.ndarray, second: np.ndarray, identity: np.ndarray | None = None
-) -> Difference:
-    """The mean of first - second, both [N] values of the same items, with its error over people.
-
-    Args:
-        first: [N], one method's values.
-        second: [N], the other's.
-        identity: [N], each item's person; None: each item is another person.
-    """
-    return difference(mean_statistic(first, identity), mean_statistic(second, identity))
-
-
 def bootstrap_interval(
     values: np.ndarray,
     generator: torch.Generator,

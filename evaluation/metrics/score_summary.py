@@ -84,22 +84,6 @@ def summarise(values_mm: Sequence[float], failures: Sequence[str | None], *, rep
     return Summary(mean, sd, median, rmse, of_mean, of_median, of_rmse, *counts)
 
 
-def summarise_scores(scores: Sequence[ScanScore], *, repeats: int = 2000) -> Summary:
-    """The summary of one scan's score for each subject."""
-    return summarise([s.value_mm for s in scores], [s.failure for s in scores], repeats=repeats)
-
-
-def best_of(scores: Sequence[ScanScore]) -> ScanScore:
-    """The least score of one subject's scans; a failed one only where all failed.
-
-    Raises:
-        ValueError: if there are none.
-    """
-    if not scores:
-        raise ValueError("a subject without a score has no best one; count it as a failure")
-    return min(scores, key=lambda score: np.inf if score.failure is not None else score.value_mm)
-
-
 class Pooled(NamedTuple):
     """Distances of all points of all scans, as NoW reports them: median, mean, sd in mm; how many scans."""
 

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import torch
 
-from datamodules.alignment.face_cache import default_cache_folder
 from datamodules.long_work.cores import available_cores
 from datamodules.long_work.processes import map_in_processes
 from datamodules.long_work.progress import progress_bar
@@ -25,6 +24,7 @@ from evaluation.scans.model_fit import fit_model
 from evaluation.scans.records import ScoreRecord, read_records, record_of, write_records
 from lightning_modules.faces.mesh_files.units import ImplausibleSizeError, Unit, read_mesh_in_mm
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.cache_folders import CacheFolders
 from lightning_modules.plain.files import sha256_of_file, written_atomically
 from lightning_modules.plain.output_folder import OutputFolder
 
@@ -247,8 +247,7 @@ class Scorer:
 
     @property
     def _cache(self) -> Path:
-        root = default_cache_folder().parent if self.cache_folder is None else self.cache_folder
-        return root / "scan-baselines" / metrics_digest()
+        return CacheFolders.below(self.cache_folder).scan_baselines / metrics_digest()
 
 
 @cache

@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from lightning_modules.faces.normals import normals_in_torch
+from lightning_modules.plain.umeyama import rotation_and_scale
 
 POINT_ROUNDS = 25
 PLANE_ROUNDS = 15
@@ -49,8 +50,7 @@ class Surface(NamedTuple):
 def similarity_between(source: np.ndarray, target: np.ndarray) -> Similarity:
     """The similarity that brings points closest to their partners in the least squares sense.
 
-    Umeyama, Least-squares estimation of transformation parameters between two point patterns, PAMI 1991.
-    Never a reflection.
+    See `rotation_and_scale`. Never a reflection.
 
     Args:
         source: [P, 3], not all on a line.
@@ -58,10 +58,8 @@ def similarity_between(source: np.ndarray, target: np.ndarray) -> Similarity:
     """
     source_mean, target_mean = source.mean(0), target.mean(0)
     covariance = (target - target_mean).T @ (source - source_mean) / len(source)
-    left, singular, right = np.linalg.svd(covariance)
-    signs = np.array([1, 1, np.sign(np.linalg.det(left) * np.linalg.det(right))])
-    rotation = left * signs @ right
-    scale = float((singular * signs).sum() / ((source - source_mean) ** 2).sum(1).mean())
+    variance = ((source - source_mean) ** 2).sum(1).mean()
+    rotation, scale, _ = rotation_and_scale(covariance, variance)
     return Similarity(scale, rotation, target_mean - scale * rotation @ source_mean)
 
 

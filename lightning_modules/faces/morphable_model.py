@@ -187,11 +187,14 @@ class MorphableModel(nn.Module):
     # ------------------------------------------------------------------ meshes -> coefficients
 
     def shape_coefficients(self, vertices: Tensor) -> Tensor:
-        """Shape coefficients [B, Ks] whose neutral meshes come closest to vertices [B, V, 3] in mm."""
+        """Shape coefficients [B, Ks] whose neutral meshes come closest to vertices [B, V, 3] in mm.
+
+        For whoever has meshes in the model's topology; no command needs it.
+        """
         return self._projected("shape", vertices.flatten(1) - self.neutral_mean)
 
     def albedo_coefficients(self, albedo: Tensor) -> Tensor:
-        """Albedo coefficients [B, Kt] whose colours come closest to albedo [B, V, 3]."""
+        """Albedo coefficients [B, Kt] of the nearest colours [B, V, 3]; like `shape_coefficients`."""
         return self._projected("albedo", albedo.flatten(1) - self.albedo_mean)
 
     def _projected(self, part: str, difference: Tensor) -> Tensor:

@@ -3,18 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import platformdirs
 import torch
 from torch import Tensor
 
 from lightning_modules.plain.files import sha256_of_file, write_whole, written_atomically
 
 Weights = dict[str, Tensor]
-
-
-def default_cache_folder() -> Path:
-    """The user's cache folder for converted weights."""
-    return platformdirs.user_cache_path("unsupervised-morphable-faces") / "recognition"
 
 
 def cached_conversion(source: Path, name: str, convert: Callable[[Path], Weights], folder: Path) -> Weights:

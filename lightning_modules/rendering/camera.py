@@ -116,10 +116,11 @@ def supersampled(matrices: Tensor, samples_per_axis: int) -> Tensor:
 def align_to_template(cameras: Cameras, landmarks: Tensor, template: Tensor) -> Cameras:
     """Cameras that see given 3-D landmarks at given 2-D points, as nearly as scale, roll and shift allow.
 
-    The least-squares similarity (Umeyama 1991, in its closed form for the plane) between the landmarks'
-    projections and the template is folded into the cameras: scale into the focal length, roll into the
-    rotation, the rest into the principal point. Position and line of sight stay, and thus the perspective; a
-    rendering lies directly in the template's frame without being resampled. Differentiable in everything.
+    The least-squares similarity (Umeyama 1991) between the landmarks' projections and the template is folded
+    into the cameras: scale into the focal length, roll into the rotation, the rest into the principal point.
+    Position and line of sight stay, and thus the perspective; a rendering lies directly in the template's
+    frame without being resampled. Differentiable in everything: by the closed form for the plane, since the
+    SVD of `rotation_and_scale` has no gradient where singular values are equal.
 
     Args:
         cameras: of shape [B, N]; their focal lengths, rolls and principal points do not matter.

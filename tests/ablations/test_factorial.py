@@ -214,7 +214,7 @@ def test_a_cell_s_commands_are_what_its_options_say(tmp_path: Path) -> None:
     )
     assert people["command"][2:] == [
         str(tmp_path / "run" / "final.ckpt"), "--data=lfw:d", "--people=300", "--device=cuda",
-        "--cache-folder=c/photographs", "--workers=2", f"--output={tmp_path / 'people'}",
+        "--cache-folder=c", "--workers=2", f"--output={tmp_path / 'people'}",
     ]  # fmt: skip
     assert "--data=stand-in" in known["command"]
     assert known["results"] == "stand-in/results.json"
