@@ -64,9 +64,11 @@ class _Combinations(torch.autograd.Function):
     def forward(ctx: Any, mean: Tensor, coefficients: Tensor, basis: Tensor) -> Tensor:  # noqa: ANN401, torch has no type
         ctx.save_for_backward(basis)
         ctx.faces, ctx.count = coefficients.shape
-        weights = torch.nn.functional.pad(
-            coefficients, (0, -ctx.count % VECTOR, 0, -ctx.faces % FACES_AT_ONCE)
+        # Not `pad`, which refuses an empty tensor before PyTorch 2.8.
+        weights = coefficients.new_zeros(
+            ctx.faces + -ctx.faces % FACES_AT_ONCE, ctx.count + -ctx.count % VECTOR
         )
+        weights[: ctx.faces, : ctx.count] = coefficients
         sums = mean.new_empty(len(weights), len(basis))
         arrays = [tensor.detach().contiguous().numpy() for tensor in (mean, weights, basis, sums)]
         for_each(lambda task: _combine(*arrays, ctx.count, task), TASKS)

@@ -100,7 +100,10 @@ def test_numbers_of_numpy_and_torch_are_taken(tmp_path: Path) -> None:
         ({"stand_in": True}, r"at \$.title: 'MICC: point-to-plane' does not match '\^STAND-IN'"),
         ({"provenance": {}}, r"at \$.provenance: 'commit' is a required property"),
         ({"counts": Counts(55, 53, {})}, "do not add up: 55 in total, 53 used"),
-        ({"counts": Counts(53, 53, {"no face": 0})}, r"at \$.counts.failed\['no face'\]: 0 is less"),
+        (
+            {"counts": Counts(53, 53, {"no face": 0})},
+            r"at \$.counts.failed(\.no face|\['no face'\]): 0 is less",
+        ),
         ({"settings": {"rate": float("nan")}}, "Out of range float"),
         ({"settings": {"seed": object()}}, "object does not go into JSON"),
     ],
