@@ -11,7 +11,7 @@ from ablations.runs.option_ranges import check_numbers
 from ablations.runs.settings import Settings
 from lightning_modules.plain.devices import chosen_device
 
-Rasterizer = Literal["numba", "pytorch3d", "torch"]
+Rasterizer = Literal["numba", "warp", "pytorch3d", "torch"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true"]
 
@@ -21,7 +21,7 @@ class Execution:
     """How a run is executed; its result does not depend on it, beyond rounding (see `identity_of`).
 
     Attributes:
-        rasterizer: numba, pytorch3d or torch; chosen by the device if not given.
+        rasterizer: numba, warp, pytorch3d or torch; chosen by the device if not given.
         device: auto (GPUs where there are any), cpu, or cuda; Apple's mps has no float64, which cameras need.
         devices: processes, one a device (on the CPU any number).
         num_nodes: machines, started by torchrun or SLURM.

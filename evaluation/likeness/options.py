@@ -74,7 +74,7 @@ class Execution:
 
     Attributes:
         device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
-        rasterizer: numba, pytorch3d or torch; chosen by the device if not given.
+        rasterizer: numba, warp, pytorch3d or torch; chosen by the device if not given.
         output: folder of the results; runs/<command>/<digest of the settings> if not given.
         overwrite: compute anew although the output folder is finished.
         cache_folder: root of all caches; the user's cache folder by default.
