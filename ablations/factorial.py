@@ -224,7 +224,7 @@ def steps_of(
 ) -> list[dict[str, Any]]:
     """The commands of a cell, each as a user would type it, and the file that says that it is finished."""
     checkpoint = folder / cell_results.RUN / "final.ckpt"
-    common = [f"--device={'cpu' if execution.device == 'auto' else execution.device}"]
+    common = [f"--device={execution.device}"]
     if execution.cache_folder is not None:
         common.append(f"--cache-folder={execution.cache_folder}")
     if execution.workers is not None:

@@ -48,6 +48,7 @@ from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.open_model.identities import ETHNICITIES, Identities
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.files import require_file, sha256_of_file
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.stand_in_label import labelled
@@ -77,7 +78,7 @@ def fairness(
     seed: int = 0,
     output: Path | None = None,
     overwrite: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     cache_folder: Path | None = None,
     workers: int | None = None,
     progress: bool = True,
@@ -92,11 +93,12 @@ def fairness(
         seed: of the people and their photographs.
         output: folder of the results; runs/fairness/<digest of the settings> by default.
         overwrite: compute anew although the output folder is finished.
-        device: of model and networks: cpu, cuda, ...
+        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
         cache_folder: root of all caches; the user's cache folder by default.
         workers: processes that align photographs; all cores by default.
         progress: whether to show bars.
     """
+    device = str(chosen_device(device))
     if people < 2 or smallest_group < 2:
         raise ValueError(f"--people and --smallest-group must be at least 2, got {people}, {smallest_group}")
     require_file(checkpoint, "a checkpoint that ablations/run.py wrote")

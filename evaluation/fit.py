@@ -40,6 +40,7 @@ from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from lightning_modules.faces.landmarks.pose_fitting import DEVIATIONS_MM, DISTANCE_MM, Fit, Jaw, fit_landmarks
 from lightning_modules.faces.morphable_model import Faces
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.failures import counted_by_kind
 from lightning_modules.plain.files import require_file, sha256_of_file
 from lightning_modules.plain.output_folder import OutputFolder
@@ -147,7 +148,7 @@ def fit(
     picture_size: int = 320,
     output: Path | None = None,
     morphable_model: str | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     overwrite: bool = False,
 ) -> Results:
     """Fit pose and expression of the faces in photographs to their landmarks.
@@ -172,9 +173,10 @@ def fit(
         picture_size: height of an overlay's pictures in pixels.
         output: folder of the faces; runs/fit/<digest of the settings> by default.
         morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training.
-        device: of encoder, fitting and rendering: cpu, cuda, ...
+        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
         overwrite: fit all faces anew.
     """
+    device = str(chosen_device(device))
     if field_of_view is not None and not 0 < field_of_view < 180:
         raise ValueError(f"--field-of-view must lie between 0 and 180 degrees, got {field_of_view}")
     if distance_mm <= 0:

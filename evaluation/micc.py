@@ -33,6 +33,7 @@ from evaluation.shared.scored_method import what_is_scored
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.mesh_files.units import Unit
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.devices import chosen_device
 
 # Options that the result does not depend on.
 NO_SETTINGS = {
@@ -79,7 +80,7 @@ def micc(
     project: str = PROJECT,
     output: Path | None = None,
     overwrite: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     cache_folder: Path | None = None,
     workers: int | None = None,
     progress: bool = True,
@@ -122,11 +123,12 @@ def micc(
         project: of W&B.
         output: folder of the results; runs/micc/<digest of the settings> by default.
         overwrite: compute anew although the output folder is finished.
-        device: of regressor and encoder: cpu, cuda, ...
+        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
         cache_folder: root of all caches; the user's cache folder by default.
         workers: processes; all cores by default.
         progress: whether to show bars.
     """
+    device = str(chosen_device(device))
     options = dict(locals())
     scored = what_is_scored(checkpoint, meshes, None, method=method)
     place = place_of(data, KINDS)

@@ -27,6 +27,7 @@ from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.faces.mesh_files.units import Unit
 from lightning_modules.faces.portraits import FRONTAL, THREE_QUARTER
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.plain.output_file import check_picture, mark_of
 from lightning_modules.reconstruction import load_reconstructor
@@ -65,7 +66,7 @@ def qualitative(
     unit: Unit = "auto",
     detector: DetectorName = "yunet",
     morphable_model: str | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     cache_folder: Path | None = None,
     workers: int | None = None,
 ) -> Comparison:
@@ -83,10 +84,11 @@ def qualitative(
         unit: of meshes: mm, cm, m, or auto.
         detector: yunet or mtcnn.
         morphable_model: of the checkpoints, if it lies elsewhere than in training.
-        device: of the checkpoints.
+        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
         cache_folder: root of all caches; the user's cache folder by default.
         workers: processes that align; all cores by default.
     """
+    device = str(chosen_device(device))
     places = places_of(methods)
     if face == "all":
         raise ValueError("a row shows one face: give --face largest or a number, not all")

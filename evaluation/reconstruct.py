@@ -45,6 +45,7 @@ from evaluation.reporting.results import (
 from evaluation.reporting.tables import page_of, print_page
 from evaluation.shared.lifecycle import TABLES, Layout, Report, exit_status, write_report
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.failures import counted_by_kind
 from lightning_modules.plain.files import require_file, sha256_of_file
 from lightning_modules.plain.output_folder import OutputFolder
@@ -86,7 +87,7 @@ def reconstruct(
     detector: DetectorName = "yunet",
     preview_size: int = 288,
     morphable_model: str | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     cache_folder: Path | None = None,
     workers: int | None = None,
     overwrite: bool = False,
@@ -104,11 +105,12 @@ def reconstruct(
         preview_size: height of a preview's pictures in pixels.
         morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training:
             basel:FILE or ict:DIR; the environment variable MORPHABLE_MODEL does the same.
-        device: of encoder and rendering: cpu, cuda, ...
+        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
         cache_folder: root of all caches; the user's cache folder by default.
         workers: processes that align; all cores by default.
         overwrite: make all faces anew.
     """
+    device = str(chosen_device(device))
     require_file(checkpoint, "a checkpoint that ablations/run.py wrote")
     paths = photographs_at(photographs)
     if one_person and face == "all":

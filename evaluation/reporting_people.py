@@ -38,6 +38,7 @@ from lightning_modules.checkpoints import load_regressor
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.plain.files import sha256_of_file, written_atomically
 from lightning_modules.plain.output_folder import OutputFolder
@@ -127,7 +128,7 @@ def score_people(
     overwrite: bool = False,
     wandb: bool = False,
     wandb_project: str = PROJECT,
-    device: str = "cpu",
+    device: str = "auto",
     cache_folder: Path | None = None,
     workers: int | None = None,
 ) -> Results:
@@ -145,10 +146,11 @@ def score_people(
         overwrite: compute anew although the output folder is finished.
         wandb: add the figures to the Weights & Biases run that made the checkpoint.
         wandb_project: its project.
-        device: of model and networks: cpu, cuda, ...
+        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
         cache_folder: root of all caches; the user's cache folder by default.
         workers: processes that align; all cores by default.
     """
+    device = str(chosen_device(device))
     settings = {name: value for name, value in locals().items() if name not in NO_SETTINGS}
     place = place_of(data, ("lfw",))
     digest = sha256_of_file(checkpoint) if checkpoint.is_file() else None

@@ -42,6 +42,7 @@ from evaluation.shared.data_places import place_of
 from evaluation.shared.judge import centre_of_photographs
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
@@ -90,7 +91,7 @@ def verify(
     faces: Selection = "central",
     output: Path | None = None,
     overwrite: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     cache_folder: Path | None = None,
     workers: int | None = None,
 ) -> Results:
@@ -107,10 +108,11 @@ def verify(
         faces: which face of a photograph.
         output: folder of the results; runs/verification/<digest of the settings> by default.
         overwrite: compute anew although the output folder is finished.
-        device: of the network: cpu, cuda, ...
+        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
         cache_folder: root of all caches; the user's cache folder by default.
         workers: processes that align; all cores by default.
     """
+    device = str(chosen_device(device))
     settings = {name: value for name, value in locals().items() if name not in NO_SETTINGS}
     place = place_of(data, ("lfw",))
     if place.is_stand_in:

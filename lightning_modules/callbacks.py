@@ -28,6 +28,7 @@ from .rendered_faces import render_from_the_front
 
 # A weighted sum of losses beyond this is a run gone wrong: at the start it is of the order of 1 to 1000.
 LARGEST_LOSS = 1e6
+MOST_OVERFLOWS = 20  # in a row, of gradients that are scaled for 16 bits
 PICTURE_PIXELS = 160  # a side of a step's pictures
 HISTOGRAM_EDGES = np.linspace(-5, 5, 51)
 
@@ -45,6 +46,7 @@ class Guard(Callback):
 
     def __init__(self, last_checkpoint: Callable[[], Path | None]) -> None:
         self.last_checkpoint = last_checkpoint
+        self.overflows = 0
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Look at the sum of the losses."""
@@ -64,8 +66,16 @@ class Guard(Callback):
     ) -> None:
         """Look at the gradient."""
         gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
-        if not bool(torch.isfinite(torch.stack([gradient.norm() for gradient in gradients]).sum())):
+        if bool(torch.isfinite(torch.stack([gradient.norm() for gradient in gradients]).sum())):
+            self.overflows = 0
+            return
+        self.overflows += 1
+        # A gradient scaler begins too high on purpose: it skips such a step, and scales less from then on.
+        scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
+        if not scaled:
             raise self.failed(trainer, "a gradient is not finite")
+        if self.overflows >= MOST_OVERFLOWS:
+            raise self.failed(trainer, f"{self.overflows} gradients in a row are not finite")
 
     def failed(self, trainer: Trainer, reason: str) -> TrainingFailed:
         """What to raise, and what it says."""

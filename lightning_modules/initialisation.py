@@ -33,8 +33,8 @@ def start_linearly(regressor: Regressor, features: Tensor, known: Prediction) ->
     Raises:
         ValueError: if the regressor has no linear path.
     """
-    standardised = ((features - regressor.feature_mean) / regressor.feature_scale).double()
-    weight, offset = ridge(standardised, torch.cat(known, 1).double(), RIDGE_PENALTY)
+    standardised = _standardised(regressor, features)
+    weight, offset = ridge(standardised, torch.cat(known, 1).to(standardised), RIDGE_PENALTY)
     linear = _linear_path(regressor)
     linear.weight.copy_(weight.T)
     linear.bias.copy_(offset)
@@ -53,8 +53,8 @@ def start_first_albedo(regressor: Regressor, features: Tensor, target: Tensor) -
     Raises:
         ValueError: if the regressor has no linear path.
     """
-    standardised = ((features - regressor.feature_mean) / regressor.feature_scale).double()
-    weight, offset = ridge(standardised, target.double(), TARGET_PENALTY)
+    standardised = _standardised(regressor, features)
+    weight, offset = ridge(standardised, target.to(standardised), TARGET_PENALTY)
     row, last, linear = regressor.shape_count, regressor.last_layer, _linear_path(regressor)
     linear.weight[row], linear.bias[row] = weight.to(last.weight), offset.to(last.bias)
     last.weight[row], last.bias[row] = 0, 0
@@ -73,3 +73,9 @@ def _linear_path(regressor: Regressor) -> nn.Linear:
     if regressor.linear is None:
         raise ValueError("the regressor has no linear path to start from; build it with linear_path=True")
     return regressor.linear
+
+
+def _standardised(regressor: Regressor, features: Tensor) -> Tensor:
+    """Features [N, D] as the layers get them, in float64, on the regressor's device."""
+    own = features.to(regressor.feature_mean)
+    return ((own - regressor.feature_mean) / regressor.feature_scale).double()

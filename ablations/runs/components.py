@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from datamodules.cheeks import cheek_colours
@@ -17,6 +16,7 @@ from datamodules.synthetic_faces import SyntheticBatch, SyntheticFaces
 from evaluation.metrics.skin_tone import lab
 from lightning_modules.faces.loading import load_morphable_model, place_of_model
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.recognition.coloured import Coloured
 from lightning_modules.recognition.network import RecognitionNetwork
@@ -62,7 +62,7 @@ def load_teachers(settings: Settings, execution: Execution) -> Teachers:
     for name in (settings.encoder, settings.identity_network, settings.judge):
         if name not in networks:
             networks[name] = load_network(name)
-    return teachers_of(model, networks, settings).to(torch.device(device_name(execution)))
+    return teachers_of(model, networks, settings).to(chosen_device(execution.device))
 
 
 def teachers_of(
@@ -74,13 +74,6 @@ def teachers_of(
         roles[settings.encoder] = Coloured(networks[settings.encoder])
     names = (settings.encoder, settings.identity_network, settings.judge)
     return Teachers(model, *(roles[name] for name in names))
-
-
-def device_name(execution: Execution) -> str:
-    """The device, where `auto` leaves it open."""
-    if execution.device != "auto":
-        return execution.device
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def photographs_of(settings: Settings, execution: Execution, teachers: Teachers) -> Photographs:

@@ -1,19 +1,18 @@
 """How a training run is executed: devices, intervals, folders; and what a run is known by."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from lightning.pytorch.strategies import StrategyRegistry
 
 from ablations.runs import option_ranges
 from ablations.runs.option_ranges import check_numbers
 from ablations.runs.settings import Settings
+from lightning_modules.plain.devices import chosen_device
 
-Rasterizer = Literal["numba", "pytorch3d", "torch"]
-Device = Literal["cpu", "cuda", "mps", "auto"]
+Rasterizer = Literal["numba", "warp", "pytorch3d", "torch"]
+Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true"]
 
 
@@ -22,8 +21,8 @@ class Execution:
     """How a run is executed; its result does not depend on it, beyond rounding (see `identity_of`).
 
     Attributes:
-        rasterizer: numba, pytorch3d or torch; chosen by the device if not given.
-        device: cpu, cuda, mps, or auto.
+        rasterizer: numba, warp, pytorch3d or torch; chosen by the device if not given.
+        device: auto (GPUs where there are any), cpu, or cuda; Apple's mps has no float64, which cameras need.
         devices: processes, one a device (on the CPU any number).
         num_nodes: machines, started by torchrun or SLURM.
         strategy: of Lightning; ddp where there are several processes.
@@ -44,7 +43,7 @@ class Execution:
     """
 
     rasterizer: Rasterizer | None = None
-    device: Device = "cpu"
+    device: Device = "auto"
     devices: int = 1
     num_nodes: int = 1
     strategy: str = "auto"
@@ -92,12 +91,7 @@ def check_device(execution: Execution) -> None:
     Raises:
         ValueError: naming it.
     """
-    available: dict[str, Callable[[], bool]] = {
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
-    }
-    if execution.device in available and not available[execution.device]():
-        raise ValueError(f"--device {execution.device}: torch finds no such device here; give cpu or auto")
+    chosen_device(execution.device, say=False)
 
 
 def check_shares(settings: Settings, execution: Execution) -> None:

@@ -25,6 +25,7 @@ from lightning_modules.checkpoints import (
     read_checkpoint,
 )
 from lightning_modules.distributed import buffers_stay
+from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.output_folder import OutputFolder
 
 from . import wandb_runs
@@ -138,7 +139,7 @@ def _trainer(
     callbacks: list[Callback],
 ) -> Trainer:
     return Trainer(
-        accelerator=execution.device,
+        accelerator=chosen_device(execution.device, say=False).type,
         devices=execution.devices,
         num_nodes=execution.num_nodes,
         strategy=_strategy(execution),

@@ -13,6 +13,7 @@ from evaluation.shared.scored_method import Scored, what_is_scored
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.mesh_files.units import Unit
+from lightning_modules.plain.devices import chosen_device
 from lightning_modules.recognition.coloured import underlying
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
@@ -72,8 +73,8 @@ class Execution:
     """How a command is executed; its result does not depend on it.
 
     Attributes:
-        device: of the networks: cpu, cuda, ...
-        rasterizer: numba, pytorch3d or torch; chosen by the device if not given.
+        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
+        rasterizer: numba, warp, pytorch3d or torch; chosen by the device if not given.
         output: folder of the results; runs/<command>/<digest of the settings> if not given.
         overwrite: compute anew although the output folder is finished.
         cache_folder: root of all caches; the user's cache folder by default.
@@ -83,7 +84,7 @@ class Execution:
         wandb_project: its project.
     """
 
-    device: str = "cpu"
+    device: str = "auto"
     rasterizer: str | None = None
     output: Path | None = None
     overwrite: bool = False
@@ -92,6 +93,10 @@ class Execution:
     progress: bool = True
     wandb: bool = False
     wandb_project: str = PROJECT
+
+    def __post_init__(self) -> None:
+        """Refuse a device that is not there before anything is loaded."""
+        object.__setattr__(self, "device", str(chosen_device(self.device)))
 
 
 class Subject(NamedTuple):
