@@ -15,6 +15,9 @@ from typing import NamedTuple
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from lightning_modules.plain.interruption import end_when_interrupted
+
+    end_when_interrupted()
 
 from PIL import Image
 from rich.console import Console

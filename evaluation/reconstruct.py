@@ -17,12 +17,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from lightning_modules.plain.interruption import end_when_interrupted
+
+    end_when_interrupted()
+
 import numpy as np
 from pandas import DataFrame
 from rich.console import Console
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from datamodules.alignment.detection import DetectorName
 from datamodules.alignment.feature_cache import FaceFeatures

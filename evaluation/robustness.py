@@ -15,10 +15,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from lightning_modules.plain.interruption import end_when_interrupted
+
+    end_when_interrupted()
+
+import torch
 
 from datamodules.alignment.detection import DetectorName, load_detector
 from datamodules.long_work.progress import progress_bar
