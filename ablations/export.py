@@ -60,7 +60,7 @@ def export_checkpoint(source: Path, destination: Path, *, terms: str, overwrite:
             raise ValueError(f"{destination} exists; give another name, or --overwrite")
         if not is_replaceable(destination, source):
             raise ValueError(
-                f"{destination} was not written by export.py; move it away, or give another name"
+                f"{destination} was not written by export.py, or is the source; give another name"
             )
     export(source, destination, terms=terms)
     print(f"written: {destination}, {destination.stat().st_size / 2**20:.1f} MiB")

@@ -32,9 +32,10 @@ from ablations.studies import cell, cell_results, cell_workers
 from ablations.studies.comparison import REPORT, TABLES, compare
 from ablations.studies.designs import Cell, Design, cells_of
 from datamodules.lfw_lists import find_images, find_list
-from evaluation.reporting.results import RESULTS, default_output, finished_results, plain, write_whole
+from evaluation.reporting.results import RESULTS, default_output, finished_results, plain
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.declared_options import as_words
+from lightning_modules.plain.files import write_whole
 from lightning_modules.plain.number_types import AtLeastThree, NonNegativeInt, PositiveInt
 from lightning_modules.plain.output_folder import OutputFolder
 
@@ -173,7 +174,9 @@ def folder_of(data: str) -> Path | None:
 def of_cell(one: Cell, settings: Settings) -> Settings:
     """What a cell trains with; a number of views is of those that have several."""
     changes: dict[str, Any] = {"seed": one.seed, **dict.fromkeys(one.off, False)}
-    return replace(settings, **changes, **({"views": None} if "multi_view" in one.off else {}))
+    if "multi_view" in one.off:
+        changes["views"] = None
+    return replace(settings, **changes)
 
 
 def work(
@@ -225,8 +228,8 @@ def start(
     if plan.cluster is None:
         cell_workers.run_here(unfinished, plan.jobs, plan.gpus, ended)
     else:
-        options = dict(option.split("=", 1) for option in plan.cluster_options)
-        options = {name: int(value) if value.isdigit() else value for name, value in options.items()}
+        given = dict(option.split("=", 1) for option in plan.cluster_options)
+        options = {name: int(value) if value.isdigit() else value for name, value in given.items()}
         cell_workers.run_on_cluster(unfinished, plan.cluster, options, output.claim_tree(JOBS), ended)
 
 
@@ -235,9 +238,9 @@ def steps_of(
 ) -> list[dict[str, Any]]:
     """The commands of a cell, each as a user would type it, and the file that says that it is finished."""
     checkpoint = folder / cell_results.RUN / "final.ckpt"
-    common = [f"--device={'cpu' if execution.device == 'auto' else execution.device}"]
+    common = [f"--device={execution.device}"]
     if execution.cache_folder is not None:
-        common.append(f"--cache-folder={execution.cache_folder / 'photographs'}")
+        common.append(f"--cache-folder={execution.cache_folder}")
     if execution.workers is not None:
         common.append(f"--workers={execution.workers}")
     if "wandb" in execution.logs_to:

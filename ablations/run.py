@@ -27,7 +27,6 @@ if __name__ == "__main__":
     end_when_interrupted()
 
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 
 from ablations.runs import components, run_report, wandb_runs
 from ablations.runs.execution import Execution, check_options, identity_of, unusual_execution
@@ -68,6 +67,7 @@ from lightning_modules.checkpoints import (
     load_weights,
     read_checkpoint,
 )
+from lightning_modules.distributed import is_first_process
 from lightning_modules.initialisation import amplify, standardise, start_first_albedo, start_linearly
 from lightning_modules.optimisation import Optimisation
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings, execution = parse_settings(
             (Settings, Execution), argv, program="run.py", description=str(__doc__)
         )
-        if rank_zero_only.rank != 0:
+        if not is_first_process():
             execution = replace(execution, progress=False)
         try:
             if execution.dry_run:
@@ -137,7 +137,7 @@ def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]
 
 def folder_of(path: Path, command: str) -> OutputFolder:
     """An output folder whose manifest the first of all processes keeps."""
-    return OutputFolder(path, command, registers=rank_zero_only.rank == 0)
+    return OutputFolder(path, command, registers=is_first_process())
 
 
 def finished_before(folder: Path, settings: Settings, execution: Execution) -> Results | None:
@@ -199,7 +199,7 @@ def work(settings: Settings, execution: Execution, folder: OutputFolder) -> Resu
         if photographs is not None and settings.linear_path:
             amplify(regressor, settings.linear_start)
     if photographs is None:
-        if not execution.fast_dev_run and rank_zero_only.rank == 0:
+        if not execution.fast_dev_run and is_first_process():
             with written_atomically(folder.claim(FINAL)) as temporary:
                 shutil.copyfile(shared / FINAL, temporary)
         return run_report.of_stage_1(regressor, teachers, settings, execution, folder)

@@ -78,17 +78,16 @@ def one_pass(data: Path, cache: Path) -> dict[str, Any]:
 def draw_sheet(data: Path, photographs: Path | None, file: Path) -> None:
     """Draw the aligned crops of LFW's faces, then those of another folder, in rows of SHEET_COLUMNS."""
     # Imported here: the processes that align import this module, and shall not load torch.
-    import numpy as np
-
     from datamodules.lfw import LFW
     from datamodules.photographs import Photographs
     from lightning_modules.contact_sheets import contact_sheet, picture
+    from lightning_modules.plain.even_choice import evenly_chosen
 
     tiles = []
     for faces in [LFW(data), *([] if photographs is None else [Photographs(photographs)])]:
         faces.prepare_data()
         faces.setup()
-        chosen = np.linspace(0, len(faces.dataset) - 1, SHEET_FACES).astype(int)
+        chosen = evenly_chosen(len(faces.dataset), SHEET_FACES)
         tiles += [picture(image, SHEET_SIDE) for image in faces.dataset.images(chosen)]
     rows = [tiles[start : start + SHEET_COLUMNS] for start in range(0, len(tiles), SHEET_COLUMNS)]
     contact_sheet(rows, columns=SHEET_COLUMNS * [""]).save(file)

@@ -36,6 +36,7 @@ from evaluation.metrics.skin_tone import ToneAgreement, individual_typology_angl
 from evaluation.shared.judge import judge_name
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.contact_sheets import contact_sheet, picture
+from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.plain.output_file import check_new
 from lightning_modules.prediction import Prediction
 from lightning_modules.pretraining import explained_variance
@@ -130,7 +131,8 @@ def main(arguments: list[str] | None = None) -> None:
         lines += [tone_line(method, people, data, teachers) for people in toned]
         lines += [""] if toned else []
     if options.sheet:
-        sheet(learnt[0], data, subset.query[:: max(1, len(subset.query) // 24)][:24], teachers, options.sheet)
+        shown = subset.query[evenly_chosen(len(subset.query), 24)]
+        sheet(learnt[0], data, shown, teachers, options.sheet)
     options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(options.output.read_text(encoding="utf-8"))
 

@@ -1,4 +1,4 @@
-"""The README's picture of a reconstruction: a rendered head scan as the photograph.
+"""The picture of a reconstruction in docs/models.md: a rendered head scan as the photograph.
 
     python -m benchmarks.reconstruction --scan DIR --checkpoint FILE
 

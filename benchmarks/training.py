@@ -37,6 +37,7 @@ from datamodules.long_work.row_files import RowFiles
 from datamodules.sampling import step_sampler
 from datamodules.synthetic_faces import SyntheticBatch
 from datamodules.training_data import TrainingBatch
+from lightning_modules.distributed import buffers_stay
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.losses import SUITE_WEIGHTS
@@ -267,9 +268,7 @@ def worker(kind: str, rank: str, port: str, steps: int = 15) -> None:
     step: Any = Step(module)
     if kind == "ddp":
         distributed.init_process_group("gloo", store=store, rank=int(rank), world_size=2)
-        step = torch.nn.parallel.DistributedDataParallel(
-            step, broadcast_buffers=False, gradient_as_bucket_view=True
-        )
+        step = torch.nn.parallel.DistributedDataParallel(step, gradient_as_bucket_view=True, **buffers_stay())
     optimiser = module.configure_optimizers()["optimizer"]
     for number in range(steps + 3):
         if number == 3:

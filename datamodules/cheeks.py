@@ -50,8 +50,9 @@ def footage_cheek_colour(
     try:
         for frame in read_frames(path, FRAMES):
             pixels = frame.pixels
-            chosen = [] if pixels is None else select_faces(detect(pixels), pixels.shape[:2], faces)
-            crops += [align(pixels, face.points) for face in chosen[:1]]
+            if pixels is not None:
+                chosen = select_faces(detect(pixels), pixels.shape[:2], faces)
+                crops += [align(pixels, face.points) for face in chosen[:1]]
     except (FootageError, OSError):
         crops = []
     if not crops:

@@ -29,7 +29,7 @@ class FaceBatch(NamedTuple):
         embeddings: per network, by its name, [B, embedding_width], of unit length.
     """
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # takes the place of tuple.index
     features: dict[str, Tensor]
     embeddings: dict[str, Tensor]
 
@@ -194,7 +194,8 @@ class FaceDataModule(LightningDataModule):
 
     def _in_order(self, dataset: Dataset[FaceBatch]) -> DataLoader[FaceBatch]:
         # Every iteration draws a seed: from here, or validation would change the run's random state.
-        return DataLoader(dataset, self.batch_size, collate_fn=_as_it_is, generator=torch.Generator())
+        as_it_is: Any = _as_it_is  # `__getitems__` gives whole batches, of which torch's types know nothing
+        return DataLoader(dataset, self.batch_size, collate_fn=as_it_is, generator=torch.Generator())
 
     def _large_enough(self, faces: AlignedFaces) -> AlignedFaces:
         distance = faces.quality[:, Quality._fields.index("eye_distance")]
@@ -202,7 +203,7 @@ class FaceDataModule(LightningDataModule):
         left = np.isin(faces.photograph, faces.photograph[kept], invert=True)
         reason = f"eyes closer than {self.minimum_eye_distance:g} pixels"
         small = [(int(photograph), reason) for photograph in np.unique(faces.photograph[left])]
-        return AlignedFaces(*(field[kept] for field in faces[:4]), sorted(faces.failures + small))
+        return faces.subset(kept)._replace(failures=sorted(faces.failures + small))
 
     def _write_failures(self, paths: Sequence[Path], faces: AlignedFaces) -> None:
         file = self.failures_file(paths)

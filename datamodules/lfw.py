@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple, Unpack
 
 import numpy as np
 
+from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.recognition.network import RecognitionNetwork
 
 from .face_data import FaceDataModule, FaceOptions
@@ -66,7 +67,8 @@ class LFW(FaceDataModule):
         download: bool = False,
         **options: Unpack[FaceOptions],
     ) -> None:
-        super().__init__(networks, **{"faces": "central", **options})
+        options.setdefault("faces", "central")
+        super().__init__(networks, **options)
         self.folder = scikit_learn_folder(data_home) if folder is None else Path(folder)
         self.data_home, self.download = data_home, download and folder is None
 
@@ -142,9 +144,8 @@ def two_photographs_each(
     groups = [np.flatnonzero(identity == person) for person in range(int(identity.max()) + 1)]
     allowed = np.full(len(groups), True) if wanted is None else wanted[: len(groups)]
     eligible = [faces[:2] for faces, may in zip(groups, allowed, strict=True) if may and len(faces) >= 2]
-    count = min(count, len(eligible))
-    chosen = np.array([eligible[i * len(eligible) // count] for i in range(count)]).reshape(-1, 2)
-    return RetrievalSubset(chosen[:, 0], chosen.reshape(-1), np.repeat(np.arange(count), 2))
+    chosen = np.array([eligible[place] for place in evenly_chosen(len(eligible), count)]).reshape(-1, 2)
+    return RetrievalSubset(chosen[:, 0], chosen.reshape(-1), np.repeat(np.arange(len(chosen)), 2))
 
 
 def scikit_learn_folder(data_home: Path | None) -> Path:

@@ -108,7 +108,8 @@ class MICC(LightningDataModule):
 
     def predict_dataloader(self) -> DataLoader[Sighting]:
         """Every subject in every condition, one after another."""
-        asked = [(subject, condition) for subject in self.subjects() for condition in self.conditions]
+        # A list is a data set to torch, but for its types.
+        asked: Any = [(subject, condition) for subject in self.subjects() for condition in self.conditions]
         # With a generator of its own it leaves the process's random state alone.
         return DataLoader(
             asked,

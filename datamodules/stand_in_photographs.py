@@ -10,11 +10,11 @@ from typing import Any, Unpack
 
 import cv2
 import numpy as np
-import platformdirs
 import torch
 from filelock import FileLock
 
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.cache_folders import CacheFolders
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.recognition.network import RecognitionNetwork
 
@@ -80,11 +80,9 @@ class StandInPhotographs(Photographs):
         self.model, self.backend = model, backend
         self.count, self.photographs_per_person = count, photographs_per_person
         self.ranges = StandInRanges() if ranges is None else ranges
-        cache_folder = options.get("cache_folder")
-        if cache_folder is None:
-            cache_folder = platformdirs.user_cache_path("unsupervised-morphable-faces")
+        folders = CacheFolders.below(options.get("cache_folder"))
         super().__init__(
-            cache_folder / "stand-in" / self._digest(seed),
+            folders.stand_in_photographs / self._digest(seed),
             networks,
             validation_fraction=validation_fraction,
             judge=judge,

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Unpack
 
 import cv2
 import numpy as np
-import platformdirs
 import torch
 from filelock import FileLock
 from numpy.typing import NDArray
@@ -18,7 +17,9 @@ from numpy.typing import NDArray
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.faces.morphable_model import Faces, MorphableModel
+from lightning_modules.plain.cache_folders import CacheFolders
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.recognition.network import RecognitionNetwork
 
 from .long_work.progress import progress_bar
@@ -36,7 +37,9 @@ VERSION = 1
 PEOPLE, PERSON, SCAN, VIDEO = 201, 202, 203, 204
 FRAMES = 6  # of each video
 FRAMES_PER_SECOND = 25
-LABEL = "STAND-IN: synthetic scans and videos, made by this project; no figure from them is one of MICC's.\n"
+LABEL = labelled(
+    "synthetic scans and videos, made by this project; no figure from them is one of MICC's.\n", stand_in=True
+)
 TRUTH = "truth.ply"  # beside a subject's Model folder: the neutral face itself, in the open model's topology
 
 _COOPERATIVE = StandInRanges(
@@ -121,8 +124,8 @@ class StandInScans(MICC):
                 f"stand-in scans are made with the open model, got {model.provenance.name}; load `open`"
             )
         self.model, self.seed = model, seed
-        root = options.get("cache_folder") or platformdirs.user_cache_path("unsupervised-morphable-faces")
-        super().__init__(root / "stand-in-scans" / self._digest(), networks, **options)
+        folders = CacheFolders.below(options.get("cache_folder"))
+        super().__init__(folders.stand_in_scans / self._digest(), networks, **options)
 
     def subjects(self) -> list[Subject]:
         """The first `limit` people."""

@@ -5,10 +5,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import platformdirs
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
@@ -16,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from lightning_modules.faces.aligned_rendering import AlignedFrame, render_aligned
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.cache_folders import CacheFolders
 from lightning_modules.recognition.frame import RENDERED_POINTS, Crop
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.rendering.ranges import SceneRanges
@@ -85,9 +85,7 @@ class SyntheticFaces(LightningDataModule):
         self.batch_size, self.pool_size, self.validation_size = batch_size, pool_size, validation_size
         self.seed, self.backend, self.progress = seed, backend, progress
         self.ranges = SceneRanges() if ranges is None else ranges
-        if cache_folder is None:
-            cache_folder = platformdirs.user_cache_path("unsupervised-morphable-faces")
-        self.cache_folder = cache_folder / "synthetic-faces"
+        self.cache_folder = CacheFolders.below(cache_folder).synthetic_faces
 
     def prepare_data(self) -> None:
         """Render the pools that are not cached; a run that is stopped continues there."""
@@ -159,7 +157,8 @@ class SyntheticFaces(LightningDataModule):
     def val_dataloader(self) -> DataLoader[SyntheticBatch]:
         """The same faces every time, in one batch; every process validates all of them."""
         # Every iteration draws a seed: from here, or validation would change the run's random state.
-        return DataLoader([self.validation_faces()], batch_size=None, generator=torch.Generator())
+        faces: Any = [self.validation_faces()]  # a list is a data set to torch, but for its types
+        return DataLoader(faces, batch_size=None, generator=torch.Generator())
 
     def validation_faces(self) -> SyntheticBatch:
         """All faces that training never sees."""

@@ -57,7 +57,7 @@ class TrainingData(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Open the caches."""
         for part in self._parts():
-            part.setup(stage)
+            part.setup(stage)  # type: ignore[arg-type]  # Lightning passes None itself
 
     def batch(self, step: int, *, rank: int = 0, world_size: int = 1) -> TrainingBatch:
         """A process's share of a step."""

@@ -33,22 +33,13 @@ from evaluation.groups.options import Groups, settings_of_groups, sources_of
 from evaluation.groups.panel import Measurement
 from evaluation.likeness import published_figures
 from evaluation.likeness.by_group import grouped_photographs, names_checked, with_groups
-from evaluation.likeness.comparison import GroupSetting, Measured, Setting, measure
+from evaluation.likeness.comparison import GroupSetting, Measured, Setting, measure, results_of_photographs
 from evaluation.likeness.nearest_photographs import write_examples
-from evaluation.likeness.options import (
-    Execution,
-    Scoring,
-    inputs_of,
-    load_parts,
-    settings_of,
-    subject_of,
-    written_centre,
-)
+from evaluation.likeness.options import Execution, Scoring, inputs_of, load_parts, settings_of, subject_of
 from evaluation.likeness.reporting_rows import RETRIEVAL_FIGURES, protocol_report
 from evaluation.likeness.tables_2_and_3 import TABLE_3
 from evaluation.metrics.retrieval import Ranks, chance, cumulative_match, found, rank_in_blocks
 from evaluation.reporting.figures import Line, line_figure
-from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Results, Row, plain
 from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import notice
@@ -148,20 +139,10 @@ def report_of(
         rows += chance_rows(measured, search, retrieval.k)
         all_found += mine
     rows += quoted_rows(setting, measured)
-    place, judge = setting.subject.place, setting.parts.judge
-    title = (
-        f"{'STAND-IN: ' if place.is_stand_in else ''}photographs found by renderings of "
-        f"{setting.subject.scored.method}, judged by {judge.name}, {written_centre(setting.parts.centre)}"
-    )
-    results = Results(
-        COMMAND, title, settings, measured.counts, rows,
-        provenance(scored=setting.described(), judge=network_entry(judge.name, judge.sha256),
-                   data=[measured.people.provenance()]),
-        place.is_stand_in,
-    )  # fmt: skip
-    report = Report(
-        results, {PHOTOGRAPHS: items_of(measured, all_found)}, {"cmc": figure_of(title, all_found, measured)}
-    )
+    what = f"photographs found by renderings of {setting.subject.scored.method}"
+    results = results_of_photographs(COMMAND, what, setting, measured, settings, rows)
+    figure = figure_of(results.title, all_found, measured)
+    report = Report(results, {PHOTOGRAPHS: items_of(measured, all_found)}, {"cmc": figure})
     return with_groups(report, setting, measured, groups, retrieval_measurements(measured, all_found))
 
 
@@ -285,7 +266,7 @@ def figure_of(title: str, all_found: Sequence[Found], measured: Measured) -> Fig
         if shown and len(one.search.queries) == whole and len(ranks.ahead):
             name = one.method + (", source left out" if one.search.left_out else "")
             lines.append(Line(name, places, cumulative_match(ranks, largest), dashed=one.search.left_out))
-    by_chance = [chance(measured.identity, measured.people.identity, k).per_photograph for k in places]
+    by_chance = [chance(measured.identity, measured.people.identity, int(k)).per_photograph for k in places]
     lines.append(Line("chance per photograph", places, np.array(by_chance), dashed=True))
     figure, axes = line_figure(title, "photographs looked at", "share that finds its person", lines)
     axes.set_xscale("log")

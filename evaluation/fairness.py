@@ -51,15 +51,19 @@ from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.open_model.identities import ETHNICITIES, Identities
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.files import require_file, sha256_of_file
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 
 COMMAND = "fairness"
 LAYOUT = Layout(blocks_with_groups, "people", "standard deviation over people")
-NOTICE = "STAND-IN: synthetic people, drawn from artists' sliders; people of these names may fare differently"
+NOTICE = labelled(
+    "synthetic people, drawn from artists' sliders; people of these names may fare differently", stand_in=True
+)
 KEPT = ("stage", "morphable_model", "networks", "commit", "training_data")
 
 
@@ -77,7 +81,7 @@ def fairness(
     seed: int = 0,
     output: Path | None = None,
     overwrite: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     cache_folder: Path | None = None,
     workers: int | None = None,
     progress: bool = True,
@@ -92,11 +96,12 @@ def fairness(
         seed: of the people and their photographs.
         output: folder of the results; runs/fairness/<digest of the settings> by default.
         overwrite: compute anew although the output folder is finished.
-        device: of model and networks: cpu, cuda, ...
-        cache_folder: of photographs and renderings; the user's cache folder by default.
+        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
+        cache_folder: root of all caches; the user's cache folder if not given.
         workers: processes that align photographs; all cores by default.
         progress: whether to show bars.
     """
+    device = str(chosen_device(device))
     if people < 2 or smallest_group < 2:
         raise ValueError(f"--people and --smallest-group must be at least 2, got {people}, {smallest_group}")
     require_file(checkpoint, "a checkpoint that ablations/run.py wrote")
@@ -160,9 +165,9 @@ def report_of(
     measurements = measurements_of(settings["method"], people, photographs, truth, made)
     sliders = Identities(*(part[numbers] for part in people.cast.sliders))
     groupings = slider_groupings(sliders, truth.cheeks)
-    title = (
-        f"STAND-IN: {settings['method']} on {len(usable)} synthetic people of known sliders, judged by "
-        f"{judge.name}"
+    title = labelled(
+        f"{settings['method']} on {len(usable)} synthetic people of known sliders, judged by {judge.name}",
+        stand_in=True,
     )
     panel = panel_of(
         measurements, groupings, numbers, title=title, least_people=settings["smallest_group"], items="people"

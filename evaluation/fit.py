@@ -12,7 +12,6 @@ photographs.csv says what became of each photograph.
 import hashlib
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -44,6 +43,8 @@ from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from lightning_modules.faces.landmarks.pose_fitting import DEVIATIONS_MM, DISTANCE_MM, Fit, Jaw, fit_landmarks
 from lightning_modules.faces.morphable_model import Faces
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.devices import chosen_device
+from lightning_modules.plain.failures import counted_by_kind
 from lightning_modules.plain.files import require_file, sha256_of_file
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.prediction import Prediction
@@ -150,7 +151,7 @@ def fit(
     picture_size: int = 320,
     output: Path | None = None,
     morphable_model: str | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     overwrite: bool = False,
 ) -> Results:
     """Fit pose and expression of the faces in photographs to their landmarks.
@@ -175,9 +176,10 @@ def fit(
         picture_size: height of an overlay's pictures in pixels.
         output: folder of the faces; runs/fit/<digest of the settings> by default.
         morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training.
-        device: of encoder, fitting and rendering: cpu, cuda, ...
+        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
         overwrite: fit all faces anew.
     """
+    device = str(chosen_device(device))
     if field_of_view is not None and not 0 < field_of_view < 180:
         raise ValueError(f"--field-of-view must lie between 0 and 180 degrees, got {field_of_view}")
     if distance_mm <= 0:
@@ -334,8 +336,10 @@ def written(
     assumed = options.field_of_view is None
     document = document_of(item.source, face, found, neutral.albedo[0], distance_assumed=assumed)
     document |= {"seconds": seconds}
-    meshes = (mesh_of(each.vertices[0], model.triangles, albedo[0]) for each in (fitted, before))
-    item.files.write(*meshes, overlay, document)
+    with_expression, without = (
+        mesh_of(each.vertices[0], model.triangles, albedo[0]) for each in (fitted, before)
+    )
+    item.files.write(with_expression, without, overlay, document)
     return Made(face.path, face.face, item.files.name, "", plain(document))
 
 
@@ -352,7 +356,7 @@ def report_of(
     failed = [each for each in made if each.failure]
     for each in failed[:NAMED_FAILURES]:
         Console().print(f"failed: {each.path}: {each.failure}", markup=False, highlight=False, soft_wrap=True)
-    reasons = Counter(each.failure.split(" (")[0] for each in failed)
+    reasons = counted_by_kind(each.failure for each in failed)
     rows = [
         Row(
             checkpoint.stem,
@@ -366,7 +370,7 @@ def report_of(
         )
         for column, metric, unit in METRICS
     ]
-    counts = Counts(total, total - len({each.path for each in failed}), dict(reasons))
+    counts = Counts(total, total - len({each.path for each in failed}), reasons)
     return Report(
         Results(
             command=COMMAND,

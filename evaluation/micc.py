@@ -12,7 +12,7 @@ the model fitted to the scan itself. With --groups the mean errors by group, too
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -36,6 +36,7 @@ from evaluation.shared.scored_method import what_is_scored
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.mesh_files.units import Unit
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.devices import chosen_device
 
 # Options that the result does not depend on.
 NO_SETTINGS = {
@@ -72,7 +73,7 @@ def micc(
     encoder_weights: Path | None = None,
     detector: DetectorName = "yunet",
     faces: Selection = "largest",
-    groups: str | None = None,
+    groups: tuple[str, ...] = (),
     group_columns: tuple[str, ...] = (),
     smallest_group: int = LEAST_PEOPLE,
     heat_maps: int = 4,
@@ -82,7 +83,7 @@ def micc(
     project: str = PROJECT,
     output: Path | None = None,
     overwrite: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     cache_folder: Path | None = None,
     workers: int | None = None,
     progress: bool = True,
@@ -93,7 +94,7 @@ def micc(
         checkpoint: of ablations/run.py; may come first, without its name.
         meshes: a folder of another method's meshes instead: <subject>.obj, or one for each condition as
             <subject>/<condition>.obj or <condition>/<subject>.obj; .ply and .glb as well.
-        also: more such folders, scored beside, as [DIR,DIR].
+        also: more such folders, scored beside.
         data: micc:DIR (or DIR), scans:DIR, or stand-in; by default what MICC_DIR or the configuration file
             names, else the stand-in.
         protocol: genova, tran, ganfit, deng, now, fg2018, or all of them.
@@ -115,8 +116,8 @@ def micc(
         faces: which face of a frame.
         groups: show mean errors by group, too: a CSV file (a header; a subject's name, then labels such as
             sex or age; numbers in a column named age are put in bands), or skin-tone (of the cheeks in the
-            first condition's footage), or both as FILE,skin-tone.
-        group_columns: which of the file's labels, as [sex,age]; all by default.
+            first condition's footage), or both, separated by a blank.
+        group_columns: which of the file's labels, such as sex age; all if not given.
         smallest_group: groups of fewer people are shown but not compared.
         heat_maps: of so many subjects.
         show: open scan, mesh and heat-map of the first subject in a window (extra open3d).
@@ -125,11 +126,12 @@ def micc(
         project: of W&B.
         output: folder of the results; runs/micc/<digest of the settings> by default.
         overwrite: compute anew although the output folder is finished.
-        device: of regressor and encoder: cpu, cuda, ...
-        cache_folder: for features, stand-in and baselines; the user's cache folder by default.
+        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
+        cache_folder: root of all caches; the user's cache folder if not given.
         workers: processes; all cores by default.
         progress: whether to show bars.
     """
+    device = str(chosen_device(device))
     options = dict(locals())
     scored = what_is_scored(checkpoint, meshes, None, method=method)
     place = place_of(data, KINDS)
@@ -142,7 +144,7 @@ def micc(
         | settings_of_groups(by_group, sources)
         | {"data": str(place), "subjects": run.limit, "also": [str(folder) for folder in also or ()]}
     )
-    where = {"inputs": run.inputs, "output": output, "overwrite": overwrite}
+    where: dict[str, Any] = {"inputs": run.inputs, "output": output, "overwrite": overwrite}
     checked_folder("micc", settings, **where)
     if not place.is_stand_in:
         run.subjects  # noqa: B018 - missing data is told before anything is written

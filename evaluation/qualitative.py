@@ -30,6 +30,7 @@ from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.faces.mesh_files.units import Unit
 from lightning_modules.faces.portraits import FRONTAL, THREE_QUARTER
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.plain.output_file import check_picture, mark_of
 from lightning_modules.reconstruction import load_reconstructor
@@ -53,7 +54,8 @@ class Comparison(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, draw, report; exit status 0, or 1 where places are empty."""
-    return WITH_FAILURES if run_command(qualitative, argv).failures else COMPLETE
+    comparison = run_command(qualitative, argv, positional=False, leading="photographs")
+    return WITH_FAILURES if comparison.failures else COMPLETE
 
 
 def qualitative(
@@ -67,14 +69,15 @@ def qualitative(
     unit: Unit = "auto",
     detector: DetectorName = "yunet",
     morphable_model: str | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     cache_folder: Path | None = None,
     workers: int | None = None,
 ) -> Comparison:
     """Draw photographs beside what several methods make of them.
 
     Args:
-        photographs: a photograph, a folder of them, or a .txt list of them: a row each.
+        photographs: a photograph, a folder of them, or a .txt list of them: a row each. May come first,
+            without its name.
         methods: NAME=PLACE,NAME=PLACE: a column each, PLACE being a checkpoint or a folder of meshes.
         output: PNG to write; a file of that name is replaced only if this command drew it.
         face: in a photograph with several: largest, or a number from 0, the largest; without it such a
@@ -84,10 +87,11 @@ def qualitative(
         unit: of meshes: mm, cm, m, or auto.
         detector: yunet or mtcnn.
         morphable_model: of the checkpoints, if it lies elsewhere than in training.
-        device: of the checkpoints.
-        cache_folder: of aligned faces and features; the user's cache folder by default.
+        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
+        cache_folder: root of all caches; the user's cache folder if not given.
         workers: processes that align; all cores by default.
     """
+    device = str(chosen_device(device))
     places = places_of(methods)
     if face == "all":
         raise ValueError("a row shows one face: give --face largest or a number, not all")

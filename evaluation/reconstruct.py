@@ -11,7 +11,6 @@ that were added, and leaves finished faces as they are.
 """
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -49,6 +48,8 @@ from evaluation.reporting.results import (
 from evaluation.reporting.tables import page_of, print_page
 from evaluation.shared.lifecycle import TABLES, Layout, Report, exit_status, write_report
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.devices import chosen_device
+from lightning_modules.plain.failures import counted_by_kind
 from lightning_modules.plain.files import require_file, sha256_of_file
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
@@ -89,7 +90,7 @@ def reconstruct(
     detector: DetectorName = "yunet",
     preview_size: int = 288,
     morphable_model: str | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     cache_folder: Path | None = None,
     workers: int | None = None,
     overwrite: bool = False,
@@ -107,11 +108,12 @@ def reconstruct(
         preview_size: height of a preview's pictures in pixels.
         morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training:
             basel:FILE or ict:DIR; the environment variable MORPHABLE_MODEL does the same.
-        device: of encoder and rendering: cpu, cuda, ...
-        cache_folder: of aligned faces and features; the user's cache folder by default.
+        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
+        cache_folder: root of all caches; the user's cache folder if not given.
         workers: processes that align; all cores by default.
         overwrite: make all faces anew.
     """
+    device = str(chosen_device(device))
     require_file(checkpoint, "a checkpoint that ablations/run.py wrote")
     paths = photographs_at(photographs)
     if one_person and face == "all":
@@ -199,8 +201,9 @@ def make(
 
 def counts_of(data: ChosenFaces) -> Counts:
     """Photographs that were used, and why the others were not."""
-    reasons = Counter(reason.split(" (")[0] for _, reason in data.dataset.faces.failures)
-    return Counts(len(data.paths), len(data.paths) - reasons.total(), dict(reasons))
+    failures = data.dataset.faces.failures
+    failed = counted_by_kind(reason for _, reason in failures)
+    return Counts(len(data.paths), len(data.paths) - len(failures), failed)
 
 
 def table_of(data: ChosenFaces, items: Sequence[Item]) -> DataFrame:
@@ -220,11 +223,11 @@ def results_of(
     data: ChosenFaces,
     loaded: Reconstructor,
     settings: Mapping[str, Any],
-    folder: Path,
+    folder: OutputFolder,
     checkpoint: Path,
 ) -> Results:
     """What can be said without knowing the people: whether coefficients look drawn from the prior."""
-    documents = [FaceFiles(folder, item.name).document() for item in items]
+    documents: list[Any] = [FaceFiles(folder, item.name).document() for item in items]
     rows = []
     for part in ("shape", "albedo"):
         values = np.array([document[part] for document in documents])

@@ -41,8 +41,11 @@ from lightning_modules.checkpoints import load_regressor
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.devices import chosen_device
+from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.plain.files import sha256_of_file, written_atomically
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
@@ -128,7 +131,7 @@ def score_people(
     overwrite: bool = False,
     wandb: bool = False,
     wandb_project: str = PROJECT,
-    device: str = "cpu",
+    device: str = "auto",
     cache_folder: Path | None = None,
     workers: int | None = None,
 ) -> Results:
@@ -146,10 +149,11 @@ def score_people(
         overwrite: compute anew although the output folder is finished.
         wandb: add the figures to the Weights & Biases run that made the checkpoint.
         wandb_project: its project.
-        device: of model and networks: cpu, cuda, ...
-        cache_folder: of aligned faces and features; the user's cache folder by default.
+        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
+        cache_folder: root of all caches; the user's cache folder if not given.
         workers: processes that align; all cores by default.
     """
+    device = str(chosen_device(device))
     settings = {name: value for name, value in locals().items() if name not in NO_SETTINGS}
     place = place_of(data, ("lfw",))
     digest = sha256_of_file(checkpoint) if checkpoint.is_file() else None
@@ -268,7 +272,7 @@ def report_of(
     columns = {metric: contributions(statistic) for metric, _, statistic in figures}
     title = f"Reporting protocol: two photographs of {len(people.names)} people ({source})"
     results = Results(
-        COMMAND, ("STAND-IN: " if place.is_stand_in else "") + title, settings, people.counts, rows,
+        COMMAND, labelled(title, place.is_stand_in), settings, people.counts, rows,
         provenance(
             checkpoint={name: loaded.content[name] for name in KEPT},
             judge=network_entry(judge.name, judge.sha256), data=people.source,
@@ -299,9 +303,7 @@ def keep_faces(faces: Prediction, model: MorphableModel, count: int, folder: Out
     """Write everybody's coefficients, and the frontal renderings of some, evenly taken; no photograph."""
     with written_atomically(folder.claim(COEFFICIENTS)) as temporary:
         np.savez(temporary, **{name: part.cpu().numpy() for name, part in faces._asdict().items()})
-    total = len(faces.shape)
-    shown = min(count, total)
-    for person in (number * total // shown for number in range(shown)):
+    for person in evenly_chosen(len(faces.shape), count):
         image = render_from_the_front(model, Prediction(*(part[person : person + 1] for part in faces)))[0]
         levels = (image.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().cpu().numpy()
         Image.fromarray(levels).save(folder.claim(f"{RENDERINGS}/{person:05d}.png"))

@@ -39,7 +39,9 @@ from evaluation.shared.scored_method import what_is_scored
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
 from lightning_modules.recognition.similarity import Centre
@@ -69,7 +71,7 @@ def robustness(
     morphable_model: str | None = None,
     output: Path | None = None,
     overwrite: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     cache_folder: Path | None = None,
     workers: int | None = None,
     wandb: bool = False,
@@ -91,12 +93,13 @@ def robustness(
         morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training.
         output: folder of the results; runs/robustness/<digest of the settings> by default.
         overwrite: compute anew.
-        device: of networks and rendering: cpu, cuda, ...
-        cache_folder: of aligned faces; the user's cache folder by default.
+        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
+        cache_folder: root of all caches; the user's cache folder if not given.
         workers: processes that align; all cores by default.
         wandb: add numbers and figures to the run that made the checkpoint at Weights & Biases.
         wandb_project: its project.
     """
+    device = str(chosen_device(device))
     if people < 2:
         raise ValueError(f"--people must be at least 2, so that people can be compared, got {people}")
     scored = what_is_scored(checkpoint, None, None)
@@ -196,7 +199,7 @@ def report_of(
     )
     results = Results(
         command=COMMAND,
-        title=f"STAND-IN: {title}" if people.provenance["stand_in"] else title,
+        title=labelled(title, people.provenance["stand_in"]),
         settings=settings,
         counts=Counts(len(people.first) + sum(people.failed.values()), len(found), failed),
         rows=rows,

@@ -54,6 +54,7 @@ from evaluation.shared.data_places import Place, known_place, notice
 from evaluation.shared.lifecycle import Report, evaluate, exit_status
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.stand_in_label import labelled
 
 COMMAND = "similarity"
 BINS = Bins()
@@ -174,11 +175,11 @@ def title_of(setting: Setting) -> str:
     """What was scored by whom, a stand-in named first."""
     place, judge = setting.subject.place, setting.parts.judge
     layer = f" ({judge.descriptor_layer})" if judge.name == "vggface" else ""
-    start = "STAND-IN: " if place.is_stand_in else ""
-    return (
-        f"{start}similarity of {setting.subject.scored.method}, judged by {judge.name}{layer}, "
+    title = (
+        f"similarity of {setting.subject.scored.method}, judged by {judge.name}{layer}, "
         f"{written_centre(setting.parts.centre)}"
     )
+    return labelled(title, place.is_stand_in)
 
 
 def photograph_rows(protocol: str, pairs: PairDistributions) -> list[Row]:

@@ -12,7 +12,6 @@ M3DFB (2025) and REALY (2022) found that closest-point scores can rank methods w
 """
 
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -36,16 +35,17 @@ from evaluation.known_truth.wrong_reconstructions import (
     make_subject,
     reconstruction,
 )
-from evaluation.metrics.marked_mesh import failure_kind
 from evaluation.metrics.scan_protocols import PROTOCOLS
 from evaluation.metrics.scan_score import prepare_scan, score_protocols
 from evaluation.metrics.true_error import true_error_mm
 from evaluation.reporting.blocks import blocks_by_protocol
 from evaluation.reporting.provenance import model_entry, provenance
-from evaluation.reporting.results import Counts, Results, write_whole
+from evaluation.reporting.results import Counts, Results
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from lightning_modules.faces.loading import load_morphable_model, place_of_model
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.failures import counted_by_kind
+from lightning_modules.plain.files import write_whole
 from lightning_modules.plain.output_folder import OutputFolder
 
 LEVELS_MM = (0.5, 1.0, 1.5, 2.0, 3.0)
@@ -164,7 +164,7 @@ def scores_of(subject: Subject, faces: FaceModel, levels_mm: Sequence[float], nu
 
 def counted(scores: pd.DataFrame) -> Counts:
     """How many scores there are, and why some are not."""
-    failed = dict(Counter(failure_kind(reason) for reason in scores.failure.dropna()))
+    failed = counted_by_kind(scores.failure.dropna())
     return Counts(len(scores), len(scores) - sum(failed.values()), failed)
 
 

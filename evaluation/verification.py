@@ -45,6 +45,7 @@ from evaluation.shared.data_places import place_of
 from evaluation.shared.judge import centre_of_photographs
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
@@ -93,7 +94,7 @@ def verify(
     faces: Selection = "central",
     output: Path | None = None,
     overwrite: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     cache_folder: Path | None = None,
     workers: int | None = None,
 ) -> Results:
@@ -110,10 +111,11 @@ def verify(
         faces: which face of a photograph.
         output: folder of the results; runs/verification/<digest of the settings> by default.
         overwrite: compute anew although the output folder is finished.
-        device: of the network: cpu, cuda, ...
-        cache_folder: of aligned faces and features; the user's cache folder by default.
+        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
+        cache_folder: root of all caches; the user's cache folder if not given.
         workers: processes that align; all cores by default.
     """
+    device = str(chosen_device(device))
     settings = {name: value for name, value in locals().items() if name not in NO_SETTINGS}
     place = place_of(data, ("lfw",))
     if place.is_stand_in:
@@ -123,7 +125,7 @@ def verify(
     def compute(_: OutputFolder) -> Report:
         loaded = load_network(network, weights, descriptor_layer=descriptor_layer)
         loaded.to(device)
-        options = {"detector": detector, "cache_folder": cache_folder, "workers": workers}
+        options: dict[str, Any] = {"detector": detector, "cache_folder": cache_folder, "workers": workers}
         lfw = LFW(place.folder, [loaded], faces=faces, **options)
         lfw.prepare_data()
         lfw.setup()

@@ -21,12 +21,14 @@ from torch import Tensor
 from .contact_sheets import contact_sheet, picture
 from .plain.files import written_atomically
 from .plain.output_folder import OutputFolder
+from .plain.stand_in_label import STAND_IN
 from .prediction import Prediction
 from .regression import Pictures, Regression
 from .rendered_faces import render_from_the_front
 
 # A weighted sum of losses beyond this is a run gone wrong: at the start it is of the order of 1 to 1000.
 LARGEST_LOSS = 1e6
+MOST_OVERFLOWS = 20  # in a row, of gradients that are scaled for 16 bits
 PICTURE_PIXELS = 160  # a side of a step's pictures
 HISTOGRAM_EDGES = np.linspace(-5, 5, 51)
 
@@ -44,6 +46,7 @@ class Guard(Callback):
 
     def __init__(self, last_checkpoint: Callable[[], Path | None]) -> None:
         self.last_checkpoint = last_checkpoint
+        self.overflows = 0
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Look at the sum of the losses."""
@@ -63,8 +66,16 @@ class Guard(Callback):
     ) -> None:
         """Look at the gradient."""
         gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
-        if not bool(torch.isfinite(torch.stack([gradient.norm() for gradient in gradients]).sum())):
+        if bool(torch.isfinite(torch.stack([gradient.norm() for gradient in gradients]).sum())):
+            self.overflows = 0
+            return
+        self.overflows += 1
+        # A gradient scaler begins too high on purpose: it skips such a step, and scales less from then on.
+        scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
+        if not scaled:
             raise self.failed(trainer, "a gradient is not finite")
+        if self.overflows >= MOST_OVERFLOWS:
+            raise self.failed(trainer, f"{self.overflows} gradients in a row are not finite")
 
     def failed(self, trainer: Trainer, reason: str) -> TrainingFailed:
         """What to raise, and what it says."""
@@ -108,6 +119,10 @@ class _StageProgress(Progress):
 class ProgressBar(Callback):
     """A bar with stage, photographs per second and time left, the losses below it; logs the rate, too.
 
+    No subclass of Lightning's RichProgressBar. That one counts the batches of an epoch, which has no end
+    here; it shows all metrics in a column beside the bar, for which 80 columns are too few; it reads them at
+    every step, for which a GPU has to wait; and the parts that would have to change are private.
+
     Args:
         stage: as shown.
         photographs: that a step renders, over all processes; in stage 1 the faces that it sees.
@@ -145,7 +160,7 @@ class ProgressBar(Callback):
         batch_idx: int,
     ) -> None:
         """Advance; measure the rate where losses are logged."""
-        if trainer.global_step % trainer.log_every_n_steps == 0:
+        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]  # untyped there
             step, then = self._since
             now = time.perf_counter()
             rate = (trainer.global_step - step) * self.photographs / max(now - then, 1e-9)
@@ -197,14 +212,16 @@ class ImageGrid(Callback):
         self.last = outputs["pictures"]
 
     @rank_zero_only
-    def on_validation_end(self, trainer: Trainer, pl_module: Regression) -> None:
+    def on_validation_end(  # type: ignore[override]  # a callback of this module alone
+        self, trainer: Trainer, pl_module: Regression
+    ) -> None:
         """Draw the last step's pictures."""
         pictures = self.last
         if trainer.sanity_checking or pictures is None:
             return
         photographs = self.photographs(pictures.index.tolist())
         columns = [photographs, *pictures.views.unbind(1)]
-        names = ["STAND-IN" if self.stand_in else "photograph"]
+        names = [STAND_IN if self.stand_in else "photograph"]
         names += [f"view {number + 1}" for number in range(pictures.views.shape[1])]
         if pictures.decoded_again is not None:
             views = pictures.views.shape[1]
@@ -235,7 +252,9 @@ class CoefficientHistograms(Callback):
         self.file = file
 
     @rank_zero_only
-    def on_validation_end(self, trainer: Trainer, pl_module: Regression) -> None:
+    def on_validation_end(  # type: ignore[override]  # a callback of this module alone
+        self, trainer: Trainer, pl_module: Regression
+    ) -> None:
         """Count."""
         if trainer.sanity_checking or pl_module.validated is None:
             return

@@ -45,8 +45,7 @@ def contact_sheet(
     if side is None or any(len(row) != len(columns) for row in rows):
         lengths = sorted({len(row) for row in rows})
         raise ValueError(f"expected rows of {len(columns)} pictures, got {lengths}, or no picture at all")
-    font = ImageFont.load_default(max(9, CAPTION * side))
-    large = ImageFont.load_default(1.3 * max(9, CAPTION * side))
+    font, large = _font(max(9, CAPTION * side)), _font(1.3 * max(9, CAPTION * side))
     line, title_line = int(1.7 * font.size), int(1.7 * large.size)
     below = line if row_captions is not None else 0
     width = len(columns) * side
@@ -68,6 +67,12 @@ def contact_sheet(
     if footnote:
         _write(pen, footnote, (0, height - line, width, height), font)
     return sheet
+
+
+def _font(size: float) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size)
+    assert isinstance(font, ImageFont.FreeTypeFont)  # Pillow gives another one only without a size
+    return font
 
 
 def _write(

@@ -1,15 +1,32 @@
 """The global batch of all processes, differentiable."""
 
+from inspect import signature
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, distributed
 from torch.autograd.function import once_differentiable
+from torch.nn.parallel import DistributedDataParallel
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes and tells, before and after processes know each other."""
+    return rank_zero_only.rank == 0  # type: ignore[attr-defined]  # Lightning keeps it at the function
 
 
 def is_distributed() -> bool:
     """Whether this process is one of several."""
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+def buffers_stay() -> dict[str, Any]:
+    """The option by which DistributedDataParallel does not send buffers round in every step.
+
+    They are frozen networks and the morphable model, alike in all processes. PyTorch 2.15 renamed it.
+    """
+    options = signature(DistributedDataParallel).parameters
+    return {"forward_sync_buffers" if "forward_sync_buffers" in options else "broadcast_buffers": False}
 
 
 def global_batch(local: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """How a regressor starts: standardised inputs, and a linear path by regression in closed form."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .prediction import Prediction
 from .regressor import Regressor
@@ -29,12 +29,16 @@ def start_linearly(regressor: Regressor, features: Tensor, known: Prediction) ->
         regressor: changed in place.
         features: [N, D], of synthetic faces; `standardise` comes first.
         known: their coefficients.
+
+    Raises:
+        ValueError: if the regressor has no linear path.
     """
-    standardised = ((features - regressor.feature_mean) / regressor.feature_scale).double()
-    weight, offset = ridge(standardised, torch.cat(known, 1).double(), RIDGE_PENALTY)
-    regressor.linear.weight.copy_(weight.T)
-    regressor.linear.bias.copy_(offset)
-    regressor.layers[-1].weight.zero_()
+    standardised = _standardised(regressor, features)
+    weight, offset = ridge(standardised, torch.cat(known, 1).to(standardised), RIDGE_PENALTY)
+    linear = _linear_path(regressor)
+    linear.weight.copy_(weight.T)
+    linear.bias.copy_(offset)
+    regressor.last_layer.weight.zero_()
 
 
 @torch.no_grad()
@@ -45,18 +49,33 @@ def start_first_albedo(regressor: Regressor, features: Tensor, target: Tensor) -
         regressor: changed in place.
         features: [N, D], of photographs.
         target: [N], a function of the features, such as `skin_tone.ToneTarget`.
+
+    Raises:
+        ValueError: if the regressor has no linear path.
     """
-    standardised = ((features - regressor.feature_mean) / regressor.feature_scale).double()
-    weight, offset = ridge(standardised, target.double(), TARGET_PENALTY)
-    row, last = regressor.shape_count, regressor.layers[-1]
-    regressor.linear.weight[row], regressor.linear.bias[row] = weight.to(last.weight), offset.to(last.bias)
+    standardised = _standardised(regressor, features)
+    weight, offset = ridge(standardised, target.to(standardised), TARGET_PENALTY)
+    row, last, linear = regressor.shape_count, regressor.last_layer, _linear_path(regressor)
+    linear.weight[row], linear.bias[row] = weight.to(last.weight), offset.to(last.bias)
     last.weight[row], last.bias[row] = 0, 0
 
 
 @torch.no_grad()
 def amplify(regressor: Regressor, factor: float) -> None:
     """Multiply what the network predicts."""
-    for last in (regressor.layers[-1], regressor.linear):
+    for last in (regressor.last_layer, regressor.linear):
         if last is not None:
             last.weight.mul_(factor)
             last.bias.mul_(factor)
+
+
+def _linear_path(regressor: Regressor) -> nn.Linear:
+    if regressor.linear is None:
+        raise ValueError("the regressor has no linear path to start from; build it with linear_path=True")
+    return regressor.linear
+
+
+def _standardised(regressor: Regressor, features: Tensor) -> Tensor:
+    """Features [N, D] as the layers get them, in float64, on the regressor's device."""
+    own = features.to(regressor.feature_mean)
+    return ((own - regressor.feature_mean) / regressor.feature_scale).double()

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRSchedulerConfig
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
@@ -35,13 +36,15 @@ class Optimisation:
         progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
-    def configure(self, module: nn.Module) -> dict[str, Any]:
+    def configure(self, module: nn.Module) -> OptimizerLRSchedulerConfig:
         """Optimiser and schedule in Lightning's form; biases are not regularised."""
         matrices = [parameter for parameter in module.parameters() if parameter.ndim > 1]
         vectors = [parameter for parameter in module.parameters() if parameter.ndim <= 1]
-        groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
         optimiser = AdamW(
             groups, lr=self.learning_rate, weight_decay=self.weight_decay, fused=self.fused or None
         )
         schedule = LambdaLR(optimiser, self.rate_at)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return OptimizerLRSchedulerConfig(
+            optimizer=optimiser, lr_scheduler=LRSchedulerConfigType(scheduler=schedule, interval="step")
+        )

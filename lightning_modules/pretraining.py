@@ -1,9 +1,8 @@
 """Stage 1: synthetic faces only, the parameter loss only."""
 
-from typing import Any
-
 import torch
 from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from .batches import DrawnFaces
@@ -48,7 +47,7 @@ class Pretraining(LightningModule):
             self.log(f"validation/explained_{part}", explained.mean())
             self.log(f"validation/explained_{part}_first_ten", explained[:10].mean())
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with warm-up and a cosine."""
         return self.optimisation.configure(self.regressor)
 

@@ -1,10 +1,12 @@
 """Stage 2: photographs and synthetic faces, every loss, each with its switch: the paper's figure 2."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from .batches import PhotographsOfStep, StepBatch
@@ -73,7 +75,7 @@ class Renderings(NamedTuple):
         images: [B, N, 3, H, W], N views of each.
     """
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # takes the place of tuple.index
     own: Tensor
     predicted: Prediction
     images: Tensor
@@ -88,7 +90,7 @@ class Pictures(NamedTuple):
         decoded_again: of the B N views, None without loopback.
     """
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # takes the place of tuple.index
     views: Tensor
     decoded_again: Prediction | None
 
@@ -147,9 +149,12 @@ class Regression(LightningModule):
         predicted, predicted_of_synthetic = self.predict(batch)
         everyone = self.everyone(predicted, photographs) if on & OF_ALL_PROCESSES else None
         if "parameter" in on:
+            assert synthetic is not None
+            assert predicted_of_synthetic is not None
             drawn = Prediction(synthetic.shape, synthetic.albedo)
             losses["parameter"] = parameter_loss(predicted_of_synthetic, drawn, weights)
         if "batch_distribution" in on:
+            assert everyone is not None
             losses["batch_distribution"] = self.batch_distribution(everyone.predicted)
         if "tone" in on:
             losses["tone"] = tone_loss(predicted.albedo[:, 0], self.tone_target(photographs))
@@ -161,6 +166,8 @@ class Regression(LightningModule):
             )
             decoded_again = None
             if on & OF_EMBEDDINGS:
+                assert everyone is not None
+                assert seen.embeddings is not None
                 embeddings, of_renderings = in_one_precision(everyone.embeddings, seen.embeddings)
             if "identity" in on:
                 losses["identity"] = identity_loss(embeddings[rendered.own], of_renderings, self.centre)
@@ -189,6 +196,7 @@ class Regression(LightningModule):
         photographs = batch.photographs.features[self.teachers.encoder.name]
         if "parameter" not in self.weights.on:
             return self.regressor(photographs), None
+        assert batch.synthetic is not None
         both = self.regressor(torch.cat([photographs, batch.synthetic.features]))
         counts = len(photographs), len(batch.synthetic.features)
         (shape, synthetic_shape), (albedo, synthetic_albedo) = (part.split(counts) for part in both)
@@ -207,11 +215,13 @@ class Regression(LightningModule):
 
     def batch_distribution(self, predicted: Prediction) -> Tensor:
         """The four terms of L_batch over the batch of all processes."""
-        options = {"reduction": self.weights.reduction, "mean_penalty": self.weights.mean_penalty}
-        mean, variance = self._albedo_target(predicted.albedo)
-        return batch_distribution_loss(predicted.shape, **options) + batch_distribution_loss(
-            predicted.albedo, mean=mean, variance=variance, **options
+        loss = partial(
+            batch_distribution_loss,
+            reduction=self.weights.reduction,
+            mean_penalty=self.weights.mean_penalty,
         )
+        mean, variance = self._albedo_target(predicted.albedo)
+        return loss(predicted.shape) + loss(predicted.albedo, mean=mean, variance=variance)
 
     def render(self, predicted: Prediction, batch: StepBatch) -> Renderings:
         """The photographs that are rendered, evenly spread: the same ones on any number of processes."""
@@ -242,6 +252,7 @@ class Regression(LightningModule):
         """The first albedo component [B] that the photographs' skin tone asks for."""
         encoder = self.teachers.encoder.name
         own = self.teachers.cheeks(photographs.features[encoder])
+        assert self.tone is not None
         return self.tone(photographs.embeddings[encoder], own)
 
     def target_moments(self, coefficients: Tensor) -> tuple[Tensor, Tensor]:
@@ -265,7 +276,7 @@ class Regression(LightningModule):
         for name, score in validation_scores(faces, self.teachers, self.centres, targets).items():
             self.log(f"validation/{name}", score)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with warm-up and a cosine."""
         return self.optimisation.configure(self.regressor)
 
@@ -273,6 +284,7 @@ class Regression(LightningModule):
         """The prior's moments [Kt] of albedo; those of the photographs' skin tone where they are known."""
         mean, variance = torch.zeros_like(albedo[0]), torch.ones_like(albedo[0])
         if "tone" in self.weights.on:
+            assert self.tone is not None
             mean[0], variance[0] = self.tone.mean, self.tone.variance
         return mean, variance
 

@@ -27,6 +27,9 @@ class Regressor(nn.Module):
         linear_path: whether there is one.
     """
 
+    feature_mean: Tensor
+    feature_scale: Tensor
+
     def __init__(
         self,
         feature_width: int,
@@ -48,8 +51,8 @@ class Regressor(nn.Module):
             nn.Linear(hidden_width, shape_count + albedo_count),
         )
         with torch.no_grad():
-            self.layers[-1].weight.mul_(LAST_LAYER_SCALE)
-            self.layers[-1].bias.zero_()
+            self.last_layer.weight.mul_(LAST_LAYER_SCALE)
+            self.last_layer.bias.zero_()
         self.linear = nn.Linear(feature_width, shape_count + albedo_count) if linear_path else None
 
     def forward(self, features: Tensor) -> Prediction:
@@ -61,12 +64,19 @@ class Regressor(nn.Module):
         return Prediction(*coefficients.split([self.shape_count, self.albedo_count], dim=-1))
 
     @property
+    def last_layer(self) -> nn.Linear:
+        """The layer that gives the coefficients, beside the linear path."""
+        last = self.layers[-1]
+        assert isinstance(last, nn.Linear)
+        return last
+
+    @property
     def widths(self) -> dict[str, int]:
         """The arguments that build a regressor of this size."""
         return {
             "feature_width": len(self.feature_mean),
             "shape_count": self.shape_count,
             "albedo_count": self.albedo_count,
-            "hidden_width": self.layers[0].out_features,
+            "hidden_width": self.last_layer.in_features,
             "linear_path": self.linear is not None,
         }

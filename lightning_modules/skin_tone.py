@@ -40,6 +40,11 @@ class ToneTarget(nn.Module):
         variance: likewise.
     """
 
+    weight: Tensor
+    offset: Tensor
+    angles: Tensor
+    own_mean: Tensor | None
+
     def __init__(
         self, weight: Tensor, offset: Tensor, angles: Tensor, own_mean: Tensor | None = None
     ) -> None:
@@ -97,7 +102,7 @@ class ToneTarget(nn.Module):
                 "use the encoder that it was fitted with"
             )
         colour = embeddings @ self.weight + self.offset
-        if self.own_mean is not None:
+        if own is not None and self.own_mean is not None:
             colour = colour + OWN_SHARE * (_lab(own) - self.own_mean)
         lightness, _, yellowness = colour.unbind(-1)
         return torch.atan2(lightness - 50, yellowness).rad2deg()

@@ -1,6 +1,6 @@
 """What teaches the regressor: a morphable model and recognition networks, all frozen."""
 
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,9 +38,14 @@ class Teachers(NamedTuple):
     identity_network: RecognitionNetwork
     judge: RecognitionNetwork
 
-    def to(self, device: torch.device) -> Self:
+    def to(self, device: torch.device) -> "Teachers":
         """The same on a device."""
-        return Teachers(*(part.to(device) for part in self))
+        return Teachers(
+            self.model.to(device),
+            self.encoder.to(device),
+            self.identity_network.to(device),
+            self.judge.to(device),
+        )
 
     @property
     def crop(self) -> Crop:

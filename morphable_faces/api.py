@@ -29,6 +29,7 @@ from evaluation.scans.landmarks import Marker, Marks, marked_mesh
 from lightning_modules.faces.landmarks.mesh_landmark_files import landmark_file_beside
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.units import Unit, read_mesh_in_mm
+from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.files import require_file
 from lightning_modules.prediction import Prediction
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
@@ -78,7 +79,7 @@ def reconstruct_photograph(
     face: FaceChoice | None = None,
     detector: DetectorName = "yunet",
     morphable_model: str | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     cache_folder: Path | None = None,
 ) -> ReconstructedPhotograph:
     """The neutral textured face of a photograph, as `reconstruct.py` makes it.
@@ -93,7 +94,7 @@ def reconstruct_photograph(
             photograph is refused.
         detector: yunet or mtcnn.
         morphable_model: where the checkpoint's lies, if elsewhere than in training: basel:FILE or ict:DIR.
-        device: of encoder and regressor: cpu, cuda, ...
+        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
         cache_folder: the user's own by default.
 
     Raises:
@@ -106,7 +107,9 @@ def reconstruct_photograph(
     require_file(path, "a photograph")
     loaded = checkpoint
     if not isinstance(loaded, Reconstructor):
-        loaded = load_reconstructor(Path(loaded), morphable_model=morphable_model, device=device)
+        loaded = load_reconstructor(
+            Path(loaded), morphable_model=morphable_model, device=str(chosen_device(device))
+        )
     data = ChosenFaces(
         [path], [loaded.encoder], face=face, detector=detector, cache_folder=cache_folder, workers=0,
         progress=False,
@@ -117,9 +120,9 @@ def reconstruct_photograph(
         raise ValueError(f"{path}: {reason}")
     coefficients = loaded.coefficients(data.dataset.batch([0]).features[loaded.encoder.name])
     faces = loaded.faces(coefficients)
-    mesh = Mesh(faces.vertices[0], loaded.model.triangles, faces.albedo[0].clamp(0, 1))
+    colours = faces.albedo[0].clamp(0, 1)
     return ReconstructedPhotograph(
-        Mesh(*(part.cpu() for part in mesh)),
+        Mesh(faces.vertices[0].cpu(), loaded.model.triangles.cpu(), colours.cpu()),
         Prediction(*(part[0].cpu() for part in coefficients)),
         loaded.model.landmarks.on(faces.vertices)[0].cpu(),
     )

@@ -8,7 +8,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-SOURCES = ("ablations", "benchmarks", "datamodules", "evaluation", "lightning_modules")
+SOURCES = ("ablations", "benchmarks", "datamodules", "evaluation", "lightning_modules", "morphable_faces")
 
 
 def sources() -> list[Path]:
@@ -43,3 +43,23 @@ def test_hosted_tests_run_on_the_versions_that_the_metadata_name() -> None:
     tools = [each for each in PROJECT["optional-dependencies"]["test"] if each.startswith(("ruff", "pytest"))]
     assert len(tools) == 2
     assert all(tool in installed for tool in tools)
+
+
+def test_every_package_is_checked_for_types_and_says_that_it_is_typed() -> None:
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    found = tools["setuptools"]["packages"]["find"]["include"]
+    packages = {pattern.removesuffix("*") for pattern in found}
+    assert packages == set(tools["mypy"]["files"])
+    for package in packages:
+        assert (ROOT / package / "py.typed").is_file()
+        assert "py.typed" in tools["setuptools"]["package-data"][package]
+
+
+def test_every_ignored_type_error_has_its_reason() -> None:
+    for path in sources():
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if "# type: ignore" in line:
+                reason = line.split("# type: ignore", 1)[1].partition("#")[2]
+                assert len(reason.split()) >= 2, (
+                    f"{path}, line {number}: an ignored type error needs a reason"
+                )

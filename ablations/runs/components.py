@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
+from torch import Tensor
 
 from datamodules.cheeks import cheek_colours
 from datamodules.face_data import FaceBatch
@@ -16,6 +16,8 @@ from datamodules.synthetic_faces import SyntheticBatch, SyntheticFaces
 from evaluation.metrics.skin_tone import lab
 from lightning_modules.faces.loading import check_specification, load_morphable_model, place_of_model
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.devices import chosen_device
+from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.recognition.coloured import Coloured
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import load_network
@@ -60,7 +62,7 @@ def load_teachers(settings: Settings, execution: Execution) -> Teachers:
     for name in (settings.encoder, settings.identity_network, settings.judge):
         if name not in networks:
             networks[name] = load_network(name)
-    return teachers_of(model, networks, settings).to(torch.device(device_name(execution)))
+    return teachers_of(model, networks, settings).to(chosen_device(execution.device))
 
 
 def teachers_of(
@@ -74,13 +76,6 @@ def teachers_of(
     return Teachers(model, *(roles[name] for name in names))
 
 
-def device_name(execution: Execution) -> str:
-    """The device, where `auto` leaves it open."""
-    if execution.device != "auto":
-        return execution.device
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def photographs_of(settings: Settings, execution: Execution, teachers: Teachers) -> Photographs:
     """The data module of --photographs."""
     networks = list({network.name: network for network in teachers[1:3]}.values())
@@ -89,7 +84,7 @@ def photographs_of(settings: Settings, execution: Execution, teachers: Teachers)
         "batch_size": settings.photographs_per_step,
         "validation_fraction": settings.validation_fraction,
         "seed": settings.seed,
-        "cache_folder": None if execution.cache_folder is None else execution.cache_folder / "photographs",
+        "cache_folder": execution.cache_folder,
         "workers": execution.workers,
         "progress": execution.progress,
     }
@@ -195,18 +190,25 @@ def known_faces(synthetic: SyntheticFaces) -> SyntheticBatch:
     return synthetic.pooled(np.arange(min(FACES_READ, synthetic.pool_size)))
 
 
+def training_sample(photographs: Photographs) -> np.ndarray:
+    """Numbers of the training photographs from which statistics are taken: many, evenly spread."""
+    return photographs.training[evenly_chosen(len(photographs.training), PHOTOGRAPHS_READ)]
+
+
 def learn_from_photographs(
     settings: Settings, execution: Execution, photographs: Photographs, teachers: Teachers
 ) -> Learnt:
     """Centres of both networks and the tone target, from training photographs alone."""
-    training = evenly(photographs.training, PHOTOGRAPHS_READ)
+    training = training_sample(photographs)
     faces = photographs.dataset.batch(training)
     encoder, trained = teachers.encoder.name, teachers.identity_network.name
     judged = photographs.judged_training.batch(np.arange(len(photographs.judged_training))).embeddings
-    sources = {settings.judge: judged[settings.judge]}
+    sources: dict[str, Tensor] = {settings.judge: judged[settings.judge]}
     if settings.centred:
         sources[trained] = faces.embeddings[trained]
-    networks = {network.name: network for network in teachers[1:]}
+    networks = {
+        network.name: network for network in (teachers.encoder, teachers.identity_network, teachers.judge)
+    }
     centres = {
         name: estimate_centre(
             values, network=name, sha256=networks[name].sha256, source=f"{photographs.kind}, training"
@@ -224,10 +226,3 @@ def learn_from_photographs(
         own = teachers.cheeks(faces.features[encoder])
         tone = ToneTarget.fit(faces.embeddings[encoder], lab(colours), teachers.model, own)
     return Learnt(centres, tone, faces)
-
-
-def evenly(indices: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of them, evenly spread."""
-    if len(indices) <= most:
-        return indices
-    return indices[np.arange(most) * len(indices) // most]

@@ -5,15 +5,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-import torch
 from lightning.pytorch.strategies import StrategyRegistry
 
 from ablations.runs.settings import Settings
 from ablations.runs.trainer_options import TrainerOptions
+from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.number_types import NonNegativeInt, PositiveInt
 
-Rasterizer = Literal["numba", "pytorch3d", "torch"]
-Device = Literal["cpu", "cuda", "mps", "auto"]
+Rasterizer = Literal["numba", "warp", "pytorch3d", "torch"]
+Device = Literal["auto", "cpu", "cuda"]
 LoggerName = Literal["csv", "wandb", "tensorboard"]
 Precision = Literal["32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true"]
 
@@ -23,8 +23,8 @@ class Execution:
     """How a run is executed; its result does not depend on it, beyond rounding (see `identity_of`).
 
     Attributes:
-        rasterizer: numba, pytorch3d or torch; chosen by the device if not given.
-        device: cpu, cuda, mps, or auto.
+        rasterizer: numba, warp, pytorch3d or torch; chosen by the device if not given.
+        device: auto (GPUs where there are any), cpu, or cuda; Apple's mps has no float64, which cameras need.
         devices: processes, one a device (on the CPU any number).
         num_nodes: machines, started by torchrun or SLURM.
         strategy: of Lightning; ddp where there are several processes.
@@ -39,9 +39,9 @@ class Execution:
         checkpoint_interval: steps between checkpoints: at most so many are lost when a run is killed.
         gradient_norm_interval: steps between measurements of each loss's gradient; 0 never.
         output: folder of the results; runs/run/<digest of the settings> if not given.
-        overwrite: start anew whatever the output folder holds.
+        overwrite: delete what was written in the output folder, and start anew.
         resume: a checkpoint to continue from instead of the folder's last one.
-        cache_folder: of photographs' and synthetic faces' features; the user's cache folder if not given.
+        cache_folder: root of all caches; the user's cache folder if not given.
         workers: processes that align photographs; all cores if not given.
         progress: whether to show progress bars.
         trainer: what Lightning's Trainer takes as it is.
@@ -50,7 +50,7 @@ class Execution:
     title: ClassVar[str] = "How it is executed"
 
     rasterizer: Rasterizer | None = None
-    device: Device = "cpu"
+    device: Device = "auto"
     devices: PositiveInt = 1
     num_nodes: PositiveInt = 1
     strategy: str = "auto"
@@ -122,9 +122,7 @@ def check_device(execution: Execution) -> None:
     Raises:
         ValueError: naming it.
     """
-    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    if execution.device in available and not available[execution.device]():
-        raise ValueError(f"--device {execution.device}: torch finds no such device here; give cpu or auto")
+    chosen_device(execution.device, say=False)
 
 
 def check_loggers(execution: Execution) -> None:

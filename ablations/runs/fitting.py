@@ -24,6 +24,8 @@ from lightning_modules.checkpoints import (
     content_of,
     read_checkpoint,
 )
+from lightning_modules.distributed import buffers_stay
+from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.output_folder import OutputFolder
 
 from . import wandb_runs
@@ -138,7 +140,7 @@ def _trainer(
 ) -> Trainer:
     options = execution.trainer
     return Trainer(
-        accelerator=execution.device,
+        accelerator=chosen_device(execution.device, say=False).type,
         devices=execution.devices,
         num_nodes=execution.num_nodes,
         strategy=_strategy(execution),
@@ -237,7 +239,7 @@ def _loggers(
     loggers: list[Logger] = [CSVLogger(folder.path, name=LOGS, version=version, flush_logs_every_n_steps=1)]
     if "tensorboard" in execution.logs_to:
         # What is done again after the last checkpoint replaces what an earlier start logged of it.
-        purge = {"purge_step": first_step} if first_step else {}
+        purge: dict[str, Any] = {"purge_step": first_step} if first_step else {}
         loggers.append(TensorBoardLogger(folder.claim_tree(TENSORBOARD), name="", version="", **purge))
     if "wandb" in execution.logs_to:
         folder.claim_tree("wandb")
@@ -260,7 +262,7 @@ def _strategy(execution: Execution) -> Any:  # noqa: ANN401 - a name or a strate
         return execution.strategy
     from lightning.pytorch.strategies import DDPStrategy
 
-    return DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
+    return DDPStrategy(**buffers_stay(), gradient_as_bucket_view=True)
 
 
 def _checkpoints(folder: Path, execution: Execution, best_by: str | None) -> list[ModelCheckpoint]:

@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 from lightning.pytorch.utilities import rank_zero_only
 
 from evaluation.reporting.results import mark_started
+from lightning_modules.distributed import is_first_process
 from lightning_modules.plain.output_folder import OutputFolder
 
 LOCK = ".lock"
@@ -46,7 +47,7 @@ def alone_in(folder: Path, program: str) -> Iterator[None]:
     Raises:
         ValueError: if another one is there, or nothing can be written there.
     """
-    if rank_zero_only.rank != 0:
+    if not is_first_process():
         yield
         return
     found = folder / LOCK

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 from rich.console import Console
 from torch import Tensor
@@ -25,9 +24,11 @@ from evaluation.reporting.results import Counts, Results, Row, write_results
 from evaluation.reporting.tables import Layout, page_of, print_page
 from lightning_modules.contact_sheets import contact_sheet as laid_out
 from lightning_modules.contact_sheets import picture
+from lightning_modules.distributed import is_first_process
 from lightning_modules.faces.aligned_rendering import render_frontal
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.prediction import Prediction
 from lightning_modules.pretraining import explained_variance
 from lightning_modules.recognition.frame import WHOLE_FRAME
@@ -88,9 +89,7 @@ def of_run(
     rows += coefficient_rows(module, decoded, content)
     own = photographs.provenance()
     if own["stand_in"]:
-        everyone = photographs.dataset.batch(
-            components.evenly(photographs.training, components.PHOTOGRAPHS_READ)
-        )
+        everyone = photographs.dataset.batch(components.training_sample(photographs))
         distance = distance_from_photographs(everyone.features[teachers.encoder.name], teachers.encoder)
         rows.append(
             Row("stand-in", "encoder feature means", "distance from real photographs", "standard deviations",
@@ -98,15 +97,14 @@ def of_run(
                 reason=None if distance is not None else f"no statistics of {teachers.encoder.name}")
         )  # fmt: skip
     shown = held_back.images(range(min(SHEET_PEOPLE, len(held_back))))
-    heading = "STAND-IN: " if own["stand_in"] else ""
-    heading += "held-back photographs, and their faces from three sides"
+    heading = labelled("held-back photographs, and their faces from three sides", own["stand_in"])
     contact_sheet(module, shown, decoded, folder.claim(SHEET), heading)
     total, trained = len(held_back.paths), len(photographs.training)
     failures = len({index for index, _ in photographs.dataset.faces.failures})
     title = f"{described(settings)}, trained on {trained:,} photographs"
     return Results(
         "run",
-        f"STAND-IN: {title}" if own["stand_in"] else title,
+        labelled(title, own["stand_in"]),
         content["settings"],
         Counts(total, total - failures, {"no usable face": failures} if failures else {}),
         rows,
@@ -136,7 +134,7 @@ def of_stage_1(
     regressor: Regressor, teachers: Teachers, settings: Settings, execution: Execution, folder: OutputFolder
 ) -> Results | None:
     """What stage 1 alone explains of faces that it was not trained on."""
-    if execution.fast_dev_run or rank_zero_only.rank != 0:
+    if execution.fast_dev_run or not is_first_process():
         return None
     synthetic = components.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=1)
     synthetic.prepare_data()

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from lightning.pytorch.utilities import rank_zero_only
 
 from ablations.runs.fitting import FINAL, tell
-from evaluation.reporting.results import write_whole
+from lightning_modules.distributed import is_first_process
+from lightning_modules.plain.files import write_whole
 
 LOCK, OWNER = "lock", "owner.txt"
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -25,7 +25,7 @@ def one_run_at_a_time(folder: Path, run: str) -> Iterator[None]:
         folder: of the shared stage.
         run: names this run, the same on all its processes.
     """
-    if rank_zero_only.rank != 0:
+    if not is_first_process():
         while not ((folder / FINAL).is_file() or _owner(folder) == run):
             time.sleep(SECONDS_BETWEEN_LOOKS)
         yield

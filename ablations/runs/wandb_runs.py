@@ -94,8 +94,8 @@ def log_results(loggers: Sequence[Logger], results: Results, sheet: Path) -> Non
     for run in _runs(loggers):
         import wandb
 
-        columns = ["method", "protocol", "metric", "unit", "value", "sd", "n"]
-        rows = [[row.as_dict()[column] for column in columns] for row in results.rows]
+        columns: list[str | int] = ["method", "protocol", "metric", "unit", "value", "sd", "n"]
+        rows = [[row.as_dict()[str(column)] for column in columns] for row in results.rows]
         run.log({"results": wandb.Table(columns, rows), "contact_sheet": wandb.Image(str(sheet))})
         run.summary["title"] = results.title
 

@@ -18,6 +18,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from lightning_modules.plain.files import write_whole
+
 PLAN, STATE, LOG, LOCK = "plan.json", "state.json", "log.txt", "lock"
 FINISHED, FAILED, INTERRUPTED = "finished", "failed", "interrupted"
 STATUS_FAILED, STATUS_INTERRUPTED = 1, 130
@@ -94,9 +96,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 def write_state(folder: Path, state: str, seconds: dict[str, float], reason: str | None = None) -> None:
     """Note it; a reader sees the old state or the new one."""
     document = {"state": state, "seconds": seconds} | ({} if reason is None else {"reason": reason})
-    temporary = folder / f".{STATE}.{os.getpid()}"
-    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / STATE)
+    write_whole(folder / STATE, json.dumps(document, indent=2) + "\n")
 
 
 if __name__ == "__main__":

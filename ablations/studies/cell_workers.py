@@ -1,4 +1,10 @@
-"""Starts the cells of a study: some at a time on this machine, one on each GPU, or as jobs of a cluster."""
+"""Starts the cells of a study: some at a time on this machine, one on each GPU, or as jobs of a cluster.
+
+On this machine not by submitit's LocalExecutor: it starts all jobs at once, gives every one of them the same
+GPUs, and lets them outlive whoever started them. Here a number of cells run at a time, or one on each GPU;
+Ctrl-C stops them, and after a kill -9 of the study each cell ends by itself, see `cell`. Besides, submitit is
+an extra that a study on one machine does not need.
+"""
 
 import os
 import queue
@@ -33,8 +39,9 @@ def run_here(folders: Sequence[Path], jobs: int, gpus: Sequence[str], ended: End
         KeyboardInterrupt: when interrupted; all cells have stopped by then.
     """
     places: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    for place in gpus or [None] * jobs:
-        places.put(place)
+    slots: Sequence[str | None] = gpus or [None] * jobs
+    for slot in slots:
+        places.put(slot)
     running: dict[Path, subprocess.Popen] = {}
     stopping = threading.Event()
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from evaluation.reporting.grids import Grid, fitted
 from evaluation.reporting.items import write_items
 from evaluation.reporting.provenance import provenance
-from evaluation.reporting.results import Counts, Results, Row, read_results, write_results, write_whole
+from evaluation.reporting.results import Counts, Results, Row, read_results, write_results
 from evaluation.reporting.studies import (
     Comparison,
     Study,
@@ -23,7 +23,9 @@ from evaluation.reporting.studies import (
     means,
 )
 from evaluation.reporting.tables import Page, latex, markdown, screen
+from lightning_modules.plain.files import write_whole
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.stand_in_label import labelled
 
 from .cell_results import RUN, study_of
 from .designs import Cell
@@ -68,7 +70,7 @@ def write_comparison(
     """All files of a study but its results.json, whose content is returned."""
     run = read_results(folder.path / Cell(study.variants[0], study.seeds[0]).name / RUN)
     stand_in = run.stand_in or study.metrics[0].stand_in
-    title = ("STAND-IN: " if stand_in else "") + _title(study, run)
+    title = labelled(_title(study, run), stand_in)
     changes = differences(study)
     method, worth = attribution(study)
     notes = {
@@ -92,7 +94,9 @@ def write_comparison(
     write_report(folder.claim(REPORT), title, study, sections, missing)
     rows = [*mean_rows(frames[MEANS]), *comparison_rows(changes, "{} minus full"),
             *comparison_rows(worth, f"{method} of {{}}")]  # fmt: skip
-    about = {key: run.provenance.get(key) for key in ("morphable_model", "networks", "training_data")}
+    about: dict[str, Any] = {
+        key: run.provenance.get(key) for key in ("morphable_model", "networks", "training_data")
+    }
     return Results(COMMAND, title, identity, counts, rows, provenance(**about), stand_in)
 
 
@@ -136,8 +140,8 @@ def show(folder: Path) -> None:
     counts = results.counts
     reasons = "".join(f"; {count} {reason}" for reason, count in counts.failed.items())
     console.print(f"{counts.used} of {counts.total} cells compared{reasons}", markup=False, soft_wrap=True)
-    files = sorted(file.name for file in folder.iterdir() if file.is_file() and file.name[0] != ".")
-    console.print(f"{folder}: {' '.join(files)}", markup=False, highlight=False, soft_wrap=True)
+    names = sorted(file.name for file in folder.iterdir() if file.is_file() and file.name[0] != ".")
+    console.print(f"{folder}: {' '.join(names)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _title(study: Study, run: Results) -> str:

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from markupsafe import Markup
 from PIL import Image
 
 from evaluation.reporting.figures import Line, line_figure
 from evaluation.reporting.grids import Grid
-from evaluation.reporting.page.document import contact_sheet, document, figure, paragraphs, table
+from evaluation.reporting.page.document import contact_sheet, document, figure, figures, paragraphs, table
 from evaluation.reporting.page.faces import viewer
-from evaluation.reporting.results import write_whole
 from evaluation.reporting.studies import Study
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.files import write_whole
 from lightning_modules.reconstruction import load_reconstructor
 
 from .cell_results import PEOPLE, RUN, Curve, curves_of
@@ -65,9 +66,9 @@ def write_report(
     write_whole(file, document(title, notices, sections))
 
 
-def curve_figures(folder: Path, study: Study) -> str:
+def curve_figures(folder: Path, study: Study) -> Markup:
     """A figure for each logged name, a line a variant: the mean over seeds."""
-    figures = []
+    drawn = []
     logged = {
         name: [curves_of(folder / Cell(off, seed).name, list(CURVES)) for seed in study.seeds]
         for off, name in zip(study.variants, study.names, strict=True)
@@ -79,9 +80,9 @@ def curve_figures(folder: Path, study: Study) -> str:
             if curves:
                 lines.append(Line(variant, *mean_curve(curves)))
         if lines:
-            drawn, _ = line_figure("", "step", label, lines, y_from_zero=False)
-            figures.append(figure(drawn, f"{label}, mean over seeds ({name})"))
-    return f'<div class="figures">{"".join(figures)}</div>'
+            plot, _ = line_figure("", "step", label, lines, y_from_zero=False)
+            drawn.append(figure(plot, f"{label}, mean over seeds ({name})"))
+    return figures(drawn)
 
 
 def mean_curve(curves: Sequence[Curve]) -> Curve:
@@ -96,19 +97,21 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
     return Curve(*(np.array([part.mean() for part in np.array_split(x, parts)]) for x in (steps, values)))
 
 
-def contact_sheet_of(cells: Sequence[Path], names: Sequence[str]) -> tuple[str, list[int]]:
+def contact_sheet_of(cells: Sequence[Path], names: Sequence[str]) -> tuple[Markup, list[int]]:
     """Renderings of the same people by every variant, and who they are."""
     files = sorted((cells[0] / PEOPLE / "renderings").glob("*.png"))
     rows = []
     for file in files:
         pictures = [Image.open(one / PEOPLE / "renderings" / file.name) for one in cells]
-        rows.append([picture.resize((SHEET_SIZE, SHEET_SIZE), Image.LANCZOS) for picture in pictures])
+        rows.append(
+            [picture.resize((SHEET_SIZE, SHEET_SIZE), Image.Resampling.LANCZOS) for picture in pictures]
+        )
     caption = "Frontal renderings, a row a person (as Figure 3 of Genova et al. 2018; no photograph is shown)"
     return contact_sheet(names, rows, caption), [int(file.stem) for file in files]
 
 
 @torch.no_grad()
-def faces_in_3d(cells: Sequence[Path], names: Sequence[str], people: Sequence[int]) -> str:
+def faces_in_3d(cells: Sequence[Path], names: Sequence[str], people: Sequence[int]) -> Markup:
     """The viewer with some people's faces by every variant."""
     model = model_of(cells[0])
     vertices, colours = [], []

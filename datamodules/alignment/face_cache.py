@@ -1,9 +1,7 @@
 """Aligns folders of photographs on all cores into a cache keyed by content."""
 
 import hashlib
-import tempfile
 from array import array
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -14,8 +12,11 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import platformdirs
 from filelock import FileLock
+
+from lightning_modules.plain.cache_folders import CacheFolders
+from lightning_modules.plain.failures import counted_by_kind
+from lightning_modules.plain.files import written_atomically
 
 from ..long_work.cores import available_cores
 from ..long_work.progress import progress_bar
@@ -29,11 +30,6 @@ VERSION = 1
 NO_FACE = "no face found"
 # Photographs per task of a worker process; below two tasks, no process is started.
 TASK = 16
-
-
-def default_cache_folder() -> Path:
-    """The user's cache folder for aligned faces and their features."""
-    return platformdirs.user_cache_path("unsupervised-morphable-faces") / "photographs"
 
 
 class AlignedFaces(NamedTuple):
@@ -55,12 +51,15 @@ class AlignedFaces(NamedTuple):
 
     def subset(self, indices: np.ndarray) -> "AlignedFaces":
         """Some of the faces, without the failures."""
-        return AlignedFaces(*(field[indices] for field in self[:4]), [])
+        return AlignedFaces(
+            self.photograph[indices], self.digest[indices], self.face[indices], self.quality[indices], []
+        )
 
     def summary(self, total: int) -> str:
         """One sentence of counts, every reason included."""
-        reasons = Counter(reason.split(" (")[0] for _, reason in self.failures)
-        failed = ", ".join(f"{reason}: {count:,}" for reason, count in reasons.most_common())
+        reasons = counted_by_kind(reason for _, reason in self.failures)
+        most_first = sorted(reasons.items(), key=lambda item: -item[1])
+        failed = ", ".join(f"{reason}: {count:,}" for reason, count in most_first)
         return (
             f"{total:,} photographs, {len(self.face):,} faces"
             + f"; {len(self.failures):,} photographs left out"
@@ -69,13 +68,23 @@ class AlignedFaces(NamedTuple):
 
 
 class FaceCache:
-    """A folder of aligned faces and their records, for one detector and one choice of faces."""
+    """A folder of aligned faces and their records, for one detector and one choice of faces.
+
+    Args:
+        cache_folder: the root of all caches; the user's by default.
+        detector: finds the faces.
+        faces: which of a photograph's faces are used.
+    """
 
     def __init__(
-        self, folder: Path | None = None, *, detector: DetectorName = "yunet", faces: Selection = "largest"
+        self,
+        cache_folder: Path | None = None,
+        *,
+        detector: DetectorName = "yunet",
+        faces: Selection = "largest",
     ) -> None:
         self.detector, self.selection = detector, faces
-        self.folder = (folder or default_cache_folder()) / f"{detector}-{faces}-{VERSION}"
+        self.folder = CacheFolders.below(cache_folder).photographs / f"{detector}-{faces}-{VERSION}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.records_file = self.folder / "records.sqlite"
 
@@ -101,10 +110,10 @@ class FaceCache:
                     new, unreadable = _not_yet_seen(records, paths)
                     with progress_bar("Aligning photographs", len(new), visible=progress) as advance:
                         for results in self._process(paths, new, workers):
-                            good = [result for result in results if isinstance(result[1], FileState)]
+                            good = [(file, new) for _, file, new in results if isinstance(file, FileState)]
                             unreadable |= {i: error for i, error, _ in results if isinstance(error, str)}
                             records.add(
-                                (state for _, state, _ in good), (r for _, _, r in good if r is not None)
+                                (file for file, _ in good), (new for _, new in good if new is not None)
                             )
                             advance(len(results))
             return self._table(records, paths, unreadable)
@@ -228,7 +237,7 @@ def process_content(face_cache: FaceCache, digest: bytes, content: bytes) -> Pho
     except PhotographError as error:
         return PhotographRecord(digest, 0, 0, str(error), [])
     found = load_detector(face_cache.detector)(pixels)
-    faces = []
+    faces: list[FaceRecord] = []
     for face in select_faces(found, pixels.shape[:2], face_cache.selection)[:256]:
         aligned = align(pixels, face.points)
         write_crop(face_cache.crop_file(digest, len(faces)), aligned)
@@ -238,13 +247,6 @@ def process_content(face_cache: FaceCache, digest: bytes, content: bytes) -> Pho
 
 def write_crop(file: Path, crop: np.ndarray) -> None:
     """Write a crop losslessly and atomically."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     _, encoded = cv2.imencode(".png", crop[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3])
-    handle, temporary = tempfile.mkstemp(dir=file.parent)
-    try:
-        with open(handle, "wb") as stream:
-            stream.write(encoded.tobytes())
-        Path(temporary).replace(file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with written_atomically(file) as temporary:
+        temporary.write_bytes(encoded.tobytes())

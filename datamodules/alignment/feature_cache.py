@@ -115,6 +115,7 @@ def _crops(
     with ThreadPoolExecutor(1) as pool:
         ahead = pool.submit(read, 0) if len(starts) else None
         for start in starts:
+            assert ahead is not None
             crops = ahead.result()
             if start + batch_size < len(indices):
                 ahead = pool.submit(read, start + batch_size)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from lightning_modules.plain.even_choice import evenly_chosen
+
 from .images import PhotographError, list_photographs, read_photograph
 
 
@@ -33,7 +35,7 @@ def read_frames(path: Path, count: int | None = None) -> Iterator[Frame]:
 
     Args:
         path: a video file, or a folder.
-        count: so many, evenly spread over the whole; all by default, and where there are fewer.
+        count: so many, each the middle of an equal part; all by default, and where there are fewer.
 
     Raises:
         FootageError: if the video cannot be decoded, or has no frame.
@@ -46,16 +48,9 @@ def read_frames(path: Path, count: int | None = None) -> Iterator[Frame]:
         yield from _video(Path(path), count)
 
 
-def evenly_spread(total: int, count: int | None) -> list[int]:
-    """Which of `total` frames are taken: `count` of them, each in the middle of an equal part."""
-    if count is None or count >= total:
-        return list(range(total))
-    return [(2 * index + 1) * total // (2 * count) for index in range(count)]
-
-
 def _photographs(folder: Path, count: int | None) -> Iterator[Frame]:
     paths = list_photographs(folder)
-    for number in evenly_spread(len(paths), count):
+    for number in evenly_chosen(len(paths), count, from_the_middle=True).tolist():
         try:
             yield Frame(number, read_photograph(paths[number]).pixels)
         except PhotographError as error:
@@ -64,7 +59,9 @@ def _photographs(folder: Path, count: int | None) -> Iterator[Frame]:
 
 def _video(path: Path, count: int | None) -> Iterator[Frame]:
     # A file's own count is an estimate, and none at all in a bare stream of JPEGs: count what can be decoded.
-    wanted = None if count is None else set(evenly_spread(_length(path), count))
+    wanted = (
+        None if count is None else set(evenly_chosen(_length(path), count, from_the_middle=True).tolist())
+    )
     capture, number = _opened(path), 0
     try:
         while capture.grab():

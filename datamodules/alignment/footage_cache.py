@@ -5,13 +5,14 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lightning_modules.plain.cache_folders import CacheFolders
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.recognition.network import RecognitionNetwork
 
@@ -20,7 +21,7 @@ from ..long_work.processes import map_in_processes
 from ..long_work.progress import progress_bar
 from .crops import Selection, align, select_faces
 from .detection import DetectorName, load_detector
-from .face_cache import NO_FACE, default_cache_folder
+from .face_cache import NO_FACE
 from .feature_cache import to_images
 from .footage import FootageError, read_frames
 
@@ -79,7 +80,7 @@ class FaceWatcher:
             raise ValueError('faces must be "largest" or "central": a video is one person\'s')
         self.networks, self.frames = list(networks), frames
         self.detector, self.faces = detector, faces
-        self.folder = (cache_folder or default_cache_folder()) / "footage"
+        self.folder = CacheFolders.below(cache_folder).footage
 
     def see(
         self, footage: Sequence[Path], *, workers: int | None = None, progress: bool = True
@@ -135,9 +136,15 @@ class FaceWatcher:
             for network in self.networks if numbers else ():
                 for name, values in _described(network, crops).items():
                     seen.setdefault(name, []).append(values)
-        arrays = {name: torch.cat(parts).numpy() for name, parts in seen.items()} or self._nothing()
+        found = {name: torch.cat(parts).numpy() for name, parts in seen.items()}
+        arrays: Mapping[str, Any] = found or self._nothing()
         with written_atomically(self.cache_file(path)) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, frames=np.array(frames, np.int64), failures=json.dumps(failures), **arrays)
+            np.savez(
+                stream,
+                frames=np.array(frames, np.int64),
+                failures=json.dumps(failures),
+                **(arrays or self._nothing()),
+            )
         return self.cache_file(path)
 
     def cache_file(self, path: Path) -> Path:

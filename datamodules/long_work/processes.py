@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import cv2
 import torch
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 _of_this_process: list[Any] = []
 
 

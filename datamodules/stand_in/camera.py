@@ -32,8 +32,8 @@ def _blurred(chance: Chance, picture: np.ndarray, ranges: StandInRanges) -> np.n
     size = 2 * int(np.ceil(length / 2)) + 1
     along, middle = length / 2 * np.array([np.cos(angle), np.sin(angle)]), size // 2
     kernel = np.zeros((size, size), np.uint8)
-    ends = (tuple(np.round(middle + sign * along).astype(int).tolist()) for sign in (-1, 1))
-    cv2.line(kernel, *ends, 255, 1, cv2.LINE_AA)
+    start, end = (np.round(middle + sign * along).astype(int).tolist() for sign in (-1, 1))
+    cv2.line(kernel, start, end, 255, 1, cv2.LINE_AA)
     return cv2.filter2D(
         picture, -1, kernel.astype(np.float32) / kernel.sum(), borderType=cv2.BORDER_REPLICATE
     )

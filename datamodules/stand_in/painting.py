@@ -187,7 +187,7 @@ def paint_occluders(
 
 def _paint_glasses(chance: Chance, picture: np.ndarray, anchors: Anchors) -> np.ndarray:
     axes = _Axes(anchors)
-    apart = np.linalg.norm(anchors.left_eye - anchors.right_eye)
+    apart = float(np.linalg.norm(anchors.left_eye - anchors.right_eye))
     half_width, half_height = apart * chance.uniform(0.33, 0.42), apart * chance.uniform(0.22, 0.36)
     thickness = max(1, round(apart * chance.uniform(0.025, 0.09)))
     colour, tint = chance.uniform(0, 1, 3) * chance.uniform(0, 0.7), chance.uniform(0, 0.35)
@@ -275,7 +275,7 @@ class _Axes:
 
     def __init__(self, anchors: Anchors, *, upright: float = 0.0) -> None:
         down = anchors.mouth - anchors.bridge
-        self.origin, self.unit = anchors.bridge, float(max(np.linalg.norm(down), 1.0))
+        self.origin, self.unit = anchors.bridge, max(float(np.linalg.norm(down)), 1.0)
         down = (1 - upright) * down / self.unit + upright * np.array([0.0, 1.0])
         self.down = down / np.linalg.norm(down)
         self.right = np.array([self.down[1], -self.down[0]])  # the picture's right
@@ -305,7 +305,7 @@ def _laid_over(
         slice(max(first - border, 0), first + length + border)
         for first, length in ((top, height), (left, width))
     )
-    mask = levels[rows, columns].astype(np.float32) * (opacity / WHITE)
+    mask: np.ndarray = levels[rows, columns].astype(np.float32) * (opacity / WHITE)
     if blur > 0:
         mask = cv2.GaussianBlur(mask, (0, 0), blur)
     colour = np.asarray(colour, np.float32)

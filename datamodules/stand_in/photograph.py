@@ -272,10 +272,8 @@ def draw_lights(
     azimuth[0] *= 0.4  # the key light: without one before it the face would be a silhouette
     elevation = np.radians(chance.uniform(*ranges.light_elevation_degrees, count))
     azimuth = np.radians(azimuth)
-    directions = np.stack(
-        [np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)], -1
-    )
-    directions = torch.from_numpy(directions).to(target)
+    unit = [np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)]
+    directions = torch.from_numpy(np.stack(unit, -1)).to(target)
     intensities = torch.from_numpy(chance.uniform(*ranges.light_intensity, count)).to(target)
     intensities[0] = ranges.light_intensity[1]
     distances = torch.from_numpy(chance.uniform(*ranges.light_distance_mm, count)).to(target)

@@ -136,7 +136,9 @@ def reduce_size(image: np.ndarray, eye_distance: float, chance: Chance) -> np.nd
 def compress(image: np.ndarray, quality: float, chance: Chance) -> np.ndarray:
     """JPEG of this quality."""
     _, encoded = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
-    return np.ascontiguousarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)[:, :, ::-1])
+    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    assert decoded is not None
+    return np.ascontiguousarray(decoded[:, :, ::-1])
 
 
 def add_noise(image: np.ndarray, sigma: float, chance: Chance) -> np.ndarray:

@@ -142,26 +142,30 @@ def _movement(
         (faces.rendered * clean.rendered).sum(1),
         (faces.rendered * clean.photographed).sum(1),
     ]
-    columns = [np.where(found, value.numpy(), np.nan) for value in values]
+    shape, albedo, mesh, rendered, photographed = (np.where(found, value.numpy(), np.nan) for value in values)
     nearest = np.full(len(found), np.nan)
     if own:
         places = torch.from_numpy(np.flatnonzero(found))
         nearest[found] = nearest_is_own(faces.coefficients[places], clean.coefficients, places)
-    return Movement(name, *columns, nearest, found.astype(float))
+    return Movement(name, shape, albedo, mesh, rendered, photographed, nearest, found.astype(float))
 
 
 def _different(clean: _Faces, loaded: Reconstructor) -> Movement:
     """Of each person against all others, as means."""
     count = loaded.regressor.shape_count
-    similarities = [clean.rendered @ clean.rendered.T, clean.rendered @ clean.photographed.T]
+    similarities = (clean.rendered @ clean.rendered.T, clean.rendered @ clean.photographed.T)
     others = len(clean.coefficients) - 1
     nothing = np.full(others + 1, np.nan)
+    rendered, photographed = (
+        ((matrix.sum(1) - matrix.diagonal()) / others).numpy() for matrix in similarities
+    )
     return Movement(
         DIFFERENT,
         to_the_others(clean.coefficients[:, :count], coefficient_distance),
         to_the_others(clean.coefficients[:, count:], coefficient_distance),
         to_the_others(clean.vertices, mesh_distance),
-        *(((matrix.sum(1) - matrix.diagonal()) / others).numpy() for matrix in similarities),
+        rendered,
+        photographed,
         nothing,
         nothing,
     )

@@ -1,6 +1,5 @@
 """One or two photographs of each of some people, from any set of photographs."""
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
@@ -13,6 +12,8 @@ from datamodules.lfw import LFW
 from datamodules.stand_in_photographs import StandInPhotographs
 from evaluation.shared.data_places import Place
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.even_choice import evenly_chosen
+from lightning_modules.plain.failures import counted_by_kind
 
 
 class People(NamedTuple):
@@ -48,8 +49,10 @@ def people_of(place: Place, model: MorphableModel, *, most: int, **options: Unpa
     if place.is_stand_in:
         people = _stand_ins(model, most, **options)
     elif place.kind == "lfw":
+        assert place.folder is not None
         people = _lfw(place.folder, most, **options)
     else:
+        assert place.folder is not None
         people = _photographs(place.folder, most, **options)
     if len(people.first) < 2:
         reasons = ", ".join(f"{count} {reason}" for reason, count in people.failed.items())
@@ -70,15 +73,12 @@ def _lfw(folder: Path, most: int, **options: Unpack[FaceOptions]) -> People:
 
 def _photographs(folder: Path, most: int, **options: Unpack[FaceOptions]) -> People:
     paths = photographs_at(folder)
-    count = min(most, len(paths))
-    data = ChosenFaces(
-        [paths[place * len(paths) // count] for place in range(count)], face="largest", **options
-    )
+    data = ChosenFaces([paths[place] for place in evenly_chosen(len(paths), most)], face="largest", **options)
     data.prepare_data()
     data.setup()
-    failed = Counter(reason.split(" (")[0] for _, reason in data.dataset.faces.failures)
+    failed = counted_by_kind(reason for _, reason in data.dataset.faces.failures)
     faces = np.arange(len(data.dataset))
-    return People(data.dataset, faces, faces[:0], dict(failed), data.provenance())
+    return People(data.dataset, faces, faces[:0], failed, data.provenance())
 
 
 def _stand_ins(model: MorphableModel, most: int, **options: Unpack[FaceOptions]) -> People:

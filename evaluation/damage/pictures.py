@@ -13,8 +13,10 @@ from evaluation.damage.photograph_pairs import People
 from evaluation.damage.responses import Responses, prediction_of, versions_of
 from evaluation.reconstruction.neutral_faces import preview_images
 from lightning_modules.contact_sheets import contact_sheet, picture
+from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.reconstruction import Reconstructor
 
 SIZE = 128
@@ -45,15 +47,15 @@ def draw_pictures(
         most: people in people.png.
     """
     faces = [int(face) for face in people.first if responses[int(face)].found[0]]
-    chosen = [faces[place * len(faces) // most] for place in range(most)] if len(faces) > most else faces
+    chosen = [faces[place] for place in evenly_chosen(len(faces), most)]
     columns = ["no damage", *(kind.name for kind in CORRUPTIONS)]
     places = [0, *(place_of(number, MIDDLE) for number in range(len(CORRUPTIONS)))]
     rows: list[list[Image.Image | None]] = []
     for face in chosen:
         photographs, drawn = pictures_of(people, responses[face], loaded, face, seed)
         rows += [[images[place] for place in places] for images in (photographs, drawn)]
-    note = "STAND-IN. " if people.provenance["stand_in"] else ""
-    title = f"{note}Damage of strength {MIDDLE}, and what {checkpoint} makes of it"
+    title = f"Damage of strength {MIDDLE}, and what {checkpoint} makes of it"
+    title = labelled(title, people.provenance["stand_in"])
     save(contact_sheet(rows, columns=columns, title=title, footnote=FILTERED), folder.claim("people.png"))
     photographs, drawn = pictures_of(people, responses[chosen[0]], loaded, chosen[0], seed)
     columns = [
@@ -65,7 +67,8 @@ def draw_pictures(
     for number in range(len(CORRUPTIONS)):
         shown = [0, *(place_of(number, strength) for strength in SHOWN_STRENGTHS)]
         rows.append([images[place] for place in shown for images in (photographs, drawn)])
-    title = f"{note}Damage of three strengths, and what {checkpoint} makes of it"
+    title = f"Damage of three strengths, and what {checkpoint} makes of it"
+    title = labelled(title, people.provenance["stand_in"])
     captions = [kind.name for kind in CORRUPTIONS]
     sheet = contact_sheet(rows, columns=columns, row_captions=captions, title=title, footnote=FILTERED)
     save(sheet, folder.claim("strengths.png"))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -33,7 +34,7 @@ def validity_figure(scores: pd.DataFrame) -> Figure:
     return figure
 
 
-def _panel(axes: object, scores: pd.DataFrame) -> None:
+def _panel(axes: Axes, scores: pd.DataFrame) -> None:
     largest = scores.level_mm.max()
     axes.plot([0, largest], [0, largest], ":", color="grey", linewidth=1, label="score = error")
     for kind, colour, marker in zip(KINDS, COLOURS, MARKERS, strict=False):

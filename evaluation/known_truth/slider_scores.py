@@ -16,6 +16,7 @@ from evaluation.metrics.scan_region import Region
 from evaluation.metrics.skin_tone import individual_typology_angle, lab
 from evaluation.metrics.true_error import true_error_mm, truth_of
 from lightning_modules.faces.aligned_rendering import as_judged, render_frontal
+from lightning_modules.plain.stand_in_label import STAND_IN
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.frame import WHOLE_FRAME
 from lightning_modules.recognition.network import RecognitionNetwork
@@ -134,7 +135,7 @@ def measurements_of(
         ("skin too light by", "degrees", {name: angles_of(each) - own_tones for name, each in tones.items()}),
     )
     return [
-        Measurement(name, f"STAND-IN, {count} people", metric, unit, values, drawn=name == method)
+        Measurement(name, f"{STAND_IN}, {count} people", metric, unit, values, drawn=name == method)
         for metric, unit, by_method in figures
         for name, values in by_method.items()
     ]

@@ -1,7 +1,6 @@
 """One method on one set of photographs: embeddings of both, failures, similarities, floors, the ceiling."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch.nn import functional
 
 from datamodules.stand_in_photographs import StandInPhotographs
 from evaluation.groups.options import NO_GROUPS, Sources
-from evaluation.likeness.options import Execution, Parts, Scoring, Subject, face_options
+from evaluation.likeness.options import Execution, Parts, Scoring, Subject, face_options, written_centre
 from evaluation.likeness.other_methods import embed_files
 from evaluation.likeness.photographs_of_people import (
     NAMES,
@@ -29,10 +28,13 @@ from evaluation.likeness.rendering_embeddings import (
     mean_face_embedding,
 )
 from evaluation.metrics.group_means import LEAST_PEOPLE
-from evaluation.reporting.results import Counts
+from evaluation.reporting.provenance import network_entry, provenance
+from evaluation.reporting.results import Counts, Results, Row
 from evaluation.shared.data_places import Place
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.failures import counted_by_kind
+from lightning_modules.plain.stand_in_label import STAND_IN, labelled
 from lightning_modules.recognition.similarity import centred
 
 MEAN_FACE, SHUFFLED = "mean face", "its faces shuffled"
@@ -151,7 +153,7 @@ def measure(
     total = len(chosen) + (len(people.dataset.faces.failures) if choose is None else 0)
     measured = Measured(
         place,
-        "STAND-IN" if place.is_stand_in else f"{NAMES[place.kind]}, {len(everything):,} faces",
+        STAND_IN if place.is_stand_in else f"{NAMES[place.kind]}, {len(everything):,} faces",
         people,
         centred(functional.normalize(people.dataset.descriptors(judge.name, everything), dim=1), centre),
         usable,
@@ -165,7 +167,7 @@ def measure(
 def embed(setting: Setting, people: People, indices: np.ndarray) -> Embedded:
     """The judge's embeddings of the scored method's renderings of these faces."""
     scored, execution = setting.subject.scored, setting.execution
-    options = {"cache_folder": execution.cache_folder, "progress": execution.progress}
+    options: dict[str, Any] = {"cache_folder": execution.cache_folder, "progress": execution.progress}
     if setting.parts.reconstructor is None:
         names = item_names(people)
         return embed_files(
@@ -178,6 +180,42 @@ def embed(setting: Setting, people: People, indices: np.ndarray) -> Embedded:
     )  # fmt: skip
 
 
+def results_of_photographs(
+    command: str,
+    what: str,
+    setting: Setting,
+    measured: Measured,
+    settings: Mapping[str, object],
+    rows: Sequence[Row],
+) -> Results:
+    """The results of photographs that were compared with renderings.
+
+    Args:
+        command: its name.
+        what: the title's beginning; judge and centre follow.
+        setting: of the command.
+        measured: of the photographs.
+        settings: every setting that the result depends on.
+        rows: the numbers.
+    """
+    place, judge = setting.subject.place, setting.parts.judge
+    return Results(
+        command,
+        labelled(
+            f"{what}, judged by {judge.name}, {written_centre(setting.parts.centre)}", place.is_stand_in
+        ),
+        settings,
+        measured.counts,
+        rows,
+        provenance(
+            scored=setting.described(),
+            judge=network_entry(judge.name, judge.sha256),
+            data=[measured.people.provenance()],
+        ),
+        place.is_stand_in,
+    )
+
+
 def paired_cosines(first: Tensor, second: Tensor) -> np.ndarray:
     """[N] of paired unit vectors [N, D]."""
     return (first * second).sum(1).double().cpu().numpy()
@@ -188,7 +226,7 @@ def failures(people: People, rendered: Embedded, *, whole: bool) -> dict[str, in
     reasons = [reason for reason in rendered.reasons if reason]
     if whole:
         reasons += [reason for _, reason in people.dataset.faces.failures]
-    return dict(Counter(reason.split(" (")[0] for reason in reasons))
+    return counted_by_kind(reasons)
 
 
 def items_of(measured: Measured, chosen: np.ndarray, rendered: Embedded, *, whole: bool) -> pd.DataFrame:

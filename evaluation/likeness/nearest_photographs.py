@@ -9,7 +9,9 @@ from PIL import Image, ImageDraw
 
 from evaluation.likeness.comparison import Measured, Setting
 from evaluation.metrics.nearest import nearest
+from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.rendered_faces import render_from_the_front
 
 NEAREST, SIDE, TOP, GAP = 5, 112, 44, 16
@@ -27,8 +29,7 @@ def write_examples(setting: Setting, measured: Measured, count: int, file: Path)
         count: of renderings.
         file: PNG.
     """
-    total = len(measured.usable)
-    queries = np.arange(min(count, total)) * total // min(count, total)
+    queries = evenly_chosen(len(measured.usable), count)
     seen = next(iter(measured.seen.values()))[torch.from_numpy(queries)]
     k = min(NEAREST, len(measured.photographs))
     found = nearest(seen.contiguous(), measured.photographs, k)
@@ -38,8 +39,8 @@ def write_examples(setting: Setting, measured: Measured, count: int, file: Path)
     renderings = rendered(setting, measured, faces)
     sheet = Image.new("RGB", ((2 + k) * SIDE + GAP, TOP + len(queries) * SIDE), "white")
     pen = ImageDraw.Draw(sheet)
-    title = "STAND-IN: " if measured.place.is_stand_in else ""
-    pen.text((4, 4), f"{title}photograph, rendering, and its {k} nearest photographs", fill="black")
+    title = labelled(f"photograph, rendering, and its {k} nearest photographs", measured.place.is_stand_in)
+    pen.text((4, 4), title, fill="black")
     pen.text(
         (4, 22), "(green: the same person; red: another). Shows photographs: do not publish.", fill="black"
     )

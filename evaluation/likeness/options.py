@@ -13,6 +13,7 @@ from evaluation.shared.scored_method import Scored, what_is_scored
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.mesh_files.units import Unit
+from lightning_modules.plain.devices import chosen_device
 from lightning_modules.recognition.coloured import underlying
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
@@ -72,19 +73,18 @@ class Execution:
     """How a command is executed; its result does not depend on it.
 
     Attributes:
-        device: of the networks: cpu, cuda, ...
-        rasterizer: numba, pytorch3d or torch; chosen by the device if not given.
+        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
+        rasterizer: numba, warp, pytorch3d or torch; chosen by the device if not given.
         output: folder of the results; runs/<command>/<digest of the settings> if not given.
         overwrite: compute anew although the output folder is finished.
-        cache_folder: of photographs' features and renderings' embeddings; the user's cache folder if not
-            given.
+        cache_folder: root of all caches; the user's cache folder if not given.
         workers: processes that align photographs; all cores if not given.
         progress: whether to show progress bars.
         wandb: add numbers and figures to the run that made the checkpoint at Weights & Biases.
         wandb_project: its project.
     """
 
-    device: str = "cpu"
+    device: str = "auto"
     rasterizer: str | None = None
     output: Path | None = None
     overwrite: bool = False
@@ -93,6 +93,10 @@ class Execution:
     progress: bool = True
     wandb: bool = False
     wandb_project: str = PROJECT
+
+    def __post_init__(self) -> None:
+        """Refuse a device that is not there before anything is loaded."""
+        object.__setattr__(self, "device", str(chosen_device(self.device)))
 
 
 class Subject(NamedTuple):
@@ -152,7 +156,7 @@ def inputs_of(scoring: Scoring, subject: Subject) -> list[Path | None]:
 
 def settings_of(scoring: Scoring, subject: Subject, **more: object) -> dict[str, Any]:
     """Everything that the result depends on."""
-    names = ("judge_weights", "centred", "centre_from", "detector", "people")
+    names: tuple[str, ...] = ("judge_weights", "centred", "centre_from", "detector", "people")
     if subject.judge == "vggface":
         names += ("descriptor_layer", "descriptor_crops")
     if subject.scored.kind != "checkpoint":
@@ -185,10 +189,9 @@ def load_parts(scoring: Scoring, execution: Execution, subject: Subject) -> Part
 
 def face_options(scoring: Scoring, execution: Execution) -> FaceOptions:
     """Of all photographs."""
-    folder = execution.cache_folder
     return {
         "detector": scoring.detector,
-        "cache_folder": None if folder is None else folder / "photographs",
+        "cache_folder": execution.cache_folder,
         "workers": execution.workers,
         "progress": execution.progress,
     }
@@ -206,4 +209,4 @@ def _centre(
         return centre_of_photographs(scoring.centre_from, judge, **face_options(scoring, execution))
     if not scoring.centred:
         return None
-    return kept_centre(subject.content, judge)
+    return None if subject.content is None else kept_centre(subject.content, judge)

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, Unpack
+from typing import Any, Protocol, Unpack, cast
 
 import numpy as np
 
-from datamodules.face_data import FaceDataModule, FaceDataset, FaceOptions
+from datamodules.face_data import FaceDataset, FaceOptions
 from datamodules.identity_folder import IdentityFolder
 from datamodules.lfw import LFW
 from datamodules.mofa import MoFATest
@@ -30,6 +30,9 @@ class People(Protocol):
     identity: np.ndarray
     people: list[str]
 
+    def provenance(self) -> dict[str, Any]:
+        """Which photographs these are, for results."""
+
 
 def load_people(
     place: Place,
@@ -37,8 +40,8 @@ def load_people(
     *,
     model: MorphableModel | None = None,
     **options: Unpack[FaceOptions],
-) -> FaceDataModule:
-    """The photographs of a place, aligned, with the features of these networks; it is a `People`.
+) -> People:
+    """The photographs of a place, aligned, with the features of these networks.
 
     Args:
         place: see `places.place_of`.
@@ -58,13 +61,13 @@ def load_people(
             **options,
         )
     else:
-        loaders = {"lfw": LFW, "identities": IdentityFolder, "mofa": MoFATest}
+        loaders: dict[str, Any] = {"lfw": LFW, "identities": IdentityFolder, "mofa": MoFATest}
         data = loaders[place.kind](place.folder, unique, **options)
     data.prepare_data()
     data.setup()
     if len(data.dataset) == 0:
         raise ValueError(f"{place} shows no face; the reasons are in {data.failures_file()}")
-    return data
+    return cast(People, data)  # all of these data modules know the person of each face
 
 
 def item_names(data: People) -> list[str]:

@@ -3,10 +3,9 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import platformdirs
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -17,6 +16,7 @@ from datamodules.long_work.progress import progress_bar
 from datamodules.long_work.row_files import RowFiles
 from datamodules.stand_in_photographs import StandInPhotographs
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.cache_folders import CacheFolders
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.reconstruction import Reconstructor
@@ -90,7 +90,7 @@ def _compute(files: RowFiles, keys: np.ndarray, describe: Describe, *, progress:
 
 def _missing(files: RowFiles, keys: np.ndarray) -> np.ndarray:
     """The first place of each key that has no row yet."""
-    places, known = {}, set(files.column("keys").tolist())
+    places, known = dict[Any, int](), set(files.column("keys").tolist())
     for place, key in enumerate(keys.tolist()):
         if key not in known:
             places.setdefault(key, place)
@@ -206,13 +206,11 @@ def embed_true_faces(
 
 def rendering_folder(cache_folder: Path | None, digest: str, judge: RecognitionNetwork) -> Path:
     """Where the embeddings of one method's renderings by one judge are kept."""
-    if cache_folder is None:
-        cache_folder = platformdirs.user_cache_path("unsupervised-morphable-faces")
     layer = getattr(judge, "descriptor_layer", None)
     name = "-".join(
         part for part in (digest[:16], judge.name, layer, judge.sha256[:16], str(VERSION)) if part
     )
-    return cache_folder / "renderings" / name
+    return CacheFolders.below(cache_folder).renderings / name
 
 
 def file_keys(files: Sequence[Path]) -> np.ndarray:

@@ -9,13 +9,12 @@ import torch
 from datamodules.lfw import LFW, RetrievalSubset, two_photographs_each
 from evaluation.groups.panel import Measurement
 from evaluation.likeness.by_group import grouped_photographs, names_checked, with_groups
-from evaluation.likeness.comparison import Setting, measure
-from evaluation.likeness.options import written_centre
+from evaluation.likeness.comparison import Setting, measure, results_of_photographs
 from evaluation.likeness.photographs_of_people import NAMES, People
 from evaluation.metrics.reporting_protocol import Scores, hits, photograph_pairs, same_and_different, score
-from evaluation.reporting.provenance import network_entry, provenance
-from evaluation.reporting.results import Results, Row
+from evaluation.reporting.results import Row
 from evaluation.shared.lifecycle import Report
+from lightning_modules.plain.stand_in_label import STAND_IN
 
 
 class Shown(NamedTuple):
@@ -65,23 +64,15 @@ def protocol_report(
     gallery = measured.photographs[torch.from_numpy(chosen[0].gallery.reshape(-1, 2)[kept].ravel())]
     groups = grouped_photographs(setting, measured)
     pairs = photograph_pairs((gallery @ gallery.T).cpu().numpy())
-    place, judge = setting.subject.place, setting.parts.judge
-    protocol = f"{NAMES.get(place.kind, 'STAND-IN')}, {len(kept)} people, two photographs each"
+    place = setting.subject.place
+    protocol = f"{NAMES.get(place.kind, STAND_IN)}, {len(kept)} people, two photographs each"
     rows = [
         row
         for method, seen in measured.seen.items()
         for row in scored_rows(method, protocol, score((seen @ gallery.T).cpu().numpy(), pairs), figures)
     ]
-    title = (
-        f"{'STAND-IN: ' if place.is_stand_in else ''}{command} of {setting.subject.scored.method} under the "
-        f"reporting protocol, judged by {judge.name}, {written_centre(setting.parts.centre)}"
-    )
-    results = Results(
-        command, title, settings, measured.counts, rows,
-        provenance(scored=setting.described(), judge=network_entry(judge.name, judge.sha256),
-                   data=[measured.people.provenance()]),
-        place.is_stand_in,
-    )  # fmt: skip
+    what = f"{command} of {setting.subject.scored.method} under the reporting protocol"
+    results = results_of_photographs(command, what, setting, measured, settings, rows)
     report = Report(results, {"photographs": measured.items})
     measurements = [
         each

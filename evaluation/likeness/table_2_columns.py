@@ -81,9 +81,11 @@ def scan_column(setting: Setting, place: Place) -> Column:
     Raises:
         ValueError: if no video has a rendering.
     """
-    parts, options = setting.parts, face_options(setting.scoring, setting.execution)
+    parts = setting.parts
+    options: dict[str, Any] = dict(face_options(setting.scoring, setting.execution))
     encoders = [] if parts.reconstructor is None else [parts.reconstructor.encoder]
     networks = list({network.name: network for network in (parts.judge, *encoders)}.values())
+    assert place.folder is not None
     data = MICC(place.folder, networks, **options)
     data.prepare_data()
     sightings, videos, person = [], [], []

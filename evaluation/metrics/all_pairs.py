@@ -154,7 +154,7 @@ def _count(
 
 
 @numba.njit(nogil=True)
-def _above(values: np.ndarray, limit: np.float32) -> int:
+def _above(values: np.ndarray, limit: np.float32) -> np.int32:
     """How many values lie strictly above a limit."""
     total = np.int32(0)
     for c in range(len(values)):

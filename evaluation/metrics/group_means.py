@@ -28,7 +28,7 @@ class GroupMean(NamedTuple):
 
     value: float
     interval: tuple[float, float] | None
-    count: int
+    count: int  # type: ignore[assignment]  # takes the place of tuple.count
     people: int
     missing: int
 

@@ -39,10 +39,10 @@ def landmark_start(
         raise Unscorable(f"landmarks do not fit: {error}") from error
     if protocol.scaling != "isotropic":
         check_size(mesh, unit, "the mesh")
-    error = np.sqrt(((start.points(source) - target) ** 2).sum(1).mean())
-    if not error <= LARGEST_LANDMARK_ERROR_MM:
+    distance = np.sqrt(((start.points(source) - target) ** 2).sum(1).mean())
+    if not distance <= LARGEST_LANDMARK_ERROR_MM:
         raise Unscorable(
-            f"landmarks do not fit: aligned, mesh's and scan's lie {error:.0f} mm apart, more than "
+            f"landmarks do not fit: aligned, mesh's and scan's lie {distance:.0f} mm apart, more than "
             f"{LARGEST_LANDMARK_ERROR_MM:.0f}; are left and right swapped?"
         )
     return start._replace(scale=start.scale * unit)

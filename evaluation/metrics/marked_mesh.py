@@ -16,11 +16,6 @@ class Unscorable(ValueError):
     """What is wrong with a scan or a mesh, as "kind: detail". It becomes a failure row, not a number."""
 
 
-def failure_kind(reason: str) -> str:
-    """The kind of a failure, by which failures are counted."""
-    return reason.partition(":")[0]
-
-
 class MarkedMesh(NamedTuple):
     """A triangle mesh with the 68 iBUG landmarks.
 

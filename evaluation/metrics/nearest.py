@@ -22,7 +22,7 @@ class Nearest(NamedTuple):
         similarity: [Q, k].
     """
 
-    index: np.ndarray
+    index: np.ndarray  # type: ignore[assignment]  # takes the place of tuple.index
     similarity: np.ndarray
 
 

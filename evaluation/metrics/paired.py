@@ -21,7 +21,7 @@ class Mean(NamedTuple):
 
     value: float
     standard_error: float
-    count: int
+    count: int  # type: ignore[assignment]  # takes the place of tuple.count
 
 
 class Statistic(NamedTuple):
@@ -117,19 +117,6 @@ def difference(first: Statistic, second: Statistic) -> Difference:
     if error <= rounding:
         return Difference(value, 0.0, 0.0 if abs(value) <= rounding else float(np.copysign(np.inf, value)))
     return Difference(value, error, value / error)
-
-
-def paired_difference(
-    first: np.ndarray, second: np.ndarray, identity: np.ndarray | None = None
-) -> Difference:
-    """The mean of first - second, both [N] values of the same items, with its error over people.
-
-    Args:
-        first: [N], one method's values.
-        second: [N], the other's.
-        identity: [N], each item's person; None: each item is another person.
-    """
-    return difference(mean_statistic(first, identity), mean_statistic(second, identity))
 
 
 def bootstrap_interval(

@@ -52,8 +52,8 @@ def point_to_plane_step(
     growth = solved[6] / length if scaled else 0.0
     held = share * min(
         1.0,
-        LARGEST_ROTATION / max(np.linalg.norm(turn), 1e-300),
-        LARGEST_SCALING / max(abs(growth), 1e-300),
+        LARGEST_ROTATION / max(float(np.linalg.norm(turn)), 1e-300),
+        LARGEST_SCALING / max(abs(float(growth)), 1e-300),
     )
     about = similarity(scale=float(np.exp(held * growth)), rotation_vector=held * turn)
     translation = centre + held * shift - about.scale * about.rotation @ centre

@@ -72,8 +72,9 @@ class ScanProtocol:
         return self.radius_mm if subject is None else self.radius_overrides_mm.get(subject, self.radius_mm)
 
 
-def _status(**fields: str) -> dict[str, Status]:
-    """The status of each field, from "known", "recalled" and "chosen", each with the fields' names."""
+def _status(*, known: str, chosen: str, recalled: str = "") -> dict[str, Status]:
+    """The status of each field, from the names of the fields of each status."""
+    fields: dict[Status, str] = {"known": known, "recalled": recalled, "chosen": chosen}
     return {name: status for status, names in fields.items() for name in names.split()}
 
 

@@ -1,6 +1,7 @@
 """One mesh scored against one scan: start, alignment, distances, or what went wrong."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -203,10 +204,10 @@ def _measured(
     if alignment.failure is not None:
         return _failed(protocol, alignment.failure, alignment)
     still, moved = PosedSurface(scan.surface), PosedSurface(mesh, alignment.transform, alignment.flipped)
-    options = {"measure": protocol.measure, "weighting": protocol.weighting}
-    both = [distances(still, moved, region, **options)]
+    measured = partial(distances, region=region, measure=protocol.measure, weighting=protocol.weighting)
+    both = [measured(still, moved)]
     if protocol.directions == "both":
-        both.append(distances(moved, still, region, **options))
+        both.append(measured(moved, still))
     kept = float(np.mean([each.kept_fraction for each in both]))
     least = min(each.kept_fraction for each in both)
     if least < LEAST_KEPT:

@@ -1,14 +1,14 @@
 """Scores of many subjects put together, failures counted and never averaged away."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .marked_mesh import failure_kind
+from lightning_modules.plain.failures import counted_by_kind
+
 from .paired import bootstrap_interval
 from .scan_score import ScanScore
 from .surface_distance import weighted_median
@@ -72,30 +72,16 @@ def summarise(values_mm: Sequence[float], failures: Sequence[str | None], *, rep
     values = np.array([v for v, f in zip(values_mm, failures, strict=True) if f is None], np.float64)
     if not np.isfinite(values).all():
         raise ValueError("a score is not finite and has no reason; give each failure its reason")
-    reasons = Counter(failure_kind(reason) for reason in failures if reason is not None)
+    reasons = counted_by_kind(reason for reason in failures if reason is not None)
     if not len(values):
-        return Summary(*[np.nan] * 4, None, None, None, 0, len(failures), dict(reasons))
-    statistics = (np.mean, np.median, root_mean_square)
-    intervals = [_interval(values, statistic, repeats) for statistic in statistics]
+        none = np.nan
+        return Summary(none, none, none, none, None, None, None, 0, len(failures), reasons)
+    statistics: tuple[Callable[..., Any], ...] = (np.mean, np.median, root_mean_square)
+    of_mean, of_median, of_rmse = (_interval(values, statistic, repeats) for statistic in statistics)
     mean, median, rmse = (float(statistic(values, axis=0)) for statistic in statistics)
     sd = float(values.std(ddof=1)) if len(values) > 1 else np.nan
-    return Summary(mean, sd, median, rmse, *intervals, len(values), len(failures), dict(reasons))
-
-
-def summarise_scores(scores: Sequence[ScanScore], *, repeats: int = 2000) -> Summary:
-    """The summary of one scan's score for each subject."""
-    return summarise([s.value_mm for s in scores], [s.failure for s in scores], repeats=repeats)
-
-
-def best_of(scores: Sequence[ScanScore]) -> ScanScore:
-    """The least score of one subject's scans; a failed one only where all failed.
-
-    Raises:
-        ValueError: if there are none.
-    """
-    if not scores:
-        raise ValueError("a subject without a score has no best one; count it as a failure")
-    return min(scores, key=lambda score: np.inf if score.failure is not None else score.value_mm)
+    counts = (len(values), len(failures), reasons)
+    return Summary(mean, sd, median, rmse, of_mean, of_median, of_rmse, *counts)
 
 
 class Pooled(NamedTuple):
@@ -112,7 +98,7 @@ def pooled(scores: Sequence[ScanScore]) -> Pooled:
 
     NaN where every scan failed.
     """
-    used = [score.scan_to_mesh for score in scores if score.failure is None]
+    used = [score.scan_to_mesh for score in scores if score.scan_to_mesh is not None]
     if not used:
         return Pooled(np.nan, np.nan, np.nan, 0)
     values = np.concatenate([each.values_mm[each.counted] for each in used])
@@ -147,7 +133,7 @@ def root_mean_square(values: NDArray, axis: int | None = None) -> NDArray:
     return np.sqrt(np.mean(np.square(values), axis=axis))
 
 
-def _interval(values: NDArray, statistic: object, repeats: int) -> tuple[float, float] | None:
+def _interval(values: NDArray, statistic: Callable[..., Any], repeats: int) -> tuple[float, float] | None:
     if len(values) < 2:
         return None
     generator = torch.Generator().manual_seed(BOOTSTRAP_SEED)

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import wasserstein_distance
 
 from .verification import area_under_curve, roc
 
@@ -21,7 +22,7 @@ class Bins(NamedTuple):
 
     low: float = -1.0
     high: float = 1.0
-    count: int = 200
+    count: int = 200  # type: ignore[assignment]  # takes the place of tuple.count
 
     @property
     def width(self) -> float:
@@ -35,20 +36,21 @@ class Bins(NamedTuple):
 
 
 def earth_movers_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """The exact Wasserstein-1 distance of two samples [M] and [N]: the area between their distributions.
+    """The exact Wasserstein-1 distance of two samples [M] and [N], by SciPy.
 
     In the values' unit. Genova et al. 2018, Table 2, report it as Earth Mover's Distance in cosine units.
 
     Raises:
         ValueError: if a sample is empty or holds a value that is not finite.
     """
-    return _distance(np.sort(_sample(first)), _Distribution.of(_sample(second)))
+    return float(wasserstein_distance(_sample(first), _sample(second)))
 
 
 def leave_one_out_distances(groups: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """The exact distance [I] to a reference of all values [I, M] but those of person i.
 
-    The reference [N] stays whole: it belongs to the photographs, not to the method.
+    The reference [N] stays whole: it belongs to the photographs, not to the method. It is sorted once here;
+    SciPy would sort it anew for each person, which takes an hour for 1,000 people.
     """
     values, distribution = _sample(groups), _Distribution.of(_sample(reference))
     order = np.argsort(values)
@@ -142,7 +144,7 @@ class _Distribution(NamedTuple):
 
 
 def _distance(ordered: np.ndarray, other: _Distribution) -> float:
-    """The integral of |F - G|, where F is the distribution of ordered values [M].
+    """The area between two distributions: the integral of |F - G|, F that of ordered values [M].
 
     Between two values F is constant and G rises, so G - F changes its sign once at most.
     """

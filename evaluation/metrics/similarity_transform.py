@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
+from lightning_modules.plain.umeyama import rotation_and_scale
+
 # Points whose second spread is below this share of the first lie on a line, which leaves a rotation open.
 COLLINEAR = 1e-6
 
@@ -79,10 +81,10 @@ def fit_similarity(
     share = np.full(len(source), 1 / len(source)) if weights is None else weights / np.sum(weights)
     from_centre, to_centre = share @ source, share @ target
     source, target = source - from_centre, target - to_centre
-    left, spread, right = np.linalg.svd((target * share[:, None]).T @ source)
+    covariance, variance = (target * share[:, None]).T @ source, share @ (source**2).sum(1)
+    # Points in one place have no variance, and are refused with those on a line.
+    rotation, scale, spread = rotation_and_scale(covariance, variance or 1.0)
     if spread[1] <= COLLINEAR * spread[0]:
         raise ValueError("a similarity needs points that do not lie on a line; add a landmark beside it")
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
-    rotation = (left * signs) @ right
-    scale = float(spread @ signs / (share @ (source**2).sum(1))) if scaled else 1.0
+    scale = scale if scaled else 1.0
     return Similarity(scale, rotation, to_centre - scale * rotation @ from_centre)

@@ -10,8 +10,14 @@ from scipy.stats import spearmanr
 # bounds of the published classes "intermediate" and "tan".
 LIGHT_ABOVE, DARK_BELOW = 28.0, 10.0
 # Chardon et al. 1991, with the darkest class split by Del Bino et al. 2006: lower bounds in degrees.
-CLASSES = (("very light", 55.0), ("light", 41.0), ("intermediate", 28.0), ("tan", 10.0), ("brown", -30.0))
 ToneClass = Literal["very light", "light", "intermediate", "tan", "brown", "dark"]
+CLASSES: tuple[tuple[ToneClass, float], ...] = (
+    ("very light", 55.0),
+    ("light", 41.0),
+    ("intermediate", 28.0),
+    ("tan", 10.0),
+    ("brown", -30.0),
+)
 
 
 class ToneAgreement(NamedTuple):
@@ -35,7 +41,7 @@ class ToneAgreement(NamedTuple):
     dark_rendered_light_count: int
     light_count: int
     dark_count: int
-    count: int
+    count: int  # type: ignore[assignment]  # takes the place of tuple.count
 
 
 def lab(srgb: np.ndarray) -> np.ndarray:

@@ -100,7 +100,8 @@ class Surface:
     def vertex_areas(self) -> NDArray[np.float64]:
         """[V], a third of the vertex's triangles' area; all of it with the first of repeated vertices."""
         corners = self.welded[self.triangles].ravel()
-        return np.bincount(corners, np.repeat(self.triangle_areas / 3, 3), len(self.vertices))
+        areas = np.bincount(corners, np.repeat(self.triangle_areas / 3, 3), len(self.vertices))
+        return areas.astype(np.float64, copy=False)
 
     @cached_property
     def border_edges(self) -> NDArray[np.bool_]:

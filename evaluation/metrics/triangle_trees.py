@@ -1,6 +1,6 @@
 """Closest points on triangles, by well-kept libraries behind one interface."""
 
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import igl
 import numpy as np
@@ -42,7 +42,7 @@ class Open3DTree:
                 "closest points by open3d need Open3D, which is not installed; pip install -e '.[open3d]', "
                 "or use libigl"
             ) from error
-        self._tensor = open3d.core.Tensor
+        self._tensor = cast(Any, open3d.core.Tensor)  # its stubs know no float32 array
         self._scene = open3d.t.geometry.RaycastingScene()
         # Close to the origin float32 is finest.
         self._origin = vertices[triangles].mean((0, 1))

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from PIL import Image
 from torch import Tensor
 
-from evaluation.reporting.results import plain, write_whole
+from evaluation.reporting.results import plain
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
-from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.files import write_whole, written_atomically
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.prediction import Prediction
 

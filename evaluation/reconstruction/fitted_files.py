@@ -11,11 +11,11 @@ from torch import Tensor
 
 from datamodules.marked_faces import MarkedFace
 from evaluation.reconstruction.face_files import rounded
-from evaluation.reporting.results import plain, write_whole
+from evaluation.reporting.results import plain
 from lightning_modules.faces.landmarks.pose_fitting import Fit
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
-from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.files import write_whole, written_atomically
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.rendering.camera import Cameras
 from lightning_modules.rendering.pose import head_angles

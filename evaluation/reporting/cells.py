@@ -94,6 +94,7 @@ def value_text(row: Row, percent: str = "") -> str:
         row: that has a value.
         percent: behind a share; nothing where the column's heading says so.
     """
+    assert row.value is not None
     if row.unit == "count":
         return f"{row.value:,.0f}"
     is_share = row.unit == "share"
@@ -111,7 +112,7 @@ def value_text(row: Row, percent: str = "") -> str:
 
 def interval_text(row: Row) -> str:
     """A row's interval in brackets, nothing where it has none."""
-    if row.as_dict()["interval"] is None:
+    if row.interval is None or row.as_dict()["interval"] is None:
         return ""
     scale, digits = (100 if row.unit == "share" else 1), DIGITS.get(row.unit, OTHER_DIGITS)
     return "[" + ", ".join(plain_number(scale * bound, digits) for bound in row.interval) + "]"

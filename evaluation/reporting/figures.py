@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from textwrap import fill
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,9 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lightning_modules.plain.files import write_whole
 from lightning_modules.plain.output_folder import OutputFolder
-
-from .results import write_whole
 
 DOTS_PER_INCH = 150
 # Of Okabe and Ito (2008): told apart by the colour-blind.
@@ -87,7 +86,7 @@ def line_panels(
     FigureCanvasAgg(figure)
     names = list(dict.fromkeys(line.name for lines in panels.values() for line in lines))
     every = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
-    handles = {}
+    handles: dict[str, Any] = {}
     for axes, (heading, lines) in zip(every, panels.items(), strict=True):
         for line in lines:
             colour = COLOURS[names.index(line.name) % len(COLOURS)]
@@ -105,7 +104,7 @@ def line_panels(
     room = round(90 * figure.get_figwidth() / 7.0)
     columns = max(1, room // (max(map(len, names), default=0) + 6))
     figure.legend(
-        handles.values(), names, frameon=False, loc="outside lower center",
+        list(handles.values()), names, frameon=False, loc="outside lower center",
         ncols=max(1, min(columns, len(names))),
     )  # fmt: skip
     return figure, list(every)

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from pandas import DataFrame
 
+from lightning_modules.plain.files import write_whole
 from lightning_modules.plain.output_folder import OutputFolder
-
-from .results import write_whole
 
 
 def write_items(frame: DataFrame, folder: OutputFolder, name: str) -> Path:

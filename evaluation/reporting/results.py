@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import sha256
@@ -14,6 +13,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from torch import Tensor
 
+from lightning_modules.plain.files import write_whole
 from lightning_modules.plain.output_folder import OutputFolder
 
 RESULTS, STARTED = "results.json", "started.json"
@@ -204,21 +204,6 @@ def default_output(command: str, settings: Mapping[str, Any]) -> Path:
     """The output folder where none is named: runs/<command>/<digest of the settings>."""
     digest = sha256(json.dumps(plain(settings), sort_keys=True).encode()).hexdigest()
     return Path("runs") / command / digest[:12]
-
-
-def write_whole(file: Path, content: str | bytes) -> Path:
-    """The file, with text or bytes; a reader sees the old file or the new one, never a part."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content.encode() if isinstance(content, str) else content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return file
 
 
 def check(document: Mapping[str, Any], name: str = RESULTS) -> None:

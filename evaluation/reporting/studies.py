@@ -1,13 +1,14 @@
 """Tables of a study: variants by seeds and people, their differences, what each switch is worth."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 
 from evaluation.metrics.contrasts import Contrast, contrast, holm, shapley_weights, smallest_sign_test_p
+from lightning_modules.plain.stand_in_label import STAND_IN
 
 from .cells import plain_number
 from .grids import Grid
@@ -38,7 +39,7 @@ class Metric(NamedTuple):
     def heading(self) -> str:
         """The name with its unit, marked where it comes from a stand-in."""
         unit = f" ({self.unit})" if self.unit not in ("share", "similarity", "") else ""
-        return f"{'STAND-IN ' if self.stand_in else ''}{self.name}{unit}"
+        return f"{f'{STAND_IN} ' if self.stand_in else ''}{self.name}{unit}"
 
 
 class Study(NamedTuple):
@@ -105,7 +106,12 @@ def means(study: Study) -> pd.DataFrame:
     for metric in study.metrics:
         for name, by_seed in zip(study.names, metric.scores.mean(2), strict=True):
             spread = float(by_seed.std(ddof=1)) if len(by_seed) > 1 else np.nan
-            line = {"variant": name, "metric": metric.name, "unit": metric.unit, "source": metric.source}
+            line: dict[str, Any] = {
+                "variant": name,
+                "metric": metric.name,
+                "unit": metric.unit,
+                "source": metric.source,
+            }
             line |= {"mean": float(by_seed.mean()), "sd_over_seeds": spread, "seeds": len(by_seed)}
             line |= {"people": metric.scores.shape[2]}
             lines.append(line | {f"seed_{s}": v for s, v in zip(study.seeds, by_seed, strict=True)})
@@ -243,7 +249,7 @@ def _minus_first(place: int, count: int) -> np.ndarray:
     return weights
 
 
-def _first_seen(variants: Sequence[tuple[str, ...]]) -> Mapping[str, int].get:
+def _first_seen(variants: Sequence[tuple[str, ...]]) -> Callable[[str], Any]:
     order: dict[str, int] = {}
     for off in variants:
         for name in off:

@@ -10,13 +10,14 @@ import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
+from lightning_modules.plain.files import write_whole
 from lightning_modules.plain.output_folder import OutputFolder
 
 from .blocks import Block, blocks_by_protocol
 from .cells import ABSENT, QUOTED, reason_of
 from .grids import SCREEN_WIDTH, Grid, grids_of, screen_lines
 from .items import write_items
-from .results import NOT_MEASURED, Counts, Results, Row, write_whole
+from .results import NOT_MEASURED, Counts, Results, Row
 
 TABLE = "results"  # results.md, results.tex and results.csv
 _LATEX = str.maketrans(

@@ -48,6 +48,7 @@ from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.mesh_files.units import read_mesh_in_mm
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 
 KINDS = ("micc", "scans")
@@ -108,6 +109,7 @@ class ScanEvaluation:
         given |= {"frames": None if frames == "all" else frames, "limit": self.limit}
         if self.place.is_stand_in:
             return StandInScans(load_morphable_model("open"), networks, seed=self.options["seed"], **given)
+        assert self.place.folder is not None
         return {"micc": MICC, "scans": Scans}[self.place.kind](self.place.folder, networks, **given)
 
     @cached_property
@@ -157,7 +159,10 @@ class ScanEvaluation:
     def methods(self) -> list[Method]:
         """What is scored, and beside it the mean and random faces."""
         numbers = {subject.name: number for number, subject in enumerate(self.subjects)}
-        baselines = [MeanFace(self.model), RandomFace(self.model, numbers, self.options["seed"])]
+        baselines: list[Method] = [
+            MeanFace(self.model),
+            RandomFace(self.model, numbers, self.options["seed"]),
+        ]
         if self.scored.kind != "checkpoint":
             return [*self.folders, *baselines]
         average = self.options["average"]
@@ -279,9 +284,9 @@ class ScanEvaluation:
     def title(self) -> str:
         """Of tables and figures."""
         names = ", ".join(protocol.name for protocol in self.protocols)
-        synthetic = "STAND-IN: " if self.place.is_stand_in else ""
         people = "synthetic people" if self.place.is_stand_in else "subjects"
-        return f"{synthetic}{self.scored.method} against scans of {len(self.subjects)} {people} ({names})"
+        title = f"{self.scored.method} against scans of {len(self.subjects)} {people} ({names})"
+        return labelled(title, self.place.is_stand_in)
 
     def unit_sentences(self) -> list[str]:
         """Which units were guessed, by the first file of each kind."""
@@ -334,8 +339,9 @@ class ScanEvaluation:
 @cache
 def open_model() -> MorphableModel:
     """The open model's landmarks and shapes, to be fitted to what has no landmarks."""
-    components = {"shape_components": MARKING_COMPONENTS, "albedo_components": 0, "expression_components": 0}
-    return load_morphable_model("open", **components)
+    return load_morphable_model(
+        "open", shape_components=MARKING_COMPONENTS, albedo_components=0, expression_components=0
+    )
 
 
 def changed(
@@ -347,7 +353,7 @@ def changed(
 ) -> ScanProtocol:
     """A preset with some of its fields changed, and so named that nobody takes it for the preset."""
     given = {"scaling": scaling, "radius_mm": radius_mm, "radius_overrides_mm": radius_overrides_mm}
-    changes = {
+    changes: dict[str, Any] = {
         name: value for name, value in given.items() if value is not None and value != getattr(protocol, name)
     }
     words = " ".join(f"{name.removesuffix('_mm')}={value}" for name, value in changes.items())

@@ -71,7 +71,7 @@ def scored_again(pictured: Pictured, record: ScoreRecord) -> FullScore:
     scan = scorer.read_scan(next(scan for scan in subject.scans if scan.name == record.scan))
     method = next(method for method in scorer.methods if method.name == record.method)
     protocol = next(protocol for protocol in scorer.protocols if protocol.name == record.protocol)
-    if protocol.scaling == "global":
+    if protocol.scaling == "global" and record.scale is not None:
         scorer = replace(scorer, global_scales={record.method: record.scale})
     mesh = method.mesh(subject, record.condition)
     return FullScore(scan, mesh, scorer.mesh_score(mesh, scan, protocol, method.name, subject.name))
@@ -108,6 +108,7 @@ def error_colours(distances_mm: NDArray) -> Tensor:
 
 def heat_map(scan: ReadScan, score: ScanScore) -> Mesh:
     """The scan, coloured by its vertices' distances to the mesh."""
+    assert score.scan_to_mesh is not None
     return Mesh(
         torch.from_numpy(scan.prepared.surface.vertices).float(),
         torch.from_numpy(scan.prepared.surface.triangles),
@@ -117,6 +118,7 @@ def heat_map(scan: ReadScan, score: ScanScore) -> Mesh:
 
 def aligned_mesh(mesh: MarkedMesh, score: ScanScore) -> Mesh:
     """The mesh where the alignment put it, in the scan's frame."""
+    assert score.alignment is not None
     moved = score.alignment.transform.points(np.asarray(mesh.vertices, np.float64))
     return Mesh(torch.from_numpy(moved).float(), torch.from_numpy(np.asarray(mesh.triangles)), None)
 

@@ -80,7 +80,7 @@ class Marker:
         model = self._open_model()
         own = model.landmarks.on(model.neutral_mean.view(1, -1, 3))[0].double()
         ids = [] if points is None else np.flatnonzero(known(points)).tolist()
-        if len(ids) >= FEWEST_KNOWN:
+        if points is not None and len(ids) >= FEWEST_KNOWN:
             source, target = own.numpy()[ids], points[ids]
         else:
             source, target = five_points(own).numpy(), detected_points(mesh, load_detector(self._detector))

@@ -1,7 +1,8 @@
 """Where meshes that are scored against scans come from: a checkpoint, a folder, a morphable model alone."""
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -99,8 +100,8 @@ def averaged_vertices(reconstructor: Reconstructor, features: Tensor, average: A
         return reconstructor.faces(mean).vertices[0]
     if average == "meshes":
         # One by one: a video may have a thousand frames.
-        total = sum(reconstructor.faces(Prediction(*parts)).vertices[0] for parts in _one_by_one(every))
-        return total / len(features)
+        each = (reconstructor.faces(Prediction(*parts)).vertices[0] for parts in _one_by_one(every))
+        return reduce(add, each) / len(features)
     raise ValueError(f"average must be embeddings, coefficients or meshes, got {average!r}")
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from evaluation.metrics.scan_protocols import ScanProtocol
 from evaluation.metrics.scan_score import ScanScore
-from evaluation.reporting.results import plain, write_whole
+from evaluation.reporting.results import plain
+from lightning_modules.plain.files import write_whole
 
 # Of the histogram that pooled statistics are made of: NoW's distances reach a few mm.
 BIN_MM, BINS = 0.02, 1000
@@ -70,7 +71,7 @@ class ScoreRecord:
     def from_dict(cls, content: Mapping[str, Any]) -> "ScoreRecord":
         """The record that `asdict` gave."""
         heap = content["heap"]
-        return cls(**content | {"heap": None if heap is None else Heap(*heap)})
+        return cls(**dict(content) | {"heap": None if heap is None else Heap(*heap)})
 
 
 def record_of(
@@ -100,6 +101,7 @@ def record_of(
 
 def heap_of(score: ScanScore) -> Heap:
     """The scan's distances to the mesh, summed up."""
+    assert score.scan_to_mesh is not None
     counted = score.scan_to_mesh.counted
     values, weights = score.scan_to_mesh.values_mm[counted], score.scan_to_mesh.weights[counted]
     bins = np.minimum((values / BIN_MM).astype(int), BINS - 1)
@@ -113,7 +115,8 @@ def heap_of(score: ScanScore) -> Heap:
 
 def pooled_heaps(heaps: Sequence[Heap]) -> tuple[float, float, float]:
     """Median (to half a bin), mean and standard deviation in mm of all scans' points in one heap."""
-    weight, first, second = (sum(heap[place] for heap in heaps) for place in range(3))
+    weight = sum(heap.weight for heap in heaps)
+    first, second = sum(heap.first for heap in heaps), sum(heap.second for heap in heaps)
     histogram = np.sum([heap.histogram for heap in heaps], 0)
     ends = np.cumsum(histogram)
     place = int(np.searchsorted(ends, ends[-1] / 2))

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import torch
 
-from datamodules.alignment.face_cache import default_cache_folder
 from datamodules.long_work.cores import available_cores
 from datamodules.long_work.processes import map_in_processes
 from datamodules.long_work.progress import progress_bar
@@ -25,6 +24,7 @@ from evaluation.scans.model_fit import fit_model
 from evaluation.scans.records import ScoreRecord, read_records, record_of, write_records
 from lightning_modules.faces.mesh_files.units import ImplausibleSizeError, Unit, read_mesh_in_mm
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.cache_folders import CacheFolders
 from lightning_modules.plain.files import sha256_of_file, written_atomically
 from lightning_modules.plain.output_folder import OutputFolder
 
@@ -150,7 +150,11 @@ class Scorer:
             return None, str(error)
 
     def _against(self, subject: Subject, scan: ReadScan, protocol: ScanProtocol) -> list[ScoreRecord]:
-        identity = {"subject": subject.name, "scan": scan.file.name, "landmarks": scan.marks.source}
+        identity: dict[str, Any] = {
+            "subject": subject.name,
+            "scan": scan.file.name,
+            "landmarks": scan.marks.source,
+        }
         records = []
         for method in self.methods:
             for condition in self.conditions if method.by_condition else (ANY_CONDITION,):
@@ -170,7 +174,7 @@ class Scorer:
         condition: str,
         scan: ReadScan,
         protocol: ScanProtocol,
-        identity: dict[str, str],
+        identity: dict[str, Any],
     ) -> ScoreRecord:
         try:
             mesh = method.mesh(subject, condition)
@@ -188,7 +192,7 @@ class Scorer:
         subject: Subject,
         scan: ReadScan,
         protocol: ScanProtocol,
-        identity: dict[str, str],
+        identity: dict[str, Any],
     ) -> ScoreRecord:
         """The mean face's record, or the oracle's where no method is given; once per scan."""
         number = self.numbers.get(subject.name)
@@ -243,8 +247,7 @@ class Scorer:
 
     @property
     def _cache(self) -> Path:
-        root = default_cache_folder().parent if self.cache_folder is None else self.cache_folder
-        return root / "scan-baselines" / metrics_digest()
+        return CacheFolders.below(self.cache_folder).scan_baselines / metrics_digest()
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from evaluation.groups.group_blocks import blocks_by_group
@@ -40,7 +41,7 @@ def table_1(results: Results) -> list[Block]:
     """
     grouped, used = blocks_by_group(results.rows, split=_protocol_and_condition)
     rows = [row for row in results.rows if id(row) not in used]
-    blocks = []
+    blocks: list[Block] = []
     protocols = dict.fromkeys(
         heading.protocol
         for row in rows
@@ -62,12 +63,15 @@ def protocol_blocks(rows: Sequence[Row], protocol: str) -> Iterator[Block]:
             return ""
         return f"without {lost.value:.0f} of {lost.n} subjects, which failed; subjects.csv says why"
 
-    placed = {"column": lambda row: _protocol_and_condition(row.protocol)[1], "part": _part, "remark": remark}
+    def condition(row: Row) -> str:
+        return _protocol_and_condition(row.protocol)[1]
+
+    placed = partial(block_of, column=condition, part=_part, remark=remark)
     means = [row for row in rows if row.metric == MEAN]
-    yield block_of(means, f"{protocol}: error in mm, mean over subjects", **placed)
+    yield placed(means, f"{protocol}: error in mm, mean over subjects")
     pooled = [row for row in rows if row.metric in POOLED]
     if pooled:
-        yield block_of(pooled, f"{protocol}: error in mm, all points pooled: median; mean ± sd", **placed)
+        yield placed(pooled, f"{protocol}: error in mm, all points pooled: median; mean ± sd")
 
 
 def _protocol_and_condition(place: str) -> tuple[str, str]:

@@ -9,13 +9,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import kendalltau
 
-from evaluation.metrics.marked_mesh import failure_kind
 from evaluation.metrics.scan_protocols import GENOVA, ScanProtocol
 from evaluation.metrics.score_summary import cumulative_curve, summarise
 from evaluation.reporting.figures import Line, line_figure
 from evaluation.reporting.results import Counts, Row
 from evaluation.scans.methods import ANY_CONDITION, MEAN_FACE, ORACLE, RANDOM_FACE, Frames
 from evaluation.scans.records import ScoreRecord, pooled_heaps
+from lightning_modules.plain.failures import counted_by_kind
 
 BASELINES = (MEAN_FACE, RANDOM_FACE, ORACLE)
 # Genova et al. 2018, table 1: mean and standard deviation over MICC's 53 subjects, in mm.
@@ -133,7 +133,7 @@ def column_rows(column: Column, place: str, *, pooled: bool) -> list[Row]:
         Row(method, place, "kept", "share", float(np.mean([record.kept for record in used])), n=n),
     ]
     if pooled:
-        median, mean, spread = pooled_heaps([record.heap for record in used])
+        median, mean, spread = pooled_heaps([record.heap for record in used if record.heap is not None])
         rows += [
             Row(method, place, "median of all points", "mm", median, n=n),
             Row(method, place, "mean of all points", "mm", mean, spread, n=n),
@@ -167,11 +167,7 @@ def frame_rows(method: str, data: str, frames: Mapping[str, Frames]) -> list[Row
 def counts_of(columns: Sequence[Column]) -> Counts:
     """Scores by what became of them: one for each subject, method, condition and protocol."""
     records = [record for column in columns for record in column.records]
-    failed: dict[str, int] = {}
-    for record in records:
-        if record.failure:
-            kind = failure_kind(record.failure)
-            failed[kind] = failed.get(kind, 0) + 1
+    failed = counted_by_kind(record.failure for record in records if record.failure)
     return Counts(len(records), len(records) - sum(failed.values()), failed)
 
 

@@ -8,6 +8,7 @@ from evaluation.reporting.cells import measure, subject
 from evaluation.reporting.results import Results
 from lightning_modules.dashboard import add_to_run
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.stand_in_label import STAND_IN
 
 
 def publish(results: Results, folder: OutputFolder, content: Mapping[str, Any] | None, project: str) -> str:
@@ -29,7 +30,7 @@ def publish(results: Results, folder: OutputFolder, content: Mapping[str, Any] |
         folder.written("*.png"),
         folder=folder.claim_tree("wandb").parent,
         tell=lambda sentence: print(sentence, file=sys.stderr),
-        name=results.command if not results.stand_in else f"STAND-IN {results.command}",
+        name=results.command if not results.stand_in else f"{STAND_IN} {results.command}",
         project=project,
     )
     whose = "that made the checkpoint" if identifier is not None else "of its own: the checkpoint names none"

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import platformdirs
 import yaml
 
+from lightning_modules.plain.stand_in_label import labelled
+
 STAND_IN = "stand-in"
 # A data set's kind and the environment variable that names its folder.
 VARIABLES = {"lfw": "LFW_DIR", "micc": "MICC_DIR", "mofa": "MOFA_DIR"}
@@ -99,4 +101,6 @@ def notice(place: Place) -> str:
     """What a command says first and last where a stand-in takes a data set's place; else nothing."""
     if not place.is_stand_in:
         return ""
-    return f"STAND-IN: {place.origin}; synthetic data that the suite makes itself takes its place"
+    return labelled(
+        f"{place.origin}; synthetic data that the suite makes itself takes its place", stand_in=True
+    )

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from datamodules.alignment.images import EXTENSIONS
 from lightning_modules.plain.files import require_file, sha256_of_file
 from lightning_modules.plain.output_folder import without_outputs
 
@@ -100,11 +99,6 @@ def files_by_name(folder: Path, suffixes: Iterable[str] = MESH_SUFFIXES) -> dict
     if not files:
         raise ValueError(f"{folder} holds no file ending in {', '.join(sorted(suffixes))}")
     return files
-
-
-def renderings_by_name(folder: Path) -> dict[str, Path]:
-    """The same of pictures."""
-    return files_by_name(folder, EXTENSIONS)
 
 
 def paired(files: Mapping[str, Path], names: Iterable[str]) -> Pairing:

@@ -63,7 +63,7 @@ def render_aligned(
     """
     vertices = faces.vertices
     poses = Poses(*(part.to(vertices) for part in scenes.poses))
-    lights = Lights(*(None if part is None else part.to(vertices) for part in scenes.lights))
+    lights = scenes.lights.changed(lambda part: part.to(vertices))
     size = (frame.size, frame.size)
     cameras = align_to_template(
         cameras_from_poses(poses, size), five_points(model.landmarks.on(vertices)), frame.template

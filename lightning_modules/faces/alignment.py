@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from lightning_modules.faces.normals import normals_in_torch
+from lightning_modules.plain.umeyama import rotation_and_scale
 
 POINT_ROUNDS = 25
 PLANE_ROUNDS = 15
@@ -49,8 +50,7 @@ class Surface(NamedTuple):
 def similarity_between(source: np.ndarray, target: np.ndarray) -> Similarity:
     """The similarity that brings points closest to their partners in the least squares sense.
 
-    Umeyama, Least-squares estimation of transformation parameters between two point patterns, PAMI 1991.
-    Never a reflection.
+    See `rotation_and_scale`. Never a reflection.
 
     Args:
         source: [P, 3], not all on a line.
@@ -58,10 +58,8 @@ def similarity_between(source: np.ndarray, target: np.ndarray) -> Similarity:
     """
     source_mean, target_mean = source.mean(0), target.mean(0)
     covariance = (target - target_mean).T @ (source - source_mean) / len(source)
-    left, singular, right = np.linalg.svd(covariance)
-    signs = np.array([1, 1, np.sign(np.linalg.det(left) * np.linalg.det(right))])
-    rotation = left * signs @ right
-    scale = float((singular * signs).sum() / ((source - source_mean) ** 2).sum(1).mean())
+    variance = ((source - source_mean) ** 2).sum(1).mean()
+    rotation, scale, _ = rotation_and_scale(covariance, variance)
     return Similarity(scale, rotation, target_mean - scale * rotation @ source_mean)
 
 
@@ -76,7 +74,7 @@ def closest_point_alignment(source: np.ndarray, target: Surface, start: Similari
         target: dense against the distances that matter.
         start: a first guess.
     """
-    source, similarity = evenly_taken(source), start
+    source, similarity = thinned(source), start
     trusted = max(8, int(TRUSTED_SHARE * len(source)))
     for number in range(POINT_ROUNDS + PLANE_ROUNDS):
         moved = similarity.of(source)
@@ -91,7 +89,7 @@ def closest_point_alignment(source: np.ndarray, target: Surface, start: Similari
     return similarity
 
 
-def evenly_taken(points: np.ndarray) -> np.ndarray:
+def thinned(points: np.ndarray) -> np.ndarray:
     """At most `LARGEST_SAMPLE` of the points, every n-th."""
     return points[:: max(1, -(-len(points) // LARGEST_SAMPLE))]
 

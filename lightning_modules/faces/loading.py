@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -41,7 +42,7 @@ def load_morphable_model(
     """
     check_specification(specification)
     kind, _, place = specification.partition(":")
-    counts = {
+    counts: dict[str, Any] = {
         "shape_components": shape_components,
         "albedo_components": albedo_components,
         "expression_components": expression_components,

@@ -90,6 +90,23 @@ class MorphableModel(nn.Module):
         no_landmarks: why there are no landmarks; empty if there are.
     """
 
+    shape_mean: Tensor
+    shape_basis: Tensor
+    shape_variance: Tensor
+    shape_standard_deviation: Tensor
+    albedo_mean: Tensor
+    albedo_basis: Tensor
+    albedo_variance: Tensor
+    albedo_standard_deviation: Tensor
+    expression_mean: Tensor
+    expression_basis: Tensor
+    expression_variance: Tensor
+    expression_standard_deviation: Tensor
+    neutral_mean: Tensor
+    triangles: Tensor
+    landmark_vertex_ids: Tensor
+    landmark_weights: Tensor
+
     def __init__(
         self,
         *,
@@ -106,7 +123,7 @@ class MorphableModel(nn.Module):
             empty = shape.mean.new_zeros(len(shape.mean), 0)
             expression = PrincipalComponents(torch.zeros_like(shape.mean), empty, shape.variance[:0], 0.0)
         self.provenance = provenance
-        self._total_variance = {}
+        self._total_variance: dict[str, float] = {}
         for part, components in (("shape", shape), ("albedo", albedo), ("expression", expression)):
             self.register_buffer(f"{part}_mean", components.mean, persistent=False)
             self.register_buffer(f"{part}_basis", components.basis, persistent=False)
@@ -170,11 +187,14 @@ class MorphableModel(nn.Module):
     # ------------------------------------------------------------------ meshes -> coefficients
 
     def shape_coefficients(self, vertices: Tensor) -> Tensor:
-        """Shape coefficients [B, Ks] whose neutral meshes come closest to vertices [B, V, 3] in mm."""
+        """Shape coefficients [B, Ks] whose neutral meshes come closest to vertices [B, V, 3] in mm.
+
+        For whoever has meshes in the model's topology; no command needs it.
+        """
         return self._projected("shape", vertices.flatten(1) - self.neutral_mean)
 
     def albedo_coefficients(self, albedo: Tensor) -> Tensor:
-        """Albedo coefficients [B, Kt] whose colours come closest to albedo [B, V, 3]."""
+        """Albedo coefficients [B, Kt] of the nearest colours [B, V, 3]; like `shape_coefficients`."""
         return self._projected("albedo", albedo.flatten(1) - self.albedo_mean)
 
     def _projected(self, part: str, difference: Tensor) -> Tensor:

@@ -103,11 +103,11 @@ def _normals(points: np.ndarray, triangles: np.ndarray, sums: np.ndarray, length
             sums[v, 0] += x
             sums[v, 1] += y
             sums[v, 2] += z
-    for v in range(sums.shape[0]):
-        lengths[v] = np.sqrt(sums[v, 0] ** 2 + sums[v, 1] ** 2 + sums[v, 2] ** 2)
-        length = max(lengths[v], SMALLEST_SUM)
+    for vertex in range(sums.shape[0]):
+        lengths[vertex] = np.sqrt(sums[vertex, 0] ** 2 + sums[vertex, 1] ** 2 + sums[vertex, 2] ** 2)
+        length = max(lengths[vertex], SMALLEST_SUM)
         for axis in range(3):
-            sums[v, axis] /= length
+            sums[vertex, axis] /= length
 
 
 @compiled

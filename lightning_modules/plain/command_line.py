@@ -150,8 +150,8 @@ class _Parser(ArgumentParser):
             self.error(str(error), error)
         return self.parse_args(self.words)
 
-    def format_help(self) -> str:
-        """The page of `--help`."""
+    def format_help(self, formatter: object = None) -> str:
+        """The page of `--help`; it has a layout of its own."""
         texts = {action.dest: action.help or "" for action in self._actions}
         return help_page(self.prog, self.description or "", list(self.known.values()), texts, self.leading)
 
@@ -170,8 +170,8 @@ class _Parser(ArgumentParser):
         missing = re.search(r'Key "([^"]+)" is required|arguments? (?:is|are) required: (\S+)', message)
         if missing:
             name = missing[1] or missing[2]
-            option = self.known[name]
-            shown = option.spelling.upper() if name in self.leading else f"--{option.spelling}"
+            spelling = self.known[name].spelling
+            shown = spelling.upper() if name in self.leading else f"--{spelling}"
             return f"{shown} is required"
         named = re.search(r'Parser key "([^"]+)"', message)
         option = self.known.get(named[1]) if named else None
@@ -200,11 +200,11 @@ def _shell(words: Sequence[str]) -> str | None:
 
 def _refused(classes: Sequence[type], place: str = "") -> dict[str, str]:
     """Options that dataclasses refuse by name, with the reasons."""
-    refused = {}
+    refused: dict[str, str] = {}
     for cls in classes:
         refused |= {f"{place}{name}": reason for name, reason in getattr(cls, "refused", {}).items()}
         for name, kind in get_type_hints(cls).items():
-            if is_dataclass(kind):
+            if isinstance(kind, type) and is_dataclass(kind):
                 refused |= _refused([kind], f"{name}.")
     return refused
 

@@ -23,7 +23,8 @@ def completion_script(program: str, options: Sequence[Option], shell: str) -> st
     import shtab
 
     parser = ArgumentParser(program, allow_abbrev=False)
-    parser.add_argument("--config").complete = shtab.FILE
+    # shtab reads what completes an option from this attribute.
+    setattr(parser.add_argument("--config"), "complete", shtab.FILE)  # noqa: B010 - argparse has no such name
     for option in options:
         if option.is_switch:
             parser.add_argument(f"--{option.spelling}", f"--{option.opposite}", action="store_true")
@@ -35,5 +36,5 @@ def completion_script(program: str, options: Sequence[Option], shell: str) -> st
             f"--{option.spelling}", nargs=nargs, default=SUPPRESS, choices=choices or None
         )
         if Path in kinds:
-            argument.complete = shtab.FILE
+            setattr(argument, "complete", shtab.FILE)  # noqa: B010 - likewise
     return shtab.complete(parser, shell)

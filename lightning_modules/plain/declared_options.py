@@ -105,7 +105,7 @@ def as_words(options: object, *, leave_out: frozenset[str] = frozenset()) -> lis
     """
     words = []
     for option in options_of([type(options)]):
-        value = options
+        value: Any = options
         for part in option.name.split("."):
             value = getattr(value, part)
         if option.name in leave_out or value == option.default:
@@ -138,7 +138,7 @@ def _of_class(cls: type, place: str = "") -> Iterator[Option]:
     resolved: Mapping[str, str] = cls.resolved_defaults() if hasattr(cls, "resolved_defaults") else {}
     for field in fields(cls):
         kind = hints[field.name]
-        if is_dataclass(kind):
+        if isinstance(kind, type) and is_dataclass(kind):
             yield from _of_class(kind, f"{place}{field.name}.")
             continue
         title = headings.get(field.name, title)

@@ -9,11 +9,16 @@ from pathlib import Path
 
 
 @contextmanager
-def written_atomically(path: Path) -> Iterator[Path]:
+def written_atomically(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """A temporary path in the same folder, which takes the place of `path` when the block succeeds.
 
     A block that raises leaves neither the temporary file nor a changed `path`. Two processes that write the
     same path each replace it with a whole file. The temporary name keeps the suffix.
+
+    Args:
+        path: of the file; its folder is made.
+        durable: whether the content is on the disk before it takes its place, so that not even a power cut
+            leaves a part. It costs some milliseconds a file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,9 +29,19 @@ def written_atomically(path: Path) -> Iterator[Path]:
         yield temporary
         # mkstemp makes files that only their owner may read; a finished file follows the user's umask.
         temporary.chmod(0o666 & ~_umask())
+        if durable:
+            with temporary.open("rb+") as stream:
+                os.fsync(stream.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: str | bytes) -> Path:
+    """The path, with text (UTF-8) or bytes; a reader sees the old file or the new one, never a part."""
+    with written_atomically(path, durable=True) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
 
 
 def _umask() -> int:

@@ -11,8 +11,15 @@ from jsonargparse.typing import restricted_number_type
 
 if TYPE_CHECKING:
     # They hold plain numbers by the time that a command sees them.
-    PositiveInt = NonNegativeInt = AtLeastThree = SeedInt = int
-    PositiveFinite = NonNegativeFinite = ShareBelowOne = JitterShare = ClosedUnitInterval = float
+    PositiveInt = int
+    NonNegativeInt = int
+    AtLeastThree = int
+    SeedInt = int
+    PositiveFinite = float
+    NonNegativeFinite = float
+    ShareBelowOne = float
+    JitterShare = float
+    ClosedUnitInterval = float
 else:
     from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveInt
 

@@ -29,8 +29,8 @@ NAMED = 3  # files that a sentence names
 class OutputFolder:
     """A command's output folder, which need not exist.
 
-    Several processes may claim in one folder. A file that was changed after the command wrote it is still the
-    command's.
+    Several processes may claim in one folder. A file that was changed after the command wrote it, or put in
+    its place by hand, is still the command's.
 
     Attributes:
         root: the folder that the manifest lies in.

@@ -2,6 +2,7 @@
 
 import hashlib
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,10 +41,11 @@ class Coloured(RecognitionNetwork):
     def boxes(self) -> list[tuple[int, int, int, int]]:
         """Left, top, right, bottom of each cheek in whole pixels of the crop, the last two left out."""
         sides = [
-            self.crop.to_crop([(left - 0.5, top - 0.5), (right + 0.5, bottom + 0.5)]) + 0.5
+            self.crop.to_crop(np.array([(left - 0.5, top - 0.5), (right + 0.5, bottom + 0.5)])) + 0.5
             for left, top, right, bottom in CHEEKS
         ]
-        return [tuple(int(side) for side in box.round().ravel()) for box in sides]
+        rounded = (box.round().ravel().astype(int).tolist() for box in sides)
+        return [(left, top, right, bottom) for left, top, right, bottom in rounded]
 
 
 def cheeks_of(features: Tensor) -> Tensor:

@@ -1,22 +1,14 @@
 """A cache of weights that were converted from published files."""
 
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import platformdirs
 import torch
 from torch import Tensor
 
-from .weight_files import sha256_of
+from lightning_modules.plain.files import sha256_of_file, write_whole, written_atomically
 
 Weights = dict[str, Tensor]
-
-
-def default_cache_folder() -> Path:
-    """The user's cache folder for converted weights."""
-    return platformdirs.user_cache_path("unsupervised-morphable-faces") / "recognition"
 
 
 def cached_conversion(source: Path, name: str, convert: Callable[[Path], Weights], folder: Path) -> Weights:
@@ -31,27 +23,15 @@ def cached_conversion(source: Path, name: str, convert: Callable[[Path], Weights
         convert: source file -> weights.
         folder: the cache folder.
     """
-    cached = folder / f"{name}-{sha256_of(source)[:16]}.pt"
+    cached = folder / f"{name}-{sha256_of_file(source)[:16]}.pt"
     digest = cached.with_suffix(".sha256")
-    if cached.is_file() and digest.is_file() and sha256_of(cached) == digest.read_text().strip():
+    if cached.is_file() and digest.is_file() and sha256_of_file(cached) == digest.read_text().strip():
         return torch.load(cached, map_location="cpu", weights_only=True)
     weights = convert(source)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_atomically(cached, lambda path: torch.save(weights, path))
-        hexadecimal = sha256_of(cached)
-        _write_atomically(digest, lambda path: path.write_text(hexadecimal))
+        with written_atomically(cached) as temporary:
+            torch.save(weights, temporary)
+        write_whole(digest, sha256_of_file(cached))
     except OSError:
         pass
     return weights
-
-
-def _write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .converted_weights import Weights, cached_conversion, default_cache_folder
+from lightning_modules.plain.cache_folders import CacheFolders
+
+from .converted_weights import Weights, cached_conversion
 from .dlib_file import read_dlib_file
 from .frame import DLIB_CROP
 from .network import RecognitionNetwork
@@ -56,6 +58,7 @@ class Dlib(RecognitionNetwork):
     crop = DLIB_CROP
     feature_width = 256
     embedding_width = 128
+    mean: Tensor
 
     def __init__(self, weights: Weights, sha256: str) -> None:
         super().__init__(sha256)
@@ -84,7 +87,7 @@ def load_dlib(path: Path | None = None, cache_folder: Path | None = None) -> Dli
         "face_recognition_models", "models/dlib_face_recognition_resnet_model_v1.dat", REQUIREMENT
     )
     check_sha256(source, SHA256, f"pip install --force-reinstall '{REQUIREMENT}'")
-    weights = cached_conversion(source, "dlib-1", convert, cache_folder or default_cache_folder())
+    weights = cached_conversion(source, "dlib-1", convert, CacheFolders.below(cache_folder).recognition)
     return Dlib(weights, SHA256)
 
 

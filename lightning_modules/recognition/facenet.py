@@ -4,15 +4,18 @@ import os
 import pickle
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_modules.plain.files import sha256_of_file
+
 from .converted_weights import Weights
 from .frame import FACENET_CROP
 from .network import RecognitionNetwork
-from .weight_files import WeightFileError, find_weights, sha256_of
+from .weight_files import WeightFileError, find_weights
 
 FILES = ("20180402-114759-vggface2.pt", "20180408-102900-casia-webface.pt")
 VARIABLE = "FACENET_WEIGHTS"
@@ -26,7 +29,11 @@ class Convolution(nn.Module):
     """Convolution, batch norm, ReLU; the names are those of the published file."""
 
     def __init__(
-        self, channels_in: int, channels: int, size: int | tuple[int, int], **options: object
+        self,
+        channels_in: int,
+        channels: int,
+        size: int | tuple[int, int],
+        **options: Any,  # noqa: ANN401 - Conv2d's own
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels, size, bias=False, **options)
@@ -164,7 +171,7 @@ def load_facenet(path: Path | None = None) -> FaceNet:
         WeightFileError: if there is no such file, or it holds another network.
     """
     source = find_weights(path, VARIABLE, usual_places(), EXPLANATION)
-    sha256 = sha256_of(source)
+    sha256 = sha256_of_file(source)
     try:
         weights = torch.load(source, map_location="cpu", weights_only=True)
         # The classifier of the training identities is not part of the embedding.

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lightning_modules.plain.umeyama import rotation_and_scale
+
 CANONICAL_SIZE = 224
 CANONICAL_PADDING = 0.6
 # dlib's face template, in units of the face square: the centres of the eyes, the tip of the nose and the
@@ -51,7 +53,7 @@ def chip_points(size: int, padding: float) -> np.ndarray:
 def similarity_transform(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The similarity [2, 3] that brings source points onto target points in the least-squares sense.
 
-    Umeyama 1991, equations 40 to 43, in two dimensions; never a reflection.
+    In two dimensions, see `rotation_and_scale`; never a reflection.
 
     Args:
         source: [N, 2].
@@ -68,10 +70,7 @@ def similarity_transform(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     if not spread > 1e-12:
         raise ValueError("the points to align coincide; no similarity is defined")
     covariance = (target - target_mean).T @ (source - source_mean) / len(source)
-    left, singular_values, right = np.linalg.svd(covariance)
-    signs = np.array([1.0, np.sign(np.linalg.det(left) * np.linalg.det(right)) or 1.0])
-    rotation = (left * signs) @ right
-    scale = (singular_values * signs).sum() / spread
+    rotation, scale, _ = rotation_and_scale(covariance, spread)
     linear = scale * rotation
     return np.hstack([linear, (target_mean - linear @ source_mean)[:, None]])
 

@@ -88,7 +88,8 @@ class RecognitionNetwork(nn.Module):
                     module._buffers.pop(name, None)
                     module.register_buffer(name, tensor.detach(), persistent=False)
         # On the CPU a tenth to a quarter faster.
-        return self.to(memory_format=torch.channels_last).train(False)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs forget it
+        return self.train(False)
 
     def _check(self, images: Tensor, frame: Frame) -> None:
         if frame not in ("canonical", "native"):

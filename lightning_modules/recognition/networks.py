@@ -36,8 +36,13 @@ def load_network(
         WeightFileError: if its weight file is missing, damaged or another one; the message says what to do.
     """
     if name.endswith(SUFFIX) and not name.endswith(2 * SUFFIX):
-        options = {"descriptor_layer": descriptor_layer, "descriptor_crops": descriptor_crops}
-        network = load_network(name.removesuffix(SUFFIX), weights, cache_folder=cache_folder, **options)
+        network = load_network(
+            name.removesuffix(SUFFIX),
+            weights,
+            descriptor_layer=descriptor_layer,
+            descriptor_crops=descriptor_crops,
+            cache_folder=cache_folder,
+        )
         return Coloured(network)
     if name == "dlib":
         return load_dlib(weights, cache_folder)

@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .converted_weights import Weights, cached_conversion, default_cache_folder
+from lightning_modules.plain.cache_folders import CacheFolders
+
+from .converted_weights import Weights, cached_conversion
 from .frame import SFACE_CROP
 from .network import RecognitionNetwork
 from .weight_files import PackagedFile, WeightFileError
@@ -74,7 +76,7 @@ def load_sface(path: Path | None = None, cache_folder: Path | None = None) -> SF
         WeightFileError: if the file is missing or has another hash.
     """
     source = FILE.find(path)
-    weights = cached_conversion(source, "sface-1", convert, cache_folder or default_cache_folder())
+    weights = cached_conversion(source, "sface-1", convert, CacheFolders.below(cache_folder).recognition)
     return SFace(weights, SHA256)
 
 

@@ -27,7 +27,7 @@ class Centre(NamedTuple):
     network: str
     sha256: str
     source: str
-    count: int
+    count: int  # type: ignore[assignment]  # takes the place of tuple.count
 
     def as_dict(self) -> dict[str, Any]:
         """For a checkpoint: tensors, strings and numbers only."""

@@ -16,10 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_modules.plain.files import sha256_of_file
+
 from .converted_weights import Weights
 from .frame import VGGFACE_CROP
 from .network import RecognitionNetwork
-from .weight_files import WeightFileError, find_weights, sha256_of
+from .weight_files import WeightFileError, find_weights
 
 Descriptor = Literal["fc6", "fc6-relu", "fc7", "fc7-relu"]
 FILE = "rcmalli_vggface_tf_vgg16.h5"
@@ -45,6 +47,8 @@ class VGGFace(RecognitionNetwork):
     crop = VGGFACE_CROP
     feature_width = 4096
     embedding_width = 4096
+
+    mean: Tensor
 
     def __init__(
         self,
@@ -124,7 +128,7 @@ def load_vggface(
         WeightFileError: if there is no such file, or it holds another network.
     """
     source = find_weights(path, VARIABLE, usual_places(), EXPLANATION)
-    sha256 = sha256_of(source)
+    sha256 = sha256_of_file(source)
     try:
         return VGGFace(convert(source), sha256, descriptor_layer, descriptor_crops)
     except (OSError, KeyError, RuntimeError) as error:

@@ -3,26 +3,21 @@
 Imports no torch: the processes that align photographs need only this.
 """
 
-import hashlib
 import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from lightning_modules.plain.files import sha256_of_file
 
 
 class WeightFileError(ValueError):
     """A weight file is missing, damaged, or another one than expected; the message says what to do."""
 
 
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def check_sha256(path: Path, expected: str, remedy: str) -> None:
     """Raise a WeightFileError that names both hashes if the file is not the expected one."""
-    found = sha256_of(path)
+    found = sha256_of_file(path)
     if found != expected:
         raise WeightFileError(f"{path} has SHA-256 {found}, expected {expected}; {remedy}")
 

@@ -7,7 +7,7 @@ spans -0.5 to W - 0.5.
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import torch
 from torch import Tensor
@@ -39,7 +39,7 @@ def look_at(eyes: Tensor, targets: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
     eyes, targets, up = torch.broadcast_tensors(eyes, targets, up)
     forward = targets - eyes
     right = torch.linalg.cross(forward, up)
-    if bool((right.norm(dim=-1) <= 1e-6 * forward.norm(dim=-1) * up.norm(dim=-1)).any()):
+    if _any(right.norm(dim=-1) <= 1e-6 * forward.norm(dim=-1) * up.norm(dim=-1)):
         raise ValueError("a camera needs a line of sight that is not zero and not parallel to `up`")
     forward = forward / forward.norm(dim=-1, keepdim=True)
     right = right / right.norm(dim=-1, keepdim=True)
@@ -47,6 +47,10 @@ def look_at(eyes: Tensor, targets: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
     return rotations, -(rotations @ eyes[..., None])[..., 0]
 
 
+@overload
+def focal_length_from_field_of_view(fov_y_degrees: float, height: int) -> float: ...
+@overload
+def focal_length_from_field_of_view(fov_y_degrees: Tensor, height: int) -> Tensor: ...
 def focal_length_from_field_of_view(fov_y_degrees: float | Tensor, height: int) -> float | Tensor:
     """Focal length in pixels of an image `height` pixels high that spans `fov_y_degrees` vertically."""
     if isinstance(fov_y_degrees, Tensor):
@@ -112,10 +116,11 @@ def supersampled(matrices: Tensor, samples_per_axis: int) -> Tensor:
 def align_to_template(cameras: Cameras, landmarks: Tensor, template: Tensor) -> Cameras:
     """Cameras that see given 3-D landmarks at given 2-D points, as nearly as scale, roll and shift allow.
 
-    The least-squares similarity (Umeyama 1991, in its closed form for the plane) between the landmarks'
-    projections and the template is folded into the cameras: scale into the focal length, roll into the
-    rotation, the rest into the principal point. Position and line of sight stay, and thus the perspective; a
-    rendering lies directly in the template's frame without being resampled. Differentiable in everything.
+    The least-squares similarity (Umeyama 1991) between the landmarks' projections and the template is folded
+    into the cameras: scale into the focal length, roll into the rotation, the rest into the principal point.
+    Position and line of sight stay, and thus the perspective; a rendering lies directly in the template's
+    frame without being resampled. Differentiable in everything: by the closed form for the plane, since the
+    SVD of `rotation_and_scale` has no gradient where singular values are equal.
 
     Args:
         cameras: of shape [B, N]; their focal lengths, rolls and principal points do not matter.
@@ -130,14 +135,14 @@ def align_to_template(cameras: Cameras, landmarks: Tensor, template: Tensor) -> 
     if template.shape[-2:] != (landmarks.shape[-2], 2):
         raise ValueError(f"template must be [{landmarks.shape[-2]}, 2], got {list(template.shape)}")
     projected = project(cameras, landmarks)
-    if bool((projected[..., 2] <= 0).any()):
+    if _any(projected[..., 2] <= 0):
         raise ValueError("a landmark lies behind its camera; move the camera away from the face")
     template = template.to(projected)
     points, template_mean = projected[..., :2], template.mean(dim=-2)
     mean = points.mean(dim=-2)
     points, template = points - mean[..., None, :], template - template_mean[..., None, :]
     spread = points.square().sum(dim=(-2, -1))
-    if bool((spread <= 0).any()):
+    if _any(spread <= 0):
         raise ValueError("the projected landmarks coincide, so they fix neither scale nor roll")
     # As complex numbers, the best similarity is sum(conj(p) q) / sum(|p|^2).
     cosine = (points * template).sum(dim=(-2, -1)) / spread
@@ -153,3 +158,8 @@ def align_to_template(cameras: Cameras, landmarks: Tensor, template: Tensor) -> 
         focal_lengths=scale * cameras.focal_lengths,
         principal_points=(similarity @ offset[..., None])[..., 0] + template_mean,
     )
+
+
+def _any(conditions: Tensor) -> bool:
+    """Whether one holds; not asked of a GPU, which the question would wait for: there results are NaN."""
+    return conditions.device.type == "cpu" and bool(conditions.any())

@@ -31,7 +31,7 @@ def compiled(function: Callable, *, contract: bool = False, reorder: bool = Fals
         reorder: let the terms of a sum be added in an order that suits vector instructions, always the same.
     """
     liberties = {name for name, taken in (("contract", contract), ("reassoc", reorder)) if taken}
-    options = {"nogil": True, "error_model": "numpy", "fastmath": liberties or False}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": liberties or False}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError as error:

@@ -11,14 +11,18 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 # Backend: the module that it needs, and how to get it.
 BACKENDS = {
     "numba": ("numba", "pip install numba"),
+    "warp": ("warp", "pip install warp-lang"),
     "torch": ("torch", "pip install torch"),
     "pytorch3d": ("pytorch3d", "pip install -e '.[pytorch3d]'"),
 }
 NEAR_MM = 1.0
+# Triangles on a GPU whose ids were found in range: the tensor's version and the number of vertices.
+_checked: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
 
 def rasterize(
@@ -40,8 +44,8 @@ def rasterize(
         triangles: [T, 3] integer vertex ids.
         size: (H, W) in pixels.
         near: depth of the near plane, in the unit of z (mm), above zero.
-        backend: a name in `BACKENDS`; by default `pytorch3d` on a GPU where it is installed, else `numba` (on
-            the CPU, wherever the tensors are). `torch` is slow: it is there to judge the others.
+        backend: a name in `BACKENDS`; by default `numba` on the CPU and `warp` on any other device. `torch`
+            is slow: it is there to judge the others.
 
     Raises:
         ValueError: for wrong shapes, vertices that are not finite, triangle ids out of range, an empty image.
@@ -69,10 +73,8 @@ def rasterize_unchecked(
 
 
 def choose_backend(device: torch.device) -> str:
-    """Name of the backend that suits a device with what is installed."""
-    if device.type == "cuda" and importlib.util.find_spec("pytorch3d") is not None:
-        return "pytorch3d"
-    return "numba"
+    """Name of the backend that works where the tensors are; a GPU never waits for the CPU to rasterize."""
+    return "numba" if device.type == "cpu" else "warp"
 
 
 def load_backend(name: str):  # noqa: ANN201 - a module
@@ -97,10 +99,17 @@ def check_near(near: float) -> None:
         raise ValueError(f"near must be above zero, got {near}")
 
 
+def can_be_read(values: Tensor) -> bool:
+    """Whether looking at values costs nothing: reading a GPU's waits until it has done all its work."""
+    return values.device.type == "cpu"
+
+
 def check_finite(name: str, values: Tensor) -> None:
-    """Raise if a floating-point tensor holds NaN or infinity."""
+    """Raise if a floating-point tensor holds NaN or infinity; on a GPU, see `renderer.render` instead."""
     if not values.is_floating_point():
         raise ValueError(f"{name} must be floating-point, got {values.dtype}")
+    if not can_be_read(values):
+        return
     if math.isfinite(_sum(values)):
         return  # a sum is quicker than asking each value, and shows any that is not finite
     count = int((~torch.isfinite(values)).sum())
@@ -109,7 +118,7 @@ def check_finite(name: str, values: Tensor) -> None:
 
 
 def _sum(values: Tensor) -> float:
-    if values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64):
+    if values.dtype in (torch.float32, torch.float64):
         # NumPy starts no threads. Torch's stay busy for a while and would take the cores from our own.
         with np.errstate(all="ignore"):
             return float(values.detach().numpy().sum())
@@ -117,12 +126,14 @@ def _sum(values: Tensor) -> float:
 
 
 def check_triangles(triangles: Tensor, vertex_count: int) -> None:
-    """Raise unless `triangles` is [T, 3] of vertex ids in range."""
+    """Raise unless `triangles` is [T, 3] of vertex ids in range; a GPU's are read the first time only."""
     if triangles.dim() != 2 or triangles.shape[-1] != 3:
         raise ValueError(f"triangles must be [T, 3], got {list(triangles.shape)}")
     if triangles.is_floating_point() or triangles.dtype == torch.bool:
         raise ValueError(f"triangles must hold integer vertex ids, got {triangles.dtype}")
-    if not triangles.numel():
+    # A tensor of inference mode counts no changes, and is read every time.
+    state = None if triangles.is_inference() else (triangles._version, vertex_count)
+    if not triangles.numel() or triangles.is_meta or (state is not None and _checked.get(triangles) == state):
         return
     ids = triangles.numpy() if triangles.device.type == "cpu" else triangles
     lowest, highest = int(ids.min()), int(ids.max())
@@ -131,3 +142,5 @@ def check_triangles(triangles: Tensor, vertex_count: int) -> None:
             f"triangles name vertices {lowest} to {highest}, "
             f"but there are only vertices 0 to {vertex_count - 1}"
         )
+    if not can_be_read(triangles) and state is not None:
+        _checked[triangles] = state

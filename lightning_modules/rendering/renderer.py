@@ -1,18 +1,20 @@
 """Deferred shading: triangle ids, then barycentrics, attributes and light on covered pixels only."""
 
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from . import camera, fused, numba_rasterizer, rasterizer
+from . import camera, fused, numba_rasterizer, rasterizer, warp_renderer
 from .barycentrics import barycentrics
 from .camera import Cameras
 from .colour import clamp_with_gradient, decode_srgb, encode_srgb
 from .compilation import vertex_ids
 from .shading import Lights, Material, phong
 
+Shading = Literal["numba", "warp", "torch"]
 SAMPLES_AT_ONCE = 2**21  # that plain torch shades before it lets go of what they need
 
 
@@ -53,6 +55,8 @@ def visible_triangles(
     name = rasterizer.choose_backend(vertices.device) if backend is None else backend
     if name == "numba":
         return numba_rasterizer.rasterize_views(vertices, matrices, triangles, size, near).to(vertices.device)
+    if name == "warp":
+        return warp_renderer.rasterize_views(vertices, matrices, triangles, size, near)
     with torch.no_grad():
         positions = camera.homogeneous_pixels(matrices, vertices).flatten(0, 1)
     return rasterizer.rasterize(positions, triangles, size, near=near, backend=name)
@@ -104,7 +108,7 @@ def render(
     samples_per_axis: int = 1,
     near: float = rasterizer.NEAR_MM,
     backend: str | None = None,
-    use_fused: bool | None = None,
+    shading: Shading | None = None,
 ) -> Tensor:
     """Images of B faces in N views each, [B, N, 3, H, W], sRGB in [0, 1].
 
@@ -125,14 +129,16 @@ def render(
         samples_per_axis: 2 averages 2 x 2 samples in each pixel, in linear light.
         near: depth of the near plane, mm.
         backend: of the rasterizer.
-        use_fused: shade in compiled code rather than plain torch; by default on the CPU, where alone it runs.
+        shading: numba (on the CPU, where alone it runs), warp, or plain torch, the others' judge; by default
+            numba on the CPU and warp elsewhere.
 
     Returns:
         Images with the dtype of `vertices`. Pixels that see nothing are exactly the background.
 
     Raises:
         ValueError: for wrong shapes or precisions, values that are not finite, triangle ids out of range,
-            reference distances that are not above zero, an empty image.
+            reference distances that are not above zero, an empty image. On a GPU no value is read, since that
+            would wait for it: where one is not finite, the images are NaN.
     """
     material = Material() if material is None else material
     _check(vertices, triangles, normals, albedo, cameras, lights, size, samples_per_axis)
@@ -147,14 +153,22 @@ def render(
     if vertices.device.type == "cpu":
         triangles = torch.from_numpy(vertex_ids(triangles))  # once for all kernels
     ids = visible_triangles(vertices, triangles, matrices, fine_size, near=near, backend=backend)
-    if use_fused is None:
-        use_fused = vertices.device.type == "cpu"
-    shade = fused.shade if use_fused else _shade_in_chunks
-    images = shade(
+    if shading is None:
+        shading = "numba" if vertices.device.type == "cpu" else "warp"
+    images = SHADERS[shading](
         vertices, triangles, normals, albedo, matrices, eyes, lights, material, ids, background.flatten(0, 1),
         samples_per_axis,
     )  # fmt: skip
+    if not rasterizer.can_be_read(images):
+        images = images + _nan_if_not_finite(vertices, normals, albedo, *cameras, *lights)
     return images.unflatten(0, (batch, views))
+
+
+def _nan_if_not_finite(*inputs: Tensor | None) -> Tensor:
+    """Zero where all values are finite, else NaN: what a step's losses show without a wait."""
+    return (
+        0 * torch.stack([part.detach().double().sum() for part in inputs if part is not None]).sum().float()
+    )
 
 
 def _background(background: Tensor | None, shape: tuple[int, ...], *, like: Tensor) -> Tensor:
@@ -187,7 +201,7 @@ def _shade_in_chunks(
         )
         arguments = (
             vertices[faces], triangles, normals[faces], albedo[faces], matrices[faces], eyes[faces],
-            Lights(*(None if part is None else part[faces] for part in lights)), material, ids[rows],
+            lights.changed(itemgetter(faces)), material, ids[rows],
             background[rows], samples_per_axis,
         )  # fmt: skip
         if faces_at_once < batch:
@@ -195,6 +209,9 @@ def _shade_in_chunks(
         else:
             images.append(_shade_plainly(*arguments))
     return torch.cat(images)
+
+
+SHADERS = {"numba": fused.shade, "warp": warp_renderer.shade, "torch": _shade_in_chunks}
 
 
 def _shade_plainly(
@@ -207,9 +224,7 @@ def _shade_plainly(
         interpolate(normals, buffer),
         interpolate(albedo, buffer),
         eyes.flatten(0, 1).index_select(0, buffer.images).to(vertices.dtype),
-        Lights(
-            *(None if part is None else part.flatten(0, 1).index_select(0, buffer.images) for part in lights)
-        ),
+        lights.changed(lambda part: part.flatten(0, 1).index_select(0, buffer.images)),
         material,
     )
     return _resolve(linear, buffer, background, samples_per_axis)
@@ -273,5 +288,7 @@ def _check(
         rasterizer.check_finite(name, values)
     rasterizer.check_finite("cameras.focal_lengths", cameras.focal_lengths)
     distances = lights.reference_distances
-    if distances is not None and not bool((distances > 0).all()):
+    if distances is None or not rasterizer.can_be_read(distances):
+        return
+    if not bool((distances > 0).all()):
         raise ValueError(f"lights.reference_distances must be above zero, got {float(distances.min())}")

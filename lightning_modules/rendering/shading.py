@@ -4,6 +4,7 @@ Genova et al. 2018, section 3.2.2, after Phong 1975. The renderer that the paper
 highlights across an image; this one follows the equation.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -25,6 +26,17 @@ class Lights(NamedTuple):
     ambient: Tensor  # [..., 3] linear RGB, light from everywhere
     # [..., L] mm, at which the intensity holds, falling off with the inverse square; None: no fall-off.
     reference_distances: Tensor | None = None
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> "Lights":
+        """The lights with every part changed alike."""
+        distances = self.reference_distances
+        return Lights(
+            change(self.positions),
+            change(self.colours),
+            change(self.intensities),
+            change(self.ambient),
+            None if distances is None else change(distances),
+        )
 
 
 class Material(NamedTuple):

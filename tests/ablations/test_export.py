@@ -36,3 +36,25 @@ def test_a_file_that_exists_is_kept(
         export.main([str(trained), str(small), "--terms", "none"])
     assert "small.ckpt exists; give another name, or --overwrite" in capsys.readouterr().err
     assert small.read_text() == "mine"
+
+
+def test_only_what_export_wrote_is_overwritten_and_never_the_source(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = tmp_path / "small.ckpt"
+    for more in ([], ["--overwrite"]):
+        assert export.main([str(trained), str(small), "--terms", "none", *more]) == 0
+    (tmp_path / "mine.ckpt").write_text("mine")
+    (tmp_path / "link.ckpt").symlink_to(small)
+    (tmp_path / "folder.ckpt").mkdir()
+    (tmp_path / "run" / "again").symlink_to(tmp_path / "run")
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    kept = {file: file.read_bytes() for file in (trained, last, small, tmp_path / "mine.ckpt")}
+    for source, destination in (
+        (trained, "mine.ckpt"), (trained, "link.ckpt"), (trained, "folder.ckpt"), (trained, last),
+        (trained, trained), (trained, "run/again/final.ckpt"), (small, small), (small, "run/../small.ckpt"),
+    ):  # fmt: skip
+        with pytest.raises(SystemExit, match="2"):
+            export.main([str(source), str(tmp_path / destination), "--terms", "none", "--overwrite"])
+        assert "was not written by export.py, or is the source" in capsys.readouterr().err
+    assert kept == {file: file.read_bytes() for file in kept}

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from ablations.studies.designs import Cell
 from evaluation import reporting_people
 from evaluation.reporting.results import read_results
 from lightning_modules.plain.command_line import parse_settings
+from lightning_modules.plain.output_folder import MANIFEST, OutputFolder
 from tests.evaluation import small_people
 
 from . import small_run
@@ -212,7 +214,7 @@ def test_a_cell_s_commands_are_what_its_options_say(tmp_path: Path) -> None:
     )
     assert people["command"][2:] == [
         str(tmp_path / "run" / "final.ckpt"), "--data=lfw:d", "--people=300", "--device=cuda",
-        "--cache-folder=c/photographs", "--workers=2", f"--output={tmp_path / 'people'}",
+        "--cache-folder=c", "--workers=2", f"--output={tmp_path / 'people'}",
     ]  # fmt: skip
     assert "--data=stand-in" in known["command"]
     assert known["results"] == "stand-in/results.json"
@@ -266,6 +268,37 @@ def test_overwrite_deletes_no_folder_but_a_study_s(
             capsys
         )
     assert [path.name for path in (tmp_path / "study").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+def test_a_study_s_folder_holds_nothing_that_it_reads(
+    study: Study, material: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    shutil.copytree(material / "photographs", tmp_path / "study" / "people")
+    before = {path: path.read_bytes() for path in (tmp_path / "study").rglob("*.png")}
+    for given in (["--photographs", "study/people"], ["--data", "lfw:study/people"]):
+        assert study("--losses", "loopback", *given, *more) == 2
+        assert "which factorial.py reads; name another --output" in refused(capsys)
+    assert {path: path.read_bytes() for path in (tmp_path / "study").rglob("*.*")} == before
+
+
+def test_overwrite_deletes_a_study_and_what_its_cells_wrote_and_nothing_else(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--losses", "loopback", "--seeds", 1, "--design", "one-out")
+    assert study(*given) == 0
+    folder = tmp_path / "study"
+    kept = ("full/seed-0/notes.txt", "full/seed-0/run/notes.txt", "micc/results.json", "no-loopback/cat.png")
+    for name in kept:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("theirs")
+    output = OutputFolder(folder, "factorial")
+    output.begin(overwrite=True)
+    left = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert left == {MANIFEST, *kept}
+    # What is left in a cell's place is nobody's: the study says so instead of working there.
+    assert study(*given) == 2
+    assert "full/seed-0/run exists and was not written by factorial.py" in refused(capsys)
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.alignment import face_cache
 from datamodules.stand_in_photographs import StandInPhotographs
 from evaluation.metrics.marked_mesh import MarkedMesh
 from evaluation.reconstruct import main as reconstruct_command
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.mesh_files.any_format import read_mesh
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.cache_folders import CacheFolders
 from tests.evaluation.scanned_people import write_face
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +52,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]
     variables: dict[str, Any] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(face_cache, "default_cache_folder", lambda: folder / "cache")
+        patch.setattr(CacheFolders, "photographs", property(lambda own: folder / "cache"))
         for number, block in enumerate(code_blocks(PAGE)):
             exec(compile(block, f"{PAGE.name}, block {number}", "exec"), variables)
             variables[f"score_after_{number}"] = variables.get("score")

@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -310,3 +311,36 @@ def test_the_neutral_face_is_the_regressor_s(
     first, second = (document(tmp_path, name)["shape"] for name in "ab")
     assert first != second
     assert np.abs(first).max() < 3
+
+
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+def test_photographs_and_hand_marked_landmarks_are_never_replaced(
+    photographs: Path, checkpoint: Path, capsys: pytest.CaptureFixture, more: list[str]  # noqa: F811
+) -> None:  # fmt: skip
+    (photographs / "a.json").write_text("[[1, 2]]")
+    before = {path: path.read_bytes() for path in photographs.iterdir()}
+    for given in (photographs, photographs / "a.png"):
+        assert status_of(main, [checkpoint, given, f"--output={photographs}", *more]) == 2
+        assert "which fit.py reads; name another --output" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in photographs.iterdir()}
+
+
+def test_photographs_elsewhere_and_awkward_names_get_files_of_their_own(
+    run: Run, photographs: Path, tmp_path: Path
+) -> None:
+    names = ["photographs/results.png", "photographs/a-neutral.png", "other/a.png", "another/a.png"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(photographs / "a.png", tmp_path / name)
+        shutil.copy(photographs / "a.pts", (tmp_path / name).with_suffix(".pts"))
+    places = ["a.png", "results.png", "a-neutral.png", "../other/a.png", "../another/a.png"]
+    (photographs / "list.txt").write_text("\n".join(places))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.p*")}
+    assert run(photographs / "list.txt", "--jaw=fixed") == 0
+    found = {
+        path.relative_to(tmp_path / "fitted").as_posix() for path in (tmp_path / "fitted").rglob("*.glb")
+    }
+    stems = ("a.png", "results.png", "a-neutral.png", "other/a", "another/a")
+    assert found == {f"{stem}{end}" for stem in stems for end in (".glb", "-neutral.glb")}
+    assert "pose" in document(tmp_path, "results.png")
+    assert before == {path: path.read_bytes() for path in before}

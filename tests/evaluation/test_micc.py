@@ -172,6 +172,35 @@ def test_a_run_that_was_stopped_continues_and_ends_as_one_that_was_not(
     assert scored == ["subject_01", "subject_02", "subject_03"]
 
 
+def test_overwriting_deletes_only_what_was_written(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture
+) -> None:
+    score_meshes(tmp_path, data)
+    for name in ("subjects/thesis.tex", "heat_maps/cat.ply"):
+        (tmp_path / "out" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "out" / name).write_text("theirs")
+    assert score_meshes(tmp_path, data, "--overwrite")[0] == 0
+    assert "since micc.py did not write it: heat_maps, subjects" in capsys.readouterr().out
+    assert (tmp_path / "out" / "subjects" / "thesis.tex").read_text() == "theirs"
+    assert (tmp_path / "out" / "heat_maps" / "cat.ply").read_text() == "theirs"
+
+
+def test_results_among_the_meshes_are_no_meshes_of_the_next_start(tmp_path: Path, data: Path) -> None:
+    theirs = mesh_folder(tmp_path / "theirs", error_mm=6.0)
+    given = [
+        "--meshes",
+        theirs,
+        "--mesh-landmarks",
+        vertex_ids(tmp_path / "ids.json"),
+        "--data",
+        f"micc:{data}",
+    ]
+    _, first = run(tmp_path, *given, "--heat-maps=1", name="theirs/out")
+    assert list((theirs / "out" / "heat_maps").glob("*.ply"))
+    _, second = run(tmp_path, *given, "--heat-maps=1", "--overwrite", name="theirs/out")
+    assert second["rows"] == first["rows"]
+
+
 def test_all_protocols_rank_the_same_meshes(tmp_path: Path, data: Path) -> None:
     other = mesh_folder(tmp_path / "worse", error_mm=14.0)
     status, results = score_meshes(tmp_path, data, "--protocol=all", "--also", f"[{other}]")

@@ -54,8 +54,8 @@ def run(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ru
     def run(methods: str, *more: object) -> int:
         return status_of(
             main,
-            [tmp_path / "photographs", methods, f"--output={tmp_path / 'sheet.png'}", f"--size={SIZE}",
-             f"--cache-folder={tmp_path / 'cache'}", "--workers=0", *more],
+            [tmp_path / "photographs", "--methods", methods, f"--output={tmp_path / 'sheet.png'}",
+             f"--size={SIZE}", f"--cache-folder={tmp_path / 'cache'}", "--workers=0", *more],
         )  # fmt: skip
 
     return run
@@ -191,3 +191,24 @@ def test_a_mesh_on_which_no_face_is_seen_is_refused() -> None:
     away = Detection(np.zeros(4), np.full((5, 2), 2.0), 0.9)
     with pytest.raises(ValueError, match="does not lie on the mesh"):
         seen_points(mesh, lambda image: [away])
+
+
+def test_only_its_own_sheet_is_replaced_and_no_photograph(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    methods, photographs = f"ours={tmp_path / 'small.ckpt'}", tmp_path / "photographs"
+    before = {path: path.read_bytes() for path in photographs.iterdir()}
+    (tmp_path / "link").symlink_to("photographs")
+    for output in (photographs / "a.png", tmp_path / "link" / "b.png", tmp_path / "small.ckpt"):
+        assert run(methods, f"--output={output}") == 2
+        error = capsys.readouterr().err
+        assert f"{output} " in error
+        assert "; move it away, or name another --output" in error
+    # An earlier sheet among the photographs is replaced, and is none of them.
+    sizes = []
+    for _ in range(2):
+        assert run(methods, f"--output={photographs / 'sheet.png'}") == 0
+        with Image.open(photographs / "sheet.png") as sheet:
+            sizes.append(sheet.size)
+    assert sizes[0] == sizes[1]
+    assert before == {path: path.read_bytes() for path in before}

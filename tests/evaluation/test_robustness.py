@@ -147,6 +147,13 @@ def test_overwriting_measures_anew(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     assert len(asked) == 5
 
 
+def test_overwriting_keeps_what_others_put_beside_the_responses(run: Run, tmp_path: Path) -> None:
+    assert run() == 0
+    (tmp_path / "out" / "responses" / "theirs.npz").write_text("theirs")
+    assert run("--overwrite") == 0
+    assert (tmp_path / "out" / "responses" / "theirs.npz").read_text() == "theirs"
+
+
 def test_pictures_lie_below_the_folder_and_figures_in_it(run: Run, tmp_path: Path) -> None:
     assert run("--pictures=2") == 0
     names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")}

@@ -69,7 +69,7 @@ def photographs_of(material: Material) -> tuple[torch.Tensor, np.ndarray]:
     from datamodules.identity_folder import IdentityFolder
 
     data = IdentityFolder(
-        material.photographs, [small_network("sface")], cache_folder=material.folder / "cache/photographs",
+        material.photographs, [small_network("sface")], cache_folder=material.folder / "cache",
         workers=0, progress=False,
     )  # fmt: skip
     data.prepare_data()

@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from lightning_modules.callbacks import (
     HISTOGRAM_EDGES,
+    MOST_OVERFLOWS,
     PICTURE_PIXELS,
     CoefficientHistograms,
     Guard,
@@ -118,6 +120,19 @@ def test_a_gradient_that_is_not_finite_stops(build: object) -> None:
     module.regressor.layers[-1].weight.register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(TrainingFailed, match="a gradient is not finite"):
         fit(module, Guard(lambda: None))
+
+
+def test_a_gradient_scaler_s_overflows_pass_until_there_are_too_many_in_a_row(build: object) -> None:
+    # What mixed precision in 16 bits does on a GPU: the scaler skips the step and scales less.
+    module, guard = build(), Guard(lambda: None)
+    scaled = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=object()), global_step=7)
+    weight = module.regressor.layers[-1].weight
+    for factor, count in ((float("inf"), MOST_OVERFLOWS - 1), (1.0, 1), (float("inf"), MOST_OVERFLOWS - 1)):
+        weight.grad = torch.full_like(weight, factor)
+        for _ in range(count):
+            guard.on_before_optimizer_step(scaled, module, None)
+    with pytest.raises(TrainingFailed, match="stopped at step 7: 20 gradients in a row are not finite"):
+        guard.on_before_optimizer_step(scaled, module, None)
 
 
 def test_the_bar_shows_stage_losses_and_rate(

@@ -76,3 +76,12 @@ def test_the_first_albedo_component_can_start_from_a_target() -> None:
     after = regressor(features)
     torch.testing.assert_close(after.shape, before.shape)
     torch.testing.assert_close(after.albedo[:, 1], before.albedo[:, 1])
+
+
+def test_a_start_meets_features_on_another_device_than_the_regressor() -> None:
+    # A pool's features come on the model's device, where the regressor is not yet. Meta tells devices apart.
+    regressor = Regressor(6, 3, 2, hidden_width=8, linear_path=True).to("meta")
+    features = torch.randn(50, 6)
+    start_linearly(regressor, features, Prediction(torch.randn(50, 3), torch.randn(50, 2)))
+    start_first_albedo(regressor, features, torch.randn(50))
+    assert regressor.linear.weight.is_meta

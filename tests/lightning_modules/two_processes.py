@@ -7,7 +7,7 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from lightning_modules.distributed import global_batch, mean_over_processes
+from lightning_modules.distributed import buffers_stay, global_batch, mean_over_processes
 from lightning_modules.losses import SUITE_WEIGHTS
 from lightning_modules.optimisation import Optimisation
 from lightning_modules.regression import Regression, Rendering
@@ -55,7 +55,7 @@ def main(rank: int, port: str, output: str) -> None:
     results = {}
     for off in (None, *SWITCHES):
         module = build(**({} if off is None else {off: 0.0}))
-        step = DistributedDataParallel(Step(module), broadcast_buffers=False)
+        step = DistributedDataParallel(Step(module), **buffers_stay())
         loss = step(miniatures.small_batch(8, rank=rank, world_size=2))
         loss.backward()
         value = loss.detach().clone()

@@ -1,112 +1,85 @@
 """The page and its plain parts; every part is a piece of HTML whose texts are escaped."""
 
+import re
 from base64 import b64encode
 from collections.abc import Sequence
-from html import escape
 from io import BytesIO
-from pathlib import Path
 
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
 from evaluation.reporting.grids import Grid
 from evaluation.reporting.studies import RESOLVED
 
-# A table's cell is broken before these: value, interval and p below one another.
-BREAKS = (" [", ", p ", " ± ")
+from .templates import file_content, part, template
+
+# A table's cell is broken here: value, spread, interval and p stand below one another.
+BREAK = re.compile(r" (?=\[)|, (?=p )| (?=± )")
 JPEG_QUALITY = 88
 
 
-def document(title: str, notices: Sequence[str], sections: Sequence[tuple[str, str]]) -> str:
+def document(title: str, notices: Sequence[str], sections: Sequence[tuple[str, Markup]]) -> str:
     """The whole page.
 
     Args:
         title: of the page; a stand-in's says so.
         notices: sentences below it.
-        sections: heading and HTML of each.
+        sections: heading and content of each; what is no `Markup` is shown as text.
     """
-    style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-    body = "\n".join(
-        f"<section>\n<h2>{escape(heading)}</h2>\n{content}\n</section>" for heading, content in sections
-    )
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<link rel="icon" href="data:,">\n<title>{escape(title)}</title>\n'
-        f"<style>\n{style}</style>\n</head>\n"
-        f"<body>\n<main>\n<h1>{escape(title)}</h1>\n{paragraphs(notices)}\n{body}\n</main>\n</body>\n</html>\n"
-    )
+    page = template("page.html.jinja")
+    return page.render(title=title, notices=notices, sections=sections, style=file_content("page.css"))
 
 
-def paragraphs(sentences: Sequence[str]) -> str:
+def paragraphs(sentences: Sequence[str]) -> Markup:
     """A paragraph for each."""
-    return "\n".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
+    return part("paragraphs", sentences)
 
 
-def table(content: Grid, kind: str = "") -> str:
+def table(content: Grid, kind: str = "") -> Markup:
     """A table that scrolls sideways by itself where the page is narrow; what is resolved stands out.
 
     Args:
         content: of it.
         kind: a class of page.css.
     """
-    head = "".join(map(_heading, ["", *content.columns]))
-    lines = "\n".join(
-        f'<tr><th scope="row">{escape(label)}</th>{"".join(map(_cell, cells))}</tr>'
-        for label, cells in content.lines
-    )
-    return (
-        f'<div class="scroll" tabindex="0"><table class="{kind}">\n'
-        f"<caption>{escape(content.title)}</caption>\n"
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{lines}\n</tbody></table></div>"
-    )
+    lines = [
+        (label, [(BREAK.split(text), RESOLVED in text) for text in cells]) for label, cells in content.lines
+    ]
+    return part("table", content.title, kind, content.columns, lines)
 
 
-def picture(image: Image.Image, text: str) -> str:
-    """A picture inside the page."""
-    stream = BytesIO()
-    image.convert("RGB").save(stream, "JPEG", quality=JPEG_QUALITY)
-    return _image("image/jpeg", stream.getvalue(), text)
-
-
-def figure(drawn: Figure, caption: str) -> str:
+def figure(drawn: Figure, caption: str) -> Markup:
     """A figure of matplotlib's, sharp at every size."""
     stream = BytesIO()
     drawn.savefig(stream, format="svg", metadata={"Date": None})
-    image = _image("image/svg+xml", stream.getvalue(), caption)
-    return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
+    return part("figure", _source("image/svg+xml", stream.getvalue()), caption)
 
 
-def contact_sheet(columns: Sequence[str], rows: Sequence[Sequence[Image.Image]], caption: str) -> str:
-    """Pictures in a column for each name, a row for each person, as in figure 3 of Genova et al. 2018."""
-    head = "".join(map(_heading, columns))
-    body = "\n".join(
-        "<tr>"
-        + "".join(
-            f"<td>{picture(image, f'{column}, person {number}')}</td>"
-            for column, image in zip(columns, row, strict=True)
-        )
-        + "</tr>"
-        for number, row in enumerate(rows, 1)
-    )
-    return (
-        f'<div class="scroll" tabindex="0"><table class="sheet">\n<caption>{escape(caption)}</caption>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
-    )
+def figures(drawn: Sequence[Markup]) -> Markup:
+    """Figures beside one another where the page is wide."""
+    return part("figures", drawn)
 
 
-def _heading(text: str) -> str:
-    """A variant's switches below one another."""
-    return f'<th scope="col">{escape(text).replace("+", "<br>+ ")}</th>'
+def contact_sheet(columns: Sequence[str], rows: Sequence[Sequence[Image.Image]], caption: str) -> Markup:
+    """Pictures in a column for each name, a row for each person, as in figure 3 of Genova et al. 2018.
+
+    Raises:
+        ValueError: if a row has not a picture for each name.
+    """
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(columns):
+            raise ValueError(
+                f"row {number} has {len(row)} pictures for {len(columns)} columns; give one each"
+            )
+    return part("contact_sheet", columns, [[_jpeg(image) for image in row] for row in rows], caption)
 
 
-def _cell(text: str) -> str:
-    written = escape(text)
-    for pause in BREAKS:
-        written = written.replace(pause, f"<br>{pause.removeprefix(', ').strip()} ".replace("[ ", "["))
-    kind = ' class="resolved"' if RESOLVED in text else ""
-    return f"<td{kind}>{written}</td>"
+def _jpeg(image: Image.Image) -> str:
+    stream = BytesIO()
+    image.convert("RGB").save(stream, "JPEG", quality=JPEG_QUALITY)
+    return _source("image/jpeg", stream.getvalue())
 
 
-def _image(kind: str, content: bytes, text: str) -> str:
-    return f'<img src="data:{kind};base64,{b64encode(content).decode()}" alt="{escape(text)}">'
+def _source(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{b64encode(content).decode()}"

@@ -1,12 +1,12 @@
 """Faces in 3-D inside a page: compact meshes and the few lines of WebGL that draw them."""
 
-import json
 from base64 import b64encode
 from collections.abc import Sequence
-from html import escape
-from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
+
+from .templates import file_content, part
 
 # Positions are whole steps of so many mm: a head of 65 cm still fits into 16 bits.
 STEP_MM = 0.01
@@ -19,7 +19,7 @@ def viewer(
     people: Sequence[str],
     variants: Sequence[str],
     caption: str,
-) -> str:
+) -> Markup:
     """A person's faces by two variants, side by side, to be turned.
 
     Args:
@@ -56,26 +56,7 @@ def viewer(
             for person in zip(steps, levels, strict=True)
         ],
     }
-    script = (Path(__file__).parent / "viewer.js").read_text(encoding="utf-8")
-    last = len(variants) - 1
-    return (
-        '<div class="viewer">\n<div class="choices">'
-        f"{_choice('person', 'person', people, 0)}{_choice('left', 'left', variants, 0)}"
-        f"{_choice('right', 'right', variants, last)}</div>\n"
-        f'<canvas tabindex="0" role="img" aria-label="{escape(caption)}"></canvas>\n'
-        '<p class="message"></p>\n<div class="shown"><span></span><span></span></div>\n'
-        f"<p>{escape(caption)}</p>\n</div>\n"
-        f'<script type="application/json" id="faces">{json.dumps(content)}</script>\n'
-        f"<script>\n{script}</script>"
-    )
-
-
-def _choice(name: str, text: str, options: Sequence[str], chosen: int) -> str:
-    entries = "".join(
-        f"<option{' selected' if index == chosen else ''}>{escape(option)}</option>"
-        for index, option in enumerate(options)
-    )
-    return f'<label>{text} <select name="{name}">{entries}</select></label> '
+    return part("viewer", people, variants, caption, content, file_content("viewer.js"))
 
 
 def _encoded(values: np.ndarray) -> str:

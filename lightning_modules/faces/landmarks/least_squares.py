@@ -48,7 +48,7 @@ class View(NamedTuple):
         """The faces' centres in the camera's frame, [B, 3] mm."""
         return torch.cat([self.shifts, self.distances[:, None]], 1)
 
-    def moved(self, change: Tensor, *, calibrated: bool) -> Self:
+    def moved(self, change: Tensor, *, calibrated: bool) -> "View":
         """After a change [B, 6]: turns (radians, in the camera's frame), shifts, logarithm of the scale."""
         zoom = change[:, 5].exp()
         return View(

@@ -12,11 +12,11 @@ from lightning_modules.faces.alignment import (
     Similarity,
     Surface,
     closest_point_alignment,
-    evenly_taken,
     refined,
     similarity_between,
     smooth_warp,
     surface_of,
+    thinned,
     trusted_distance,
 )
 from lightning_modules.faces.landmarks.ibug import NUMBER_OF_LANDMARKS, Landmarks
@@ -124,8 +124,8 @@ def _gap(similarity: Similarity, face: np.ndarray, nose_tip: np.ndarray, target:
     near = target.points[np.linalg.norm(target.points - similarity.of(nose_tip[None]), axis=1) < reach]
     if len(near) < 4:
         return float("inf")
-    forward = target.tree.query(evenly_taken(moved))[0]
-    backward = cKDTree(moved).query(evenly_taken(near))[0]
+    forward = target.tree.query(thinned(moved))[0]
+    backward = cKDTree(moved).query(thinned(near))[0]
     return max(trusted_distance(forward), trusted_distance(backward)) / similarity.scale
 
 

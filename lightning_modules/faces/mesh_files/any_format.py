@@ -52,9 +52,8 @@ def write_mesh(mesh: Mesh, path: Path, *, ascii_ply: bool = False) -> None:
         ValueError: for another suffix.
     """
     path = Path(path)
-    parts = (part if part is None else part.detach().cpu() for part in mesh)
-    vertices, triangles, colours = parts
-    mesh = Mesh(vertices.float(), triangles, None if colours is None else colours.float())
+    colours = None if mesh.colours is None else mesh.colours.detach().cpu().float()
+    mesh = Mesh(mesh.vertices.detach().cpu().float(), mesh.triangles.detach().cpu(), colours)
     if path.suffix.lower() == ".obj":
         content = obj_text(mesh).encode()
     elif path.suffix.lower() == ".ply":

@@ -98,7 +98,8 @@ def read_glb(path: Path) -> Mesh:
         offset += len(metres)
     if not vertices:
         raise ValueError(f"{path} holds no vertices; give a mesh file")
-    linear = None if any(colour is None for colour in colours) else torch.cat(colours)
+    known = [colour for colour in colours if colour is not None]
+    linear = torch.cat(known) if len(known) == len(colours) else None
     encoded = None if linear is None else encode_srgb(linear)
     return checked_mesh(path, Mesh(torch.cat(vertices), torch.cat(triangles), encoded))
 

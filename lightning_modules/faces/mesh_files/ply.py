@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ def read_ply(path: Path) -> Mesh:
     """
     try:
         with open(path, "rb") as file:
-            content = trimesh.exchange.ply.load_ply(file)
+            content: dict[str, Any] = trimesh.exchange.ply.load_ply(file)
         vertices = np.asarray(content["vertices"], dtype=np.float32)
         triangles = np.zeros((0, 3), dtype=np.int64)
         if len(content.get("faces", [])):
@@ -32,7 +33,8 @@ def read_ply(path: Path) -> Mesh:
             f"{path} cannot be read as PLY ({error}), or has no vertices; export the mesh again"
         ) from error
     # Text that ends early gives fewer rows without an error; a polygon gives one triangle or more.
-    if any(len(rows) < int(count) for rows, count in zip((vertices, triangles), declared, strict=False)):
+    found = [len(vertices), len(triangles)]
+    if any(rows < int(count) for rows, count in zip(found, declared, strict=False)):
         raise ValueError(
             f"{path} is truncated: {len(vertices)} vertices and {len(triangles)} triangles of "
             f"{' and '.join(count.decode() for count in declared)}; export the mesh again"

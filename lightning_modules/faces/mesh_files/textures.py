@@ -43,7 +43,7 @@ def colours_from_materials(
     Raises:
         ValueError: if a texture is no picture.
     """
-    materials = {}
+    materials: dict[str, _Material] = {}
     for name in libraries:
         library = path.parent / name
         if library.is_file():

@@ -22,6 +22,9 @@ def visible_sky(vertices: NDArray[np.float64], triangles: NDArray[np.int64]) -> 
     """Cosine-weighted share of the hemisphere over each vertex that the mesh itself leaves free.
 
     By depth images from evenly spread directions: a vertex sees a direction if nothing lies before it there.
+    Not by libigl's ambient_occlusion, whose random directions cannot be seeded: two calls with 96 rays differ
+    by up to 0.16, while the open model's hash, which checkpoints hold, must be the same everywhere. It is
+    also five times slower (7.0 s for 14,950 vertices).
 
     Args:
         vertices: [V, 3] mm, centred near the origin.

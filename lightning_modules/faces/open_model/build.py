@@ -147,5 +147,5 @@ def _expression_statistics(generator: np.random.Generator, source: HeadSource) -
         len(units), -1
     )
     modes = source.head.matrix @ modes.T.reshape(-1, 3 * len(units))  # [V, 3U]
-    modes = torch.from_numpy(modes.reshape(-1, len(units)))
-    return modes_components(torch.zeros(len(modes)), modes)
+    columns = torch.from_numpy(modes.reshape(-1, len(units)))
+    return modes_components(torch.zeros(len(columns)), columns)

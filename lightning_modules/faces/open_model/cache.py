@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from filelock import FileLock
-from platformdirs import user_cache_path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lightning_modules.faces.loaders.basel import save_basel
 from lightning_modules.faces.open_model.build import STEPS, build_open_model, model_name
+from lightning_modules.plain.cache_folders import CacheFolders
 
 
 def cache_folder() -> Path:
     """Where built models are kept, below the user's cache folder."""
-    return user_cache_path("unsupervised-morphable-faces") / "morphable-models"
+    return CacheFolders.below(None).morphable_models
 
 
 def open_model_file(level: int = 1, *, rebuild: bool = False) -> Path:

@@ -63,7 +63,8 @@ def rigidly_aligned(
 ) -> NDArray[np.float64]:
     """Meshes [N, n, 3] turned and moved, never scaled, to lie on a reference [n, 3] inside a region [n].
 
-    Kabsch's least squares; a reflection never wins.
+    Kabsch's least squares, over all meshes at once; a reflection never wins. Not by `rotation_and_scale`: the
+    open model's hash, which checkpoints hold, depends on the last bit of this product.
     """
     source, target = meshes[:, region], reference[region]
     source_mean, target_mean = source.mean(1, keepdims=True), target.mean(0)

@@ -136,7 +136,7 @@ def clip(triangles: NDArray[np.int64], level: NDArray[np.float64]) -> Clipping:
     """
     inside = level >= 0
     corners = inside[triangles].sum(1)
-    kept, cuts = [triangles[corners == 3]], {}
+    kept, cuts = [triangles[corners == 3]], dict[tuple[int, int], int]()
 
     def cut(inner: int, outer: int) -> int:
         return cuts.setdefault((inner, outer), len(level) + len(cuts))

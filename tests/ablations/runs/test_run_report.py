@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
 from ablations.runs import run_report
@@ -160,7 +161,7 @@ this run         0.750
 
 
 def test_stage_1_reports_on_rank_0_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_report.rank_zero_only, "rank", 1)
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
     assert run_report.of_stage_1(*[None] * 3, SimpleNamespace(fast_dev_run=False), Path("nowhere")) is None
 
 

@@ -129,9 +129,9 @@ def test_unreadable_files_do_not_stop_the_run(photograph_folder: Path, tmp_path:
 
 def test_all_faces_or_one_can_be_taken(tmp_path: Path, stub_detector: Looked) -> None:
     write_photograph(tmp_path / "photographs" / "two.png", 1, two_faces=True)
-    every = align_folder(tmp_path / "photographs", FaceCache(tmp_path, faces="all"))
+    every = align_folder(tmp_path / "photographs", FaceCache(tmp_path / "cache", faces="all"))
     assert (every.face.tolist(), every.photograph.tolist()) == ([0, 1], [0, 0])
-    largest = align_folder(tmp_path / "photographs", FaceCache(tmp_path, faces="largest"))
+    largest = align_folder(tmp_path / "photographs", FaceCache(tmp_path / "cache", faces="largest"))
     assert largest.quality[0, 1] == every.quality[0, 1]
     assert len(largest.face) == 1
 
@@ -151,10 +151,10 @@ def test_a_lost_crop_says_what_to_delete(photograph_folder: Path, tmp_path: Path
 
 
 def test_a_full_disk_leaves_no_half_crop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Path, target: Path) -> None:
+    def full(source: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space left"):
         face_cache.write_crop(tmp_path / "crops" / "a.png", np.zeros((8, 8, 3), np.uint8))
     assert list((tmp_path / "crops").iterdir()) == []

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from datamodules.alignment.footage import FootageError, evenly_spread, read_frames
+from datamodules.alignment.footage import FootageError, read_frames
 from datamodules.stand_in_scans import write_video
 from tests.datamodules.conftest import write_photograph
 
@@ -12,12 +12,6 @@ from tests.datamodules.conftest import write_photograph
 def grey_video(path: Path, levels: list[int]) -> Path:
     write_video(path, [np.full((48, 64, 3), level, np.uint8) for level in levels])
     return path
-
-
-def test_frames_are_the_middles_of_equal_parts() -> None:
-    assert evenly_spread(6, 3) == [1, 3, 5]
-    assert evenly_spread(5, 1) == [2]
-    assert evenly_spread(2, 9) == evenly_spread(2, None) == [0, 1]
 
 
 def test_all_or_some_frames_of_a_video_come_in_order(tmp_path: Path) -> None:

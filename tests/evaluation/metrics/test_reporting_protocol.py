@@ -113,7 +113,7 @@ def test_the_area_of_repeated_draws_scatters_as_the_jackknife_says() -> None:
 
 def test_paired_hits_are_compared_over_people() -> None:
     first, second = hits(simulated(40, 3, 0.3)), hits(simulated(40, 4, 0.1))
-    expected = paired.paired_difference(first.top1, second.top1)
+    expected = paired.difference(paired.mean_statistic(first.top1), paired.mean_statistic(second.top1))
     both = [score(simulated(40, seed, gain), PHOTOGRAPHS) for seed, gain in ((3, 0.3), (4, 0.1))]
     assert compare(*both)["top1"] == pytest.approx(expected)
 

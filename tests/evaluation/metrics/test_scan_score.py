@@ -6,11 +6,12 @@ import torch
 
 from evaluation.metrics import scan_score
 from evaluation.metrics.landmark_start import landmark_start
-from evaluation.metrics.marked_mesh import MarkedMesh, Unscorable, checked_mesh, failure_kind
+from evaluation.metrics.marked_mesh import MarkedMesh, Unscorable, checked_mesh
 from evaluation.metrics.registration import align
 from evaluation.metrics.scan_protocols import PROTOCOLS, ScanProtocol
 from evaluation.metrics.scan_score import ScanScore, common_scale, prepare_scan, score_protocols, score_scan
 from evaluation.metrics.similarity_transform import similarity
+from lightning_modules.plain.failures import failure_kind
 from tests.evaluation.metrics.face_like import face_like
 
 SCAN = face_like()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from evaluation.metrics.scan_score import ScanScore
-from evaluation.metrics.score_summary import best_of, cumulative_curve, pooled, summarise, summarise_scores
+from evaluation.metrics.score_summary import cumulative_curve, pooled, summarise
 from evaluation.metrics.surface_distance import Distances
 
 
@@ -38,13 +38,8 @@ def test_the_interval_of_a_mean_is_about_two_standard_errors_wide_each_way() -> 
 
 
 def test_failures_are_counted_by_kind_and_never_averaged_away() -> None:
-    scores = [
-        score(1.0),
-        score(np.nan, "no convergence: 100"),
-        score(3.0),
-        score(np.nan, "no convergence: 7"),
-    ]
-    found = summarise_scores(scores)
+    failures = [None, "no convergence: 100", None, "no convergence: 7"]
+    found = summarise([1.0, np.nan, 3.0, np.nan], failures)
     assert found.mean == 2
     assert (found.used, found.total, found.failed) == (2, 4, {"no convergence": 2})
 
@@ -64,14 +59,6 @@ def test_a_value_that_is_not_finite_needs_a_reason() -> None:
         summarise([np.nan], [None])
     with pytest.raises(ValueError, match="got 1 values and 2 entries"):
         summarise([1.0], [None, None])
-
-
-def test_the_best_scan_is_the_least_value_and_a_failure_only_if_all_failed() -> None:
-    failed = score(np.nan, "no convergence: 100")
-    assert best_of([failed, score(2.0), score(1.0)]).value_mm == 1
-    assert best_of([failed, failed]).failure == "no convergence: 100"
-    with pytest.raises(ValueError, match="without a score"):
-        best_of([])
 
 
 def test_pooled_distances_are_one_heap() -> None:

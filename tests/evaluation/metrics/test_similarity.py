@@ -29,8 +29,7 @@ def test_distance_by_hand() -> None:
     assert earth_movers_distance(np.zeros(3), np.array([0.0, 0.0, 3.0])) == 1.0
 
 
-def test_distance_agrees_with_scipy(samples: tuple[np.ndarray, np.ndarray]) -> None:
-    assert earth_movers_distance(*samples) == pytest.approx(stats.wasserstein_distance(*samples), abs=1e-12)
+def test_a_shift_is_its_distance(samples: tuple[np.ndarray, np.ndarray]) -> None:
     assert earth_movers_distance(samples[0], samples[0]) == pytest.approx(0, abs=1e-12)
     shifted = earth_movers_distance(samples[0], samples[0] + 0.25)
     assert shifted == pytest.approx(0.25, abs=1e-12)
@@ -62,7 +61,7 @@ def test_pyemd_agrees_within_a_thousandth(samples: tuple[np.ndarray, np.ndarray]
 def test_pyemd_is_asked_for_by_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyemd", None)
     counts = np.ones(Bins().count)
-    with pytest.raises(ImportError, match=r"unsupervised-morphable-faces\[emd\]"):
+    with pytest.raises(ImportError, match=r"pip install -e '\.\[emd\]'"):
         pyemd_distance(counts, counts)
 
 

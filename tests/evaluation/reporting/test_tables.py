@@ -4,14 +4,7 @@ import pandas as pd
 
 from evaluation.reporting.blocks import Block, block_of
 from evaluation.reporting.results import NOT_MEASURED, Counts, Results, Row
-from evaluation.reporting.tables import (
-    Layout,
-    latex,
-    markdown,
-    page_of,
-    write_tables,
-    written_counts,
-)
+from evaluation.reporting.tables import Layout, latex, markdown, page_of, write_tables, written_counts
 from lightning_modules.plain.output_folder import OutputFolder
 
 from .printing import printed

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.shared.scored_method import files_by_name, paired, renderings_by_name, what_is_scored
+from datamodules.alignment.images import EXTENSIONS
+from evaluation.shared.scored_method import files_by_name, paired, what_is_scored
 
 
 def write(folder: Path, *names: str) -> None:
@@ -42,7 +43,7 @@ def test_what_does_not_exist_is_named(tmp_path: Path) -> None:
 def test_files_are_found_at_any_depth_and_known_by_name(tmp_path: Path) -> None:
     write(tmp_path, "Ann/Ann_0001.obj", "b.PLY", "c.glb", "notes.txt", "d.png")
     assert sorted(files_by_name(tmp_path)) == ["Ann/Ann_0001", "b", "c"]
-    assert sorted(renderings_by_name(tmp_path)) == ["d"]
+    assert sorted(files_by_name(tmp_path, EXTENSIONS)) == ["d"]
 
 
 def test_a_folder_without_meshes_or_with_two_pictures_of_one_name_is_refused(tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_a_folder_without_meshes_or_with_two_pictures_of_one_name_is_refused(tmp
         files_by_name(tmp_path)
     write(tmp_path, "a.jpg", "a.png")
     with pytest.raises(ValueError, match=r"a.jpg and .*a.png are both a; keep one of them"):
-        renderings_by_name(tmp_path)
+        files_by_name(tmp_path, EXTENSIONS)
 
 
 def test_of_one_mesh_in_several_formats_the_obj_is_taken(tmp_path: Path) -> None:

@@ -69,3 +69,23 @@ def test_the_command_writes_a_picture(
     with Image.open(path) as picture:
         assert picture.width == 7 * 24
     assert f"wrote {path}" in capsys.readouterr().out
+
+
+def test_only_its_own_picture_is_replaced(
+    make_model: Callable[..., MorphableModel],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(show, "load_morphable_model", lambda *_, **__: make_model())
+    for _ in range(2):
+        show.main(["open", "--output", str(tmp_path / "sheet.png"), "--size", "24"])
+    Image.new("RGB", (4, 4)).save(tmp_path / "cat.png")
+    (tmp_path / "model.h5").write_text("a model")
+    monkeypatch.setattr(show, "load_morphable_model", None)  # refused before it is loaded
+    for name in ("cat.png", "model.h5"):
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(SystemExit, match="2"):
+            show.main([f"basel:{tmp_path / 'model.h5'}", "--output", str(tmp_path / name)])
+        assert f"{name} " in capsys.readouterr().err
+        assert (tmp_path / name).read_bytes() == before

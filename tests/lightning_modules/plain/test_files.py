@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from lightning_modules.plain.files import require_file, sha256_of_file, sha256_of_files, written_atomically
+from lightning_modules.plain.files import (
+    require_file,
+    sha256_of_file,
+    sha256_of_files,
+    write_whole,
+    written_atomically,
+)
 
 
 def test_a_write_replaces_the_file_when_it_is_done(tmp_path: Path) -> None:
@@ -30,6 +36,14 @@ def test_a_failed_write_changes_nothing(tmp_path: Path) -> None:
         fail()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_text_and_bytes_are_written_whole(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "file.txt"
+    assert write_whole(path, "für") == path
+    assert path.read_bytes() == "für".encode()
+    assert write_whole(path, b"\x00\x01").read_bytes() == b"\x00\x01"
+    assert os.listdir(path.parent) == ["file.txt"]
 
 
 def test_a_written_file_can_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:

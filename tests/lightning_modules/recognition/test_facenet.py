@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from lightning_modules.plain.files import sha256_of_file
 from lightning_modules.recognition.facenet import FILES, FaceNet, load_facenet
 from lightning_modules.recognition.networks import load_network
 from lightning_modules.recognition.resampling import resample
-from lightning_modules.recognition.weight_files import WeightFileError, sha256_of
+from lightning_modules.recognition.weight_files import WeightFileError
 
 from .conftest import assert_frozen
 
@@ -36,7 +37,7 @@ def test_it_agrees_with_facenet_pytorchs_own_module(
     torch.save(judge.state_dict(), published)
     network = load_network("facenet")
     assert isinstance(network, FaceNet)
-    assert network.sha256 == sha256_of(published)
+    assert network.sha256 == sha256_of_file(published)
 
     images = resample(face_like_images, network.crop)
     pooled = []
@@ -63,7 +64,7 @@ def test_missing_weights_explain_where_to_get_them(tmp_path: Path, monkeypatch: 
 def test_a_corrupt_file_is_refused_with_its_hash(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / FILES[0]
     path.write_bytes(content)
-    with pytest.raises(WeightFileError, match=rf"{sha256_of(path)}\) does not hold .*InceptionResnetV1"):
+    with pytest.raises(WeightFileError, match=rf"{sha256_of_file(path)}\) does not hold .*InceptionResnetV1"):
         load_facenet(path)
 
 

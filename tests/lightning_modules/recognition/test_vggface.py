@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lightning_modules.plain.files import sha256_of_file
 from lightning_modules.recognition.resampling import resample
 from lightning_modules.recognition.vggface import (
     FILE,
@@ -21,7 +22,7 @@ from lightning_modules.recognition.vggface import (
     load_vggface,
     ten_crops,
 )
-from lightning_modules.recognition.weight_files import WeightFileError, sha256_of
+from lightning_modules.recognition.weight_files import WeightFileError
 
 from .conftest import assert_frozen
 
@@ -152,7 +153,9 @@ def test_missing_weights_explain_where_to_get_them(tmp_path: Path, monkeypatch: 
 def test_a_corrupt_file_is_refused_with_its_hash(tmp_path: Path) -> None:
     path = tmp_path / FILE
     path.write_bytes(b"not HDF5")
-    with pytest.raises(WeightFileError, match=rf"{sha256_of(path)}\) does not hold keras-vggface's VGG-16"):
+    with pytest.raises(
+        WeightFileError, match=rf"{sha256_of_file(path)}\) does not hold keras-vggface's VGG-16"
+    ):
         load_vggface(path)
 
 

@@ -23,7 +23,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_a_wrong_hash_is_named_with_the_expected_one(source: Path) -> None:
-    found = weight_files.sha256_of(source)
+    found = weight_files.sha256_of_file(source)
     with pytest.raises(WeightFileError, match=rf"published\.bin has SHA-256 {found}, expected 00ff; do this"):
         check_sha256(source, "00ff", "do this")
 

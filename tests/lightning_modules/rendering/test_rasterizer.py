@@ -5,15 +5,19 @@ import pytest
 import torch
 from torch import Tensor
 
+from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.rendering import rasterizer
 from lightning_modules.rendering.camera import camera_matrices, homogeneous_pixels
 from lightning_modules.rendering.numba_rasterizer import rasterize_views
-from lightning_modules.rendering.rasterizer import choose_backend, load_backend, rasterize
+from lightning_modules.rendering.pose import cameras_from_poses
+from lightning_modules.rendering.rasterizer import check_triangles, choose_backend, load_backend, rasterize
+from lightning_modules.rendering.renderer import visible_triangles
+from lightning_modules.rendering.scenes import random_scenes, scene_generators
 
 needs_pytorch3d = pytest.mark.skipif(
     importlib.util.find_spec("pytorch3d") is None, reason="the extra pytorch3d is not installed"
 )
-BACKENDS = ["numba", "torch", pytest.param("pytorch3d", marks=needs_pytorch3d)]
+BACKENDS = ["numba", "torch", "warp", pytest.param("pytorch3d", marks=needs_pytorch3d)]
 OTHERS = ["numba", pytest.param("pytorch3d", marks=needs_pytorch3d)]
 SIZES = [(40, 40), (30, 50), (50, 30), (1, 9), (1, 1)]
 
@@ -54,7 +58,7 @@ def test_the_nearer_triangle_wins_in_either_order(backend: str) -> None:
         assert (rasterize(positions, torch.tensor(triangles), (4, 4), backend=backend) == winner).all()
 
 
-@pytest.mark.parametrize("backend", ["numba", "torch"])
+@pytest.mark.parametrize("backend", ["numba", "torch", "warp"])
 def test_at_equal_depth_the_lower_id_wins(backend: str) -> None:
     positions = pixels((-9, -9, 3), (30, -9, 3), (-9, 30, 3))
     ids = rasterize(positions, torch.tensor([[0, 1, 2], [1, 2, 0], [2, 1, 0]]), (4, 4), backend=backend)
@@ -133,7 +137,7 @@ def test_triangles_outside_the_image_are_not_seen(backend: str) -> None:
     assert (rasterize(positions, torch.tensor([[0, 1, 2], [3, 4, 5]]), (4, 4), backend=backend) == -1).all()
 
 
-@pytest.mark.parametrize("backend", ["numba", "torch"])
+@pytest.mark.parametrize("backend", ["numba", "torch", "warp"])
 def test_a_shared_edge_through_pixel_centres_leaves_no_crack(backend: str) -> None:
     positions = pixels((0, 0, 3), (7, 0, 4), (7, 7, 5), (0, 7, 4))
     ids = rasterize(positions, torch.tensor([[0, 1, 2], [0, 2, 3]]), (8, 8), backend=backend)
@@ -185,7 +189,7 @@ def test_bad_input_is_named() -> None:
             rasterize(positions, triangles, size)
     with pytest.raises(ValueError, match="near must be above zero"):
         rasterize(positions, triangles, (4, 4), near=0.0)
-    with pytest.raises(ValueError, match="one of numba, torch, pytorch3d, got 'opengl'"):
+    with pytest.raises(ValueError, match="one of numba, warp, torch, pytorch3d, got 'opengl'"):
         rasterize(positions, triangles, (4, 4), backend="opengl")
 
 
@@ -197,9 +201,35 @@ def test_an_absent_backend_says_how_to_install_it(monkeypatch: pytest.MonkeyPatc
         load_backend("pytorch3d")
 
 
-def test_the_backend_follows_the_device_and_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_backend_follows_the_device() -> None:
     assert choose_backend(torch.device("cpu")) == "numba"
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert choose_backend(torch.device("cuda")) == "numba"
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    assert choose_backend(torch.device("cuda")) == "pytorch3d"
+    assert choose_backend(torch.device("cuda")) == "warp"
+    assert choose_backend(torch.device("meta")) == "warp"
+
+
+def test_triangles_of_another_device_are_read_once() -> None:
+    triangles = torch.zeros(2, 3, dtype=torch.int64, device="meta")
+    check_triangles(triangles, 1)  # meta has nothing to read
+
+
+@pytest.mark.slow
+def test_warp_finds_the_ids_of_numba_to_the_last_pixel() -> None:
+    model = load_morphable_model("open", shape_components=20, albedo_components=0)
+    generator = torch.Generator().manual_seed(0)
+    vertices = model.vertices(torch.randn(3, 20, generator=generator))
+    scenes = random_scenes(scene_generators(0, 0, range(3)), 2)
+    cameras = cameras_from_poses(scenes.poses, (112, 112))
+    found = [
+        visible_triangles(vertices, model.triangles, camera_matrices(cameras), (112, 112), backend=backend)
+        for backend in ("numba", "warp")
+    ]
+    assert (found[0] >= 0).float().mean() > 0.1
+    assert torch.equal(*found)
+
+
+def test_triangles_that_were_made_in_inference_mode_are_checked() -> None:
+    with torch.inference_mode():
+        triangles = torch.tensor([[0, 1, 2]], dtype=torch.int32)
+    check_triangles(triangles, 3)
+    with pytest.raises(ValueError, match="triangles name vertices 0 to 2"):
+        check_triangles(triangles, 2)

@@ -10,7 +10,7 @@ from lightning_modules.rendering.colour import decode_srgb, encode_srgb
 from lightning_modules.rendering.renderer import geometry_buffer, interpolate, render, visible_triangles
 from lightning_modules.rendering.shading import Lights, Material
 
-IMPLEMENTATIONS = pytest.mark.parametrize("use_fused", [True, False], ids=["fused", "plain"])
+IMPLEMENTATIONS = pytest.mark.parametrize("shading", ["numba", "warp", "torch"])
 SIZE = (24, 20)
 
 
@@ -60,10 +60,10 @@ def quad(size: tuple[int, int], *, half: float = 40.0, dtype: torch.dtype = torc
 
 
 @IMPLEMENTATIONS
-def test_a_square_that_faces_eye_and_light_shows_its_albedo_on_an_exact_background(use_fused: bool) -> None:
+def test_a_square_that_faces_eye_and_light_shows_its_albedo_on_an_exact_background(shading: str) -> None:
     background = torch.rand(1, 1, 3, 12, 14, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     matt = Material(specular_constant=0.0)
-    images = render(*quad((12, 14)), background=background, material=matt, use_fused=use_fused)
+    images = render(*quad((12, 14)), background=background, material=matt, shading=shading)
     # 80 mm are 8 pixels. Half-way to a corner the light still comes from within 2 degrees of the normal.
     inside = images[0, 0, :, 2:10, 3:11]
     torch.testing.assert_close(inside, torch.full_like(inside, 0.6), atol=5e-3, rtol=0)
@@ -73,20 +73,20 @@ def test_a_square_that_faces_eye_and_light_shows_its_albedo_on_an_exact_backgrou
 
 
 @IMPLEMENTATIONS
-def test_a_colour_serves_as_background_and_black_is_the_default(use_fused: bool) -> None:
+def test_a_colour_serves_as_background_and_black_is_the_default(shading: str) -> None:
     arguments = quad((12, 14))
     colour = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
-    images = render(*arguments, background=colour[:, None, None], use_fused=use_fused)
+    images = render(*arguments, background=colour[:, None, None], shading=shading)
     assert torch.equal(images[0, 0, :, 0, 0], colour)
-    assert (render(*arguments, use_fused=use_fused)[0, 0, :, 0] == 0).all()
+    assert (render(*arguments, shading=shading)[0, 0, :, 0] == 0).all()
 
 
 @IMPLEMENTATIONS
 @pytest.mark.parametrize("samples", [2, 3])
-def test_a_pixel_half_covered_is_the_mean_in_linear_light(use_fused: bool, samples: int) -> None:
+def test_a_pixel_half_covered_is_the_mean_in_linear_light(shading: str, samples: int) -> None:
     arguments = quad((12, 14), half=35.0)  # the outline runs through the middle of pixels
     background = torch.full((3, 1, 1), 0.2, dtype=torch.float64)
-    options = {"material": Material(0.0), "use_fused": use_fused}
+    options = {"material": Material(0.0), "shading": shading}
     images = render(*arguments, background=background, samples_per_axis=samples, **options)[0, 0]
     flat = render(*arguments, **options)[0, 0, :, 6, 7]
     edge = images[
@@ -100,7 +100,7 @@ def test_a_pixel_half_covered_is_the_mean_in_linear_light(use_fused: bool, sampl
 
 @pytest.mark.parametrize("samples", [1, 2])
 @pytest.mark.parametrize("falls_off", [False, True], ids=["no fall-off", "fall-off"])
-def test_fused_and_plain_shading_agree_in_images_and_all_gradients(
+def test_compiled_and_plain_shading_agree_in_images_and_all_gradients(
     bumpy_head: Callable, views: Callable, samples: int, falls_off: bool
 ) -> None:
     arguments = scene(bumpy_head, views, 40, SIZE, torch.float64)
@@ -111,12 +111,12 @@ def test_fused_and_plain_shading_agree_in_images_and_all_gradients(
     upstream = torch.randn(2, 3, 3, *SIZE, generator=generator, dtype=torch.float64)
     background = torch.rand(3, *SIZE, generator=generator, dtype=torch.float64)
     results = []
-    for use_fused in (True, False):
+    for shading in ("numba", "warp", "torch"):
         inputs, leaves = differentiable(arguments)
-        images = render(*inputs, background=background, samples_per_axis=samples, use_fused=use_fused)
+        images = render(*inputs, background=background, samples_per_axis=samples, shading=shading)
         results.append([images, *torch.autograd.grad(images, leaves, upstream)])
-    for ours, judge in zip(*results, strict=True):
-        assert (ours - judge).norm() <= 1e-12 * judge.norm()
+    for *compiled, judge in zip(*results, strict=True):
+        assert all((ours - judge).norm() <= 1e-12 * judge.norm() for ours in compiled)
 
 
 @pytest.mark.parametrize("group", [4, 5], ids=["cameras", "lights"])
@@ -134,26 +134,26 @@ def test_gradients_are_the_same_when_only_cameras_or_only_lights_want_theirs(
 
 
 @pytest.mark.parametrize("shininess", [0.5, 1.0, 6.5, 7.0])
-def test_fused_and_plain_shading_agree_for_any_shininess(
+def test_compiled_and_plain_shading_agree_for_any_shininess(
     bumpy_head: Callable, views: Callable, shininess: float
 ) -> None:
     # Below 1 the highlight's slope is infinite where it begins; no pixel's centre is just there.
     arguments, results = scene(bumpy_head, views, 40, SIZE, torch.float64), []
-    for use_fused in (True, False):
+    for shading in ("numba", "warp", "torch"):
         inputs, leaves = differentiable(arguments)
-        images = render(*inputs, material=Material(0.4, shininess), use_fused=use_fused)
+        images = render(*inputs, material=Material(0.4, shininess), shading=shading)
         results.append([images, *torch.autograd.grad(images.square().sum(), leaves)])
-    for ours, judge in zip(*results, strict=True):
-        assert (ours - judge).norm() <= 1e-12 * judge.norm()
+    for *compiled, judge in zip(*results, strict=True):
+        assert all((ours - judge).norm() <= 1e-12 * judge.norm() for ours in compiled)
 
 
-def test_fused_float32_images_and_gradients_are_exact_to_rounding(
+def test_compiled_float32_images_and_gradients_are_exact_to_rounding(
     bumpy_head: Callable, views: Callable
 ) -> None:
     # Albedo over all of its range and beyond, so that both pieces of sRGB's curves and the clamp take part.
     arguments, results = scene(bumpy_head, views, 40, (64, 48), torch.float32), []
     arguments[3] = 1.6 * (arguments[0] / 30).sin().abs() - 0.3
-    for dtype, use_fused in ((torch.float32, True), (torch.float64, False)):
+    for dtype, shading in ((torch.float32, "numba"), (torch.float32, "warp"), (torch.float64, "torch")):
         cast = [
             type(value)(*(None if part is None else part.to(dtype) for part in value))
             if isinstance(value, tuple)
@@ -163,15 +163,15 @@ def test_fused_float32_images_and_gradients_are_exact_to_rounding(
             for value in arguments[:6]
         ]
         inputs, leaves = differentiable([*cast, arguments[6]])
-        images = render(*inputs, use_fused=use_fused)
+        images = render(*inputs, shading=shading)
         results.append([images, *torch.autograd.grad(images.square().sum(), leaves)])
-    assert (results[0][0] - results[1][0]).abs().max() <= 2e-6
-    for ours, judge in zip(*results, strict=True):
-        assert (ours - judge).norm() <= 1e-5 * judge.norm()
+    assert all((result[0] - results[-1][0]).abs().max() <= 2e-6 for result in results)
+    for *compiled, judge in zip(*results, strict=True):
+        assert all((ours - judge).norm() <= 1e-5 * judge.norm() for ours in compiled)
 
 
 @IMPLEMENTATIONS
-def test_gradients_agree_with_finite_differences_within_triangles(use_fused: bool) -> None:
+def test_gradients_agree_with_finite_differences_within_triangles(shading: str) -> None:
     # The square reaches beyond the image, so that no outline crosses a pixel when a vertex moves.
     arguments = quad((3, 4), half=45.0)
     generator = torch.Generator().manual_seed(0)
@@ -196,7 +196,7 @@ def test_gradients_agree_with_finite_differences_within_triangles(use_fused: boo
         cameras, lights = Cameras(*values[3:7]), Lights(*values[7:])
         material = Material(0.3, 6.0)
         return render(
-            values[0], triangles, *values[1:3], cameras, lights, size, material=material, use_fused=use_fused
+            values[0], triangles, *values[1:3], cameras, lights, size, material=material, shading=shading
         )
 
     assert (rendered(*leaves) > 0).all()
@@ -204,7 +204,7 @@ def test_gradients_agree_with_finite_differences_within_triangles(use_fused: boo
 
 
 @IMPLEMENTATIONS
-def test_a_silhouette_that_moves_gives_no_gradient(use_fused: bool) -> None:
+def test_a_silhouette_that_moves_gives_no_gradient(shading: str) -> None:
     # A flat square before a background: growing it changes the image only by covering more pixels, which this
     # renderer, like the paper's, does not differentiate. What is left is the change of shading across its
     # plane, which is nil for a square in ambient light alone.
@@ -213,17 +213,17 @@ def test_a_silhouette_that_moves_gives_no_gradient(use_fused: bool) -> None:
         intensities=torch.zeros(1, 1, 1).double(), ambient=torch.full((1, 1, 3), 0.8).double()
     )
     vertices = arguments[0].requires_grad_()
-    images = render(*arguments, use_fused=use_fused)
+    images = render(*arguments, shading=shading)
     (gradient,) = torch.autograd.grad(images.sum(), vertices)
     assert gradient.abs().max() < 1e-12
     # And yet the image does change when the square grows past the next pixels' centres:
-    grown = render(vertices * 1.3, *arguments[1:], use_fused=use_fused)
+    grown = render(vertices * 1.3, *arguments[1:], shading=shading)
     assert (grown - images).abs().max() > 0.3
 
 
 @IMPLEMENTATIONS
 def test_a_pixel_just_outside_its_triangle_has_the_extended_derivative(
-    use_fused: bool, monkeypatch: pytest.MonkeyPatch
+    shading: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # One triangle whose albedo is linear in x. The pixel right of its edge is given its id; its colour and
     # the derivative by the vertices must be those of the triangle's plane carried on, as if the triangle were
@@ -242,7 +242,7 @@ def test_a_pixel_just_outside_its_triangle_has_the_extended_derivative(
     values, slopes = [], []
     for arguments in (small, large):
         vertices = arguments[0].requires_grad_()
-        images = render(*arguments, material=Material(0.0), use_fused=use_fused)
+        images = render(*arguments, material=Material(0.0), shading=shading)
         (gradient,) = torch.autograd.grad(images[0, 0, 0, 4, 4], vertices)
         values.append(images[0, 0, :, 4, 4])
         slopes.append(gradient[0, :, 0].sum())  # of shifting the whole triangle in x
@@ -265,7 +265,7 @@ def test_vertex_gradients_of_a_dense_mesh_are_exact(bumpy_head: Callable, views:
         for value in arguments[:6]
     ]  # fmt: skip
     inputs, leaves = differentiable([*exact, (224, 224)])
-    (reference,) = torch.autograd.grad(render(*inputs, use_fused=False), leaves[0], upstream.double())
+    (reference,) = torch.autograd.grad(render(*inputs, shading="torch"), leaves[0], upstream.double())
     assert (gradient - reference).norm() <= 1e-5 * reference.norm()
 
 
@@ -280,7 +280,7 @@ def test_chunks_do_not_change_the_result(
     for at_once in (2**40, 1):
         monkeypatch.setattr(renderer, "SAMPLES_AT_ONCE", at_once)
         inputs, leaves = differentiable(arguments)
-        images = render(*inputs, samples_per_axis=samples, use_fused=False)
+        images = render(*inputs, samples_per_axis=samples, shading="torch")
         results.append([images, *torch.autograd.grad(images, leaves, upstream)])
     for whole, chunked in zip(*results, strict=True):
         # Torch rounds the remainder of its vector loops otherwise, and that depends on the count.
@@ -373,10 +373,10 @@ def test_pytorch3d_agrees_on_ids_and_interpolated_attributes(bumpy_head: Callabl
 
 
 @IMPLEMENTATIONS
-def test_no_faces_are_no_images(use_fused: bool) -> None:
+def test_no_faces_are_no_images(shading: str) -> None:
     vertices, triangles, normals, albedo, cameras, lights, size = quad((4, 4))
     groups = (type(group)(*(None if p is None else p[:0] for p in group)) for group in (cameras, lights))
-    images = render(vertices[:0], triangles, normals[:0], albedo[:0], *groups, size, use_fused=use_fused)
+    images = render(vertices[:0], triangles, normals[:0], albedo[:0], *groups, size, shading=shading)
     assert images.shape == (0, 1, 3, 4, 4)
 
 
@@ -439,3 +439,32 @@ def test_bad_input_is_named() -> None:
     for chosen, message in options:
         with pytest.raises(ValueError, match=message):
             render(*good, **chosen)
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+def test_rendering_on_meta_waits_for_nothing_and_has_all_gradients(
+    bumpy_head: Callable, views: Callable, samples: int
+) -> None:
+    # Device meta raises for every value that is read, as would make the host wait for a GPU.
+    inputs, leaves = differentiable(scene(bumpy_head, views, 20, SIZE, torch.float32))
+    moved = [leaf.detach().to("meta").requires_grad_() for leaf in leaves]
+    places = {id(leaf): place for leaf, place in zip(leaves, moved, strict=True)}
+
+    def on_meta(value: object) -> object:
+        if isinstance(value, tuple) and not isinstance(value, torch.Size) and hasattr(value, "_fields"):
+            return type(value)(*map(on_meta, value))
+        if isinstance(value, torch.Tensor):
+            return places.get(id(value), value.to("meta") if id(value) not in places else value)
+        return value
+
+    images = render(*map(on_meta, inputs), samples_per_axis=samples)
+    assert images.is_meta
+    assert images.shape == (2, 3, 3, *SIZE)
+    gradients = torch.autograd.grad(images.sum(), moved)
+    assert [gradient.shape for gradient in gradients] == [leaf.shape for leaf in leaves]
+
+
+def test_what_is_not_finite_on_a_gpu_makes_images_that_are_not() -> None:
+    values = torch.tensor([1.0, float("inf")])
+    assert torch.isnan(renderer._nan_if_not_finite(values, None))
+    assert renderer._nan_if_not_finite(values[:1], None) == 0

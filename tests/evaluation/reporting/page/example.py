@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from evaluation.reporting.figures import Line, line_figure
-from evaluation.reporting.page.document import contact_sheet, document, figure, paragraphs, table
+from evaluation.reporting.page.document import contact_sheet, document, figure, figures, paragraphs, table
 from evaluation.reporting.page.faces import viewer
 from evaluation.reporting.studies import (
     Metric,
@@ -55,7 +55,7 @@ def write_example(file: Path, model: MorphableModel | None = None) -> Path:
     ]  # fmt: skip
     steps = np.arange(0, 100, 10)
     drawn, _ = line_figure("", "step", "similarity", [Line("full", steps, steps / 100)], y_from_zero=False)
-    sections.append(("Training", f'<div class="figures">{figure(drawn, "similarity") * 2}</div>'))
+    sections.append(("Training", figures([figure(drawn, "similarity")] * 2)))
     tiles = [[Image.new("RGB", (112, 112), (20 * v, 30 * p, 90)) for v in range(8)] for p in range(3)]
     sections.append(("People", contact_sheet(study.names, tiles, "The same people by every variant")))
     model = miniatures.small_model(skin=True) if model is None else model

@@ -2,6 +2,7 @@ import re
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 from PIL import Image
 
 from evaluation.reporting.figures import Line, line_figure
@@ -10,11 +11,12 @@ from evaluation.reporting.page.document import contact_sheet, document, figure, 
 
 
 def test_texts_are_escaped() -> None:
-    page = document("<b> & more", ["a < b"], [("<i>", "<p>kept</p>")])
+    page = document("<b> & more", ["a < b"], [("<i>", Markup("<p>kept</p>")), ("two", "<p>")])
     assert "<title>&lt;b&gt; &amp; more</title>" in page
     assert "<p>a &lt; b</p>" in page
     assert "<h2>&lt;i&gt;</h2>" in page
     assert "<p>kept</p>" in page
+    assert "&lt;p&gt;\n</section>" in page
 
 
 def test_a_table_has_its_labels_and_marks_what_is_resolved() -> None:
@@ -38,7 +40,7 @@ def test_a_contact_sheet_has_a_column_a_variant_and_a_row_a_person() -> None:
 
 
 def test_a_row_of_another_length_is_refused() -> None:
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="row 1 has 1 pictures for 2 columns"):
         contact_sheet(["full", "no-a"], [[Image.new("RGB", (8, 8))]], "People")
 
 
