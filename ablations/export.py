@@ -8,29 +8,52 @@ The small file holds no photograph and no tensor of a morphable model or recogni
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from lightning_modules.plain.interruption import end_when_interrupted
+
+    end_when_interrupted()
 
 from lightning_modules.checkpoints import export, is_exported, read_checkpoint
-from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse, write; the exit status is 0."""
-    run_command(export_checkpoint, argv)
-    return 0
+@dataclass(frozen=True)
+class SmallFile:
+    """What is written, and from what.
 
-
-def export_checkpoint(source: Path, destination: Path, *, terms: str, overwrite: bool = False) -> None:
-    """A checkpoint's regressor and provenance in a small file.
-
-    Args:
+    Attributes:
         source: a checkpoint that ablations/run.py wrote.
         destination: the small file.
         terms: under which the training data may be used; whoever loads the file finds them in it.
         overwrite: replace the destination where export.py wrote it.
+    """
+
+    source: Path
+    destination: Path
+    terms: str
+    overwrite: bool = False
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, write; the exit status is 0."""
+    with one_sentence_for_bad_input():
+        (small,) = parse_settings(
+            (SmallFile,), argv, program="export.py", description=str(__doc__),
+            leading=("source", "destination"),
+        )  # fmt: skip
+        export_checkpoint(small.source, small.destination, terms=small.terms, overwrite=small.overwrite)
+    return 0
+
+
+def export_checkpoint(source: Path, destination: Path, *, terms: str, overwrite: bool = False) -> None:
+    """Write a checkpoint's regressor and provenance into a small file, see `SmallFile`.
+
+    Raises:
+        ValueError: if the destination exists and may not be replaced.
     """
     if os.path.lexists(destination):
         if not overwrite:

@@ -12,25 +12,31 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from lightning_modules.plain.interruption import end_when_interrupted
 
-from ablations.runs.components import inputs_of
-from ablations.runs.execution import Execution, identity_of
+    end_when_interrupted()
+
+from ablations.runs.components import check_sources, inputs_of
+from ablations.runs.execution import Execution, check_device, check_loggers, identity_of
 from ablations.runs.output_folders import alone_in, claim
 from ablations.runs.settings import Settings
 from ablations.runs.termination import stopped_by_termination
 from ablations.studies import cell, cell_results, cell_workers
 from ablations.studies.comparison import REPORT, TABLES, compare
 from ablations.studies.designs import Cell, Design, cells_of
+from datamodules.lfw_lists import find_images, find_list
 from evaluation.reporting.results import RESULTS, default_output, finished_results, plain
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
+from lightning_modules.plain.declared_options import as_words
 from lightning_modules.plain.files import write_whole
+from lightning_modules.plain.number_types import AtLeastThree, NonNegativeInt, PositiveInt
 from lightning_modules.plain.output_folder import OutputFolder
 
 COMMAND, JOBS = "factorial", "jobs"
@@ -46,8 +52,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RUN_PROGRAM = ROOT / "ablations" / "run.py"
 PEOPLE_PROGRAM = ROOT / "evaluation" / "reporting_people.py"
 # Options of run.py that belong to the study as a whole, or to each cell.
-NOT_PASSED_ON = {"seed", "output", "overwrite", "resume", "fast_dev_run", "progress"}
-LISTS = ("losses", "gpus", "cluster_options")
+NOT_PASSED_ON = frozenset({"seed", "output", "overwrite", "resume", "fast_dev_run", "dry_run", "progress"})
 
 
 @dataclass(frozen=True)
@@ -64,32 +69,26 @@ class Plan:
         known_people: so many stand-in people, whose true shapes are known; 0 leaves geometry out.
         jobs: cells at a time on this machine.
         gpus: in place of --jobs: one cell at a time on each of these, such as 0 1.
-        cluster: slurm hands the cells to SLURM through submitit; local tries that out on this machine.
+        cluster: slurm hands the cells to SLURM through submitit; local tries that out on this machine. If
+            not given, cells run here, as --jobs or --gpus say.
         cluster_options: of submitit, such as slurm_partition=gpu timeout_min=600 gpus_per_node=1.
-        dry_run: list the cells, their commands and the time that is left, and start nothing.
     """
+
+    title: ClassVar[str] = "The study"
 
     losses: list[str] = field(default_factory=list)
     design: Design = "full"
-    seeds: int = 3
+    seeds: PositiveInt = 3
     data: str = "stand-in"
-    people: int = 300
-    known_people: int = 100
-    jobs: int = 1
+    people: AtLeastThree = 300
+    known_people: NonNegativeInt = 100
+    jobs: PositiveInt = 1
     gpus: list[str] = field(default_factory=list)
-    cluster: str | None = None
+    cluster: Literal["slurm", "local"] | None = None
     cluster_options: list[str] = field(default_factory=list)
-    dry_run: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        for name, least in (("seeds", 1), ("jobs", 1), ("people", 3), ("known_people", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(
-                    f"--{name.replace('_', '-')} must be at least {least}, got {getattr(self, name)}"
-                )
-        if self.cluster not in (None, "slurm", "local"):
-            raise ValueError(f"--cluster must be slurm or local, got {self.cluster}")
         if self.cluster is not None and (self.gpus or self.jobs > 1):
             raise ValueError("--cluster shares out cells by itself; leave --jobs and --gpus out")
 
@@ -98,24 +97,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse, work through the cells, compare; 0, 1 with failed cells, 2 for bad input, 130 interrupted."""
     with one_sentence_for_bad_input(), stopped_by_termination():
         plan, settings, execution = parse_settings(
-            (Plan, Settings, Execution), listed(sys.argv[1:] if argv is None else argv),
-            program="factorial.py", description=str(__doc__),
-        )  # fmt: skip
+            (Plan, Settings, Execution), argv, program="factorial.py", description=str(__doc__)
+        )
         return study(plan, settings, execution)
-
-
-def listed(argv: Sequence[str]) -> list[str]:
-    """The arguments, with the words after an option that takes several put into one."""
-    arguments: list[str] = []
-    taking = False
-    for word in argv:
-        name = word[2:].replace("-", "_")
-        if taking and not word.startswith("--"):
-            arguments[-1] = f'{arguments[-1][:-1]}{"," * (arguments[-1][-2] != "[")}"{word}"]'
-            continue
-        taking = word.startswith("--") and name in LISTS
-        arguments.append(f"{word}=[]" if taking else word)
-    return arguments
 
 
 def study(plan: Plan, settings: Settings, execution: Execution) -> int:
@@ -136,12 +120,12 @@ def study(plan: Plan, settings: Settings, execution: Execution) -> int:
     )
     output = OutputFolder(execution.output or default_output(COMMAND, identity), COMMAND)
     folder = output.path
-    if plan.dry_run:
-        finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)
+    if finished_results(folder, COMMAND, identity, overwrite=execution.overwrite) is None:
+        check_before_training(plan, settings, execution)
+    if execution.dry_run:
         print_plan(folder, cells, plan, settings, execution)
         return COMPLETE
-    data = Path(plan.data.partition(":")[2] or plan.data)
-    output.check(chain([data], inputs_of(settings)), overwrite=execution.overwrite)
+    output.check(chain([folder_of(plan.data)], inputs_of(settings)), overwrite=execution.overwrite)
     with alone_in(folder, "factorial.py"):
         return work(output, cells, identity, plan, settings, execution)
 
@@ -155,6 +139,36 @@ def refuse_what_is_not_a_study_s(execution: Execution) -> None:
     for name in ("resume", "fast_dev_run"):
         if getattr(execution, name):
             raise ValueError(f"--{name.replace('_', '-')} is of a single run; give it to run.py")
+
+
+def check_before_training(plan: Plan, settings: Settings, execution: Execution) -> None:
+    """Refuse what its cells would only find out one after another, or after training.
+
+    Raises:
+        FileNotFoundError: if photographs, people or a morphable model are not there.
+        ValueError: if a name is not known, or this machine lacks the device.
+    """
+    check_sources(settings)
+    check_loggers(execution)
+    if plan.cluster is None:
+        check_device(execution)
+    people = folder_of(plan.data)
+    if people is not None:
+        find_list(find_images(people), "peopleDevTrain.txt")
+
+
+def folder_of(data: str) -> Path | None:
+    """The folder of --data; None of the stand-in.
+
+    Raises:
+        ValueError: if it is of a kind that the people's command does not take.
+    """
+    kind, colon, place = data.partition(":")
+    if data == "stand-in":
+        return None
+    if colon and kind != "lfw" and not Path(data).exists():
+        raise ValueError(f"--data {data} is not known; give lfw:DIR or stand-in")
+    return Path(place if colon and kind == "lfw" else data).expanduser()
 
 
 def of_cell(one: Cell, settings: Settings) -> Settings:
@@ -195,7 +209,7 @@ def start(
 ) -> None:
     """Work through the cells that are not finished."""
     folder = output.path
-    if execution.wandb:
+    if "wandb" in execution.logs_to:
         # Every cell carries the study's name, to filter by.
         own = [tag for tag in os.environ.get("WANDB_TAGS", "").split(",") if tag]
         os.environ["WANDB_TAGS"] = ",".join(dict.fromkeys([*own, folder.absolute().name]))
@@ -229,13 +243,14 @@ def steps_of(
         common.append(f"--cache-folder={execution.cache_folder}")
     if execution.workers is not None:
         common.append(f"--workers={execution.workers}")
-    if execution.wandb:
+    if "wandb" in execution.logs_to:
         common += ["--wandb", f"--wandb-project={execution.wandb_project}"]
     evaluations = [(cell_results.PEOPLE, plan.data, plan.people)]
     if plan.known_people and plan.data != "stand-in":
         evaluations.append((cell_results.STAND_IN, "stand-in", plan.known_people))
     shared = replace(settings, views=of_cell(one, settings).views)
-    train = [*given(shared), *given(execution), "--no-progress", *one.options]
+    given = (as_words(options, leave_out=NOT_PASSED_ON) for options in (shared, execution))
+    train = [*chain(*given), "--no-progress", *one.options]
     steps = [step(RUN_PROGRAM, [*train, f"--output={folder / cell_results.RUN}"], cell_results.RUN)]
     for name, data, people in evaluations:
         options = [f"--data={data}", f"--people={people}", *common, f"--output={folder / name}"]
@@ -246,17 +261,6 @@ def steps_of(
 def step(program: Path, options: Sequence[str], name: str) -> dict[str, Any]:
     """One command of a cell."""
     return {"name": name, "command": [sys.executable, str(program), *options], "results": f"{name}/{RESULTS}"}
-
-
-def given(options: Settings | Execution) -> list[str]:
-    """The options that differ from their defaults, as on the command line."""
-    words = []
-    for one in fields(options):
-        value, name = getattr(options, one.name), one.name.replace("_", "-")
-        if one.name in NOT_PASSED_ON or value == one.default:
-            continue
-        words.append(f"--{'' if value else 'no-'}{name}" if isinstance(value, bool) else f"--{name}={value}")
-    return words
 
 
 def write_plan(output: OutputFolder, steps: Sequence[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
     python ablations/run.py --no-loopback
     python ablations/run.py --photographs DIR --preset standard
+    python ablations/run.py --method paper --dry-run
 
 Without arguments: the open morphable model, embedded networks, and rendered stand-ins for photographs; some
 minutes on two cores. The same command continues a run that was stopped, and prints the result of one that is
@@ -20,14 +21,15 @@ from typing import Any
 if __name__ == "__main__":
     # Read when torch is loaded: how long its idle threads spin on a core that compiled kernels wait for.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from lightning_modules.plain.interruption import end_when_interrupted
+
+    end_when_interrupted()
 
 import torch
 
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from ablations.runs import components, run_report, wandb_runs
-from ablations.runs.execution import Execution, check_device, check_shares, identity_of, unusual_precision
+from ablations.runs.execution import Execution, check_options, identity_of, unusual_execution
 from ablations.runs.fitting import (
     BEST,
     CHECKPOINTS,
@@ -44,6 +46,7 @@ from ablations.runs.fitting import (
 from ablations.runs.output_folders import alone_in, claim
 from ablations.runs.settings import Settings
 from ablations.runs.shared_stage_1 import one_run_at_a_time
+from ablations.runs.shown_settings import preview
 from ablations.runs.termination import stopped_by_termination
 from datamodules.photographs import Photographs
 from datamodules.training_data import TrainingData
@@ -95,6 +98,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not is_first_process():
             execution = replace(execution, progress=False)
         try:
+            if execution.dry_run:
+                print(preview(settings, execution, COMMAND))
+                return 0
             results, folder = run(settings.resolved(), execution)
         except TrainingFailed as error:
             tell(f"error: {error}")
@@ -107,9 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]:
-    """The results of a run and its folder; trains what is not yet trained. No results for a dry run."""
-    check_shares(settings, execution)
-    check_device(execution)
+    """The results of a run and its folder; trains what is not yet trained. No results for a fast dev run."""
+    check_options(settings, execution)
     identity = identity_of(settings, execution)
     output = folder_of(execution.output or default_output(COMMAND, identity), COMMAND)
     folder = output.path
@@ -117,6 +122,7 @@ def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]
     finished = finished_before(folder, settings, execution)
     if finished is not None:
         return finished, folder
+    components.check_sources(settings)
     if execution.resume is not None:
         read_checkpoint(execution.resume)
         if execution.overwrite and execution.resume.resolve().is_relative_to(folder.resolve()):
@@ -162,7 +168,7 @@ def finished_before(folder: Path, settings: Settings, execution: Execution) -> R
 
 
 def work(settings: Settings, execution: Execution, folder: OutputFolder) -> Results | None:
-    """Train what is not yet trained, and report. No results for a dry run."""
+    """Train what is not yet trained, and report. No results for a fast dev run."""
     teachers = components.load_teachers(settings, execution)
     photographs = None
     if settings.stage != "1":
@@ -203,7 +209,7 @@ def work(settings: Settings, execution: Execution, folder: OutputFolder) -> Resu
 def identity_of_stage_1(settings: Settings, execution: Execution, teachers: Teachers) -> dict:
     """What the result of stage 1 depends on."""
     own = {"model": teachers.model.provenance.sha256, "encoder": teachers.encoder.sha256}
-    return settings.of_stage_1() | unusual_precision(execution) | own
+    return settings.of_stage_1() | unusual_execution(execution) | own
 
 
 def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execution: Execution) -> None:
@@ -250,7 +256,7 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
             images_per_step=settings.synthetic_per_pretraining_step,
             settings=settings,
             # Runs share it: at W&B it is one of its own, or none.
-            execution=replace(execution, wandb=execution.wandb and settings.stage == "1"),
+            execution=execution if settings.stage == "1" else execution.without_wandb(),
             content=content,
             resume=execution.resume if settings.stage == "1" else None,
         )

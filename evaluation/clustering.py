@@ -18,6 +18,9 @@ from typing import NamedTuple
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from lightning_modules.plain.interruption import end_when_interrupted
+
+    end_when_interrupted()
 
 import numpy as np
 import pandas as pd

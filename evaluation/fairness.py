@@ -18,6 +18,9 @@ from typing import Any
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from lightning_modules.plain.interruption import end_when_interrupted
+
+    end_when_interrupted()
 
 import numpy as np
 import pandas as pd
@@ -94,7 +97,7 @@ def fairness(
         output: folder of the results; runs/fairness/<digest of the settings> by default.
         overwrite: compute anew although the output folder is finished.
         device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
-        cache_folder: root of all caches; the user's cache folder by default.
+        cache_folder: root of all caches; the user's cache folder if not given.
         workers: processes that align photographs; all cores by default.
         progress: whether to show bars.
     """

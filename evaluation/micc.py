@@ -16,6 +16,9 @@ from typing import Any, Literal
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from lightning_modules.plain.interruption import end_when_interrupted
+
+    end_when_interrupted()
 
 from datamodules.alignment.crops import Selection
 from datamodules.alignment.detection import DetectorName
@@ -70,7 +73,7 @@ def micc(
     encoder_weights: Path | None = None,
     detector: DetectorName = "yunet",
     faces: Selection = "largest",
-    groups: str | None = None,
+    groups: tuple[str, ...] = (),
     group_columns: tuple[str, ...] = (),
     smallest_group: int = LEAST_PEOPLE,
     heat_maps: int = 4,
@@ -91,7 +94,7 @@ def micc(
         checkpoint: of ablations/run.py; may come first, without its name.
         meshes: a folder of another method's meshes instead: <subject>.obj, or one for each condition as
             <subject>/<condition>.obj or <condition>/<subject>.obj; .ply and .glb as well.
-        also: more such folders, scored beside, as [DIR,DIR].
+        also: more such folders, scored beside.
         data: micc:DIR (or DIR), scans:DIR, or stand-in; by default what MICC_DIR or the configuration file
             names, else the stand-in.
         protocol: genova, tran, ganfit, deng, now, fg2018, or all of them.
@@ -113,8 +116,8 @@ def micc(
         faces: which face of a frame.
         groups: show mean errors by group, too: a CSV file (a header; a subject's name, then labels such as
             sex or age; numbers in a column named age are put in bands), or skin-tone (of the cheeks in the
-            first condition's footage), or both as FILE,skin-tone.
-        group_columns: which of the file's labels, as [sex,age]; all by default.
+            first condition's footage), or both, separated by a blank.
+        group_columns: which of the file's labels, such as sex age; all if not given.
         smallest_group: groups of fewer people are shown but not compared.
         heat_maps: of so many subjects.
         show: open scan, mesh and heat-map of the first subject in a window (extra open3d).
@@ -124,7 +127,7 @@ def micc(
         output: folder of the results; runs/micc/<digest of the settings> by default.
         overwrite: compute anew although the output folder is finished.
         device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
-        cache_folder: root of all caches; the user's cache folder by default.
+        cache_folder: root of all caches; the user's cache folder if not given.
         workers: processes; all cores by default.
         progress: whether to show bars.
     """

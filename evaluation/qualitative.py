@@ -15,6 +15,9 @@ from typing import NamedTuple
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from lightning_modules.plain.interruption import end_when_interrupted
+
+    end_when_interrupted()
 
 from PIL import Image
 from rich.console import Console
@@ -85,7 +88,7 @@ def qualitative(
         detector: yunet or mtcnn.
         morphable_model: of the checkpoints, if it lies elsewhere than in training.
         device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
-        cache_folder: root of all caches; the user's cache folder by default.
+        cache_folder: root of all caches; the user's cache folder if not given.
         workers: processes that align; all cores by default.
     """
     device = str(chosen_device(device))

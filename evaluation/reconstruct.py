@@ -16,12 +16,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from lightning_modules.plain.interruption import end_when_interrupted
+
+    end_when_interrupted()
+
 import numpy as np
 from pandas import DataFrame
 from rich.console import Console
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from datamodules.alignment.detection import DetectorName
 from datamodules.alignment.feature_cache import FaceFeatures
@@ -106,7 +109,7 @@ def reconstruct(
         morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training:
             basel:FILE or ict:DIR; the environment variable MORPHABLE_MODEL does the same.
         device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
-        cache_folder: root of all caches; the user's cache folder by default.
+        cache_folder: root of all caches; the user's cache folder if not given.
         workers: processes that align; all cores by default.
         overwrite: make all faces anew.
     """

@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from lightning_modules.plain.interruption import end_when_interrupted
+
+    end_when_interrupted()
 
 import numpy as np
 import pandas as pd
@@ -147,7 +150,7 @@ def score_people(
         wandb: add the figures to the Weights & Biases run that made the checkpoint.
         wandb_project: its project.
         device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
-        cache_folder: root of all caches; the user's cache folder by default.
+        cache_folder: root of all caches; the user's cache folder if not given.
         workers: processes that align; all cores by default.
     """
     device = str(chosen_device(device))

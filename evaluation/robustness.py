@@ -15,10 +15,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from lightning_modules.plain.interruption import end_when_interrupted
+
+    end_when_interrupted()
+
+import torch
 
 from datamodules.alignment.detection import DetectorName, load_detector
 from datamodules.long_work.progress import progress_bar
@@ -91,7 +94,7 @@ def robustness(
         output: folder of the results; runs/robustness/<digest of the settings> by default.
         overwrite: compute anew.
         device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
-        cache_folder: root of all caches; the user's cache folder by default.
+        cache_folder: root of all caches; the user's cache folder if not given.
         workers: processes that align; all cores by default.
         wandb: add numbers and figures to the run that made the checkpoint at Weights & Biases.
         wandb_project: its project.

@@ -16,6 +16,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from lightning_modules.plain.interruption import end_when_interrupted
+
+    end_when_interrupted()
+
 import pandas as pd
 from rich.progress import track
 

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from lightning_modules.plain.interruption import ending_when_interrupted
+
 PROGRAM = "morphable-faces"
 BAD_INPUT = 2
 
@@ -63,7 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name == "run":
         # As in ablations/run.py: read when torch is loaded, so set before.
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-    status = importlib.import_module(COMMANDS[name].module).main(arguments)
+    with ending_when_interrupted():
+        module = importlib.import_module(COMMANDS[name].module)
+    status = module.main(arguments)
     return 0 if status is None else status
 
 

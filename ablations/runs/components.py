@@ -14,7 +14,7 @@ from datamodules.photographs import Photographs
 from datamodules.stand_in_photographs import StandInPhotographs
 from datamodules.synthetic_faces import SyntheticBatch, SyntheticFaces
 from evaluation.metrics.skin_tone import lab
-from lightning_modules.faces.loading import load_morphable_model, place_of_model
+from lightning_modules.faces.loading import check_specification, load_morphable_model, place_of_model
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.even_choice import evenly_chosen
@@ -111,6 +111,21 @@ def photograph_files(settings: Settings) -> list[Path] | None:
         return Photographs(photograph_folder(settings)).photographs()
     except (ValueError, OSError):
         return None
+
+
+def check_sources(settings: Settings) -> None:
+    """Refuse photographs and morphable models that are not there, before anything is loaded.
+
+    Raises:
+        FileNotFoundError: if a file or folder is missing.
+        ValueError: if the folder holds no photograph, or a name is not known.
+    """
+    check_specification(settings.morphable_model)
+    place = place_of_model(settings.morphable_model)
+    if place is not None and not place.exists():
+        raise FileNotFoundError(f"--morphable-model {settings.morphable_model}: there is no {place}")
+    if settings.photographs != "stand-in" and settings.stage != "1":
+        Photographs(photograph_folder(settings)).photographs()
 
 
 def inputs_of(settings: Settings) -> Iterable[Path | None]:

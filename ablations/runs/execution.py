@@ -1,18 +1,20 @@
 """How a training run is executed: devices, intervals, folders; and what a run is known by."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from lightning.pytorch.strategies import StrategyRegistry
 
-from ablations.runs import option_ranges
-from ablations.runs.option_ranges import check_numbers
 from ablations.runs.settings import Settings
+from ablations.runs.trainer_options import TrainerOptions
 from lightning_modules.plain.devices import chosen_device
+from lightning_modules.plain.number_types import NonNegativeInt, PositiveInt
 
 Rasterizer = Literal["numba", "warp", "pytorch3d", "torch"]
 Device = Literal["auto", "cpu", "cuda"]
+LoggerName = Literal["csv", "wandb", "tensorboard"]
 Precision = Literal["32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true"]
 
 
@@ -28,46 +30,62 @@ class Execution:
         strategy: of Lightning; ddp where there are several processes.
         precision: of Lightning.
         fast_dev_run: a few steps of everything, nothing written but pictures; to try whether it runs.
-        profiler: simple or advanced, of Lightning: how long each part takes, in fit-profile.txt.
-        wandb: log to Weights & Biases, too; offline where there is no network or account.
-        wandb_project: its project.
+        profiler: of Lightning: how long each part takes, in fit-profile.txt; none if not given.
+        dry_run: print the settings that the options mean, and train nothing.
+        loggers: where curves go; csv always does, wandb is offline where there is no network or account.
+        wandb: the same as wandb among --loggers.
+        wandb_project: the project at Weights & Biases.
         validation_interval: steps between validations.
         checkpoint_interval: steps between checkpoints: at most so many are lost when a run is killed.
         gradient_norm_interval: steps between measurements of each loss's gradient; 0 never.
         output: folder of the results; runs/run/<digest of the settings> if not given.
         overwrite: delete what was written in the output folder, and start anew.
         resume: a checkpoint to continue from instead of the folder's last one.
-        cache_folder: root of all caches; the user's cache folder by default.
+        cache_folder: root of all caches; the user's cache folder if not given.
         workers: processes that align photographs; all cores if not given.
         progress: whether to show progress bars.
+        trainer: what Lightning's Trainer takes as it is.
     """
+
+    title: ClassVar[str] = "How it is executed"
 
     rasterizer: Rasterizer | None = None
     device: Device = "auto"
-    devices: int = 1
-    num_nodes: int = 1
+    devices: PositiveInt = 1
+    num_nodes: PositiveInt = 1
     strategy: str = "auto"
     precision: Precision = "32-true"
     fast_dev_run: bool = False
+    dry_run: bool = False
     profiler: Literal["simple", "advanced"] | None = None
+    loggers: tuple[LoggerName, ...] = ("csv",)
     wandb: bool = False
     wandb_project: str = "unsupervised-morphable-faces"
-    validation_interval: int = 200
-    checkpoint_interval: int = 50
-    gradient_norm_interval: int = 100
+    validation_interval: PositiveInt = 200
+    checkpoint_interval: PositiveInt = 50
+    gradient_norm_interval: NonNegativeInt = 100
     output: Path | None = None
     overwrite: bool = False
     resume: Path | None = None
     cache_folder: Path | None = None
-    workers: int | None = None
+    workers: NonNegativeInt | None = None
     progress: bool = True
+    trainer: TrainerOptions = TrainerOptions()  # noqa: RUF009 - frozen
 
     def __post_init__(self) -> None:
         """Refuse what cannot be, before any work is done."""
-        check_numbers(self, option_ranges.EXECUTION)
         strategies = ["auto", *StrategyRegistry.available_strategies()]
         if self.strategy not in strategies:
             raise ValueError(f"--strategy must be one of {', '.join(strategies)}; got {self.strategy}")
+
+    @property
+    def logs_to(self) -> tuple[LoggerName, ...]:
+        """All loggers, each once; the CSV file first, and Weights & Biases where its shorthand is given."""
+        return tuple(dict.fromkeys(("csv", *self.loggers, *(("wandb",) if self.wandb else ()))))
+
+    def without_wandb(self) -> Self:
+        """The same without Weights & Biases."""
+        return replace(self, wandb=False, loggers=tuple(name for name in self.loggers if name != "wandb"))
 
     @property
     def updates_in_one_pass(self) -> bool:
@@ -76,13 +94,26 @@ class Execution:
 
 
 def identity_of(settings: Settings, execution: Execution) -> dict[str, Any]:
-    """What tells a run's result from others': its settings, and a precision that rounds otherwise."""
-    return settings.as_dict() | unusual_precision(execution)
+    """What tells a run's result from others': its settings, and how it is executed where that changes it."""
+    return settings.as_dict() | unusual_execution(execution)
 
 
-def unusual_precision(execution: Execution) -> dict[str, str]:
-    """The precision by its name; nothing for the usual one."""
-    return {} if execution.precision == "32-true" else {"precision": execution.precision}
+def unusual_execution(execution: Execution) -> dict[str, Any]:
+    """A precision that rounds otherwise and options of the Trainer; nothing where all are as usual."""
+    precision = {} if execution.precision == "32-true" else {"precision": execution.precision}
+    return precision | execution.trainer.changing_the_result()
+
+
+def check_options(settings: Settings, execution: Execution) -> None:
+    """Refuse what this machine cannot do with a run's resolved settings, before anything is loaded.
+
+    Raises:
+        ValueError: naming the option.
+        ImportError: naming the package that is not installed.
+    """
+    check_shares(settings, execution)
+    check_device(execution)
+    check_loggers(execution)
 
 
 def check_device(execution: Execution) -> None:
@@ -92,6 +123,17 @@ def check_device(execution: Execution) -> None:
         ValueError: naming it.
     """
     chosen_device(execution.device, say=False)
+
+
+def check_loggers(execution: Execution) -> None:
+    """Refuse a logger whose package is not installed.
+
+    Raises:
+        ImportError: saying how to install it.
+    """
+    for name in execution.logs_to:
+        if name != "csv" and find_spec(name) is None:
+            raise ImportError(f"--loggers {name}: {name} is not installed; pip install -e '.[{name}]'")
 
 
 def check_shares(settings: Settings, execution: Execution) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import lightning
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -34,7 +34,7 @@ from .freed_memory import keep_freed_memory
 from .settings import Settings
 
 CHECKPOINTS, LAST, BEST, FINAL = "checkpoints", "last.ckpt", "best.ckpt", "final.ckpt"
-LOGS, PROFILE_NAME = "logs", "profile"
+LOGS, TENSORBOARD, PROFILE_NAME = "logs", "tensorboard", "profile"
 PROFILE = f"fit-{PROFILE_NAME}.txt"  # as Lightning names it
 # Of Lightning, and why a user of ours need not read it.
 NOISE = (
@@ -138,6 +138,7 @@ def _trainer(
     loggers: list[Logger],
     callbacks: list[Callback],
 ) -> Trainer:
+    options = execution.trainer
     return Trainer(
         accelerator=chosen_device(execution.device, say=False).type,
         devices=execution.devices,
@@ -146,11 +147,17 @@ def _trainer(
         precision=execution.precision,
         max_epochs=-1,
         max_steps=steps,
-        val_check_interval=min(execution.validation_interval, steps),
+        # Counted in batches.
+        val_check_interval=min(execution.validation_interval, steps) * options.accumulate_grad_batches,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
-        log_every_n_steps=min(10, steps),
+        log_every_n_steps=min(10, steps) if options.log_every_n_steps is None else options.log_every_n_steps,
+        accumulate_grad_batches=options.accumulate_grad_batches,
         gradient_clip_val=settings.gradient_clip or None,
+        gradient_clip_algorithm=options.gradient_clip_algorithm,
+        deterministic=options.deterministic,
+        benchmark=options.benchmark or None,
+        detect_anomaly=options.detect_anomaly,
         use_distributed_sampler=False,
         fast_dev_run=3 if execution.fast_dev_run else False,
         profiler=_profiler(execution, folder),
@@ -230,7 +237,11 @@ def _loggers(
     version = f"from_step_{first_step:07d}"
     folder.claims([f"{LOGS}/{version}/{name}" for name in ("metrics.csv", "hparams.yaml")])
     loggers: list[Logger] = [CSVLogger(folder.path, name=LOGS, version=version, flush_logs_every_n_steps=1)]
-    if execution.wandb:
+    if "tensorboard" in execution.logs_to:
+        # What is done again after the last checkpoint replaces what an earlier start logged of it.
+        purge: dict[str, Any] = {"purge_step": first_step} if first_step else {}
+        loggers.append(TensorBoardLogger(folder.claim_tree(TENSORBOARD), name="", version="", **purge))
+    if "wandb" in execution.logs_to:
         folder.claim_tree("wandb")
         loggers.append(wandb_runs.run_logger(execution, settings, folder.path, content, kept.get("wandb_id")))
     return loggers

@@ -1,11 +1,20 @@
 """What a training run is made of: every option, the methods and the budgets."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, Self
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, Self
 
-from ablations.runs import option_ranges
-from ablations.runs.option_ranges import check_numbers
 from lightning_modules.losses import PAPER_WEIGHTS, SUITE_WEIGHTS, LossWeights, MeanPenalty, Reduction
+from lightning_modules.plain.declared_options import in_words
+from lightning_modules.plain.number_types import (
+    JitterShare,
+    NonNegativeFinite,
+    NonNegativeInt,
+    PositiveInt,
+    SeedInt,
+    ShareBelowOne,
+)
 from lightning_modules.recognition.networks import NetworkName
 
 Stage = Literal["both", "1", "2"]
@@ -75,13 +84,25 @@ class Settings:
         seed: of everything that is drawn.
     """
 
+    headings: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "photographs": "What is trained",
+            "morphable_model": "Morphable model and networks",
+            "identity": "Losses and parts, each with its switch",
+            "views": "Weights and details, which the method sets",
+            "rendered": "Sizes and budget, which the preset sets",
+            "linear_start": "Optimisation",
+            "validation_fraction": "Validation and chance",
+        }
+    )
+
     photographs: str = "stand-in"
     stage: Stage = "both"
     method: Method = "suite"
     preset: Preset = "quick"
     morphable_model: str = "open"
-    shape_components: int = 0
-    albedo_components: int = 0
+    shape_components: NonNegativeInt = 0
+    albedo_components: NonNegativeInt = 0
     encoder: NetworkName = "dlib"
     cheek_colour: bool | None = None
     identity_network: NetworkName | None = None
@@ -94,36 +115,36 @@ class Settings:
     tone: bool = True
     multi_view: bool = True
     pretraining: bool = True
-    views: int | None = None
-    identity_weight: float | None = None
-    batch_distribution_weight: float | None = None
-    loopback_weight: float | None = None
-    shape_weight: float | None = None
-    albedo_weight: float | None = None
-    contrast_weight: float | None = None
-    tone_weight: float | None = None
+    views: PositiveInt | None = None
+    identity_weight: NonNegativeFinite | None = None
+    batch_distribution_weight: NonNegativeFinite | None = None
+    loopback_weight: NonNegativeFinite | None = None
+    shape_weight: NonNegativeFinite | None = None
+    albedo_weight: NonNegativeFinite | None = None
+    contrast_weight: NonNegativeFinite | None = None
+    tone_weight: NonNegativeFinite | None = None
     reduction: Reduction | None = None
     mean_penalty: MeanPenalty | None = None
     centred: bool | None = None
-    jitter: float | None = None
-    rendered: int | None = None
-    photographs_per_step: int | None = None
-    synthetic_per_step: int | None = None
-    synthetic_per_pretraining_step: int | None = None
-    synthetic_faces: int | None = None
-    hidden_width: int = 1024
-    linear_start: float | None = None
-    pretraining_steps: int | None = None
-    max_steps: int | None = None
-    pretraining_learning_rate: float | None = None
-    learning_rate: float | None = None
-    pretraining_weight_decay: float = 1.0
-    weight_decay: float = 0.1
-    warmup_steps: int = 50
-    gradient_clip: float = 5.0
-    ema: float = 0.0
-    validation_fraction: float = 0.05
-    seed: int = 0
+    jitter: JitterShare | None = None
+    rendered: PositiveInt | None = None
+    photographs_per_step: PositiveInt | None = None
+    synthetic_per_step: PositiveInt | None = None
+    synthetic_per_pretraining_step: PositiveInt | None = None
+    synthetic_faces: NonNegativeInt | None = None
+    hidden_width: PositiveInt = 1024
+    linear_start: NonNegativeFinite | None = None
+    pretraining_steps: PositiveInt | None = None
+    max_steps: PositiveInt | None = None
+    pretraining_learning_rate: NonNegativeFinite | None = None
+    learning_rate: NonNegativeFinite | None = None
+    pretraining_weight_decay: NonNegativeFinite = 1.0
+    weight_decay: NonNegativeFinite = 0.1
+    warmup_steps: NonNegativeInt = 50
+    gradient_clip: NonNegativeFinite = 5.0
+    ema: ShareBelowOne = 0.0
+    validation_fraction: ShareBelowOne = 0.05
+    seed: SeedInt = 0
 
     def resolved(self) -> Self:
         """The same with every option set that follows from the method and the preset.
@@ -152,6 +173,34 @@ class Settings:
         full._check()
         return full
 
+    def origin_of(self, name: str) -> str:
+        """What an option's resolved value follows from: the user, the method, the preset, or a default."""
+        usual = next(field.default for field in fields(self) if field.name == name)
+        if getattr(self, name) != usual:
+            return "given"
+        if usual is not None:
+            return "default"
+        if name == "views" and not self.multi_view:
+            return "--no-multi-view"
+        for origin, table in (
+            (f"method {self.method}", METHODS[self.method]),
+            (f"preset {self.preset}", PRESETS[self.preset]),
+        ):
+            if name in table and not (name == "photographs_per_step" and self.method == "paper"):
+                return origin
+        return ORIGINS[name]
+
+    @classmethod
+    def resolved_defaults(cls) -> dict[str, str]:
+        """What options that are not given become with the usual method and preset, in words for `--help`."""
+        given = cls()
+        full = given.resolved()
+        return {
+            field.name: f"{in_words(getattr(full, field.name))}, {given.origin_of(field.name)}"
+            for field in fields(cls)
+            if field.default is None
+        }
+
     def _check(self) -> None:
         names = {self.encoder, self.identity_network}
         if self.judge in names:
@@ -161,7 +210,6 @@ class Settings:
             )
         if self.stage == "1" and not self.pretraining:
             raise ValueError("--stage 1 is the pretraining that --no-pretraining removes; give one of them")
-        check_numbers(self, option_ranges.SETTINGS)
         # The skin tone loss knows one component only: it does not train a regressor by itself.
         if not self.weights.on - {"tone"}:
             raise ValueError(
@@ -255,6 +303,12 @@ METHODS: dict[str, dict[str, Any]] = {
         "views": 3,
         "learning_rate": 5e-4,
     },
+}
+# What the rest follow from, where they are not given.
+ORIGINS = {
+    "identity_network": "as --encoder",
+    "pretraining_learning_rate": "by --linear-start",
+    "photographs_per_step": "as --rendered, by method paper",
 }
 # Budgets. A step renders `rendered` times `views` pictures; on two cores a picture costs about 20 ms.
 PRESETS: dict[str, dict[str, Any]] = {

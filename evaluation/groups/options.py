@@ -28,12 +28,12 @@ class Groups:
     Attributes:
         groups: a CSV file (a header; the name of a person, or a photograph's path, then labels such as sex or
             age; numbers in a column named age are put in bands), or skin-tone (the individual typology angle
-            of the photograph's cheeks, in six bands), or both as FILE,skin-tone.
-        group_columns: which of the file's labels, as [sex,age]; all by default.
+            of the photograph's cheeks, in six bands), or both, separated by a blank.
+        group_columns: which of the file's labels, such as sex age; all if not given.
         smallest_group: groups of fewer people are shown but not compared.
     """
 
-    groups: str | None = None
+    groups: tuple[str, ...] = ()
     group_columns: tuple[str, ...] = ()
     smallest_group: int = LEAST_PEOPLE
 
@@ -77,16 +77,14 @@ def sources_of(options: Groups) -> Sources:
     """
     if options.smallest_group < 2:
         raise ValueError(f"--smallest-group must be at least 2 people, got {options.smallest_group}")
-    if options.groups is None:
+    if not options.groups:
         if options.group_columns:
             raise ValueError("--group-columns are of a file of labels; give --groups FILE.csv")
         return NO_GROUPS
-    whole = Path(options.groups).is_file()
-    parts = [options.groups] if whole else [part.strip() for part in options.groups.split(",")]
-    paths = [Path(part).expanduser() for part in parts if part != SKIN_TONE]
+    paths = [Path(part).expanduser() for part in options.groups if part != SKIN_TONE]
     if options.group_columns and not paths:
         raise ValueError("--group-columns are of a file of labels; give --groups FILE.csv")
-    return Sources([read_labels(path, options.group_columns) for path in paths], SKIN_TONE in parts)
+    return Sources([read_labels(path, options.group_columns) for path in paths], SKIN_TONE in options.groups)
 
 
 def settings_of_groups(options: Groups, sources: Sources) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class Execution:
         rasterizer: numba, warp, pytorch3d or torch; chosen by the device if not given.
         output: folder of the results; runs/<command>/<digest of the settings> if not given.
         overwrite: compute anew although the output folder is finished.
-        cache_folder: root of all caches; the user's cache folder by default.
+        cache_folder: root of all caches; the user's cache folder if not given.
         workers: processes that align photographs; all cores if not given.
         progress: whether to show progress bars.
         wandb: add numbers and figures to the run that made the checkpoint at Weights & Biases.

@@ -40,17 +40,18 @@ def load_morphable_model(
         FileNotFoundError: if the file or folder is missing.
         ValueError: if the specification is none of these, or the file is bad.
     """
+    check_specification(specification)
     kind, _, place = specification.partition(":")
     counts: dict[str, Any] = {
         "shape_components": shape_components,
         "albedo_components": albedo_components,
         "expression_components": expression_components,
     }
-    if kind == "open" and place in {"", "1", "2"}:
+    if kind == "open":
         model = load_basel(_open_model_file(int(place or 1)), landmarks=landmarks, **counts)
-    elif kind == "basel" and place:
+    elif kind == "basel":
         model = load_basel(Path(place), landmarks=landmarks, open_model=_open_model(albedo=0), **counts)
-    elif kind == "ict" and place:
+    else:
         model = load_ict(
             Path(place),
             subset=ict_subset,
@@ -59,9 +60,20 @@ def load_morphable_model(
             open_model=_open_model(albedo=albedo_components),
             **counts,
         )
-    else:
-        raise ValueError(f"the morphable model {specification!r} is not known; give {SPECIFICATIONS}")
     return model.to(device)
+
+
+def check_specification(specification: str) -> None:
+    """Refuse a specification that names no morphable model; nothing is read.
+
+    Raises:
+        ValueError: if it is of no known kind.
+    """
+    kind, _, place = specification.partition(":")
+    if kind == "open" and place in {"", "1", "2"}:
+        return
+    if kind not in {"basel", "ict"} or not place:
+        raise ValueError(f"the morphable model {specification!r} is not known; give {SPECIFICATIONS}")
 
 
 def place_of_model(specification: str | None) -> Path | None:

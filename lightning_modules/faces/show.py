@@ -1,11 +1,20 @@
-"""Command: a contact sheet of a morphable model, as the literature shows them.
+"""A contact sheet of a morphable model, as the literature shows them.
 
-`python -m lightning_modules.faces.show open --output sheet.png`
+    python -m lightning_modules.faces.show open --output sheet.png
+
+Mean in seven poses, fourteen random faces, plus and minus three standard deviations of the first components,
+random expressions, and the mean with its 68 landmarks.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+if __name__ == "__main__":
+    from lightning_modules.plain.interruption import end_when_interrupted
+
+    end_when_interrupted()
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -14,8 +23,9 @@ from torch import Tensor
 from lightning_modules.faces.loading import load_morphable_model, place_of_model
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.faces.portraits import BACKGROUND, studio_lights
-from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.number_types import NonNegativeInt, PositiveInt, SeedInt
 from lightning_modules.plain.output_file import check_picture, mark_of
 from lightning_modules.rendering.camera import (
     Cameras,
@@ -45,44 +55,45 @@ class Row(NamedTuple):
     mark_landmarks: bool = False
 
 
-def show(
-    model: str,
-    output: Path = Path("sheet.png"),
-    *,
-    size: int = 224,
-    seed: int = 0,
-    shape_components: int | None = None,
-    albedo_components: int | None = None,
-    expression_components: int | None = None,
-    landmarks: Path | None = None,
-) -> Path:
-    """Draw a contact sheet of a morphable model.
+@dataclass(frozen=True)
+class Sheet:
+    """What is drawn.
 
-    Mean in seven poses, fourteen random faces, plus and minus three standard deviations of the first
-    components, random expressions, and the mean with its 68 landmarks.
-
-    Args:
+    Attributes:
         model: open, open:2, basel:FILE or ict:DIR.
         output: PNG to write; a file of that name is replaced only if this command drew it.
-        size: of each picture in pixels.
+        size: width of each picture in pixels.
         seed: of the random faces.
-        shape_components: how many to load; all by default.
-        albedo_components: likewise.
-        expression_components: likewise.
-        landmarks: a landmark file that replaces the model's own.
+        shape_components: how many to load; all if not given.
+        albedo_components: how many to load; all if not given.
+        expression_components: how many to load; all if not given.
+        landmarks: a landmark file that replaces the model's own landmarks; none if not given.
     """
-    check_picture(output, "show", [place_of_model(model), landmarks])
+
+    model: str
+    output: Path = Path("sheet.png")
+    size: PositiveInt = 224
+    seed: SeedInt = 0
+    shape_components: NonNegativeInt | None = None
+    albedo_components: NonNegativeInt | None = None
+    expression_components: NonNegativeInt | None = None
+    landmarks: Path | None = None
+
+
+def show(sheet: Sheet) -> Path:
+    """Draw a contact sheet of a morphable model; returns the file that was written."""
+    check_picture(sheet.output, "show", [place_of_model(sheet.model), sheet.landmarks])
     loaded = load_morphable_model(
-        model,
-        shape_components=shape_components,
-        albedo_components=albedo_components,
-        expression_components=expression_components,
-        landmarks=landmarks,
+        sheet.model,
+        shape_components=sheet.shape_components,
+        albedo_components=sheet.albedo_components,
+        expression_components=sheet.expression_components,
+        landmarks=sheet.landmarks,
     )
-    with written_atomically(output) as temporary:
-        contact_sheet(loaded, size=size, seed=seed).save(temporary, pnginfo=mark_of("show"))
-    print(f"{loaded.describe()}\nwrote {output}")
-    return output
+    with written_atomically(sheet.output) as temporary:
+        contact_sheet(loaded, size=sheet.size, seed=sheet.seed).save(temporary, pnginfo=mark_of("show"))
+    print(f"{loaded.describe()}\nwrote {sheet.output}")
+    return sheet.output
 
 
 def contact_sheet(model: MorphableModel, *, size: int = 224, seed: int = 0) -> Image.Image:
@@ -173,7 +184,11 @@ def _pictures(model: MorphableModel, row: Row, size: int) -> list[Image.Image]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line and draw."""
-    run_command(show, argv)
+    with one_sentence_for_bad_input():
+        (sheet,) = parse_settings(
+            (Sheet,), argv, program="show.py", description=str(__doc__), leading="model"
+        )
+        show(sheet)
 
 
 if __name__ == "__main__":

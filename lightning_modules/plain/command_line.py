@@ -1,16 +1,22 @@
-"""Commands: options from a signature or from dataclasses, one sentence for bad input, exit statuses."""
+"""Commands: options from dataclasses or from a signature, one sentence for bad input, exit statuses."""
 
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
-from inspect import signature
-from typing import Any, NoReturn
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any, NoReturn, get_type_hints
 
-from jsonargparse import ArgumentParser, auto_cli
+from jsonargparse import ArgumentParser, Namespace
 
-BAD_INPUT, INTERRUPTED = 2, 130
+from .completion import completion_script
+from .declared_options import Option, options_of, options_of_signature
+from .help_page import help_page
+from .interruption import INTERRUPTED, SAID, interruptible
+from .number_types import plain_numbers
+from .spelling import CommandLine
+
+BAD_INPUT = 2
 
 
 def run_command(
@@ -22,26 +28,29 @@ def run_command(
 ) -> Any:  # noqa: ANN401 - the command's own
     """What `command` returns when called with the options that the command line gives.
 
-    Parameters without a default are positional (or required options), the others are options, written with
-    hyphens or underscores.
-    A switch `x: bool` is turned on by `--x` and off by `--no-x`. `--config FILE` reads options from YAML.
+    Written as for `parse_settings`.
 
     Args:
         command: a function with annotated parameters and a docstring, which becomes `--help`.
         argv: the arguments; None takes the process's own.
-        positional: whether parameters without a default are positional, or required options.
-        leading: the option that a first argument without hyphens sets: it is positional, and may be left out.
+        positional: whether parameters without a default may be given by their place, or only by their names.
+        leading: the option that a first argument without hyphens sets: it may be left out.
 
     Raises:
         SystemExit: with status 2 and the error's sentence for bad input, with 130 when interrupted.
     """
-    switches = {
-        name for name, parameter in signature(command).parameters.items() if parameter.annotation is bool
-    }
-    arguments = [_spelled_out(argument, switches) for argument in (sys.argv[1:] if argv is None else argv)]
-    arguments = _with_leading(arguments, leading)
+    options = options_of_signature(command)
+    required = [option.name for option in options if option.default is MISSING]
+    parser = _Parser(
+        program=sys.argv[0].rpartition("/")[2],
+        description=(command.__doc__ or "").partition("Args:")[0],
+        options=options,
+        leading=[leading] if leading is not None else required if positional else [],
+    )
+    parser.add_function_arguments(command, as_group=False, as_positional=False)
     with one_sentence_for_bad_input():
-        return auto_cli(command, args=arguments, as_positional=positional, parser_class=_Parser)
+        given = parser.options_given(argv)
+        return command(**{option.name: plain_numbers(given[option.name]) for option in options})
 
 
 def parse_settings(
@@ -50,27 +59,40 @@ def parse_settings(
     *,
     program: str,
     description: str,
-    leading: str | None = None,
+    leading: str | Sequence[str] | None = None,
 ) -> tuple[Any, ...]:
     """An instance of each dataclass from one flat command line; their fields' names must differ.
 
-    Written as for `run_command`; `--config FILE` reads options from YAML, `--print_config` prints them.
+    An option is written with hyphens or underscores. A switch `x: bool` is turned on by `--x` and off by
+    `--no-x`; one that takes several values has them separated by blanks. `--config FILE` reads options from
+    YAML, `--print-config` prints them, `--print-shtab bash` what completes them.
+
+    A dataclass may say more of its options: `title` and `headings` (by the field under which a heading
+    stands) for `--help`, `resolved_defaults()` (what a default of None becomes, in words), and `refused`
+    (options that are not taken, with the reason). A field that is a dataclass has its name and a dot in front
+    of its options.
 
     Args:
         classes: dataclasses whose docstrings say under "Attributes" what each field is.
         argv: the arguments; None takes the process's own.
         program: its name, for `--help`.
-        description: of the command, likewise.
-        leading: the option that a first argument without hyphens sets.
+        description: of the command, likewise; indented lines stay as they are.
+        leading: the option that a first argument without hyphens sets, or several in their order.
+
+    Raises:
+        SystemExit: with status 2 and a sentence for bad options, with 0 for `--help`.
     """
-    switches = {field.name for cls in classes for field in fields(cls) if field.type in (bool, bool | None)}
-    parser = _Parser(prog=program, description=description)
-    parser.add_argument("--config", action="config", help="a YAML file of options")
+    parser = _Parser(
+        program=program,
+        description=description,
+        options=options_of(classes),
+        leading=[leading] if isinstance(leading, str) else leading or [],
+        refused=_refused(classes),
+    )
     for cls in classes:
         parser.add_class_arguments(cls, as_group=False)
-    arguments = [_spelled_out(argument, switches) for argument in (sys.argv[1:] if argv is None else argv)]
-    options = parser.parse_args(_with_leading(arguments, leading))
-    return tuple(cls(**{field.name: options[field.name] for field in fields(cls)}) for cls in classes)
+    given = parser.options_given(argv)
+    return tuple(_instance(cls, given) for cls in classes)
 
 
 @contextmanager
@@ -81,51 +103,119 @@ def one_sentence_for_bad_input() -> Iterator[None]:
         SystemExit: with status 2 for bad input, with 130 when interrupted.
     """
     try:
-        yield
+        with interruptible():
+            yield
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from error
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print(SAID, file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
 
 
 class _Parser(ArgumentParser):
-    """Says what is wrong with an option in one sentence, without the usage of all of them."""
+    """Reads options as users write them, and says what is wrong with one in one sentence.
+
+    jsonargparse checks types and reads docstrings; spelling, files and help are ours.
+    """
+
+    # jsonargparse makes parsers of its own class for dataclasses inside dataclasses, without arguments.
+    def __init__(
+        self,
+        *arguments: Any,  # noqa: ANN401 - of the base class
+        program: str | None = None,
+        options: Sequence[Option] = (),
+        leading: Sequence[str] = (),
+        refused: dict[str, str] | None = None,
+        **more: Any,  # noqa: ANN401 - of the base class
+    ) -> None:
+        super().__init__(*arguments, prog=program, allow_abbrev=False, **more)
+        self.known = {option.name: option for option in options}
+        self.leading, self.refused_names = leading, refused
+        self.words: list[str] = []
+        if options:
+            self.add_argument("--config", action="config")
+
+    def options_given(self, argv: Sequence[str] | None) -> Namespace:
+        """All options with their defaults; ends where help or a list of options is asked for."""
+        words = sys.argv[1:] if argv is None else list(argv)
+        reader = CommandLine(list(self.known.values()), self.leading, self.refused_names)
+        try:
+            shell = _shell(words)
+            if shell is not None:
+                print(completion_script(self.prog, list(self.known.values()), shell))
+                raise SystemExit(0)
+            self.words = reader.spelled_out(words)
+        except (ValueError, OSError) as error:
+            self.error(str(error), error)
+        return self.parse_args(self.words)
+
+    def format_help(self, formatter: object = None) -> str:
+        """The page of `--help`; it has a layout of its own."""
+        texts = {action.dest: action.help or "" for action in self._actions}
+        return help_page(self.prog, self.description or "", list(self.known.values()), texts, self.leading)
+
+    def dump(self, *arguments: Any, **more: Any) -> str:  # noqa: ANN401 - of the base class
+        """The options as YAML, in hyphens."""
+        text = super().dump(*arguments, **more)
+        return re.sub(r"^( *)([a-z_0-9]+):", lambda key: key[0].replace("_", "-"), text, flags=re.MULTILINE)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """End with the sentence and status 2."""
-        print(f"error: {_plainly(message)}; --help lists all options", file=sys.stderr)
+        print(f"error: {self._plainly(message)}; --help lists all options", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from ex
 
+    def _plainly(self, message: str) -> str:
+        """What jsonargparse says of an option, in the words of users."""
+        missing = re.search(r'Key "([^"]+)" is required|arguments? (?:is|are) required: (\S+)', message)
+        if missing:
+            name = missing[1] or missing[2]
+            spelling = self.known[name].spelling
+            shown = spelling.upper() if name in self.leading else f"--{spelling}"
+            return f"{shown} is required"
+        named = re.search(r'Parser key "([^"]+)"', message)
+        option = self.known.get(named[1]) if named else None
+        if option is None:
+            return " ".join(message.split())
+        given = next(word for word in reversed(self.words) if word.startswith(f"--{option.name}="))
+        value = given.partition("=")[2]
+        if option.limits is not None and _is_number(value):
+            return f"--{option.spelling} must be {option.limits}, got {value}"
+        limits = "" if option.limits is None else f" {option.limits}"
+        return f"--{option.spelling}: expected {option.expected}{limits}, got {value}"
 
-def _plainly(message: str) -> str:
-    """What jsonargparse says of an option, without Python's names of types where they are understood."""
-    option = re.search(r'Parser key "([^"]+)"', message)
-    given = re.search(r"(?:Given|Got) value: (.*)", message)
-    expected = re.findall(r"Expected an? (?:typing\.Literal\[(.+?)\]|<class '(\w+)'>)", message)
-    kinds = [choices.replace("'", "") or kind for choices, kind in expected if kind != "NoneType"]
-    if option and given and kinds:
-        name = option[1].replace("_", "-")
-        return f"--{name}: expected {' or '.join(dict.fromkeys(kinds))}, got {given[1]}"
-    return " ".join(message.split())
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?\.?(inf|nan)", text.lower()) is not None
 
 
-def _with_leading(arguments: list[str], option: str | None) -> list[str]:
-    """The arguments, the first one as an option where it has no hyphens and one is named."""
-    if option is None or not arguments or arguments[0].startswith("-"):
-        return arguments
-    return [f"--{option}={arguments[0]}", *arguments[1:]]
+def _shell(words: Sequence[str]) -> str | None:
+    """The shell whose completion is asked for; None where none is."""
+    for number, word in enumerate(words):
+        name, equals, value = word.replace("_", "-").partition("=")
+        if name == "--print-shtab":
+            return value if equals else " ".join(words[number + 1 : number + 2])
+    return None
 
 
-def _spelled_out(argument: str, switches: set[str]) -> str:
-    """An option in underscores; a switch's `--x` or `--no-x` as `--x=true` or `--x=false`."""
-    if not argument.startswith("--"):
-        return argument
-    name, equals, value = argument[2:].partition("=")
-    name = name.replace("-", "_")
-    if not equals and name in switches:
-        return f"--{name}=true"
-    if not equals and name.removeprefix("no_") in switches:
-        return f"--{name.removeprefix('no_')}=false"
-    return f"--{name}{equals}{value}"
+def _refused(classes: Sequence[type], place: str = "") -> dict[str, str]:
+    """Options that dataclasses refuse by name, with the reasons."""
+    refused: dict[str, str] = {}
+    for cls in classes:
+        refused |= {f"{place}{name}": reason for name, reason in getattr(cls, "refused", {}).items()}
+        for name, kind in get_type_hints(cls).items():
+            if isinstance(kind, type) and is_dataclass(kind):
+                refused |= _refused([kind], f"{name}.")
+    return refused
+
+
+def _instance(cls: type, given: Namespace) -> Any:  # noqa: ANN401 - of the class
+    hints = get_type_hints(cls)
+    return cls(
+        **{
+            field.name: _instance(hints[field.name], given[field.name])
+            if is_dataclass(hints[field.name])
+            else plain_numbers(given[field.name])
+            for field in fields(cls)
+        }
+    )

@@ -3,6 +3,11 @@
 import json
 from collections.abc import Sequence
 
+if __name__ == "__main__":
+    from lightning_modules.plain.interruption import end_when_interrupted
+
+    end_when_interrupted()
+
 from lightning_modules.faces.loaders.basel import load_basel
 from lightning_modules.faces.open_model.cache import open_model_file
 from lightning_modules.plain.command_line import run_command

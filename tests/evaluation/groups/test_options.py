@@ -48,18 +48,18 @@ def test_without_groups_nothing_is_asked_for_and_no_setting_is_added() -> None:
 
 
 def test_a_file_skin_tone_or_both_may_be_given(labels: Path) -> None:
-    assert sources_of(Groups("skin-tone")).skin_tone
-    both = sources_of(Groups(f"{labels},skin-tone"))
+    assert sources_of(Groups(("skin-tone",))).skin_tone
+    both = sources_of(Groups((str(labels), "skin-tone")))
     assert both.skin_tone
     assert list(both.files[0].labels) == ["sex", "age"]
     strange = labels.with_name("a,b.csv")
     labels.rename(strange)
-    assert sources_of(Groups(str(strange))).files[0].path == strange
+    assert sources_of(Groups((str(strange),))).files[0].path == strange
 
 
 def test_results_depend_on_a_file_s_content_not_on_its_name(labels: Path) -> None:
     def settings() -> dict:
-        options = Groups(str(labels))
+        options = Groups((str(labels),))
         return settings_of_groups(options, sources_of(options))
 
     first = settings()
@@ -72,9 +72,9 @@ def test_results_depend_on_a_file_s_content_not_on_its_name(labels: Path) -> Non
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (Groups("skin-tone", smallest_group=1), "--smallest-group must be at least 2 people, got 1"),
+        (Groups(("skin-tone",), smallest_group=1), "--smallest-group must be at least 2 people, got 1"),
         (Groups(group_columns=("sex",)), "--group-columns are of a file of labels; give --groups FILE"),
-        (Groups("skin-tone", ("sex",)), "--group-columns are of a file of labels; give --groups FILE"),
+        (Groups(("skin-tone",), ("sex",)), "--group-columns are of a file of labels; give --groups FILE"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options: Groups, message: str) -> None:
@@ -84,12 +84,12 @@ def test_options_that_mean_nothing_are_refused(options: Groups, message: str) ->
 
 def test_a_label_may_be_given_once_only_and_an_age_must_be_one(labels: Path) -> None:
     items = Named(["P0"], [""])
-    sources = sources_of(Groups(f"{labels},{labels}"))
+    sources = sources_of(Groups((str(labels), str(labels))))
     with pytest.raises(ValueError, match="the label age is given twice"):
         grouped(sources, items, "x", np.zeros((0, 3)))
     labels.write_text("name,age\nP0,-4\n")
     with pytest.raises(ValueError, match=r"labels.csv: an age must be from 0 to 130 years, got -4"):
-        grouped(sources_of(Groups(str(labels))), items, "x", np.zeros((0, 3)))
+        grouped(sources_of(Groups((str(labels),))), items, "x", np.zeros((0, 3)))
 
 
 # ---------------------------------------------------------------------- similarity and clustering
@@ -132,7 +132,7 @@ def test_mean_similarities_by_group_are_those_of_the_items(
 def test_groups_too_small_are_shown_and_the_row_says_why_none_are_compared(
     material: Material, labels: Path
 ) -> None:
-    material.run(similarity.main, material.checkpoint, "--groups", labels, "--group-columns", "[sex]")
+    material.run(similarity.main, material.checkpoint, "--groups", labels, "--group-columns", "sex")
     rows = rows_of(results(material), "run", "")
     assert rows["mean, sex: female"]["value"] is not None
     row = rows["mean, largest difference by sex"]

@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> OutputFolder:
 # ---------------------------------------------------------------------- what may be written
 
 
-@pytest.mark.parametrize("name", ["../scan.png", "a/../../scan.png", "/tmp/scan.png", "", "."])
+@pytest.mark.parametrize("name", ["../scan.png", "a/../../scan.png", "/scan.png", "", "."])
 def test_names_never_leave_the_folder(folder: OutputFolder, name: str) -> None:
     for within in (folder, folder.below("subjects")):
         with pytest.raises(ValueError, match=r"names no file below the output folder .*out"):

@@ -1,0 +1,190 @@
+"""Options as a command's dataclasses or signature declare them: name, type, default, spelling."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from .number_types import range_of
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a command.
+
+    Attributes:
+        name: as in Python, `max_steps`; of a dataclass inside another `trainer.max_steps`.
+        kind: its type.
+        default: its value if it is not given; MISSING where it has to be.
+        group: the title under which `--help` lists it.
+        resolved: what a default of None becomes, in words, where the dataclass says so.
+    """
+
+    name: str
+    kind: Any
+    default: Any
+    group: str
+    resolved: str | None = None
+
+    @property
+    def spelling(self) -> str:
+        """Its name as users write it, in hyphens and without the two in front."""
+        return self.name.replace("_", "-")
+
+    @property
+    def opposite(self) -> str:
+        """A switch's name when it is turned off: `no-x`, or `trainer.no-x` inside a dataclass."""
+        place, dot, last = self.spelling.rpartition(".")
+        return f"{place}{dot}no-{last}"
+
+    @property
+    def alternatives(self) -> tuple[Any, ...]:
+        """The types of which a value has one, without None."""
+        if get_origin(self.kind) in (Union, UnionType):
+            return tuple(kind for kind in get_args(self.kind) if kind is not NoneType)
+        return (self.kind,)
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether `--x` turns it on and `--no-x` off."""
+        return self.alternatives == (bool,)
+
+    @property
+    def element(self) -> Any:  # noqa: ANN401 - any type
+        """The type of an element where the option takes several words, or else None."""
+        for kind in self.alternatives:
+            if get_origin(kind) in (list, tuple, Sequence):
+                return get_args(kind)[0]
+        return None
+
+    @property
+    def placeholder(self) -> str:
+        """What stands for a value in `--help`."""
+        if self.element is not None:
+            return f"{' | '.join(_placeholders((self.element,)))} ..."
+        return "|".join(_placeholders(self.alternatives))
+
+    @property
+    def expected(self) -> str:
+        """What a value has to be, in words."""
+        if self.element is not None:
+            return f"{' or '.join(_expected((self.element,)))}, several separated by blanks"
+        return " or ".join(_expected(self.alternatives))
+
+    @property
+    def limits(self) -> str | None:
+        """The range of a number, in words; None without one."""
+        kinds = self.alternatives if self.element is None else (self.element,)
+        return next(filter(None, map(range_of, kinds)), None)
+
+
+def options_of(classes: Sequence[type]) -> list[Option]:
+    """All options of dataclasses, in their order; a dataclass inside another has its name in front."""
+    return [option for cls in classes for option in _of_class(cls)]
+
+
+def options_of_signature(command: Callable) -> list[Option]:
+    """The options of a function's parameters."""
+    hints = get_type_hints(command)
+    return [
+        Option(
+            name, hints[name], MISSING if one.default is inspect.Parameter.empty else one.default, "Options"
+        )
+        for name, one in inspect.signature(command).parameters.items()
+    ]
+
+
+def as_words(options: object, *, leave_out: frozenset[str] = frozenset()) -> list[str]:
+    """The options of a dataclass' instance that differ from their defaults, as on a command line.
+
+    Args:
+        options: the instance.
+        leave_out: names of options that are not written.
+    """
+    words = []
+    for option in options_of([type(options)]):
+        value: Any = options
+        for part in option.name.split("."):
+            value = getattr(value, part)
+        if option.name in leave_out or value == option.default:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{option.spelling if value else option.opposite}")
+        elif option.element is not None:
+            words += [f"--{option.spelling}", *map(str, value)]
+        else:
+            words.append(f"--{option.spelling}={value}")
+    return words
+
+
+def in_words(value: Any) -> str:  # noqa: ANN401 - of an option
+    """A value as users write it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value is None:
+        return "none"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(in_words, value)) or "none"
+    return str(value)
+
+
+def _of_class(cls: type, place: str = "") -> Iterator[Option]:
+    hints = get_type_hints(cls)
+    title, headings = title_of(cls), getattr(cls, "headings", {})
+    resolved: Mapping[str, str] = cls.resolved_defaults() if hasattr(cls, "resolved_defaults") else {}
+    for field in fields(cls):
+        kind = hints[field.name]
+        if isinstance(kind, type) and is_dataclass(kind):
+            yield from _of_class(kind, f"{place}{field.name}.")
+            continue
+        title = headings.get(field.name, title)
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        yield Option(f"{place}{field.name}", kind, default, title, resolved.get(field.name))
+
+
+def title_of(cls: type) -> str:
+    """The heading of a dataclass' options: its `title`, or the first line of its docstring."""
+    return getattr(cls, "title", None) or inspect.cleandoc(cls.__doc__ or cls.__name__).splitlines()[
+        0
+    ].rstrip(".")
+
+
+def _placeholders(kinds: Sequence[Any]) -> Iterator[str]:
+    for kind in kinds:
+        if get_origin(kind) is Literal:
+            yield "|".join(map(str, get_args(kind)))
+        elif kind is bool:
+            yield "true|false"
+        elif get_origin(kind) is dict:
+            yield "{KEY: VALUE, ...}"
+        elif isinstance(kind, type) and issubclass(kind, int):
+            yield "N"
+        elif isinstance(kind, type) and issubclass(kind, float):
+            yield "X"
+        elif kind is Path:
+            yield "PATH"
+        else:
+            yield "TEXT"
+
+
+def _expected(kinds: Sequence[Any]) -> Iterator[str]:
+    for kind in kinds:
+        if get_origin(kind) is Literal:
+            *first, last = map(str, get_args(kind))
+            yield f"{', '.join(first)} or {last}" if first else last
+        elif kind is bool:
+            yield "true or false"
+        elif get_origin(kind) is dict:
+            yield "a mapping such as {key: value}"
+        elif isinstance(kind, type) and issubclass(kind, int):
+            yield "a whole number"
+        elif isinstance(kind, type) and issubclass(kind, float):
+            yield "a number"
+        elif kind is Path:
+            yield "a path"
+        else:
+            yield "text"

@@ -1,0 +1,81 @@
+"""Types of options that are numbers within a range: what lies outside is refused while options are read.
+
+jsonargparse's own where it has them; its floats take infinity, and ours do not.
+"""
+
+import math
+import operator
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse.typing import restricted_number_type
+
+if TYPE_CHECKING:
+    # They hold plain numbers by the time that a command sees them.
+    PositiveInt = int
+    NonNegativeInt = int
+    AtLeastThree = int
+    SeedInt = int
+    PositiveFinite = float
+    NonNegativeFinite = float
+    ShareBelowOne = float
+    JitterShare = float
+    ClosedUnitInterval = float
+else:
+    from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveInt
+
+    AtLeastThree = restricted_number_type("AtLeastThree", int, (">=", 3))
+    # What NumPy's generators take.
+    SeedInt = restricted_number_type("SeedInt", int, [(">=", 0), ("<", 2**32)])
+    PositiveFinite = restricted_number_type("PositiveFinite", float, [(">", 0), ("<", math.inf)])
+    NonNegativeFinite = restricted_number_type("NonNegativeFinite", float, [(">=", 0), ("<", math.inf)])
+    ShareBelowOne = restricted_number_type("ShareBelowOne", float, [(">=", 0), ("<", 1)])
+    # Of an image's side; with more, faces leave their pictures.
+    JitterShare = restricted_number_type("JitterShare", float, [(">=", 0), ("<", 0.25)])
+
+__all__ = [
+    "AtLeastThree",
+    "ClosedUnitInterval",
+    "JitterShare",
+    "NonNegativeFinite",
+    "NonNegativeInt",
+    "PositiveFinite",
+    "PositiveInt",
+    "SeedInt",
+    "ShareBelowOne",
+    "plain_numbers",
+    "range_of",
+]
+
+WORDS = {operator.ge: "at least", operator.gt: "above", operator.le: "at most", operator.lt: "below"}
+
+
+def range_of(kind: Any) -> str | None:  # noqa: ANN401 - any type
+    """Where the numbers of a type lie, such as `at least 0 and below 1`; None of a type without a range."""
+    limits = getattr(kind, "_restrictions", None)
+    if limits is None:
+        return None
+    parts = []
+    for compare, limit in limits:
+        if math.isinf(limit):
+            continue
+        if issubclass(kind, int) and compare is operator.gt:
+            compare, limit = operator.ge, limit + 1
+        parts.append(f"{WORDS[compare]} {limit:.10g}")
+    return " and ".join(parts)
+
+
+def plain_numbers(value: Any) -> Any:  # noqa: ANN401 - of an option
+    """The same with plain `int` and `float` in place of types with a range, in lists and mappings, too.
+
+    A checkpoint that held one of those types could not be read by `weights_only=True`.
+    """
+    if isinstance(value, bool):
+        return value
+    for plain in (int, float):
+        if isinstance(value, plain):
+            return plain(value)
+    if type(value) in (list, tuple):
+        return type(value)(plain_numbers(each) for each in value)
+    if type(value) is dict:
+        return {plain_numbers(key): plain_numbers(each) for key, each in value.items()}
+    return value
