@@ -220,17 +220,11 @@ def test_a_cell_s_commands_are_what_its_options_say(tmp_path: Path) -> None:
     assert known["results"] == "stand-in/results.json"
 
 
-def test_words_after_a_list_option_are_its_items() -> None:
-    assert factorial.listed(["--losses", "a", "b-c", "--seeds", "3", "--gpus", "0"]) == [
-        '--losses=["a","b-c"]', "--seeds", "3", '--gpus=["0"]',
-    ]  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
         (["--losses", "loopback", "--seeds", "0"], "--seeds must be at least 1, got 0"),
-        (["--losses", "loopback", "--cluster", "pbs"], "--cluster must be slurm or local, got pbs"),
+        (["--losses", "loopback", "--cluster", "pbs"], "--cluster: expected slurm or local, got pbs"),
         (
             ["--losses", "loopback", "--cluster", "slurm", "--jobs", "2"],
             "--cluster shares out cells by itself",
@@ -238,6 +232,12 @@ def test_words_after_a_list_option_are_its_items() -> None:
         (["--losses", "loopback", "--resume", "x.ckpt"], "--resume is of a single run"),
         (["--losses", "lopback"], "--losses lopback is no switch of run.py"),
         (["--losses", "loopback", "--judge", "dlib"], "the judge dlib also trains"),
+        (["--losses", "loopback", "--data", "lfw:nowhere"], "no LFW images in nowhere"),
+        (
+            ["--losses", "loopback", "--data", "mofa:x"],
+            "--data mofa:x is not known; give lfw:DIR or",
+        ),
+        (["--losses", "loopback", "--photographs", "nowhere"], "no folder nowhere"),
     ],
 )
 def test_what_cannot_be_is_refused_before_any_work(

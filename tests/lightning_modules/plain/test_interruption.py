@@ -1,0 +1,54 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lightning_modules.plain import interruption
+from lightning_modules.plain.command_line import one_sentence_for_bad_input
+
+ROOT = Path(interruption.__file__).parents[2]
+COMMANDS = [
+    *sorted(file for folder in ("evaluation", "ablations") for file in (ROOT / folder).glob("[!_]*.py")),
+    ROOT / "lightning_modules" / "faces" / "show.py",
+    ROOT / "lightning_modules" / "faces" / "open_model" / "__main__.py",
+]
+# In place of what loads for seconds: a package whose import swallows exceptions.
+SCRIPT = """
+import os, signal
+from lightning_modules.plain.interruption import end_when_interrupted
+end_when_interrupted()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(10**6):
+        pass
+except BaseException:
+    pass
+"""
+
+
+def test_an_interruption_while_packages_load_is_a_word_and_status_130() -> None:
+    ended = subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "interrupted\n")
+
+
+def test_inside_a_command_an_interruption_is_python_s_again(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with interruption.ending_when_interrupted():
+        with pytest.raises(SystemExit) as end, one_sentence_for_bad_input():
+            signal.raise_signal(signal.SIGINT)
+        assert end.value.code == 130
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda file: file.stem)
+def test_every_command_says_so_before_it_imports_what_takes_time(command: Path) -> None:
+    lines = command.read_text(encoding="utf-8").splitlines()
+    said = next(number for number, line in enumerate(lines) if line.strip() == "end_when_interrupted()")
+    imported = [
+        line.split()[1].partition(".")[0] for line in lines[:said] if line.startswith(("import ", "from "))
+    ]
+    assert set(imported) <= sys.stdlib_module_names
