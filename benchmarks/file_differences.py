@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 # Names of values that no two runs share: times.
-VARYING = ("seconds", "time of a fit", "photographs/s", "faces/s")
+VARYING = ("seconds", "per_second", "time of a fit")
 # Keys of documents and checkpoints that tell where a result comes from, not what it is.
 IGNORED = {
     "settings", "provenance", "commit", "loops", "callbacks", "hyper_parameters", "pytorch-lightning_version",

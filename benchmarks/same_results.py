@@ -72,9 +72,9 @@ COMMANDS: dict[str, str] = {
     "--picture-size 96 --output {output}",
     "fit-yunet": f"evaluation/fit.py {SUITE} {{inputs}}/photographs --landmarks yunet --face largest "
     "--picture-size 96 --output {output}",
-    "qualitative": f"evaluation/qualitative.py {PERSON} --three-quarter --size 96 --workers 0 "
-    f"--methods suite={SUITE},meshes={{results}}/reconstruct/Person_00 --cache-folder {{cache}} "
-    "--output {output}/sheet.png",
+    "qualitative": f"evaluation/qualitative.py {PERSON} "
+    f"suite={SUITE},meshes={{results}}/reconstruct/Person_00 --three-quarter --size 96 --workers 0 "
+    "--cache-folder {cache} --output {output}/sheet.png",
 }
 # Command lines of AFTER that differ, by name.
 CHANGED_AFTER: dict[str, str] = {}
@@ -201,13 +201,13 @@ def start(side: Side, code: str) -> None:
 
 
 def ended_command(side: Side, name: str, inputs: Path) -> Ended:
-    """How a command ended, now or when it ran before."""
+    """How a command ended, now or when it ran before; one that failed runs again."""
     line = CHANGED_AFTER.get(name, COMMANDS[name]) if side.name == "after" else COMMANDS[name]
     output, note = side.results / name, side.log(name, ".json")
     cache = side.folder / "cache"
     arguments = shlex.split(line.format(inputs=inputs, results=side.results, output=output, cache=cache))
     kept = json.loads(note.read_text()) if note.is_file() else {}
-    if kept.get("arguments") == arguments:
+    if kept.get("arguments") == arguments and kept["status"] <= 1:
         return Ended(kept["status"], kept["seconds"])
     print(f"{side.name}: {name}", file=sys.stderr, flush=True)
     shutil.rmtree(output, ignore_errors=True)

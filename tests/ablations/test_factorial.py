@@ -274,12 +274,17 @@ def test_overwrite_deletes_no_folder_but_a_study_s(
 def test_a_study_s_folder_holds_nothing_that_it_reads(
     study: Study, material: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
 ) -> None:
-    shutil.copytree(material / "photographs", tmp_path / "study" / "people")
-    before = {path: path.read_bytes() for path in (tmp_path / "study").rglob("*.png")}
+    people = tmp_path / "study" / "people"
+    shutil.copytree(material / "photographs", people)
+    # As LFW has it: a study refuses data that is not there before it looks at its folder.
+    (people / "lfw-deepfunneled" / "A").mkdir(parents=True)
+    shutil.copy(next(people.glob("*.png")), people / "lfw-deepfunneled" / "A" / "A_0001.jpg")
+    (people / "peopleDevTrain.txt").write_text("1\nA\t1\n")
+    before = {path: path.read_bytes() for path in people.rglob("*.*")}
     for given in (["--photographs", "study/people"], ["--data", "lfw:study/people"]):
         assert study("--losses", "loopback", *given, *more) == 2
         assert "which factorial.py reads; name another --output" in refused(capsys)
-    assert {path: path.read_bytes() for path in (tmp_path / "study").rglob("*.*")} == before
+    assert {path: path.read_bytes() for path in people.rglob("*.*")} == before
 
 
 def test_overwrite_deletes_a_study_and_what_its_cells_wrote_and_nothing_else(
