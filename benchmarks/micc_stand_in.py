@@ -8,7 +8,6 @@ scores kept. Writes benchmarks/micc_stand_in.md with the command's own table.
 """
 
 import argparse
-import inspect
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,12 +16,13 @@ from typing import NamedTuple
 
 import torch
 
-from evaluation.micc import micc
 from evaluation.reporting.provenance import machine
 from evaluation.reporting.tables import markdown, page_of
 from evaluation.scans.evaluation import ScanEvaluation
+from evaluation.scans.options import Pictures, ScannedPeople, ScanOptions
 from evaluation.scans.table_1 import LAYOUT
 from evaluation.shared.data_places import Place
+from evaluation.shared.options import Machine
 from evaluation.shared.scored_method import what_is_scored
 from lightning_modules.faces.mesh_files.units import read_mesh_in_mm
 from lightning_modules.plain.output_file import check_new
@@ -59,14 +59,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 def report_lines(options: argparse.Namespace, scratch: Path) -> list[str]:
     """The report, line by line."""
-    settings = options_of(options)
+    # Baselines of this measurement alone, so that the first scoring finds none.
     run = ScanEvaluation(
-        what_is_scored(options.checkpoint, None, None), Place("stand-in", None, ""), settings
-    )
+        what_is_scored(options.checkpoint, None, None), Place("stand-in", None, ""), options_of(options),
+        baselines=scratch / "baselines",
+    )  # fmt: skip
     costs = {"making the stand-in (0 where it was made before)": timed(lambda: run.subjects)}
     costs["decoding, detection, features (likewise)"] = timed(run.data.prepare_data)
-    # Baselines of this measurement alone, so that the first scoring finds none.
-    settings["cache_folder"] = scratch / "baselines"
     costs["scoring, empty caches"] = timed(lambda: run.records(OutputFolder(scratch / "first", "micc")))
     costs["scoring, mean face and oracle kept"] = timed(
         lambda: run.records(OutputFolder(scratch / "second", "micc"))
@@ -94,12 +93,13 @@ def report_lines(options: argparse.Namespace, scratch: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def options_of(options: argparse.Namespace) -> dict[str, object]:
+def options_of(options: argparse.Namespace) -> ScanOptions:
     """The command's own options with their defaults."""
-    defaults = {name: parameter.default for name, parameter in inspect.signature(micc).parameters.items()}
-    return defaults | {
-        "subjects": options.subjects, "cache_folder": options.cache_folder, "workers": 0, "heat_maps": 0,
-    }  # fmt: skip
+    return ScanOptions(
+        scans=ScannedPeople(subjects=options.subjects),
+        pictures=Pictures(heat_maps=0),
+        machine=Machine(device="cpu", cache_folder=options.cache_folder, workers=0),
+    )
 
 
 def timed(work: Callable[[], object]) -> Cost:

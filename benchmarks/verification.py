@@ -26,7 +26,8 @@ from datamodules.alignment.images import read_photograph
 from datamodules.lfw_lists import find_images, find_list, read_pairs
 from evaluation.metrics.verification import area_under_curve, best_threshold, roc
 from evaluation.reporting.cells import value_text
-from evaluation.verification import verify
+from evaluation.shared.options import Machine, Output
+from evaluation.verification import VerifiedNetwork, verify
 from lightning_modules.recognition.frame import SFACE_TEMPLATE, similarity_transform
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import load_network
@@ -64,7 +65,9 @@ def test_section(data: Path, cache_folder: Path | None) -> list[str]:
         "|---|---|---|---|---|---|---|",
     ]
     for name in PUBLISHED:
-        results = verify(str(data), name, overwrite=True, cache_folder=cache_folder)
+        results = verify(
+            VerifiedNetwork(name, str(data)), Output(overwrite=True), Machine("cpu", cache_folder)
+        )
         values: dict[str, dict[str, str]] = {}
         for row in results.rows:
             values.setdefault(row.protocol.split(", ")[1], {})[row.metric] = value_text(row, " %")

@@ -44,7 +44,9 @@ from evaluation.reporting.results import Results, Row, plain
 from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import notice
 from evaluation.shared.lifecycle import Report, evaluate, exit_status
+from evaluation.shared.options import Dashboard, Output
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
+from lightning_modules.plain.number_types import NonNegativeInt, PositiveInt
 from lightning_modules.plain.output_folder import OutputFolder
 
 COMMAND = "clustering"
@@ -63,8 +65,8 @@ class Retrieval:
         examples: renderings whose five nearest photographs are drawn; 0 draws none.
     """
 
-    k: tuple[int, ...] = (1, 5, 10, 100)
-    examples: int = 8
+    k: tuple[PositiveInt, ...] = (1, 5, 10, 100)
+    examples: NonNegativeInt = 8
 
 
 class Search(NamedTuple):
@@ -92,17 +94,28 @@ class Found(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, search, report; 0 for a complete result, 1 with failed photographs, 2 bad input, 130 stopped."""
     with one_sentence_for_bad_input():
-        scoring, retrieval, groups, execution = parse_settings(
-            (Scoring, Retrieval, Groups, Execution), argv, program="clustering.py", description=str(__doc__),
-            leading="checkpoint",
+        scoring, retrieval, groups, execution, output, dashboard = parse_settings(
+            (Scoring, Retrieval, Groups, Execution, Output, Dashboard), argv,
+            program="clustering.py", description=str(__doc__), leading="checkpoint",
         )  # fmt: skip
-        return exit_status(clustering(scoring, retrieval, groups, execution))
+        return exit_status(
+            clustering(scoring, retrieval, groups, execution, output=output, dashboard=dashboard)
+        )
 
 
-def clustering(scoring: Scoring, retrieval: Retrieval, groups: Groups, execution: Execution) -> Results:
+def clustering(
+    scoring: Scoring,
+    retrieval: Retrieval,
+    groups: Groups,
+    execution: Execution,
+    *,
+    output: Output,
+    dashboard: Dashboard,
+) -> Results:
     """The results of a finished folder, or computed now."""
-    if not retrieval.k or min(retrieval.k) < 1:
-        raise ValueError(f"--k must be whole numbers from 1 on, got {retrieval.k}")
+    execution = execution.resolved()
+    if not retrieval.k:
+        raise ValueError("--k must name at least one number of photographs")
     subject, sources = subject_of(scoring), sources_of(groups)
     more = settings_of_groups(groups, sources)
     settings = plain(settings_of(scoring, subject, k=retrieval.k, examples=retrieval.examples, **more))
@@ -119,10 +132,10 @@ def clustering(scoring: Scoring, retrieval: Retrieval, groups: Groups, execution
 
     return evaluate(
         COMMAND, settings, compute, inputs=[*inputs_of(scoring, subject), *sources.paths],
-        output=execution.output, overwrite=execution.overwrite,
+        output=output.output, overwrite=output.overwrite,
         layout=TABLE_3, notice=notice(subject.place),
-        publish=None if not execution.wandb else lambda results, folder: publish(
-            results, folder, subject.content, execution.wandb_project
+        publish=None if not dashboard.wandb else lambda results, folder: publish(
+            results, folder, subject.content, dashboard.wandb_project
         ),
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ Writes results.json, its tables, a line for each face, a line for each group, an
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,13 @@ from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
 from evaluation.shared.judge import judge_name
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
+from evaluation.shared.options import NO_SETTING, Machine, Output, settings_of_options
+from lightning_modules.checkpoints import load_regressor
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.open_model.identities import ETHNICITIES, Identities
-from lightning_modules.plain.command_line import run_command
-from lightning_modules.plain.devices import chosen_device
-from lightning_modules.plain.files import require_file, sha256_of_file
+from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
+from lightning_modules.plain.files import sha256_of_file
+from lightning_modules.plain.number_types import AtLeastTwo, SeedInt
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.recognition.network import RecognitionNetwork
@@ -67,63 +70,56 @@ NOTICE = labelled(
 KEPT = ("stage", "morphable_model", "networks", "commit", "training_data")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse, score, report; the exit status is 0, or 1 where a photograph shows no face."""
-    return exit_status(run_command(fairness, argv, positional=False, leading="checkpoint"))
+@dataclass(frozen=True)
+class KnownPeople:
+    """Who is scored on which people, by which judge.
 
-
-def fairness(
-    checkpoint: Path,
-    *,
-    people: int = 300,
-    smallest_group: int = LEAST_PEOPLE,
-    judge: NetworkName | None = None,
-    seed: int = 0,
-    output: Path | None = None,
-    overwrite: bool = False,
-    device: str = "auto",
-    cache_folder: Path | None = None,
-    workers: int | None = None,
-    progress: bool = True,
-) -> Results:
-    """Errors of shape, similarity and tone by slider group, in results.json, tables and a figure.
-
-    Args:
-        checkpoint: of ablations/run.py, trained with the open model; may come first, without its name.
+    Attributes:
+        checkpoint: of ablations/run.py, trained with the open model.
         people: how many are drawn.
         smallest_group: groups of fewer people are shown but not compared.
         judge: dlib, sface, facenet or vggface; by default the checkpoint's own judge, or sface.
         seed: of the people and their photographs.
-        output: folder of the results; runs/fairness/<digest of the settings> by default.
-        overwrite: compute anew although the output folder is finished.
-        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
-        cache_folder: root of all caches; the user's cache folder if not given.
-        workers: processes that align photographs; all cores by default.
-        progress: whether to show bars.
     """
-    device = str(chosen_device(device))
-    if people < 2 or smallest_group < 2:
-        raise ValueError(f"--people and --smallest-group must be at least 2, got {people}, {smallest_group}")
-    require_file(checkpoint, "a checkpoint that ablations/run.py wrote")
-    settings = plain(
-        {"checkpoint_sha256": sha256_of_file(checkpoint), "method": checkpoint.stem, "people": people}
-        | {"smallest_group": smallest_group, "judge": judge, "seed": seed}
-    )
-    options = {"cache_folder": cache_folder, "workers": workers, "progress": progress}
+
+    checkpoint: Path = field(metadata=NO_SETTING)  # its content is one
+    people: AtLeastTwo = 300
+    smallest_group: AtLeastTwo = LEAST_PEOPLE
+    judge: NetworkName | None = None
+    seed: SeedInt = 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, score, report; the exit status is 0, or 1 where a photograph shows no face."""
+    with one_sentence_for_bad_input():
+        known, output, machine = parse_settings(
+            (KnownPeople, Output, Machine), argv, program="fairness.py", description=str(__doc__),
+            leading="checkpoint",
+        )  # fmt: skip
+        return exit_status(fairness(known, output, machine))
+
+
+def fairness(known: KnownPeople, output: Output, machine: Machine) -> Results:
+    """Errors of shape, similarity and tone by slider group, in results.json, tables and a figure."""
+    machine, checkpoint = machine.resolved(), known.checkpoint
+    judge = judge_name(known.judge, load_regressor(checkpoint)[1])
+    of_checkpoint = {"checkpoint_sha256": sha256_of_file(checkpoint), "method": checkpoint.stem}
+    settings = plain(of_checkpoint | settings_of_options(known))
 
     def compute(_: OutputFolder) -> Report:
-        loaded = load_reconstructor(checkpoint, device=device)
-        chosen = load_network(judge_name(judge, loaded.content)).to(device)
-        return report_of(loaded, chosen, photographed(loaded, chosen, settings, options), settings, options)
+        loaded = load_reconstructor(checkpoint, device=machine.device)
+        chosen = load_network(judge).to(machine.device)
+        people = photographed(loaded, chosen, known, machine)
+        return report_of(loaded, chosen, people, settings, machine)
 
     return evaluate(
-        COMMAND, settings, compute, inputs=read_for(checkpoint, None), output=output, overwrite=overwrite,
-        layout=LAYOUT, notice=NOTICE,
+        COMMAND, settings, compute, inputs=read_for(checkpoint, None), output=output.output,
+        overwrite=output.overwrite, layout=LAYOUT, notice=NOTICE,
     )  # fmt: skip
 
 
 def photographed(
-    loaded: Reconstructor, judge: RecognitionNetwork, settings: Mapping[str, Any], options: Mapping[str, Any]
+    loaded: Reconstructor, judge: RecognitionNetwork, known: KnownPeople, machine: Machine
 ) -> SliderPeople:
     """The people, photographed, aligned, with their features.
 
@@ -137,7 +133,10 @@ def photographed(
             f"{loaded.model.provenance.name}; give one that was trained with `open`"
         )
     networks = list({network.name: network for network in (judge, loaded.encoder)}.values())
-    people = SliderPeople(model, networks, count=settings["people"], seed=settings["seed"], **options)
+    people = SliderPeople(
+        model, networks, count=known.people, seed=known.seed, cache_folder=machine.cache_folder,
+        workers=machine.workers, progress=machine.progress,
+    )  # fmt: skip
     people.prepare_data()
     people.setup()
     if len(people.dataset) < 2:
@@ -150,12 +149,12 @@ def report_of(
     judge: RecognitionNetwork,
     people: SliderPeople,
     settings: Mapping[str, Any],
-    options: Mapping[str, Any],
+    machine: Machine,
 ) -> Report:
     """Everything, over the people whose photograph shows a face and whose reconstruction can be rendered."""
     rendered = embed_reconstructions(
         loaded, settings["checkpoint_sha256"], people.dataset, judge, np.arange(len(people.dataset)),
-        cache_folder=options["cache_folder"], progress=options["progress"],
+        cache_folder=machine.cache_folder, progress=machine.progress,
     )  # fmt: skip
     usable = np.flatnonzero(rendered.usable)
     numbers = people.dataset.faces.photograph[usable]

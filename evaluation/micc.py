@@ -11,8 +11,9 @@ the model fitted to the scan itself. With --groups the mean errors by group, too
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -20,135 +21,54 @@ if __name__ == "__main__":
 
     end_when_interrupted()
 
-from datamodules.alignment.crops import Selection
-from datamodules.alignment.detection import DetectorName
-from evaluation.groups.options import Groups, settings_of_groups, sources_of
-from evaluation.metrics.group_means import LEAST_PEOPLE
-from evaluation.metrics.scan_protocols import Scaling
+from evaluation.groups.options import settings_of_groups, sources_of
 from evaluation.reporting.results import Results, plain
 from evaluation.scans.evaluation import KINDS, ScanEvaluation
-from evaluation.scans.methods import Average
+from evaluation.scans.options import GROUPS_OF_OPTIONS, ScanOptions
 from evaluation.scans.table_1 import LAYOUT
 from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import notice, place_of
 from evaluation.shared.lifecycle import checked_folder, evaluate, exit_status
 from evaluation.shared.scored_method import what_is_scored
-from lightning_modules.dashboard import PROJECT
-from lightning_modules.faces.mesh_files.units import Unit
-from lightning_modules.plain.command_line import run_command
-from lightning_modules.plain.devices import chosen_device
-
-# Options that the result does not depend on.
-NO_SETTINGS = {
-    "checkpoint", "meshes", "also", "data", "output", "overwrite", "device", "cache_folder", "workers",
-    "heat_maps", "show", "wandb", "project", "progress", "subjects", "groups", "group_columns",
-    "smallest_group",
-}  # fmt: skip
+from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
+from lightning_modules.plain.output_folder import OutputFolder
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, score, report; the exit status is 0, or 1 where a score is missing."""
-    return exit_status(run_command(micc, argv, positional=False, leading="checkpoint"))
+    with one_sentence_for_bad_input():
+        options = parse_settings(
+            GROUPS_OF_OPTIONS, argv, program="micc.py", description=str(__doc__), leading="checkpoint"
+        )
+        return exit_status(micc(ScanOptions(*options)))
 
 
-def micc(
-    *,
-    checkpoint: Path | None = None,
-    meshes: Path | None = None,
-    also: list[Path] | None = None,
-    data: str | None = None,
-    protocol: str = "genova",
-    scale: Scaling | None = None,
-    radius_mm: float | None = None,
-    radius_overrides_mm: dict[int, float] | None = None,
-    frames: int | Literal["all"] = "all",
-    average: Average = "embeddings",
-    subjects: int | None = None,
-    unit: Unit = "auto",
-    scan_unit: Unit = "auto",
-    landmarks: Path | None = None,
-    mesh_landmarks: Path | None = None,
-    method: str | None = None,
-    morphable_model: str | None = None,
-    encoder_weights: Path | None = None,
-    detector: DetectorName = "yunet",
-    faces: Selection = "largest",
-    groups: tuple[str, ...] = (),
-    group_columns: tuple[str, ...] = (),
-    smallest_group: int = LEAST_PEOPLE,
-    heat_maps: int = 4,
-    show: bool = False,
-    seed: int = 0,
-    wandb: bool = False,
-    project: str = PROJECT,
-    output: Path | None = None,
-    overwrite: bool = False,
-    device: str = "auto",
-    cache_folder: Path | None = None,
-    workers: int | None = None,
-    progress: bool = True,
-) -> Results:
-    """Distances between reconstructions and scans in mm, in results.json, tables, curves and heat-maps.
-
-    Args:
-        checkpoint: of ablations/run.py; may come first, without its name.
-        meshes: a folder of another method's meshes instead: <subject>.obj, or one for each condition as
-            <subject>/<condition>.obj or <condition>/<subject>.obj; .ply and .glb as well.
-        also: more such folders, scored beside.
-        data: micc:DIR (or DIR), scans:DIR, or stand-in; by default what MICC_DIR or the configuration file
-            names, else the stand-in.
-        protocol: genova, tran, ganfit, deng, now, fg2018, or all of them.
-        scale: isotropic, global or none instead of the protocol's own.
-        radius_mm: of the crop around the nose tip instead of the protocol's own.
-        radius_overrides_mm: another radius for some subjects, by their number, as {28: 60}.
-        frames: of each video, so many evenly spread, or all.
-        average: embeddings (decoded once), coefficients or meshes.
-        subjects: the first so many; all by default, 12 of the stand-in.
-        unit: of the meshes: mm, cm, m, or auto, which guesses from their size; .glb is in metres anyway.
-        scan_unit: of the scans, likewise.
-        landmarks: a folder of the scans' landmark files, where they lie neither beside the scans nor in
-            MICC_landmarks (landmarks, with other scans).
-        mesh_landmarks: a landmark file of the meshes' shared topology (68, 51, 8 or 7 vertex ids).
-        method: its name in tables; the checkpoint's or folder's name by default.
-        morphable_model: where the checkpoint's does not lie in its place; of the baselines beside meshes.
-        encoder_weights: the encoder's weight file, where it does not lie in its usual place.
-        detector: yunet or mtcnn; finds faces in frames, and landmarks where there are none.
-        faces: which face of a frame.
-        groups: show mean errors by group, too: a CSV file (a header; a subject's name, then labels such as
-            sex or age; numbers in a column named age are put in bands), or skin-tone (of the cheeks in the
-            first condition's footage), or both, separated by a blank.
-        group_columns: which of the file's labels, such as sex age; all if not given.
-        smallest_group: groups of fewer people are shown but not compared.
-        heat_maps: of so many subjects.
-        show: open scan, mesh and heat-map of the first subject in a window (extra open3d).
-        seed: of the random faces and the stand-in.
-        wandb: add numbers and figures to the checkpoint's run.
-        project: of W&B.
-        output: folder of the results; runs/micc/<digest of the settings> by default.
-        overwrite: compute anew although the output folder is finished.
-        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
-        cache_folder: root of all caches; the user's cache folder if not given.
-        workers: processes; all cores by default.
-        progress: whether to show bars.
-    """
-    device = str(chosen_device(device))
-    options = dict(locals())
-    scored = what_is_scored(checkpoint, meshes, None, method=method)
-    place = place_of(data, KINDS)
-    by_group = Groups(groups, group_columns, smallest_group)
-    sources = sources_of(by_group)
+def micc(options: ScanOptions) -> Results:
+    """Distances between reconstructions and scans in mm, in results.json, tables, curves and heat-maps."""
+    options = replace(options, machine=options.machine.resolved())
+    scored = what_is_scored(
+        options.scored.checkpoint, options.scored.meshes, None, method=options.scored.method
+    )
+    place, sources = place_of(options.scans.data, KINDS), sources_of(options.groups)
     run = ScanEvaluation(scored, place, options, sources)
     settings = plain(
-        {name: value for name, value in options.items() if name not in NO_SETTINGS}
+        options.settings()
         | scored.settings()
-        | settings_of_groups(by_group, sources)
-        | {"data": str(place), "subjects": run.limit, "also": [str(folder) for folder in also or ()]}
+        | settings_of_groups(options.groups, sources)
+        | {"data": str(place), "subjects": run.limit}
+        | {"also": [str(folder) for folder in options.scored.also or ()]}
     )
-    where: dict[str, Any] = {"inputs": run.inputs, "output": output, "overwrite": overwrite}
+    where: dict[str, Any] = {
+        "inputs": run.inputs, "output": options.output.output, "overwrite": options.output.overwrite,
+    }  # fmt: skip
     checked_folder("micc", settings, **where)
-    if not place.is_stand_in:
-        run.subjects  # noqa: B018 - missing data is told before anything is written
-    content = run.reconstructor.content if wandb and scored.kind == "checkpoint" else None
+    run.check()
+    dashboard = options.dashboard
+    content = run.reconstructor.content if dashboard.wandb and scored.kind == "checkpoint" else None
+
+    def publish_to_run(results: Results, folder: OutputFolder) -> str:
+        return publish(results, folder, content, dashboard.wandb_project)
+
     results = evaluate(
         "micc",
         settings,
@@ -156,9 +76,9 @@ def micc(
         **where,
         layout=LAYOUT,
         notice=notice(place),
-        publish=(lambda results, folder: publish(results, folder, content, project)) if wandb else None,
+        publish=publish_to_run if dashboard.wandb else None,
     )
-    if show:
+    if options.pictures.show:
         run.show()
     return results
 

@@ -10,6 +10,7 @@ person, a column a figure, and a column's mean is the figure.
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,13 +38,14 @@ from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import Place, notice, place_of
 from evaluation.shared.judge import judge_name
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
+from evaluation.shared.options import NO_SETTING, Dashboard, Machine, Output, settings_of_options
+from evaluation.shared.present_inputs import require_data
 from lightning_modules.checkpoints import load_regressor
-from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.morphable_model import MorphableModel
-from lightning_modules.plain.command_line import run_command
-from lightning_modules.plain.devices import chosen_device
+from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.plain.files import sha256_of_file, written_atomically
+from lightning_modules.plain.number_types import NonNegativeInt, PositiveInt
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.prediction import Prediction
@@ -54,9 +56,6 @@ from lightning_modules.rendered_faces import render_from_the_front
 
 COMMAND = "reporting_people"
 ITEMS, COEFFICIENTS, RENDERINGS = "people", "coefficients.npz", "renderings"
-NO_SETTINGS = {
-    "output", "overwrite", "wandb", "wandb_project", "device", "cache_folder", "workers", "checkpoint",
-}  # fmt: skip
 # What of the checkpoint's content goes into the results.
 KEPT = ("stage", "morphable_model", "networks", "commit")
 # Of the stand-in: no training draws its people with this seed.
@@ -113,31 +112,11 @@ class People(NamedTuple):
     source: Mapping[str, Any]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse, score, report; the exit status is 0, or 1 where people were left out."""
-    return exit_status(run_command(score_people, argv, positional=False, leading="checkpoint"))
+@dataclass(frozen=True)
+class ReportedPeople:
+    """Who is scored on which people, by which judge.
 
-
-def score_people(
-    checkpoint: Path,
-    *,
-    data: str | None = None,
-    people: int = 300,
-    development: bool = False,
-    judge: NetworkName | None = None,
-    morphable_model: str | None = None,
-    renderings: int = 12,
-    output: Path | None = None,
-    overwrite: bool = False,
-    wandb: bool = False,
-    wandb_project: str = PROJECT,
-    device: str = "auto",
-    cache_folder: Path | None = None,
-    workers: int | None = None,
-) -> Results:
-    """A checkpoint's faces of the reporting protocol's people: figures in results.json, people in people.csv.
-
-    Args:
+    Attributes:
         checkpoint: of ablations/run.py.
         data: LFW's folder, as lfw:DIR or DIR, or stand-in; by default what LFW_DIR or the configuration says.
         people: how many, two photographs each; as many as there are where there are fewer.
@@ -145,38 +124,63 @@ def score_people(
         judge: dlib, sface, facenet or vggface; by default the checkpoint's own judge.
         morphable_model: where the checkpoint's model does not lie where it did in training.
         renderings: so many people's renderings are kept as pictures.
-        output: folder of the results; runs/reporting_people/<digest of the settings> by default.
-        overwrite: compute anew although the output folder is finished.
-        wandb: add the figures to the Weights & Biases run that made the checkpoint.
-        wandb_project: its project.
-        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
-        cache_folder: root of all caches; the user's cache folder if not given.
-        workers: processes that align; all cores by default.
     """
-    device = str(chosen_device(device))
-    settings = {name: value for name, value in locals().items() if name not in NO_SETTINGS}
-    place = place_of(data, ("lfw",))
-    digest = sha256_of_file(checkpoint) if checkpoint.is_file() else None
-    settings = plain(settings | {"data": str(place), "checkpoint_sha256": digest})
-    options: FaceOptions = {"cache_folder": cache_folder, "workers": workers}
+
+    checkpoint: Path = field(metadata=NO_SETTING)  # its content is one
+    data: str | None = None
+    people: PositiveInt = 300
+    development: bool = False
+    judge: NetworkName | None = None
+    morphable_model: str | None = None
+    renderings: NonNegativeInt = 12
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, score, report; the exit status is 0, or 1 where people were left out."""
+    with one_sentence_for_bad_input():
+        reported, output, machine, dashboard = parse_settings(
+            (ReportedPeople, Output, Machine, Dashboard), argv, program="reporting_people.py",
+            description=str(__doc__), leading="checkpoint",
+        )  # fmt: skip
+        return exit_status(score_people(reported, output, machine, dashboard))
+
+
+def score_people(reported: ReportedPeople, output: Output, machine: Machine, dashboard: Dashboard) -> Results:
+    """A checkpoint's faces of the reporting protocol's people, scored person by person."""
+    machine, checkpoint = machine.resolved(), reported.checkpoint
+    place = place_of(reported.data, ("lfw",))
+    content = load_regressor(checkpoint)[1]
+    judge = judge_name(reported.judge, content)
+    require_data(place)
+    settings = plain(
+        settings_of_options(reported) | {"data": str(place), "checkpoint_sha256": sha256_of_file(checkpoint)}
+    )
+    options: FaceOptions = {
+        "cache_folder": machine.cache_folder, "workers": machine.workers, "progress": machine.progress,
+    }  # fmt: skip
 
     def compute(folder: OutputFolder) -> Report:
-        loaded = load_reconstructor(checkpoint, morphable_model=morphable_model, device=device)
-        chosen = load_network(judge_name(judge, loaded.content)).to(device)
-        trained = training_network(loaded, device)
+        loaded = load_reconstructor(
+            checkpoint, morphable_model=reported.morphable_model, device=machine.device
+        )
+        chosen = load_network(judge).to(machine.device)
+        trained = training_network(loaded, machine.device)
         networks = list({network.name: network for network in (loaded.encoder, trained, chosen)}.values())
-        scored = people_of(place, loaded.model, networks, people, development=development, **options)
+        scored = people_of(
+            place, loaded.model, networks, reported.people, development=reported.development, **options
+        )
         faces = loaded.coefficients(scored.queries.features[loaded.encoder.name])
-        keep_faces(faces, loaded.model, renderings, folder)
+        keep_faces(faces, loaded.model, reported.renderings, folder)
         return report_of(scored, faces, loaded, chosen, trained, settings, place)
 
     def publish_to_run(results: Results, folder: OutputFolder) -> str:
-        return publish(results, folder, load_regressor(checkpoint)[1], wandb_project)
+        return publish(results, folder, content, dashboard.wandb_project)
 
     return evaluate(
-        COMMAND, settings, compute, inputs=[*read_for(checkpoint, morphable_model), place.folder],
-        output=output, overwrite=overwrite, layout=LAYOUT,
-        notice=notice(place), publish=publish_to_run if wandb else None,
+        COMMAND, settings, compute,
+        inputs=[*read_for(checkpoint, reported.morphable_model), place.folder],
+        output=output.output, overwrite=output.overwrite, layout=LAYOUT,
+        notice=notice(place), publish=publish_to_run if dashboard.wandb else None,
     )  # fmt: skip
 
 
@@ -256,9 +260,9 @@ def report_of(
     nobody = Prediction(*(torch.zeros_like(part) for part in faces))
     judged = judge_faces(faces, people.gallery, *teachers)
     figures = list(figures_of(judged))
-    for field, (metric, unit) in OF_COEFFICIENTS.items():
+    for name, (metric, unit) in OF_COEFFICIENTS.items():
         statistics = coefficient_statistics(faces, loaded.content.get("tone"))
-        figures.append((metric, unit, getattr(statistics, field)))
+        figures.append((metric, unit, getattr(statistics, name)))
     if people.shape is not None:
         errors = shape_errors(faces.shape, people.shape, loaded.model)
         figures.append(("shape error", "mm", mean_statistic(errors)))
@@ -284,8 +288,8 @@ def report_of(
 
 def figures_of(judged: Judged) -> Iterator[tuple[str, str, Statistic]]:
     """Metric, unit and statistic of what the judge says."""
-    for field, (metric, unit) in SHOWN.items():
-        yield metric, unit, getattr(judged.scores, field)
+    for name, (metric, unit) in SHOWN.items():
+        yield metric, unit, getattr(judged.scores, name)
     yield "fooling gap", "similarity", judged.fooling_gap
 
 

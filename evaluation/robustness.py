@@ -12,6 +12,7 @@ one person and between different people. The pictures show the photographs: they
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,12 @@ from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import notice, place_of
 from evaluation.shared.judge import judge_name, kept_centre
 from evaluation.shared.lifecycle import Report, evaluate, exit_status
+from evaluation.shared.options import NO_SETTING, Dashboard, Machine, Output, settings_of_options
+from evaluation.shared.present_inputs import require_data
 from evaluation.shared.scored_method import what_is_scored
 from lightning_modules.checkpoints import load_regressor
-from lightning_modules.dashboard import PROJECT
-from lightning_modules.plain.command_line import run_command
-from lightning_modules.plain.devices import chosen_device
+from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
+from lightning_modules.plain.number_types import AtLeastTwo, NonNegativeInt, SeedInt
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.recognition.network import RecognitionNetwork
@@ -52,34 +54,11 @@ KINDS = ("lfw", "photographs")
 PARTIAL = "responses"  # folder of finished photographs, from which a stopped run goes on
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse, measure, report; exit status 0, or 1 where photographs failed."""
-    return exit_status(run_command(robustness, argv))
+@dataclass(frozen=True)
+class DamagedPhotographs:
+    """Whose reconstructions of which photographs are measured, by which judge.
 
-
-def robustness(
-    checkpoint: Path,
-    *,
-    data: str | None = None,
-    people: int = 100,
-    judge: NetworkName | None = None,
-    allow_training_network: bool = False,
-    centred: bool = False,
-    detector: DetectorName = "yunet",
-    pictures: int = 6,
-    seed: int = 0,
-    morphable_model: str | None = None,
-    output: Path | None = None,
-    overwrite: bool = False,
-    device: str = "auto",
-    cache_folder: Path | None = None,
-    workers: int | None = None,
-    wandb: bool = False,
-    wandb_project: str = PROJECT,
-) -> Results:
-    """Measure how far reconstructed faces move when their photographs are damaged.
-
-    Args:
+    Attributes:
         checkpoint: what ablations/run.py wrote.
         data: lfw:DIR (people outside peopleDevTrain), photographs:DIR (one person or artwork each), or
             stand-in; without it where LFW_DIR or the configuration says, else the stand-in.
@@ -91,36 +70,61 @@ def robustness(
         pictures: people that the pictures show; 0 draws none.
         seed: of what is drawn at random.
         morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training.
-        output: folder of the results; runs/robustness/<digest of the settings> by default.
-        overwrite: compute anew.
-        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
-        cache_folder: root of all caches; the user's cache folder if not given.
-        workers: processes that align; all cores by default.
-        wandb: add numbers and figures to the run that made the checkpoint at Weights & Biases.
-        wandb_project: its project.
     """
-    device = str(chosen_device(device))
-    if people < 2:
-        raise ValueError(f"--people must be at least 2, so that people can be compared, got {people}")
+
+    checkpoint: Path = field(metadata=NO_SETTING)  # its content is one
+    data: str | None = None
+    people: AtLeastTwo = 100
+    judge: NetworkName | None = None
+    allow_training_network: bool = field(default=False, metadata=NO_SETTING)
+    centred: bool = False
+    detector: DetectorName = "yunet"
+    pictures: NonNegativeInt = field(default=6, metadata=NO_SETTING)
+    seed: SeedInt = 0
+    morphable_model: str | None = field(default=None, metadata=NO_SETTING)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, measure, report; exit status 0, or 1 where photographs failed."""
+    with one_sentence_for_bad_input():
+        damaged, output, machine, dashboard = parse_settings(
+            (DamagedPhotographs, Output, Machine, Dashboard), argv, program="robustness.py",
+            description=str(__doc__), leading="checkpoint",
+        )  # fmt: skip
+        return exit_status(robustness(damaged, output, machine, dashboard))
+
+
+def robustness(
+    damaged: DamagedPhotographs, output: Output, machine: Machine, dashboard: Dashboard
+) -> Results:
+    """Measure how far reconstructed faces move when their photographs are damaged."""
+    machine, checkpoint = machine.resolved(), damaged.checkpoint
+    people, seed, detector = damaged.people, damaged.seed, damaged.detector
     scored = what_is_scored(checkpoint, None, None)
-    place = place_of(data, KINDS)
+    place = place_of(damaged.data, KINDS)
     content = load_regressor(checkpoint)[1]
-    name = judge_name(judge, content, allow_training_network=allow_training_network)
-    settings = scored.settings() | {
-        "data": str(place), "people": people, "judge": name, "centred": centred, "detector": detector,
-        "seed": seed,
-    }  # fmt: skip
+    name = judge_name(damaged.judge, content, allow_training_network=damaged.allow_training_network)
+    require_data(place)
+    settings = scored.settings() | settings_of_options(damaged) | {"data": str(place), "judge": name}
 
     def compute(folder: OutputFolder) -> Report:
-        loaded = load_reconstructor(checkpoint, morphable_model=morphable_model, device=device)
-        network = load_network(name).to(device)
-        centre = centre_of(loaded, network) if centred else None
+        loaded = load_reconstructor(
+            checkpoint, morphable_model=damaged.morphable_model, device=machine.device
+        )
+        network = load_network(name).to(machine.device)
+        centre = centre_of(loaded, network) if damaged.centred else None
         chosen = people_of(
-            place, loaded.model, most=people, detector=detector, cache_folder=cache_folder, workers=workers
+            place,
+            loaded.model,
+            most=people,
+            detector=detector,
+            cache_folder=machine.cache_folder,
+            workers=machine.workers,
+            progress=machine.progress,
         )
         responses = responses_of(chosen, loaded, network, folder.below(PARTIAL), seed, detector)
         report = report_of(chosen, responses, loaded, network, centre, settings)
-        if pictures:
+        if damaged.pictures:
             # Below the folder itself, whose pictures --wandb sends: these show photographs.
             draw_pictures(
                 chosen,
@@ -129,15 +133,15 @@ def robustness(
                 folder.below("pictures"),
                 checkpoint=checkpoint.name,
                 seed=seed,
-                most=pictures,
+                most=damaged.pictures,
             )
         return report
 
     return evaluate(
-        COMMAND, settings, compute, inputs=[*read_for(checkpoint, morphable_model), place.folder],
-        output=output, overwrite=overwrite, notice=notice(place), layout=LAYOUT,
-        publish=(lambda results, folder: publish(results, folder, content, wandb_project))
-        if wandb else None,
+        COMMAND, settings, compute, inputs=[*read_for(checkpoint, damaged.morphable_model), place.folder],
+        output=output.output, overwrite=output.overwrite, notice=notice(place), layout=LAYOUT,
+        publish=(lambda results, folder: publish(results, folder, content, dashboard.wandb_project))
+        if dashboard.wandb else None,
     )  # fmt: skip
 
 

@@ -52,6 +52,8 @@ from evaluation.reporting.results import NOT_MEASURED, Counts, Results, Row, pla
 from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import Place, known_place, notice
 from evaluation.shared.lifecycle import Report, evaluate, exit_status
+from evaluation.shared.options import Dashboard, Output
+from evaluation.shared.present_inputs import require_data
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.stand_in_label import labelled
@@ -78,17 +80,30 @@ class Columns:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, score, report; 0 for a complete result, 1 with failed photographs, 2 bad input, 130 stopped."""
     with one_sentence_for_bad_input():
-        scoring, columns, groups, execution = parse_settings(
-            (Scoring, Columns, Groups, Execution), argv, program="similarity.py", description=str(__doc__),
-            leading="checkpoint",
+        scoring, columns, groups, execution, output, dashboard = parse_settings(
+            (Scoring, Columns, Groups, Execution, Output, Dashboard), argv,
+            program="similarity.py", description=str(__doc__), leading="checkpoint",
         )  # fmt: skip
-        return exit_status(similarity(scoring, columns, groups, execution))
+        return exit_status(
+            similarity(scoring, columns, groups, execution, output=output, dashboard=dashboard)
+        )
 
 
-def similarity(scoring: Scoring, columns: Columns, groups: Groups, execution: Execution) -> Results:
+def similarity(
+    scoring: Scoring,
+    columns: Columns,
+    groups: Groups,
+    execution: Execution,
+    *,
+    output: Output,
+    dashboard: Dashboard,
+) -> Results:
     """The results of a finished folder, or computed now."""
+    execution = execution.resolved()
     subject, sources = subject_of(scoring), sources_of(groups)
     further = further_places(columns)
+    for place in further:
+        require_data(place)
     more = settings_of_groups(groups, sources)
     settings = plain(settings_of(scoring, subject, columns=[str(place) for place in further], **more))
 
@@ -102,10 +117,10 @@ def similarity(scoring: Scoring, columns: Columns, groups: Groups, execution: Ex
     return evaluate(
         COMMAND, settings, compute,
         inputs=[*inputs_of(scoring, subject), *sources.paths, *(place.folder for place in further)],
-        output=execution.output, overwrite=execution.overwrite,
+        output=output.output, overwrite=output.overwrite,
         layout=TABLE_2_OF_PEOPLE if scoring.people else TABLE_2, notice=notice(subject.place),
-        publish=None if not execution.wandb else lambda results, folder: publish(
-            results, folder, subject.content, execution.wandb_project
+        publish=None if not dashboard.wandb else lambda results, folder: publish(
+            results, folder, subject.content, dashboard.wandb_project
         ),
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ M3DFB (2025) and REALY (2022) found that closest-point scores can rank methods w
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -42,10 +43,12 @@ from evaluation.reporting.blocks import blocks_by_protocol
 from evaluation.reporting.provenance import model_entry, provenance
 from evaluation.reporting.results import Counts, Results
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
+from evaluation.shared.options import Output, settings_of_options
 from lightning_modules.faces.loading import load_morphable_model, place_of_model
-from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.failures import counted_by_kind
 from lightning_modules.plain.files import write_whole
+from lightning_modules.plain.number_types import AtLeastTwo, PositiveFinite, SeedInt
 from lightning_modules.plain.output_folder import OutputFolder
 
 LEVELS_MM = (0.5, 1.0, 1.5, 2.0, 3.0)
@@ -57,47 +60,44 @@ LAYOUT = Layout(
 PACKAGES = ("numpy", "scipy", "libigl", "torch")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse, score, report; the exit status is 0, or 1 where a reconstruction could not be scored."""
-    return exit_status(run_command(certify, argv, positional=False))
+@dataclass(frozen=True)
+class KnownErrors:
+    """Which subjects are drawn, and how wrong their reconstructions are.
 
-
-def certify(
-    *,
-    morphable_model: str = "open",
-    subjects: int = 6,
-    levels_mm: list[float] = list(LEVELS_MM),  # noqa: B006 - never changed
-    seed: int = 0,
-    output: Path | None = None,
-    overwrite: bool = False,
-) -> Results:
-    """Rank correlation with the true error and bias of every protocol, in results.json.
-
-    Args:
+    Attributes:
         morphable_model: that subjects are drawn from: open, open:2, basel:FILE or ict:FOLDER.
         subjects: how many; at least 2.
         levels_mm: true errors of the reconstructions, root mean square in mm.
         seed: of subjects and errors.
-        output: folder of the results; runs/validity/<digest of the settings> by default.
-        overwrite: compute anew although the output folder is finished.
     """
-    if subjects < 2 or len(levels_mm) < 2 or min(levels_mm) <= 0:
-        raise ValueError(
-            f"expected at least 2 subjects and at least 2 levels above 0 mm, got {subjects} and {levels_mm}"
+
+    morphable_model: str = "open"
+    subjects: AtLeastTwo = 6
+    levels_mm: list[PositiveFinite] = field(default_factory=lambda: list(LEVELS_MM))
+    seed: SeedInt = 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, score, report; the exit status is 0, or 1 where a reconstruction could not be scored."""
+    with one_sentence_for_bad_input():
+        known, output = parse_settings(
+            (KnownErrors, Output), argv, program="validity.py", description=str(__doc__)
         )
-    settings = {
-        "morphable_model": morphable_model,
-        "subjects": subjects,
-        "levels_mm": levels_mm,
-        "seed": seed,
-    }
+        return exit_status(certify(known, output))
+
+
+def certify(known: KnownErrors, output: Output) -> Results:
+    """Rank correlation with the true error and bias of every protocol, in results.json."""
+    if len(known.levels_mm) < 2:
+        raise ValueError(f"--levels-mm must be at least two, got {known.levels_mm}")
+    settings = settings_of_options(known)
     return evaluate(
         "validity",
         settings,
         lambda folder: compute(folder, settings),
-        inputs=[place_of_model(morphable_model)],
-        output=output,
-        overwrite=overwrite,
+        inputs=[place_of_model(known.morphable_model)],
+        output=output.output,
+        overwrite=output.overwrite,
         layout=LAYOUT,
     )
 

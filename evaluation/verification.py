@@ -9,6 +9,7 @@ results.json, its tables and the ROC curves into the output folder.
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,9 @@ from evaluation.reporting.results import Counts, Results, Row, plain
 from evaluation.shared.data_places import place_of
 from evaluation.shared.judge import centre_of_photographs
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
-from lightning_modules.plain.command_line import run_command
-from lightning_modules.plain.devices import chosen_device
+from evaluation.shared.options import Machine, Output, settings_of_options
+from evaluation.shared.present_inputs import require_centre, require_data, require_optional_file
+from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
@@ -53,8 +55,6 @@ from lightning_modules.recognition.similarity import Centre, centred, cosine_sim
 from lightning_modules.recognition.vggface import Descriptor
 
 FALSE_ACCEPT_RATES = (0.001, 0.01)
-# Options that the result does not depend on.
-NO_SETTINGS = {"output", "overwrite", "device", "cache_folder", "workers"}
 # What the table leaves to results.csv: with the accuracies, means and threshold say nothing new.
 DETAILS = ("threshold", "mean, one person", "mean, two people")
 
@@ -77,30 +77,11 @@ def blocks_of(results: Results) -> list[Block]:
 LAYOUT = Layout(blocks_of, "pairs", "standard error over the folds")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse, verify, report; the exit status is 0, or 1 where pairs had no face."""
-    return exit_status(run_command(verify, argv, positional=False))
+@dataclass(frozen=True)
+class VerifiedNetwork:
+    """Which network is verified on which pairs.
 
-
-def verify(
-    network: NetworkName,
-    *,
-    data: str | None = None,
-    weights: Path | None = None,
-    descriptor_layer: Descriptor = "fc7-relu",
-    pairs: PairList = "pairs",
-    centre_from: Path | None = None,
-    detector: DetectorName = "yunet",
-    faces: Selection = "central",
-    output: Path | None = None,
-    overwrite: bool = False,
-    device: str = "auto",
-    cache_folder: Path | None = None,
-    workers: int | None = None,
-) -> Results:
-    """Ten-fold verification on LFW: accuracy, ROC and their table, in results.json.
-
-    Args:
+    Attributes:
         network: dlib, sface, facenet or vggface.
         data: LFW's folder, as lfw:DIR or DIR; by default what LFW_DIR or the configuration file names.
         weights: the weight file, where it does not lie in its usual place.
@@ -109,38 +90,60 @@ def verify(
         centre_from: a folder of training photographs; their mean embedding is subtracted in one more row.
         detector: yunet or mtcnn.
         faces: which face of a photograph.
-        output: folder of the results; runs/verification/<digest of the settings> by default.
-        overwrite: compute anew although the output folder is finished.
-        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
-        cache_folder: root of all caches; the user's cache folder if not given.
-        workers: processes that align; all cores by default.
     """
-    device = str(chosen_device(device))
-    settings = {name: value for name, value in locals().items() if name not in NO_SETTINGS}
-    place = place_of(data, ("lfw",))
+
+    network: NetworkName
+    data: str | None = None
+    weights: Path | None = None
+    descriptor_layer: Descriptor = "fc7-relu"
+    pairs: PairList = "pairs"
+    centre_from: Path | None = None
+    detector: DetectorName = "yunet"
+    faces: Selection = "central"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, verify, report; the exit status is 0, or 1 where pairs had no face."""
+    with one_sentence_for_bad_input():
+        verified, output, machine = parse_settings(
+            (VerifiedNetwork, Output, Machine), argv, program="verification.py", description=str(__doc__)
+        )
+        return exit_status(verify(verified, output, machine))
+
+
+def verify(verified: VerifiedNetwork, output: Output, machine: Machine) -> Results:
+    """Ten-fold verification on LFW: accuracy, ROC and their table, in results.json."""
+    machine = machine.resolved()
+    place = place_of(verified.data, ("lfw",))
     if place.is_stand_in:
         raise ValueError("verification needs LFW's pairs; give --data lfw:DIR, or set LFW_DIR")
-    settings = plain(settings | {"data": str(place)})
+    require_data(place)
+    require_centre(verified.centre_from)
+    require_optional_file(verified.weights, f"the weights of {verified.network}")
+    settings = plain(settings_of_options(verified) | {"data": str(place)})
 
     def compute(_: OutputFolder) -> Report:
-        loaded = load_network(network, weights, descriptor_layer=descriptor_layer)
-        loaded.to(device)
-        options: dict[str, Any] = {"detector": detector, "cache_folder": cache_folder, "workers": workers}
-        lfw = LFW(place.folder, [loaded], faces=faces, **options)
+        loaded = load_network(verified.network, verified.weights, descriptor_layer=verified.descriptor_layer)
+        loaded.to(machine.device)
+        options: dict[str, Any] = {
+            "detector": verified.detector, "cache_folder": machine.cache_folder,
+            "workers": machine.workers, "progress": machine.progress,
+        }  # fmt: skip
+        lfw = LFW(place.folder, [loaded], faces=verified.faces, **options)
         lfw.prepare_data()
         lfw.setup()
         centre = None
-        if centre_from is not None:
-            centre = centre_of_photographs(centre_from, loaded, **options)
+        if verified.centre_from is not None:
+            centre = centre_of_photographs(verified.centre_from, loaded, **options)
         return report_of(lfw, loaded, settings, centre)
 
     return evaluate(
         "verification",
         settings,
         compute,
-        inputs=[place.folder, weights, centre_from],
-        output=output,
-        overwrite=overwrite,
+        inputs=[place.folder, verified.weights, verified.centre_from],
+        output=output.output,
+        overwrite=output.overwrite,
         layout=LAYOUT,
     )
 

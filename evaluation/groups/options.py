@@ -16,6 +16,7 @@ from evaluation.metrics.group_means import LEAST_PEOPLE
 from evaluation.metrics.grouping import Grouping, age_grouping, grouping, tone_grouping
 from evaluation.reporting.results import Row
 from lightning_modules.plain.files import sha256_of_file
+from lightning_modules.plain.number_types import AtLeastTwo
 
 SKIN_TONE = "skin-tone"
 AGE = "age"
@@ -35,7 +36,7 @@ class Groups:
 
     groups: tuple[str, ...] = ()
     group_columns: tuple[str, ...] = ()
-    smallest_group: int = LEAST_PEOPLE
+    smallest_group: AtLeastTwo = LEAST_PEOPLE
 
 
 class Sources(NamedTuple):
@@ -75,8 +76,6 @@ def sources_of(options: Groups) -> Sources:
         FileNotFoundError: if a file is missing.
         ValueError: if a file is no table of labels, lacks a column, or the smallest group is none.
     """
-    if options.smallest_group < 2:
-        raise ValueError(f"--smallest-group must be at least 2 people, got {options.smallest_group}")
     if not options.groups:
         if options.group_columns:
             raise ValueError("--group-columns are of a file of labels; give --groups FILE.csv")

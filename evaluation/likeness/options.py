@@ -1,7 +1,7 @@
 """Options and parts that similarity.py and clustering.py share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -9,11 +9,17 @@ from datamodules.alignment.detection import DetectorName
 from datamodules.face_data import FaceOptions
 from evaluation.shared.data_places import Place, place_of
 from evaluation.shared.judge import centre_of_photographs, judge_name, kept_centre
+from evaluation.shared.options import NO_SETTING, Machine, settings_of_options
+from evaluation.shared.present_inputs import (
+    require_centre,
+    require_data,
+    require_files,
+    require_optional_file,
+)
 from evaluation.shared.scored_method import Scored, what_is_scored
 from lightning_modules.checkpoints import load_regressor
-from lightning_modules.dashboard import PROJECT
 from lightning_modules.faces.mesh_files.units import Unit
-from lightning_modules.plain.devices import chosen_device
+from lightning_modules.plain.number_types import NonNegativeInt
 from lightning_modules.recognition.coloured import underlying
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import NetworkName, load_network
@@ -50,53 +56,37 @@ class Scoring:
         people: score the project's reporting protocol on so many people instead of all photographs; 0 is off.
     """
 
-    checkpoint: Path | None = None
-    meshes: Path | None = None
-    renderings: Path | None = None
+    checkpoint: Path | None = field(default=None, metadata=NO_SETTING)
+    meshes: Path | None = field(default=None, metadata=NO_SETTING)
+    renderings: Path | None = field(default=None, metadata=NO_SETTING)
     method: str | None = None
     data: str | None = None
     judge: NetworkName | None = None
     judge_weights: Path | None = None
     descriptor_layer: Descriptor = "fc7-relu"
     descriptor_crops: Literal[1, 10] = 1
-    allow_training_network: bool = False
+    allow_training_network: bool = field(default=False, metadata=NO_SETTING)
     centred: bool = False
     centre_from: Path | None = None
     morphable_model: str | None = None
     unit: Unit = "auto"
     detector: DetectorName = "yunet"
-    people: int = 0
+    people: NonNegativeInt = 0
 
 
 @dataclass(frozen=True)
-class Execution:
-    """How a command is executed; its result does not depend on it.
+class Execution(Machine):
+    """What a command works with; its results do not depend on it.
 
     Attributes:
         device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
-        rasterizer: numba, warp, pytorch3d or torch; chosen by the device if not given.
-        output: folder of the results; runs/<command>/<digest of the settings> if not given.
-        overwrite: compute anew although the output folder is finished.
         cache_folder: root of all caches; the user's cache folder if not given.
         workers: processes that align photographs; all cores if not given.
         progress: whether to show progress bars.
-        wandb: add numbers and figures to the run that made the checkpoint at Weights & Biases.
-        wandb_project: its project.
+        rasterizer: numba, warp, pytorch3d or torch; chosen by the device if not given.
     """
 
-    device: str = "auto"
     rasterizer: str | None = None
-    output: Path | None = None
-    overwrite: bool = False
-    cache_folder: Path | None = None
-    workers: int | None = None
-    progress: bool = True
-    wandb: bool = False
-    wandb_project: str = PROJECT
-
-    def __post_init__(self) -> None:
-        """Refuse a device that is not there before anything is loaded."""
-        object.__setattr__(self, "device", str(chosen_device(self.device)))
 
 
 class Subject(NamedTuple):
@@ -141,7 +131,12 @@ def subject_of(scoring: Scoring) -> Subject:
             raise ValueError("--centred takes the checkpoint's centre; without one give --centre-from DIR")
         if judge not in map(underlying, content["centres"]):
             raise ValueError(f"the checkpoint keeps no centre of {judge}; give --centre-from DIR")
-    return Subject(scored, place_of(scoring.data, KINDS), judge, content)
+    place = place_of(scoring.data, KINDS)
+    require_files(scored)
+    require_data(place)
+    require_centre(scoring.centre_from)
+    require_optional_file(scoring.judge_weights, f"the weights of {judge}")
+    return Subject(scored, place, judge, content)
 
 
 def inputs_of(scoring: Scoring, subject: Subject) -> list[Path | None]:
@@ -156,17 +151,18 @@ def inputs_of(scoring: Scoring, subject: Subject) -> list[Path | None]:
 
 def settings_of(scoring: Scoring, subject: Subject, **more: object) -> dict[str, Any]:
     """Everything that the result depends on."""
-    names: tuple[str, ...] = ("judge_weights", "centred", "centre_from", "detector", "people")
-    if subject.judge == "vggface":
-        names += ("descriptor_layer", "descriptor_crops")
-    if subject.scored.kind != "checkpoint":
-        names += ("unit", "morphable_model")
+    without_effect: set[str] = set()
+    if subject.judge != "vggface":
+        without_effect |= {"descriptor_layer", "descriptor_crops"}
+    if subject.scored.kind == "checkpoint":
+        without_effect |= {"unit", "morphable_model"}
+    given = settings_of_options(scoring)
     return {
+        **{name: value for name, value in given.items() if name not in without_effect},
         **subject.scored.settings(),
         "method": subject.scored.method,
         "data": str(subject.place),
         "judge": subject.judge,
-        **{name: getattr(scoring, name) for name in names},
         **more,
     }
 

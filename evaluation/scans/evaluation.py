@@ -12,7 +12,7 @@ from datamodules.micc import MICC, Scans
 from datamodules.scan_folders import Subject
 from datamodules.stand_in_scans import StandInScans
 from evaluation.groups.options import NO_GROUPS, Grouped, Sources
-from evaluation.metrics.scan_protocols import PROTOCOLS, Scaling, ScanProtocol, scan_protocol
+from evaluation.metrics.scan_protocols import ScanProtocol
 from evaluation.reporting.provenance import provenance
 from evaluation.reporting.results import Results
 from evaluation.scans.by_group import grouped_subjects, with_groups
@@ -28,7 +28,8 @@ from evaluation.scans.methods import (
     RandomFace,
     frames_seen,
 )
-from evaluation.scans.records import ScoreRecord
+from evaluation.scans.options import ScanOptions
+from evaluation.scans.records import ScoreRecord, common_scales
 from evaluation.scans.scoring import Scorer
 from evaluation.scans.tables import (
     Column,
@@ -43,16 +44,18 @@ from evaluation.scans.tables import (
 )
 from evaluation.shared.data_places import Place
 from evaluation.shared.lifecycle import Report
+from evaluation.shared.present_inputs import require_optional_file
 from evaluation.shared.scored_method import Scored
+from lightning_modules.checkpoints import read_checkpoint
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.mesh_files.units import read_mesh_in_mm
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.stand_in_label import labelled
+from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 
 KINDS = ("micc", "scans")
-ALL = "all"
 # The stand-in's subjects, where their number is not given: a few minutes' work.
 STAND_IN_SUBJECTS = 12
 # Of the stand-in: a model that fits closer could make its faces.
@@ -70,45 +73,66 @@ class ScanEvaluation:
         place: of the data.
         options: the command's.
         sources: of groups, by which mean errors are shown, too.
+        baselines: root of the baselines' kept scores, where it is not the cache folder.
     """
 
     scored: Scored
     place: Place
-    options: dict[str, Any]
+    options: ScanOptions
     sources: Sources = NO_GROUPS
+    baselines: Path | None = None
 
     @property
     def inputs(self) -> list[Path | None]:
         """The files and folders that the command reads."""
-        named = ("landmarks", "mesh_landmarks", "encoder_weights")
         return [
-            *read_for(self.scored.path, self.options["morphable_model"]),
+            *read_for(self.scored.path, self.options.scored.morphable_model),
             self.place.folder,
-            *(self.options["also"] or ()),
-            *(self.options[name] for name in named),
+            *(self.options.scored.also or ()),
+            self.options.scans.landmarks,
+            self.options.scored.mesh_landmarks,
+            self.options.scored.encoder_weights,
             *self.sources.paths,
         ]
+
+    def check(self) -> None:
+        """Refuse what cannot be scored, before a model, a network or a video is loaded.
+
+        Raises:
+            FileNotFoundError: if scans, landmarks or weights are not there.
+            ValueError: if the protocol is unknown, a folder holds no mesh, or the checkpoint is none.
+        """
+        self.protocols, self.folders  # noqa: B018 - made here, since they may be refused
+        require_optional_file(self.options.scored.mesh_landmarks, "a landmark file of the meshes' topology")
+        require_optional_file(self.options.scored.encoder_weights, "the encoder's weights")
+        if self.scored.kind == "checkpoint":
+            read_checkpoint(self.scored.path)
+        if not self.place.is_stand_in:
+            self.data_for([]).subjects()
 
     # ------------------------------------------------------------------ data and methods
 
     @cached_property
     def limit(self) -> int | None:
         """How many subjects are asked for."""
-        asked = self.options["subjects"]
-        if asked is not None and asked < 1:
-            raise ValueError(f"--subjects must be at least 1, got {asked}")
+        asked = self.options.scans.subjects
         return STAND_IN_SUBJECTS if asked is None and self.place.is_stand_in else asked
 
     @cached_property
     def data(self) -> MICC:
-        """The scans with their footage."""
-        networks = [self.reconstructor.encoder] if self.scored.kind == "checkpoint" else []
-        given = {name: self.options[name] for name in ("landmarks", "detector", "faces")}
-        given |= {name: self.options[name] for name in ("cache_folder", "workers", "progress")}
-        frames = self.options["frames"]
-        given |= {"frames": None if frames == "all" else frames, "limit": self.limit}
+        """The scans with their footage, as the checkpoint's encoder sees it."""
+        return self.data_for([self.reconstructor.encoder] if self.scored.kind == "checkpoint" else [])
+
+    def data_for(self, networks: Sequence[RecognitionNetwork]) -> MICC:
+        """The scans with their footage, as these networks see it."""
+        scans, machine = self.options.scans, self.options.machine
+        given: dict[str, Any] = {
+            "landmarks": scans.landmarks, "detector": scans.detector, "faces": scans.faces,
+            "cache_folder": machine.cache_folder, "workers": machine.workers, "progress": machine.progress,
+            "frames": None if scans.frames == "all" else scans.frames, "limit": self.limit,
+        }  # fmt: skip
         if self.place.is_stand_in:
-            return StandInScans(load_morphable_model("open"), networks, seed=self.options["seed"], **given)
+            return StandInScans(load_morphable_model("open"), networks, seed=self.options.scans.seed, **given)
         assert self.place.folder is not None
         return {"micc": MICC, "scans": Scans}[self.place.kind](self.place.folder, networks, **given)
 
@@ -122,17 +146,19 @@ class ScanEvaluation:
     @cached_property
     def groups(self) -> Grouped | None:
         """The people by group; None where no groups are asked for."""
-        given = {name: self.options[name] for name in ("detector", "faces")}
-        return grouped_subjects(self.sources, self.subjects, str(self.place), **given)
+        scans = self.options.scans
+        return grouped_subjects(
+            self.sources, self.subjects, str(self.place), detector=scans.detector, faces=scans.faces
+        )
 
     @cached_property
     def reconstructor(self) -> Reconstructor:
         """The checkpoint's."""
         return load_reconstructor(
             self.scored.path,
-            morphable_model=self.options["morphable_model"],
-            encoder_weights=self.options["encoder_weights"],
-            device=self.options["device"],
+            morphable_model=self.options.scored.morphable_model,
+            encoder_weights=self.options.scored.encoder_weights,
+            device=self.options.machine.device,
         )
 
     @cached_property
@@ -140,19 +166,21 @@ class ScanEvaluation:
         """The morphable model of the baselines: the checkpoint's own."""
         if self.scored.kind == "checkpoint":
             return self.reconstructor.model
-        return load_morphable_model(self.options["morphable_model"] or "open")
+        return load_morphable_model(self.options.scored.morphable_model or "open")
 
     @cached_property
     def marker(self) -> Marker:
         """Finds landmarks."""
-        return Marker(open_model, detector=self.options["detector"])
+        return Marker(open_model, detector=self.options.scans.detector)
 
     @cached_property
     def folders(self) -> list[MeshFolder]:
         """Other methods' meshes."""
         named = [(self.scored.method, self.scored.path)] if self.scored.kind == "meshes" else []
-        named += [(folder.resolve().name, folder) for folder in self.options["also"] or ()]
-        given = {"unit": self.options["unit"], "landmarks": self.options["mesh_landmarks"]}
+        named += [(folder.resolve().name, folder) for folder in self.options.scored.also or ()]
+        given: dict[str, Any] = {
+            "unit": self.options.scored.unit, "landmarks": self.options.scored.mesh_landmarks,
+        }  # fmt: skip
         return [MeshFolder(name, folder, self.marker, **given) for name, folder in named]
 
     @cached_property
@@ -161,11 +189,11 @@ class ScanEvaluation:
         numbers = {subject.name: number for number, subject in enumerate(self.subjects)}
         baselines: list[Method] = [
             MeanFace(self.model),
-            RandomFace(self.model, numbers, self.options["seed"]),
+            RandomFace(self.model, numbers, self.options.scans.seed),
         ]
         if self.scored.kind != "checkpoint":
             return [*self.folders, *baselines]
-        average = self.options["average"]
+        average = self.options.scored.average
         own = CheckpointMethod(self.scored.method, self.reconstructor, self.data, average)
         return [own, *self.folders, *baselines]
 
@@ -179,17 +207,7 @@ class ScanEvaluation:
     @cached_property
     def protocols(self) -> list[ScanProtocol]:
         """The presets that are asked for, with the command's changes in their names."""
-        name = self.options["protocol"]
-        chosen = list(PROTOCOLS.values()) if name == ALL else [scan_protocol(name)]
-        return [
-            changed(
-                protocol,
-                scaling=self.options["scale"],
-                radius_mm=self.options["radius_mm"],
-                radius_overrides_mm=self.options["radius_overrides_mm"],
-            )
-            for protocol in chosen
-        ]
+        return self.options.protocol.presets()
 
     # ------------------------------------------------------------------ scores
 
@@ -201,15 +219,16 @@ class ScanEvaluation:
             self.protocols,
             self.conditions,
             self.marker,
-            self.options["scan_unit"],
+            self.options.scans.scan_unit,
             folder,
-            self.options["cache_folder"],
+            self.options.machine.cache_folder if self.baselines is None else self.baselines,
             numbers=subject_numbers(self.subjects),
         )
 
     def records(self, folder: OutputFolder) -> list[ScoreRecord]:
         """All scores; with a scale common to a method's meshes, after a pass in which each has its own."""
-        given = {"workers": self.options["workers"], "progress": self.options["progress"]}
+        machine = self.options.machine
+        given: dict[str, Any] = {"workers": machine.workers, "progress": machine.progress}
         if self.scored.kind == "checkpoint":
             self.reconstructor.to("cpu")  # what is left to do is a few small products, in several processes
         scorer = self.scorer(folder.below(RECORDS))
@@ -249,7 +268,7 @@ class ScanEvaluation:
         for sentence in [*ranking_sentences(columns), *self.oracle_sentences(columns)]:
             print(sentence)
         write_heat_maps(
-            self.pictured(folder), columns[0], self.options["heat_maps"], folder.below(HEAT_MAPS), title
+            self.pictured(folder), columns[0], self.options.pictures.heat_maps, folder.below(HEAT_MAPS), title
         )
         results = Results(
             "micc", title, settings, counts_of(columns), rows, self.provenance(records, frames),
@@ -260,7 +279,7 @@ class ScanEvaluation:
         if groups is None:
             return report
         names = [subject.name for subject in self.subjects]
-        least = self.options["smallest_group"]
+        least = self.options.groups.smallest_group
         return with_groups(report, columns, names, groups, label=self.label, least_people=least)
 
     def curves(self, columns: Sequence[Column], title: str) -> dict[str, Any]:
@@ -290,8 +309,10 @@ class ScanEvaluation:
 
     def unit_sentences(self) -> list[str]:
         """Which units were guessed, by the first file of each kind."""
-        first = [("scans", self.options["scan_unit"], s.scans[0].path) for s in self.subjects if s.scans][:1]
-        first += [(f.name, self.options["unit"], f.first_file) for f in self.folders]
+        first = [("scans", self.options.scans.scan_unit, s.scans[0].path) for s in self.subjects if s.scans][
+            :1
+        ]
+        first += [(f.name, self.options.scored.unit, f.first_file) for f in self.folders]
         sentences = []
         for name, unit, path in first:
             try:
@@ -342,47 +363,6 @@ def open_model() -> MorphableModel:
     return load_morphable_model(
         "open", shape_components=MARKING_COMPONENTS, albedo_components=0, expression_components=0
     )
-
-
-def changed(
-    protocol: ScanProtocol,
-    *,
-    scaling: Scaling | None,
-    radius_mm: float | None,
-    radius_overrides_mm: dict[int, float] | None,
-) -> ScanProtocol:
-    """A preset with some of its fields changed, and so named that nobody takes it for the preset."""
-    given = {"scaling": scaling, "radius_mm": radius_mm, "radius_overrides_mm": radius_overrides_mm}
-    changes: dict[str, Any] = {
-        name: value for name, value in given.items() if value is not None and value != getattr(protocol, name)
-    }
-    words = " ".join(f"{name.removesuffix('_mm')}={value}" for name, value in changes.items())
-    return replace(protocol, **changes, name=f"{protocol.name} with {words}") if changes else protocol
-
-
-def common_scales(records: Sequence[ScoreRecord]) -> dict[str, float]:
-    """Of each method one scale for all its meshes: the geometric mean over those that were aligned.
-
-    Under the first protocol of the records.
-
-    Raises:
-        ValueError: if none of a method's was.
-    """
-    scales: dict[str, list[float]] = {}
-    first = records[0].protocol
-    for record in records:
-        if record.protocol != first:
-            continue
-        scales.setdefault(record.method, [])
-        if not record.failure and record.scale is not None:
-            scales[record.method].append(record.scale)
-    empty = [method for method, own in scales.items() if not own]
-    if empty:
-        raise ValueError(
-            f"no mesh of {', '.join(empty)} was aligned, so that there is no common scale; --scale isotropic "
-            "gives the reasons"
-        )
-    return {method: float(np.exp(np.log(own).mean())) for method, own in scales.items()}
 
 
 def subject_numbers(subjects: Sequence[Subject]) -> dict[str, int]:

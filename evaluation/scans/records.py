@@ -141,3 +141,28 @@ def read_records(file: Path) -> list[ScoreRecord]:
         return [ScoreRecord.from_dict(content) for content in json.loads(file.read_text(encoding="utf-8"))]
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{file} cannot be read ({error}); remove it and start the command again") from error
+
+
+def common_scales(records: Sequence[ScoreRecord]) -> dict[str, float]:
+    """Of each method one scale for all its meshes: the geometric mean over those that were aligned.
+
+    Under the first protocol of the records.
+
+    Raises:
+        ValueError: if none of a method's was.
+    """
+    scales: dict[str, list[float]] = {}
+    first = records[0].protocol
+    for record in records:
+        if record.protocol != first:
+            continue
+        scales.setdefault(record.method, [])
+        if not record.failure and record.scale is not None:
+            scales[record.method].append(record.scale)
+    empty = [method for method, own in scales.items() if not own]
+    if empty:
+        raise ValueError(
+            f"no mesh of {', '.join(empty)} was aligned, so that there is no common scale; --scale isotropic "
+            "gives the reasons"
+        )
+    return {method: float(np.exp(np.log(own).mean())) for method, own in scales.items()}

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
@@ -42,7 +43,7 @@ def run_command(
     options = options_of_signature(command)
     required = [option.name for option in options if option.default is MISSING]
     parser = _Parser(
-        program=sys.argv[0].rpartition("/")[2],
+        program=Path(command.__code__.co_filename).name,  # not argv's, which may be `morphable-faces`
         description=(command.__doc__ or "").partition("Args:")[0],
         options=options,
         leading=[leading] if leading is not None else required if positional else [],

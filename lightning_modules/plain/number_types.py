@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     # They hold plain numbers by the time that a command sees them.
     PositiveInt = int
     NonNegativeInt = int
+    AtLeastTwo = int
     AtLeastThree = int
     SeedInt = int
     PositiveFinite = float
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 else:
     from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveInt
 
+    AtLeastTwo = restricted_number_type("AtLeastTwo", int, (">=", 2))
     AtLeastThree = restricted_number_type("AtLeastThree", int, (">=", 3))
     # What NumPy's generators take.
     SeedInt = restricted_number_type("SeedInt", int, [(">=", 0), ("<", 2**32)])
@@ -34,6 +36,7 @@ else:
 
 __all__ = [
     "AtLeastThree",
+    "AtLeastTwo",
     "ClosedUnitInterval",
     "JitterShare",
     "NonNegativeFinite",

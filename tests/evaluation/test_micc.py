@@ -13,6 +13,7 @@ from datamodules.stand_in_scans import write_video
 from evaluation.micc import main
 from evaluation.scans import evaluation
 from evaluation.scans.scoring import Scorer
+from lightning_modules.checkpoints import KEY
 from lightning_modules.prediction import Prediction
 from lightning_modules.reconstruction import Reconstructor
 from tests.datamodules.conftest import TinyNetwork, detect_by_colour
@@ -279,7 +280,7 @@ def checkpoint(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> P
             (data / subject / "Video").mkdir(exist_ok=True)
             write_video(data / subject / "Video" / f"{name}.avi", frames)
     file = tmp_path / "run.ckpt"
-    file.write_bytes(b"checkpoint")
+    torch.save({KEY: {}}, file)
     return file
 
 

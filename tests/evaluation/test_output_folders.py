@@ -42,7 +42,7 @@ COMMANDS: dict[str, tuple[Callable, str]] = {
     "similarity": (
         similarity.main,
         "{checkpoint} --data=lfw:{photographs} --judge-weights={weights} --centre-from={others} "
-        "--morphable-model=basel:{model} --groups={labels} --micc={scans} --mofa={landmarks}",
+        "--morphable-model=basel:{model} --groups={labels} --micc={micc} --mofa={faces}",
     ),
     "similarity of meshes": (similarity.main, "--meshes={meshes} --data=lfw:{photographs} --judge=sface"),
     "clustering": (
@@ -86,7 +86,9 @@ def put(folder: Path, read: str) -> Path:
         (folder / "list.txt").write_text("pictures/a.png\n")
         return folder / "list.txt"
     place = folder / read
-    if read in ("photographs", "others"):
+    if read == "photographs":
+        write_photograph(place / "lfw-deepfunneled" / "A" / "A_0001.jpg", 0)
+    elif read in ("others", "faces"):
         write_photograph(place / "a.png", 0)
     elif read == "scans":
         (place / "scans").mkdir(parents=True, exist_ok=True)

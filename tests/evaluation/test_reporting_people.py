@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from datamodules.alignment import face_cache
-from evaluation import reporting_people
+from evaluation import reporting_people, robustness
 from evaluation.likeness import judged_people
 from evaluation.likeness.judged_people import coefficient_statistics, judge_faces, shape_errors
 from evaluation.metrics.moments import moments
@@ -196,6 +196,25 @@ def test_a_missing_checkpoint_is_named(tmp_path: Path, capsys: pytest.CaptureFix
     status, _, _ = score(tmp_path / "gone.ckpt", "--data", "stand-in")
     assert status == 2
     assert "gone.ckpt does not exist" in capsys.readouterr().err
+
+
+def test_another_command_with_the_same_cache_folder_detects_no_face_again(
+    checkpoint: Path, lfw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert score(checkpoint, "--data", f"lfw:{lfw}")[0] == 0
+
+    def again(image: np.ndarray) -> None:
+        raise AssertionError("detected again")
+
+    monkeypatch.setattr(face_cache, "load_detector", lambda name: again)
+    monkeypatch.setattr(robustness, "load_network", small_network)
+    # Of damaged photographs, which no cache holds.
+    monkeypatch.setattr(robustness, "load_detector", lambda name: detect_by_colour)
+    given = ["--people=3", "--pictures=0", "--workers=0", f"--data=lfw:{lfw}", "--output=damaged"]
+    shared = f"--cache-folder={checkpoint.parent / 'cache'}"
+    assert robustness.main([str(checkpoint), *given, shared]) in (0, 1)
+    with pytest.raises(AssertionError, match="detected again"):
+        robustness.main([str(checkpoint), *given, "--overwrite", "--cache-folder=another"])
 
 
 # ---------------------------------------------------------------------- scores

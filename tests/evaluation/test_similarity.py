@@ -331,7 +331,8 @@ class SomeVideos:
 
 def test_micc_is_a_column_of_its_own(material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_2_columns, "MICC", SomeVideos)
-    assert material.run(main, material.checkpoint, "--micc", material.folder) == 1
+    (material.folder / "micc" / "subject_01").mkdir(parents=True)
+    assert material.run(main, material.checkpoint, "--micc", material.folder / "micc") == 1
     found = results(material)
     assert found["counts"]["total"] == 15 + 3
     assert found["counts"]["failed"]["no footage: indoor"] == 1
@@ -370,7 +371,7 @@ def test_centres_of_other_weights_are_refused(material: Material, monkeypatch: p
     scored = options.Scoring(checkpoint=material.checkpoint, data="stand-in", centred=True)
     subject = options.subject_of(scored)._replace(content=content)
     with pytest.raises(ValueError, match="the centre belongs to sface"):
-        options.load_parts(scored, options.Execution(), subject)
+        options.load_parts(scored, options.Execution(device="cpu"), subject)
 
 
 def test_items_keep_photographs_apart(material: Material) -> None:

@@ -77,8 +77,17 @@ def test_the_certificate_is_written_and_found_again(
     assert "other settings" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("bad", [["--subjects", "1"], ["--levels_mm", "[1]"], ["--levels_mm", "[0, 1]"]])
-def test_too_little_to_correlate_is_refused(bad: list[str], capsys: pytest.CaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (["--subjects", "1"], "--subjects must be at least 2, got 1"),
+        (["--levels-mm", "1"], "--levels-mm must be at least two"),
+        (["--levels-mm", "0", "1"], "above 0, got [0, 1]"),
+    ],
+)
+def test_too_little_to_correlate_is_refused(
+    bad: list[str], message: str, capsys: pytest.CaptureFixture
+) -> None:
     with pytest.raises(SystemExit, match="2"):
         validity.main(bad)
-    assert "at least 2 subjects and at least 2 levels" in capsys.readouterr().err
+    assert message in capsys.readouterr().err

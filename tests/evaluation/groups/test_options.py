@@ -72,7 +72,6 @@ def test_results_depend_on_a_file_s_content_not_on_its_name(labels: Path) -> Non
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (Groups(("skin-tone",), smallest_group=1), "--smallest-group must be at least 2 people, got 1"),
         (Groups(group_columns=("sex",)), "--group-columns are of a file of labels; give --groups FILE"),
         (Groups(("skin-tone",), ("sex",)), "--group-columns are of a file of labels; give --groups FILE"),
     ],
@@ -80,6 +79,11 @@ def test_results_depend_on_a_file_s_content_not_on_its_name(labels: Path) -> Non
 def test_options_that_mean_nothing_are_refused(options: Groups, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         sources_of(options)
+
+
+def test_a_group_of_one_is_refused(material: Material, capsys: pytest.CaptureFixture[str]) -> None:
+    assert material.run(similarity.main, material.checkpoint, "--groups=skin-tone", "--smallest-group=1") == 2
+    assert "--smallest-group must be at least 2, got 1" in capsys.readouterr().err
 
 
 def test_a_label_may_be_given_once_only_and_an_age_must_be_one(labels: Path) -> None:
