@@ -21,6 +21,7 @@ MARKS = ("results.json", "started.json")
 THIRD_PARTY = {
     "wandb": r"(offline-)?run-\d{8}_\d{6}-[\w-]+|latest-run|debug[\w.-]*\.log|wandb-resume\.json",
     "jobs": r"\d+(_\d+)*_(submitted\.pkl|result\.pkl|log\.(out|err)|submission\.sh)|submission_file_\w+\.sh",
+    "tensorboard": r"events\.out\.tfevents\..+|hparams\.yaml",
 }
 NAMED = 3  # files that a sentence names
 
