@@ -41,7 +41,6 @@ from evaluation.likeness.tables_2_and_3 import TABLE_3
 from evaluation.metrics.retrieval import Ranks, chance, cumulative_match, found, rank_in_blocks
 from evaluation.reporting.figures import Line, line_figure
 from evaluation.reporting.results import Results, Row, plain
-from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import notice
 from evaluation.shared.lifecycle import Report, evaluate, exit_status
 from evaluation.shared.options import Dashboard, Output
@@ -132,11 +131,8 @@ def clustering(
 
     return evaluate(
         COMMAND, settings, compute, inputs=[*inputs_of(scoring, subject), *sources.paths],
-        output=output.output, overwrite=output.overwrite,
-        layout=TABLE_3, notice=notice(subject.place),
-        publish=None if not dashboard.wandb else lambda results, folder: publish(
-            results, folder, subject.content, dashboard.wandb_project
-        ),
+        output=output, layout=TABLE_3,
+        notice=notice(subject.place), dashboard=dashboard, checkpoint=subject.content,
     )  # fmt: skip
 
 

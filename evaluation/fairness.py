@@ -113,8 +113,8 @@ def fairness(known: KnownPeople, output: Output, machine: Machine) -> Results:
         return report_of(loaded, chosen, people, settings, machine)
 
     return evaluate(
-        COMMAND, settings, compute, inputs=read_for(checkpoint, None), output=output.output,
-        overwrite=output.overwrite, layout=LAYOUT, notice=NOTICE,
+        COMMAND, settings, compute, inputs=read_for(checkpoint, None), output=output, layout=LAYOUT,
+        notice=NOTICE,
     )  # fmt: skip
 
 

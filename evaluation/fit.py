@@ -25,7 +25,6 @@ if __name__ == "__main__":
 import numpy as np
 import torch
 from pandas import DataFrame
-from rich.console import Console
 from torch import Tensor
 
 from datamodules.alignment.feature_cache import to_images
@@ -39,7 +38,9 @@ from evaluation.reconstruction.fitted_files import FittedFiles, document_of, end
 from evaluation.reconstruction.overlays import overlay_sheet
 from evaluation.reporting.provenance import checkpoint_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
+from evaluation.reporting.tables import say
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
+from evaluation.shared.options import Output
 from lightning_modules.faces.landmarks.pose_fitting import DEVIATIONS_MM, DISTANCE_MM, Fit, Jaw, fit_landmarks
 from lightning_modules.faces.morphable_model import Faces
 from lightning_modules.plain.command_line import run_command
@@ -215,7 +216,7 @@ def fit(
 
     notice = FIVE_POINTS_NOTICE if landmarks == "yunet" else ""
     return evaluate(
-        COMMAND, settings, compute, inputs=inputs, output=output, overwrite=overwrite, layout=LAYOUT,
+        COMMAND, settings, compute, inputs=inputs, output=Output(output, overwrite), layout=LAYOUT,
         notice=notice,
     )  # fmt: skip
 
@@ -355,7 +356,7 @@ def report_of(
     frame = frame.astype({"face": "Int64"}).sort_values(["photograph", "face"], ignore_index=True)
     failed = [each for each in made if each.failure]
     for each in failed[:NAMED_FAILURES]:
-        Console().print(f"failed: {each.path}: {each.failure}", markup=False, highlight=False, soft_wrap=True)
+        say(f"failed: {each.path}: {each.failure}")
     reasons = counted_by_kind(each.failure for each in failed)
     rows = [
         Row(

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -26,12 +25,11 @@ from evaluation.reporting.results import Results, plain
 from evaluation.scans.evaluation import KINDS, ScanEvaluation
 from evaluation.scans.options import GROUPS_OF_OPTIONS, ScanOptions
 from evaluation.scans.table_1 import LAYOUT
-from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import notice, place_of
 from evaluation.shared.lifecycle import checked_folder, evaluate, exit_status
 from evaluation.shared.scored_method import what_is_scored
+from lightning_modules.checkpoints import load_regressor
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
-from lightning_modules.plain.output_folder import OutputFolder
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,25 +56,20 @@ def micc(options: ScanOptions) -> Results:
         | {"data": str(place), "subjects": run.limit}
         | {"also": [str(folder) for folder in options.scored.also or ()]}
     )
-    where: dict[str, Any] = {
-        "inputs": run.inputs, "output": options.output.output, "overwrite": options.output.overwrite,
-    }  # fmt: skip
-    checked_folder("micc", settings, **where)
+    checked_folder("micc", settings, inputs=run.inputs, output=options.output)
     run.check()
-    dashboard = options.dashboard
-    content = run.reconstructor.content if dashboard.wandb and scored.kind == "checkpoint" else None
-
-    def publish_to_run(results: Results, folder: OutputFolder) -> str:
-        return publish(results, folder, content, dashboard.wandb_project)
-
+    is_published = options.dashboard.wandb and scored.kind == "checkpoint"
+    published = load_regressor(scored.path)[1] if is_published else None
     results = evaluate(
         "micc",
         settings,
         lambda folder: run.report(folder, settings),
-        **where,
+        inputs=run.inputs,
+        output=options.output,
         layout=LAYOUT,
         notice=notice(place),
-        publish=publish_to_run if dashboard.wandb else None,
+        dashboard=options.dashboard,
+        checkpoint=published,
     )
     if options.pictures.show:
         run.show()

@@ -20,11 +20,11 @@ if __name__ == "__main__":
     end_when_interrupted()
 
 from PIL import Image
-from rich.console import Console
 
 from datamodules.alignment.detection import DetectorName, load_detector
 from datamodules.chosen_faces import ChosenFaces, FaceChoice, photographs_at
 from evaluation.reconstruction.methods_side_by_side import Cell, of_checkpoint, of_meshes
+from evaluation.reporting.tables import say
 from evaluation.shared.lifecycle import COMPLETE, WITH_FAILURES
 from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.faces.mesh_files.units import Unit
@@ -123,7 +123,7 @@ def qualitative(
         sheet_of(data, names, columns, size).save(temporary, pnginfo=mark_of(COMMAND))
     failures = failures_of(data, names, columns)
     for line in (*failures, f"written: {output}"):
-        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+        say(line)
     return Comparison(output, failures)
 
 

@@ -45,7 +45,7 @@ from evaluation.reporting.results import (
     mark_started,
     plain,
 )
-from evaluation.reporting.tables import page_of, print_page
+from evaluation.reporting.tables import page_of, print_page, say
 from evaluation.shared.lifecycle import TABLES, Layout, Report, exit_status, write_report
 from lightning_modules.plain.command_line import run_command
 from lightning_modules.plain.devices import chosen_device
@@ -262,12 +262,6 @@ def row_of(
     each = of_mean(values.mean(1))
     sd = float(each.std(ddof=1)) if len(each) > 1 else None
     return row._replace(value=float(each.mean()), sd=sd, reason=None)
-
-
-def say(sentence: str) -> None:
-    """Print a sentence as it is, if there is one."""
-    if sentence:
-        Console().print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 def tell(results: Results, data: ChosenFaces, folder: Path) -> None:

@@ -34,7 +34,6 @@ from evaluation.metrics.paired import Statistic, mean_statistic
 from evaluation.reporting.blocks import Block, block_of
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
-from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import Place, notice, place_of
 from evaluation.shared.judge import judge_name
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
@@ -173,14 +172,10 @@ def score_people(reported: ReportedPeople, output: Output, machine: Machine, das
         keep_faces(faces, loaded.model, reported.renderings, folder)
         return report_of(scored, faces, loaded, chosen, trained, settings, place)
 
-    def publish_to_run(results: Results, folder: OutputFolder) -> str:
-        return publish(results, folder, content, dashboard.wandb_project)
-
     return evaluate(
         COMMAND, settings, compute,
         inputs=[*read_for(checkpoint, reported.morphable_model), place.folder],
-        output=output.output, overwrite=output.overwrite, layout=LAYOUT,
-        notice=notice(place), publish=publish_to_run if dashboard.wandb else None,
+        output=output, layout=LAYOUT, notice=notice(place), dashboard=dashboard, checkpoint=content,
     )  # fmt: skip
 
 

@@ -32,7 +32,6 @@ from evaluation.damage.pictures import draw_pictures
 from evaluation.damage.responses import Responses, respond, versions_of
 from evaluation.reporting.provenance import checkpoint_entry, network_entry, provenance
 from evaluation.reporting.results import Counts, Results
-from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import notice, place_of
 from evaluation.shared.judge import judge_name, kept_centre
 from evaluation.shared.lifecycle import Report, evaluate, exit_status
@@ -139,9 +138,7 @@ def robustness(
 
     return evaluate(
         COMMAND, settings, compute, inputs=[*read_for(checkpoint, damaged.morphable_model), place.folder],
-        output=output.output, overwrite=output.overwrite, notice=notice(place), layout=LAYOUT,
-        publish=(lambda results, folder: publish(results, folder, content, dashboard.wandb_project))
-        if dashboard.wandb else None,
+        output=output, layout=LAYOUT, notice=notice(place), dashboard=dashboard, checkpoint=content,
     )  # fmt: skip
 
 

@@ -49,7 +49,6 @@ from evaluation.metrics.verification import share_below
 from evaluation.reporting.figures import Line, line_panels
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import NOT_MEASURED, Counts, Results, Row, plain
-from evaluation.shared.dashboard_run import publish
 from evaluation.shared.data_places import Place, known_place, notice
 from evaluation.shared.lifecycle import Report, evaluate, exit_status
 from evaluation.shared.options import Dashboard, Output
@@ -117,11 +116,8 @@ def similarity(
     return evaluate(
         COMMAND, settings, compute,
         inputs=[*inputs_of(scoring, subject), *sources.paths, *(place.folder for place in further)],
-        output=output.output, overwrite=output.overwrite,
-        layout=TABLE_2_OF_PEOPLE if scoring.people else TABLE_2, notice=notice(subject.place),
-        publish=None if not dashboard.wandb else lambda results, folder: publish(
-            results, folder, subject.content, dashboard.wandb_project
-        ),
+        output=output, layout=TABLE_2_OF_PEOPLE if scoring.people else TABLE_2,
+        notice=notice(subject.place), dashboard=dashboard, checkpoint=subject.content,
     )  # fmt: skip
 
 

@@ -96,8 +96,7 @@ def certify(known: KnownErrors, output: Output) -> Results:
         settings,
         lambda folder: compute(folder, settings),
         inputs=[place_of_model(known.morphable_model)],
-        output=output.output,
-        overwrite=output.overwrite,
+        output=output,
         layout=LAYOUT,
     )
 

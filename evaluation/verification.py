@@ -142,8 +142,7 @@ def verify(verified: VerifiedNetwork, output: Output, machine: Machine) -> Resul
         settings,
         compute,
         inputs=[place.folder, verified.weights, verified.centre_from],
-        output=output.output,
-        overwrite=output.overwrite,
+        output=output,
         layout=LAYOUT,
     )
 

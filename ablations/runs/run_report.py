@@ -21,7 +21,7 @@ from evaluation.metrics.retrieval import found, rank
 from evaluation.reporting.blocks import Block, blocks_by_protocol
 from evaluation.reporting.provenance import provenance
 from evaluation.reporting.results import Counts, Results, Row, write_results
-from evaluation.reporting.tables import Layout, page_of, print_page
+from evaluation.reporting.tables import Layout, page_of, print_page, say
 from lightning_modules.contact_sheets import contact_sheet as laid_out
 from lightning_modules.contact_sheets import picture
 from lightning_modules.distributed import is_first_process
@@ -45,11 +45,10 @@ CENTRED = ", centred"  # behind a protocol
 
 def show(results: Results, folder: Path) -> None:
     """Print a finished run's table and name its files."""
-    console = Console()
     items = "synthetic faces" if results.settings.get("stage") == "1" else "photographs"
-    print_page(page_of(results, Layout(blocks_of, items, "standard error over photographs")), console)
+    print_page(page_of(results, Layout(blocks_of, items, "standard error over photographs")), Console())
     files = [file.name for file in (folder / "final.ckpt", folder / SHEET) if file.exists()]
-    console.print(f"{folder}: results.json {' '.join(files)}", soft_wrap=True)
+    say(f"{folder}: results.json {' '.join(files)}")
 
 
 def blocks_of(results: Results) -> list[Block]:

@@ -22,7 +22,7 @@ from evaluation.reporting.studies import (
     mean_grid,
     means,
 )
-from evaluation.reporting.tables import Page, latex, markdown, screen
+from evaluation.reporting.tables import Page, latex, markdown, say, screen
 from lightning_modules.plain.files import write_whole
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.stand_in_label import labelled
@@ -139,9 +139,9 @@ def show(folder: Path) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     counts = results.counts
     reasons = "".join(f"; {count} {reason}" for reason, count in counts.failed.items())
-    console.print(f"{counts.used} of {counts.total} cells compared{reasons}", markup=False, soft_wrap=True)
+    say(f"{counts.used} of {counts.total} cells compared{reasons}")
     names = sorted(file.name for file in folder.iterdir() if file.is_file() and file.name[0] != ".")
-    console.print(f"{folder}: {' '.join(names)}", markup=False, highlight=False, soft_wrap=True)
+    say(f"{folder}: {' '.join(names)}")
 
 
 def _title(study: Study, run: Results) -> str:

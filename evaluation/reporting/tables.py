@@ -213,6 +213,13 @@ def _latex_line(texts: Sequence[str]) -> str:
     return " & ".join(text.replace("\n", " ").translate(_LATEX) for text in texts) + r" \\"
 
 
+def say(sentence: str) -> None:
+    """Print a sentence as it is, if there is one: in one line, which a terminal wraps between words."""
+    if sentence:
+        console = Console()
+        console.print(sentence, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+
+
 def write_tables(results: Results, folder: OutputFolder, layout: Layout) -> list[Path]:
     """results.md and results.tex, and every row in results.csv, written beside results.json."""
     page = page_of(results, layout)

@@ -19,7 +19,9 @@ from evaluation.reporting.results import (
     mark_started,
     write_results,
 )
-from evaluation.reporting.tables import Layout, page_of, print_page, write_tables
+from evaluation.reporting.tables import Layout, page_of, print_page, say, write_tables
+from evaluation.shared.dashboard_run import publish
+from evaluation.shared.options import Dashboard, Output
 from lightning_modules.plain.manifests import MANIFEST
 from lightning_modules.plain.output_folder import OutputFolder
 
@@ -48,11 +50,11 @@ def evaluate(
     compute: Callable[[OutputFolder], Report],
     *,
     inputs: Iterable[Path | None],
-    output: Path | None,
-    overwrite: bool,
+    output: Output,
     layout: Layout = Layout(),  # noqa: B008 - a tuple does not change
     notice: str = "",
-    publish: Callable[[Results, OutputFolder], str] | None = None,
+    dashboard: Dashboard | None = None,
+    checkpoint: Mapping[str, Any] | None = None,
 ) -> Results:
     """The command's results: those of its finished folder, or computed now; written, shown and published.
 
@@ -63,28 +65,27 @@ def evaluate(
         settings: everything that the result depends on.
         compute: called with the output folder.
         inputs: files and folders that the command reads; the output folder must not hold any of them.
-        output: the folder; runs/<command>/<digest of the settings> if None.
-        overwrite: delete what was written there, and compute anew.
+        output: the folder, and whether what was written there is deleted and computed anew.
         layout: of the table.
         notice: the first and the last line, where the reader must know something above all.
-        publish: to the dashboard; returns a line that says where.
+        dashboard: whether and where results are published, too.
+        checkpoint: the content of the one that was scored, whose run they are added to there.
     """
-    folder = checked_folder(command, settings, inputs=inputs, output=output, overwrite=overwrite)
-    console = Console()
-    _tell(console, notice)
-    results = finished_results(folder.path, command, settings, overwrite=overwrite)
+    folder = checked_folder(command, settings, inputs=inputs, output=output)
+    say(notice)
+    results = finished_results(folder.path, command, settings, overwrite=output.overwrite)
     if results is None:
-        _tell(console, folder.begin(overwrite=overwrite, older=TABLES))
+        say(folder.begin(overwrite=output.overwrite, older=TABLES))
         mark_started(folder, settings)
         with nothing_left_of_bad_input(folder):
             report = compute(folder)
         results = report.results
         write_report(report, folder, layout)
-    print_page(page_of(results, layout), console)
-    if publish is not None:
-        _tell(console, publish(results, folder))
-    _tell(console, f"written: {folder.path}: {', '.join(written_files(folder.path))}")
-    _tell(console, notice)
+    print_page(page_of(results, layout), Console())
+    if dashboard is not None and dashboard.wandb:
+        say(publish(results, folder, checkpoint, dashboard.wandb_project))
+    say(f"written: {folder.path}: {', '.join(written_files(folder.path))}")
+    say(notice)
     return results
 
 
@@ -93,16 +94,16 @@ def checked_folder(
     settings: Mapping[str, Any],
     *,
     inputs: Iterable[Path | None],
-    output: Path | None,
-    overwrite: bool,
+    output: Output,
 ) -> OutputFolder:
     """The output folder, which the command may work in; for the arguments see `evaluate`.
 
     Raises:
         ValueError: if it holds inputs or the files of others.
     """
-    folder = OutputFolder(default_output(command, settings) if output is None else output, command)
-    folder.check(inputs, overwrite=overwrite)
+    path = default_output(command, settings) if output.output is None else output.output
+    folder = OutputFolder(path, command)
+    folder.check(inputs, overwrite=output.overwrite)
     return folder
 
 
@@ -139,9 +140,3 @@ def written_files(folder: Path) -> list[str]:
 def exit_status(results: Results) -> int:
     """0 for complete results, 1 where items failed."""
     return WITH_FAILURES if results.counts.failed else COMPLETE
-
-
-def _tell(console: Console, sentence: str) -> None:
-    if sentence:
-        # A terminal would break it within words; a file keeps it in one line.
-        console.print(sentence, markup=False, highlight=False, soft_wrap=not console.is_terminal)

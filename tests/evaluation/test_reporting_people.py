@@ -14,6 +14,7 @@ from evaluation.likeness.judged_people import coefficient_statistics, judge_face
 from evaluation.metrics.moments import moments
 from evaluation.metrics.reporting_protocol import hits
 from evaluation.reporting.results import Results
+from evaluation.shared import lifecycle
 from lightning_modules.checkpoints import KEY, checkpoint_content
 from lightning_modules.faces.alignment import Similarity
 from lightning_modules.plain.output_folder import OutputFolder
@@ -186,7 +187,7 @@ def test_figures_go_to_the_run_that_made_the_checkpoint(
         given.append((results.command, folder.path.name, content["stage"], project))
         return "added to a run"
 
-    monkeypatch.setattr(reporting_people, "publish", publish)
+    monkeypatch.setattr(lifecycle, "publish", publish)
     score(checkpoint, "--data", "stand-in", "--people", 3, "--wandb", "--wandb-project", "mine")
     assert given == [("reporting_people", "output", 2, "mine")]
     assert "added to a run" in capsys.readouterr().out

@@ -7,7 +7,9 @@ from pandas import DataFrame, read_csv
 
 from evaluation.reporting.figures import Line, line_figure
 from evaluation.reporting.results import Counts, Results, Row, read_results
+from evaluation.shared import lifecycle
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
+from evaluation.shared.options import Dashboard, Output
 from lightning_modules.plain.manifests import MANIFEST
 from lightning_modules.plain.output_folder import OutputFolder
 
@@ -28,15 +30,19 @@ def report(failed: dict[str, int] | None = None) -> Report:
 @pytest.fixture
 def start(tmp_path: Path) -> Callable[..., Results]:
     def start(
-        compute: Callable[[OutputFolder], Report], settings: dict = SETTINGS, **more: object
+        compute: Callable[[OutputFolder], Report],
+        settings: dict = SETTINGS,
+        *,
+        overwrite: bool = False,
+        **more: object,
     ) -> Results:
         options = {
             "inputs": (),
-            "overwrite": False,
+            "output": Output(tmp_path / "out", overwrite),
             "layout": Layout(items="photographs"),
             "notice": "STAND-IN: so it is",
         }
-        return evaluate("clustering", settings, compute, output=tmp_path / "out", **options | more)
+        return evaluate("clustering", settings, compute, **options | more)
 
     return start
 
@@ -115,13 +121,18 @@ def test_failed_items_change_the_exit_status(start: Callable) -> None:
     assert exit_status(start(lambda _: report({"no face found": 1}))) == 1
 
 
-def test_what_is_published_is_told(start: Callable, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_what_is_published_is_told(
+    start: Callable, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
 
-    def publish(results: Results, folder: OutputFolder) -> str:
-        seen.append(read_results(folder.path) == results)
+    def publish(results: Results, folder: OutputFolder, content: dict, project: str) -> str:
+        seen.append((read_results(folder.path) == results, content, project))
         return "added to the run x"
 
-    start(lambda _: report(), publish=publish)
-    assert seen == [True]
+    monkeypatch.setattr(lifecycle, "publish", publish)
+    start(lambda _: report(), dashboard=Dashboard(wandb=False), checkpoint={"wandb_id": "x"})
+    assert seen == []
+    start(lambda _: report(), dashboard=Dashboard(True, "mine"), checkpoint={"wandb_id": "x"})
+    assert seen == [(True, {"wandb_id": "x"}, "mine")]
     assert "added to the run x" in capsys.readouterr().out
