@@ -1,13 +1,14 @@
 """Deferred shading: triangle ids, then barycentrics, attributes and light on covered pixels only."""
 
+from collections.abc import Callable
 from operator import itemgetter
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from . import camera, fused, numba_rasterizer, rasterizer, warp_renderer
+from . import camera, fused, rasterizer
 from .barycentrics import barycentrics
 from .camera import Cameras
 from .colour import clamp_with_gradient, decode_srgb, encode_srgb
@@ -53,10 +54,9 @@ def visible_triangles(
     """
     rasterizer.check_triangles(triangles, vertices.shape[1])
     name = rasterizer.choose_backend(vertices.device) if backend is None else backend
-    if name == "numba":
-        return numba_rasterizer.rasterize_views(vertices, matrices, triangles, size, near).to(vertices.device)
-    if name == "warp":
-        return warp_renderer.rasterize_views(vertices, matrices, triangles, size, near)
+    in_one_go = getattr(rasterizer.load_backend(name), "rasterize_views", None)
+    if in_one_go is not None:
+        return in_one_go(vertices, matrices, triangles, size, near).to(vertices.device)
     with torch.no_grad():
         positions = camera.homogeneous_pixels(matrices, vertices).flatten(0, 1)
     return rasterizer.rasterize(positions, triangles, size, near=near, backend=name)
@@ -211,7 +211,15 @@ def _shade_in_chunks(
     return torch.cat(images)
 
 
-SHADERS = {"numba": fused.shade, "warp": warp_renderer.shade, "torch": _shade_in_chunks}
+def _shade_by_warp(*arguments: Any) -> Tensor:  # noqa: ANN401 - those of `fused.shade`
+    from .warp_shading import shade  # here, since loading it starts Warp
+
+    return shade(*arguments)
+
+
+SHADERS: dict[Shading, Callable[..., Tensor]] = {
+    "numba": fused.shade, "warp": _shade_by_warp, "torch": _shade_in_chunks,
+}  # fmt: skip
 
 
 def _shade_plainly(

@@ -5,14 +5,16 @@ The arithmetic of `numba_rasterizer` (to the last bit: same operations, same ord
 that lets gradients through has its own. i, j, k are a triangle's corners.
 """
 
-# ruff: noqa: ANN201, ANN202, D103 - kernels take and return arrays, vectors and scalars
+# ruff: noqa: ANN201, ANN202 - kernels take and return arrays, vectors and scalars
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import cache
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 import warp as wp
+from torch import Tensor
 
 wp.config.quiet = True
 # No product and sum rounded at once: ids must be the CPU's.
@@ -20,12 +22,15 @@ wp.set_module_options({"fuse_fp": False})
 
 BEYOND_ROUNDING = wp.constant(wp.float64(1e-6))  # pixels by which bounding boxes are widened
 FARTHEST = 0x7FEFFFFFFFFFFFFF  # the bits of the largest finite depth
+VECTOR, MATRIX = wp.vec3d, wp.types.matrix((3, 4), wp.float64)  # of places and of cameras
+
+wp.init()
 
 
 @wp.kernel
 def project(
     vertices: wp.array2d(dtype=wp.vec3d),
-    matrices: wp.array2d(dtype=wp.types.matrix((3, 4), wp.float64)),
+    matrices: wp.array2d(dtype=MATRIX),
     positions: wp.array2d(dtype=wp.vec3d),
 ):
     """Homogeneous pixels [M, V] of vertices [B, V] seen by cameras [B, N], image b * N + n."""
@@ -36,7 +41,7 @@ def project(
 
 
 @wp.func
-def _row(matrix: wp.types.matrix((3, 4), wp.float64), row: int, place: wp.vec3d):
+def _row(matrix: MATRIX, row: int, place: wp.vec3d):
     return matrix[row, 0] * place[0] + matrix[row, 1] * place[1] + matrix[row, 2] * place[2] + matrix[row, 3]
 
 
@@ -66,18 +71,17 @@ def _cross(a: wp.vec3d, b: wp.vec3d):
     return wp.vec3d(a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])
 
 
-@wp.func
-def _visit(
+@wp.kernel
+def find_nearest(
     positions: wp.array2d(dtype=wp.vec3d),
     triangles: wp.array2d(dtype=wp.int32),
     near: wp.float64,
-    image: int,
-    t: int,
     nearest: wp.array3d(dtype=wp.int64),
     ids: wp.array3d(dtype=wp.int32),
     choosing: bool,
 ):
     """Keep the least depth at every pixel of a triangle; or, `choosing`, the least id at that depth."""
+    image, t = wp.tid()
     pi = positions[image, triangles[t, 0]]
     pj = positions[image, triangles[t, 1]]
     pk = positions[image, triangles[t, 2]]
@@ -106,38 +110,13 @@ def _visit(
                             wp.atomic_min(nearest, image, row, column, bits)
 
 
-@wp.kernel
-def find_depths(
-    positions: wp.array2d(dtype=wp.vec3d),
-    triangles: wp.array2d(dtype=wp.int32),
-    near: wp.float64,
-    nearest: wp.array3d(dtype=wp.int64),
-    ids: wp.array3d(dtype=wp.int32),
-):
-    image, t = wp.tid()
-    _visit(positions, triangles, near, image, t, nearest, ids, False)
-
-
-@wp.kernel
-def find_ids(
-    positions: wp.array2d(dtype=wp.vec3d),
-    triangles: wp.array2d(dtype=wp.int32),
-    near: wp.float64,
-    nearest: wp.array3d(dtype=wp.int64),
-    ids: wp.array3d(dtype=wp.int32),
-):
-    image, t = wp.tid()
-    _visit(positions, triangles, near, image, t, nearest, ids, True)
-
-
 @cache
 def shading_kernel(dtype: torch.dtype, lights: int) -> Any:  # noqa: ANN401 - a kernel
     """The kernel `shade` for a precision, float32 or float64, and a number of lights, with its derivative.
 
     The number is the compiler's: Warp derives no sum that a loop of unknown length changes.
     """
-    types = _types(dtype)
-    kind, vec3 = types.kind, types.vec3
+    kind, vec3 = (wp.float32 if dtype == torch.float32 else wp.float64), vector_of(dtype)
 
     @wp.func
     def clamped(value: kind):
@@ -174,7 +153,7 @@ def shading_kernel(dtype: torch.dtype, lights: int) -> Any:  # noqa: ANN401 - a 
         vertices: wp.array2d(dtype=vec3),
         normals: wp.array2d(dtype=vec3),
         albedo: wp.array2d(dtype=vec3),
-        matrices: wp.array2d(dtype=wp.types.matrix((3, 4), wp.float64)),
+        matrices: wp.array2d(dtype=MATRIX),
         eyes: wp.array2d(dtype=wp.vec3d),
         positions: wp.array3d(dtype=wp.vec3d),
         irradiance: wp.array3d(dtype=wp.vec3d),
@@ -239,7 +218,30 @@ def shading_kernel(dtype: torch.dtype, lights: int) -> Any:  # noqa: ANN401 - a 
     return shade
 
 
-def _types(dtype: torch.dtype) -> SimpleNamespace:
-    if dtype == torch.float32:
-        return SimpleNamespace(kind=wp.float32, vec3=wp.vec3f)
-    return SimpleNamespace(kind=wp.float64, vec3=wp.vec3d)
+def vector_of(dtype: torch.dtype) -> Any:  # noqa: ANN401 - Warp's
+    """The type of a vector of three numbers of a precision, float32 or float64."""
+    return wp.vec3f if dtype == torch.float32 else wp.vec3d
+
+
+def array(tensor: Tensor, kind: Any = None) -> Any:  # noqa: ANN401 - Warp's
+    """A tensor's own memory as a kernel takes it; its last dimensions are one vector or matrix of `kind`."""
+    given = {} if kind is None else {"dtype": kind}
+    return wp.from_torch(tensor.detach().contiguous(), requires_grad=False, **given)
+
+
+def launch(
+    kernel: Any,  # noqa: ANN401 - Warp's
+    shape: Sequence[int],
+    inputs: list,
+    device: torch.device,
+    adjoints: list | None = None,
+) -> None:
+    """Start a kernel on a device, in the order of torch's own work there; with `adjoints`, its derivative."""
+    stream = nullcontext()
+    if device.type == "cuda":
+        stream = wp.ScopedStream(wp.stream_from_torch(torch.cuda.current_stream(device)))
+    with stream:
+        wp.launch(
+            kernel, dim=tuple(shape), inputs=inputs, adj_inputs=adjoints or [], adjoint=adjoints is not None,
+            device=wp.device_from_torch(device),
+        )  # fmt: skip
