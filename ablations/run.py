@@ -232,7 +232,8 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
                 f"--stage 2 needs a finished stage 1 of the same settings in {folder.path}; run with --stage "
                 "1 or both, or give --no-pretraining"
             )
-        folder.begin(older=OWN)
+        if not execution.fast_dev_run:
+            folder.begin(older=OWN)
         synthetic = components.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=1)
         synthetic.prepare_data()
         synthetic.setup()

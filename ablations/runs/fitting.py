@@ -98,28 +98,18 @@ def fit(
     loggers = _loggers(execution, settings, folder, first_step, kept, content)
     identifier = next((logger for logger in loggers if isinstance(logger, WandbLogger)), None)
     guard = Guard(lambda: last if last.is_file() else None)
-    trainer = _trainer(
-        folder,
-        steps,
-        settings,
-        execution,
-        loggers,
-        [
-            Termination(),
-            ProgressBar(
-                name,
-                images_per_step,
-                unit="faces" if content["stage"] == 1 else "photographs",
-                visible=execution.progress,
-            ),
-            guard,
-            *([EMAWeightAveraging(decay=settings.ema, use_buffers=False)] if settings.ema else []),
-            *([LearningRateMonitor("step")] if loggers else []),
-            *callbacks,
-            Provenance(content, lambda: {"wandb_id": None if identifier is None else identifier.version}),
-            *_checkpoints(checkpoints, execution, best_by),
-        ],
-    )
+    unit = "faces" if content["stage"] == 1 else "photographs"
+    watching = [
+        Termination(),
+        ProgressBar(name, images_per_step, unit=unit, visible=execution.progress),
+        guard,
+        *([EMAWeightAveraging(decay=settings.ema, use_buffers=False)] if settings.ema else []),
+        *([LearningRateMonitor("step")] if loggers else []),
+        *callbacks,
+        Provenance(content, lambda: {"wandb_id": None if identifier is None else identifier.version}),
+        *_checkpoints(checkpoints, execution, best_by),
+    ]
+    trainer = _trainer(folder, steps, settings, execution, loggers, watching)
     with _failures_told(trainer, guard, first_step, last):
         trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
     if not execution.fast_dev_run:

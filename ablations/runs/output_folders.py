@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from lightning.pytorch.utilities import rank_zero_only
 
 from evaluation.reporting.results import mark_started
 from lightning_modules.distributed import is_first_process
@@ -16,7 +15,6 @@ from lightning_modules.plain.output_folder import OutputFolder
 LOCK = ".lock"
 
 
-@rank_zero_only
 def claim(
     folder: OutputFolder, identity: dict[str, Any], *, overwrite: bool, older: Sequence[str] = ()
 ) -> None:
@@ -28,6 +26,8 @@ def claim(
         overwrite: whether to start anew.
         older: see `OutputFolder.begin`.
     """
+    if not is_first_process():
+        return
     kept = folder.begin(overwrite=overwrite, older=older)
     if kept:
         print(kept, file=sys.stderr)

@@ -15,7 +15,7 @@ from .declared_options import Option, options_of, options_of_signature
 from .help_page import help_page
 from .interruption import INTERRUPTED, SAID, interruptible
 from .number_types import plain_numbers
-from .spelling import CommandLine
+from .spelling import CommandLine, is_number
 
 BAD_INPUT = 2
 
@@ -180,14 +180,9 @@ class _Parser(ArgumentParser):
             return " ".join(message.split())
         given = next(word for word in reversed(self.words) if word.startswith(f"--{option.name}="))
         value = given.partition("=")[2]
-        if option.limits is not None and _is_number(value):
+        if option.limits is not None and is_number(value):
             return f"--{option.spelling} must be {option.limits}, got {value}"
-        limits = "" if option.limits is None else f" {option.limits}"
-        return f"--{option.spelling}: expected {option.expected}{limits}, got {value}"
-
-
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?\.?(inf|nan)", text.lower()) is not None
+        return f"--{option.spelling}: expected {option.expected}, got {value}"
 
 
 def _shell(words: Sequence[str]) -> str | None:
@@ -206,7 +201,7 @@ def _refused(classes: Sequence[type], place: str = "") -> dict[str, str]:
         refused |= {f"{place}{name}": reason for name, reason in getattr(cls, "refused", {}).items()}
         for name, kind in get_type_hints(cls).items():
             if isinstance(kind, type) and is_dataclass(kind):
-                refused |= _refused([kind], f"{name}.")
+                refused |= _refused([kind], f"{place}{name}.")
     return refused
 
 

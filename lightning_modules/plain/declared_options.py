@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from .number_types import range_of
 
@@ -63,15 +63,15 @@ class Option:
     def placeholder(self) -> str:
         """What stands for a value in `--help`."""
         if self.element is not None:
-            return f"{' | '.join(_placeholders((self.element,)))} ..."
-        return "|".join(_placeholders(self.alternatives))
+            return f"{_written(self.element).placeholder} ..."
+        return "|".join(_written(kind).placeholder for kind in self.alternatives)
 
     @property
     def expected(self) -> str:
         """What a value has to be, in words."""
         if self.element is not None:
-            return f"{' or '.join(_expected((self.element,)))}, several separated by blanks"
-        return " or ".join(_expected(self.alternatives))
+            return f"{_ranged(self.element)}, or several separated by blanks"
+        return " or ".join(map(_ranged, self.alternatives))
 
     @property
     def limits(self) -> str | None:
@@ -153,38 +153,35 @@ def title_of(cls: type) -> str:
     ].rstrip(".")
 
 
-def _placeholders(kinds: Sequence[Any]) -> Iterator[str]:
-    for kind in kinds:
-        if get_origin(kind) is Literal:
-            yield "|".join(map(str, get_args(kind)))
-        elif kind is bool:
-            yield "true|false"
-        elif get_origin(kind) is dict:
-            yield "{KEY: VALUE, ...}"
-        elif isinstance(kind, type) and issubclass(kind, int):
-            yield "N"
-        elif isinstance(kind, type) and issubclass(kind, float):
-            yield "X"
-        elif kind is Path:
-            yield "PATH"
-        else:
-            yield "TEXT"
+def _ranged(kind: Any) -> str:  # noqa: ANN401 - any type
+    """What a value has to be, with the range of a number."""
+    limits = range_of(kind)
+    return _written(kind).expected + ("" if limits is None else f" that is {limits}")
 
 
-def _expected(kinds: Sequence[Any]) -> Iterator[str]:
-    for kind in kinds:
-        if get_origin(kind) is Literal:
-            *first, last = map(str, get_args(kind))
-            yield f"{', '.join(first)} or {last}" if first else last
-        elif kind is bool:
-            yield "true or false"
-        elif get_origin(kind) is dict:
-            yield "a mapping such as {key: value}"
-        elif isinstance(kind, type) and issubclass(kind, int):
-            yield "a whole number"
-        elif isinstance(kind, type) and issubclass(kind, float):
-            yield "a number"
-        elif kind is Path:
-            yield "a path"
-        else:
-            yield "text"
+class _Written(NamedTuple):
+    """How a type is written: what stands for a value in `--help`, and what an error expects, in words."""
+
+    placeholder: str
+    expected: str
+
+
+def _written(kind: Any) -> _Written:  # noqa: ANN401 - any type
+    if get_origin(kind) is Literal:
+        *first, last = map(str, get_args(kind))
+        return _Written("|".join([*first, last]), f"{', '.join(first)} or {last}" if first else last)
+    if get_origin(kind) is dict:
+        return _Written("{KEY: VALUE, ...}", "a mapping such as {key: value}")
+    for base, written in _KINDS.items():
+        if isinstance(kind, type) and issubclass(kind, base):
+            return written
+    return _Written("TEXT", "text")
+
+
+# A bool is an int, too, and comes first.
+_KINDS = {
+    bool: _Written("true|false", "true or false"),
+    int: _Written("N", "a whole number"),
+    float: _Written("X", "a number"),
+    Path: _Written("PATH", "a path"),
+}

@@ -132,12 +132,13 @@ def _listed(option: Option, values: Sequence[str]) -> str:
     if len(values) == 1 and values[0][:1] == "[":
         return values[0]  # as machines write lists
     numbers = isinstance(option.element, type) and issubclass(option.element, (int, float))
-    return f"[{', '.join(value if numbers and _is_number(value) else json.dumps(value) for value in values)}]"
+    return f"[{', '.join(value if numbers and is_number(value) else json.dumps(value) for value in values)}]"
 
 
-def _is_number(word: str) -> bool:
+def is_number(word: str) -> bool:
+    """Whether a word is one, also as YAML writes infinity (.inf)."""
     try:
-        float(word)
+        float(word.replace(".inf", "inf").replace(".nan", "nan"))
     except ValueError:
         return False
     return True

@@ -158,7 +158,7 @@ def test_what_cannot_be_is_refused(argv: str, message: str) -> None:
         ("--hidden-width 0", "--hidden-width must be at least 1, got 0"),
         ("--workers=-2", "--workers must be at least 0, got -2"),
         ("--linear-start=-1", "--linear-start must be at least 0, got -1"),
-        ("--max-steps=many", "--max-steps: expected a whole number at least 1, got many"),
+        ("--max-steps=many", "--max-steps: expected a whole number that is at least 1, got many"),
     ],
 )
 def test_a_number_outside_its_range_is_refused_while_options_are_read(
