@@ -82,7 +82,7 @@ def test_the_certificate_is_written_and_found_again(
     [
         (["--subjects", "1"], "--subjects must be at least 2, got 1"),
         (["--levels-mm", "1"], "--levels-mm must be at least two"),
-        (["--levels-mm", "0", "1"], "above 0, got [0, 1]"),
+        (["--levels-mm", "0", "1"], "above 0, or several separated by blanks, got [0, 1]"),
     ],
 )
 def test_too_little_to_correlate_is_refused(
