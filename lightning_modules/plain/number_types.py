@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     PositiveFinite = float
     NonNegativeFinite = float
     ShareBelowOne = float
+    PositiveShare = float
     JitterShare = float
     ClosedUnitInterval = float
 else:
@@ -31,6 +32,7 @@ else:
     PositiveFinite = restricted_number_type("PositiveFinite", float, [(">", 0), ("<", math.inf)])
     NonNegativeFinite = restricted_number_type("NonNegativeFinite", float, [(">=", 0), ("<", math.inf)])
     ShareBelowOne = restricted_number_type("ShareBelowOne", float, [(">=", 0), ("<", 1)])
+    PositiveShare = restricted_number_type("PositiveShare", float, [(">", 0), ("<=", 1)])
     # Of an image's side; with more, faces leave their pictures.
     JitterShare = restricted_number_type("JitterShare", float, [(">=", 0), ("<", 0.25)])
 
@@ -43,6 +45,7 @@ __all__ = [
     "NonNegativeInt",
     "PositiveFinite",
     "PositiveInt",
+    "PositiveShare",
     "SeedInt",
     "ShareBelowOne",
     "plain_numbers",
