@@ -211,10 +211,13 @@ def ranking_table(columns: Sequence[ConditionColumn]) -> pd.DataFrame:
 
 
 def ranking_sentences(columns: Sequence[ConditionColumn]) -> Iterator[str]:
-    """For each condition and protocol the methods from best to worst."""
+    """For each condition the methods from best to worst, once for all protocols that agree on their order."""
+    places: dict[tuple[str, str], list[str]] = {}
     for protocol, condition in dict.fromkeys((c.protocol, c.condition) for c in columns):
-        order = ranks(columns, protocol, condition)
-        yield f"{condition}, {protocol}: {' < '.join(order) or 'no method has a score'}"
+        order = " < ".join(ranks(columns, protocol, condition)) or "no method has a score"
+        places.setdefault((condition, order), []).append(protocol)
+    for (condition, order), protocols in sorted(places.items(), key=lambda item: item[0][0]):
+        yield f"{condition}, {', '.join(protocols)}: {order}"
 
 
 # ---------------------------------------------------------------------- items and figures
