@@ -101,6 +101,9 @@ def test_a_study_leaves_tables_results_and_a_report(
     assert results.counts == (8, 8, {})
     assert results.title.startswith("STAND-IN: Ablation of loopback, multi-view (full design; suite method")
     assert "Shapley value" in (folder / "attribution.md").read_text()
+    for name, has_power in (("means", False), ("differences", True), ("attribution", True)):
+        said = (folder / f"{name}.md").read_text()
+        assert ("The smallest effects that this design would see in 80 % of" in said) == has_power
     assert "2 seeds a variant cannot settle what would change with other seeds" in " ".join(printed.split())
     for name in ("means", "differences", "attribution"):
         text = (folder / f"{name}.txt").read_text()
