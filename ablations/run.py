@@ -118,11 +118,11 @@ def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]
     identity = identity_of(settings, execution)
     output = folder_of(execution.output or default_output(COMMAND, identity), COMMAND)
     folder = output.path
-    output.check(components.inputs_of(settings), overwrite=execution.overwrite)
+    output.check(components.inputs_of(settings, execution), overwrite=execution.overwrite)
     finished = finished_before(folder, settings, execution)
     if finished is not None:
         return finished, folder
-    components.check_sources(settings)
+    components.check_sources(settings, execution)
     if execution.resume is not None:
         read_checkpoint(execution.resume)
         if execution.overwrite and execution.resume.resolve().is_relative_to(folder.resolve()):
@@ -158,7 +158,7 @@ def finished_before(folder: Path, settings: Settings, execution: Execution) -> R
             "--overwrite"
         )
     tell(f"{folder} was finished before: nothing is trained; --overwrite trains anew")
-    files = components.photograph_files(settings)
+    files = None if execution.trust_manifest else components.photograph_files(settings)
     if files is not None and len(files) != finished.counts.total and settings.stage != "1":
         tell(
             f"{settings.photographs} holds {len(files)} photographs by now, the run had "

@@ -67,6 +67,11 @@ def read_photograph(file: Path | bytes) -> Photograph:
     return Photograph(pixels, width, height)
 
 
+def is_photograph(path: Path) -> bool:
+    """Whether a folder's entry counts as a photograph, by its name; whether it can be read shows later."""
+    return path.suffix.lower() in EXTENSIONS | OTHER_EXTENSIONS and not path.is_dir()
+
+
 def list_photographs(folder: Path, pattern: str = "**/*") -> list[Path]:
     """All image files of a folder that match a glob pattern, sorted by their path.
 
@@ -79,11 +84,7 @@ def list_photographs(folder: Path, pattern: str = "**/*") -> list[Path]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {folder}; name a folder with photographs")
-    files = [
-        path
-        for path in folder.glob(pattern)
-        if path.suffix.lower() in EXTENSIONS | OTHER_EXTENSIONS and not path.is_dir()
-    ]
+    files = [path for path in folder.glob(pattern) if is_photograph(path)]
     if not files:
         raise ValueError(
             f"no photographs match {pattern} in {folder}; expected files ending in "
