@@ -169,6 +169,8 @@ def finished_before(folder: Path, settings: Settings, execution: Execution) -> R
 
 def work(settings: Settings, execution: Execution, folder: OutputFolder) -> Results | None:
     """Train what is not yet trained, and report. No results for a fast dev run."""
+    if settings.warning and settings.stage != "1":
+        tell(settings.warning)
     teachers = components.load_teachers(settings, execution)
     photographs = None
     if settings.stage != "1":
@@ -184,6 +186,7 @@ def work(settings: Settings, execution: Execution, folder: OutputFolder) -> Resu
         teachers.model.albedo_variance.numel(),
         hidden_width=settings.hidden_width,
         linear_path=settings.linear_path,
+        last_layer_scale=settings.last_layer_scale,
     )
     # Stage 2 that continues has stage 1's weights in its checkpoint.
     if settings.pretraining and (
@@ -237,16 +240,19 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
         synthetic = components.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=1)
         synthetic.prepare_data()
         synthetic.setup()
-        known = components.known_faces(synthetic)
-        standardise(regressor, known.features)
-        if settings.linear_path:
-            start_linearly(regressor, known.features, Prediction(known.shape, known.albedo))
+        if settings.standardised or settings.linear_path:
+            known = components.known_faces(synthetic)
+            if settings.standardised:
+                standardise(regressor, known.features)
+            if settings.linear_path:
+                start_linearly(regressor, known.features, Prediction(known.shape, known.albedo))
         optimisation = Optimisation(
             settings.pretraining_learning_rate,
             settings.pretraining_weight_decay,
             settings.warmup_steps,
             settings.pretraining_steps,
             fused=execution.updates_in_one_pass,
+            decoupled=settings.decoupled_decay,
         )
         fit(
             Pretraining(regressor, settings.weights, optimisation),
@@ -282,7 +288,7 @@ def train(
     if "parameter" in settings.weights.on:
         synthetic = components.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=2)
     data = TrainingData(photographs, synthetic, rendered=settings.rendered)
-    if not settings.pretraining:
+    if settings.standardised and not settings.pretraining:
         first = photographs.dataset.batch(photographs.training[:4096])
         standardise(regressor, first.features[teachers.encoder.name])
     learnt = components.learn_from_photographs(settings, execution, photographs, teachers)
@@ -344,7 +350,9 @@ def regression_of(
         settings.views,
         backend=execution.rasterizer,
         seed=settings.seed,
+        ranges=settings.scene_ranges,
         jitter=settings.jitter,
+        retouched=settings.retouched,
     )
     optimisation = Optimisation(
         settings.learning_rate,
@@ -352,6 +360,7 @@ def regression_of(
         settings.warmup_steps,
         settings.max_steps,
         fused=execution.updates_in_one_pass,
+        decoupled=settings.decoupled_decay,
     )
     return Regression(
         regressor,

@@ -184,11 +184,20 @@ def synthetic_of(
         encoder,
         batch_size=settings.synthetic_per_pretraining_step if stage == 1 else settings.synthetic_per_step,
         pool_size=settings.synthetic_faces or None,
+        first_fresh=0 if stage == 1 else faces_of_stage_1(settings, execution),
         seed=settings.seed,
+        ranges=settings.scene_ranges,
         backend=execution.rasterizer,
         cache_folder=execution.cache_folder,
         progress=execution.progress,
     )
+
+
+def faces_of_stage_1(settings: Settings, execution: Execution) -> int:
+    """How many fresh faces stage 1 sees; those that its input is standardised by are the first of them."""
+    batches = execution.trainer.accumulate_grad_batches * settings.pretraining_steps
+    seen = batches * settings.synthetic_per_pretraining_step if settings.pretraining else 0
+    return max(seen, FRESH_FACES)
 
 
 def known_faces(synthetic: SyntheticFaces) -> SyntheticBatch:
