@@ -9,6 +9,7 @@ import torch
 
 from lightning_modules.faces.landmarks.ibug import five_points
 from lightning_modules.faces.landmarks.image_landmark_files import IMAGE_SUFFIXES, read_image_landmarks
+from lightning_modules.faces.landmarks.point_lists import file_of_suffix
 from lightning_modules.faces.landmarks.pose_fitting import Jaw, why_unfit
 from lightning_modules.recognition.frame import CANONICAL_POINTS, RENDERED_POINTS, similarity_transform
 
@@ -98,7 +99,7 @@ def marked_by_file(path: Path, folder: Path | None = None) -> MarkedFace:
         raise PhotographError(f"no landmark file ({path.stem}{{{','.join(IMAGE_SUFFIXES)}}} in {place})")
     try:
         landmarks = read_image_landmarks(file).numpy()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise PhotographError(f"bad landmark file ({error})") from error
     if reason := why_unfit(torch.from_numpy(landmarks)):
         raise PhotographError(f"bad landmark file ({file}: {reason})")
@@ -118,8 +119,7 @@ def marked_by_file(path: Path, folder: Path | None = None) -> MarkedFace:
 def landmark_file(photograph: Path, folder: Path | None) -> Path | None:
     """The landmark file of a photograph's name in its own or another folder."""
     place = photograph.parent if folder is None else folder
-    files = (place / f"{photograph.stem}{suffix}" for suffix in IMAGE_SUFFIXES)
-    return next((file for file in files if file.is_file()), None)
+    return file_of_suffix(place / photograph.stem, IMAGE_SUFFIXES)
 
 
 def marked_by_detector(path: Path, mesh: FaceMesh | None, face: FaceChoice | None = None) -> list[MarkedFace]:
