@@ -48,7 +48,7 @@ class ScoreRecord:
         converged: whether the alignment converged; None where there was none.
         iterations: of the alignment.
         scale: from the mesh to the scan.
-        landmarks: where the scan's come from: marked, completed or detected.
+        landmarks: where the scan's come from: marked, topology, completed or detected.
         failure: why there is no score, as "kind: detail"; empty if there is one.
         heap: of a protocol that pools points over scans.
     """
