@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from lightning_modules.plain.files import read_text
 from lightning_modules.plain.output_folder import without_outputs
 
 EXTENSIONS = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"))
@@ -105,11 +106,17 @@ def read_list(file: Path) -> list[Path]:
         raise FileNotFoundError(
             f"no list file {file}; expected a text file with one photograph's path a line"
         )
-    lines = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
-    paths = [file.parent / line for line in lines if line and not line.startswith("#")]
+    lines = (line.strip() for line in read_text(file).splitlines())
+    paths = [_listed(file.parent, line) for line in lines if line and not line.startswith("#")]
     if not paths:
         raise ValueError(f"{file} names no photograph; expected one path a line")
     return paths
+
+
+def _listed(folder: Path, line: str) -> Path:
+    """The path that a line names, be it with a Windows path's separators."""
+    path = folder / line
+    return path if "\\" not in line or path.exists() else folder / line.replace("\\", "/")
 
 
 def _open(content: bytes) -> Image.Image:

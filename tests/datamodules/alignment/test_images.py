@@ -179,6 +179,8 @@ def test_a_missing_folder_and_one_without_photographs_are_named(tmp_path: Path) 
 def test_a_list_names_photographs_relative_to_itself(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("# mine\n\nfolder/a.jpg\n/elsewhere/b.jpg\n")
     assert read_list(tmp_path / "list.txt") == [tmp_path / "folder/a.jpg", Path("/elsewhere/b.jpg")]
+    (tmp_path / "list.txt").write_bytes("folder\\a.jpg\r\nJosé.jpg\r\n".encode("utf-16"))
+    assert read_list(tmp_path / "list.txt") == [tmp_path / "folder/a.jpg", tmp_path / "José.jpg"]
     (tmp_path / "empty.txt").write_text("# nothing\n")
     with pytest.raises(ValueError, match=r"empty\.txt names no photograph; expected one path a line"):
         read_list(tmp_path / "empty.txt")
