@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, Unpack
 import numpy as np
 
 from lightning_modules.plain.even_choice import evenly_chosen
+from lightning_modules.plain.folder_walk import visible_files
 from lightning_modules.recognition.network import RecognitionNetwork
 
 from .face_data import FaceDataModule, FaceOptions
@@ -74,7 +75,7 @@ class LFW(FaceDataModule):
 
     def photographs(self) -> list[Path]:
         """All photographs, sorted by name."""
-        return sorted(find_images(self.folder).glob("*/*.jpg"))
+        return sorted(visible_files(find_images(self.folder), "*/*.jpg"))
 
     def prepare_data(self) -> None:
         """Download if asked to, then align and compute features once."""

@@ -15,7 +15,7 @@ from lightning_modules.recognition.frame import CANONICAL_POINTS, RENDERED_POINT
 
 from .alignment.crops import align, select_faces
 from .alignment.detection import Detection, load_detector
-from .alignment.images import PhotographError, read_photograph
+from .alignment.images import PhotographError, file_content, read_photograph
 from .alignment.mediapipe_landmarks import FaceMesh
 from .chosen_faces import SMALLEST_EYE_DISTANCE, FaceChoice
 
@@ -75,7 +75,7 @@ def open_photograph(path: Path) -> Opened:
         PhotographError: if it is missing, unreadable, damaged, too small or too large.
     """
     try:
-        content = path.read_bytes()
+        content = file_content(path)
     except OSError as error:
         raise PhotographError(f"cannot be read ({error.strerror})") from error
     pixels, width, height = read_photograph(content)

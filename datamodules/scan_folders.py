@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from lightning_modules.faces.landmarks.mesh_landmark_files import SUFFIXES as LANDMARK_SUFFIXES
 from lightning_modules.faces.landmarks.point_lists import file_of_suffix
+from lightning_modules.plain.folder_walk import visible_files
 from lightning_modules.plain.output_folder import without_outputs
 
 from .alignment.images import EXTENSIONS as IMAGE_SUFFIXES
@@ -160,7 +161,8 @@ def _video_or_frames(path: Path) -> Path | None:
 
 def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """Files at any depth; not what a command wrote into an output folder below, such as heat-maps."""
-    files = [path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file()]
+    found = visible_files(folder) if folder.is_dir() else []
+    files = [path for path in found if path.suffix.lower() in suffixes and path.is_file()]
     return without_outputs(files, folder)
 
 
