@@ -10,6 +10,7 @@ twice: as it is on faces of the model's proportions, and as one constant, from t
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,7 +40,8 @@ from benchmarks.morphable_model import machine
 from lightning_modules.faces.landmarks.ibug import GROUPS as LANDMARK_GROUPS
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
-from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
+from lightning_modules.plain.number_types import PositiveInt, SeedInt
 
 RESULTS = Path(__file__).with_suffix(".md")
 GROUPS = {  # points, bound
@@ -61,16 +63,28 @@ class Seen(NamedTuple):
     at_ours: Measured
 
 
-def measure(ict: Path, scan: Path, samples: int = 100, seed: int = 0, bias_samples: int = 40) -> None:
-    """Render random faces, find them with YuNet, and compare its points with ours.
+@dataclass(frozen=True)
+class Measurement:
+    """What is measured.
 
-    Args:
+    Attributes:
         ict: ICT-FaceKit's FaceXModel folder, whose own landmarks measure the detector's bias.
         scan: folder of Lee Perry-Smith's head scan, whose marked landmarks measure it too.
         samples: random faces of the open model.
         seed: of these faces.
         bias_samples: random faces of ICT-FaceKit.
     """
+
+    ict: Path
+    scan: Path
+    samples: PositiveInt = 100
+    seed: SeedInt = 0
+    bias_samples: PositiveInt = 40
+
+
+def measure(asked: Measurement) -> None:
+    """Render random faces, find them with YuNet, and compare its points with ours."""
+    ict, scan, samples, seed, bias_samples = astuple(asked)
     model = load_morphable_model("open")
     faces = source_of(model, samples, seed)
     ours = measured(faces)
@@ -357,7 +371,11 @@ def _slope(slope: float) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line and measure."""
-    run_command(measure, argv, positional=False)
+    with one_sentence_for_bad_input():
+        (asked,) = parse_settings(
+            (Measurement,), argv, program="landmarks.py", description=str(measure.__doc__)
+        )
+        measure(asked)
 
 
 if __name__ == "__main__":

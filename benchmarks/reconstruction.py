@@ -15,8 +15,9 @@ import torch
 from PIL import Image
 
 from benchmarks.head_scan import HeadScan, read_head_scan
-from evaluation.reconstruct import reconstruct
+from evaluation.reconstruct import ReconstructedPhotographs, reconstruct
 from evaluation.reconstruction.neutral_faces import VIEWS
+from evaluation.shared.options import Machine, Output
 from lightning_modules.contact_sheets import contact_sheet
 from lightning_modules.faces.portraits import studio_lights
 from lightning_modules.plain.files import sha256_of_file, written_atomically
@@ -82,12 +83,9 @@ def preview_of(picture: Image.Image, checkpoint: Path) -> Image.Image:
         folder = Path(name)
         picture.save(folder / "photograph.png")
         results = reconstruct(
-            checkpoint,
-            folder / "photograph.png",
-            output=folder / "faces",
-            preview_size=PREVIEW_SIZE,
-            cache_folder=folder / "cache",
-            workers=0,
+            ReconstructedPhotographs(checkpoint, folder / "photograph.png", preview_size=PREVIEW_SIZE),
+            Output(folder / "faces"),
+            Machine(cache_folder=folder / "cache", workers=0),
         )
         if results.counts.failed:
             raise ValueError(f"the rendered photograph cannot be used: {dict(results.counts.failed)}")

@@ -14,7 +14,8 @@ from pathlib import Path
 from PIL import Image
 
 from datamodules.stand_in_photographs import StandInPhotographs
-from evaluation.reconstruct import reconstruct
+from evaluation.reconstruct import ReconstructedPhotographs, reconstruct
+from evaluation.shared.options import Machine, Output
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.plain.files import written_atomically
 
@@ -43,7 +44,8 @@ def preview_of(photograph: Path) -> Image.Image:
     """The preview that evaluation/reconstruct.py writes of a photograph."""
     with tempfile.TemporaryDirectory() as name:
         faces = Path(name) / "faces"
-        reconstruct(CHECKPOINT, photograph, output=faces, cache_folder=Path(name) / "cache", workers=0)
+        machine = Machine(cache_folder=Path(name) / "cache", workers=0)
+        reconstruct(ReconstructedPhotographs(CHECKPOINT, photograph), Output(faces), machine)
         return Image.open(faces / f"{photograph.stem}.png").convert("RGB")
 
 

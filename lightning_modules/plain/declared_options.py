@@ -1,7 +1,7 @@
-"""Options as a command's dataclasses or signature declare them: name, type, default, spelling."""
+"""Options as a command's dataclasses declare them: name, type, default, spelling."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -83,17 +83,6 @@ class Option:
 def options_of(classes: Sequence[type]) -> list[Option]:
     """All options of dataclasses, in their order; a dataclass inside another has its name in front."""
     return [option for cls in classes for option in _of_class(cls)]
-
-
-def options_of_signature(command: Callable) -> list[Option]:
-    """The options of a function's parameters."""
-    hints = get_type_hints(command)
-    return [
-        Option(
-            name, hints[name], MISSING if one.default is inspect.Parameter.empty else one.default, "Options"
-        )
-        for name, one in inspect.signature(command).parameters.items()
-    ]
 
 
 def as_words(options: object, *, leave_out: frozenset[str] = frozenset()) -> list[str]:

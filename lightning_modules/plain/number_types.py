@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     NonNegativeFinite = float
     ShareBelowOne = float
     JitterShare = float
+    FieldOfView = float
     ClosedUnitInterval = float
 else:
     from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveInt
@@ -33,11 +34,13 @@ else:
     ShareBelowOne = restricted_number_type("ShareBelowOne", float, [(">=", 0), ("<", 1)])
     # Of an image's side; with more, faces leave their pictures.
     JitterShare = restricted_number_type("JitterShare", float, [(">=", 0), ("<", 0.25)])
+    FieldOfView = restricted_number_type("FieldOfView", float, [(">", 0), ("<", 180)])
 
 __all__ = [
     "AtLeastThree",
     "AtLeastTwo",
     "ClosedUnitInterval",
+    "FieldOfView",
     "JitterShare",
     "NonNegativeFinite",
     "NonNegativeInt",

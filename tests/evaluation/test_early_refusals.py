@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from evaluation import clustering, fairness, micc, reporting_people, robustness, similarity, verification
+from evaluation import (
+    clustering,
+    fairness,
+    fit,
+    micc,
+    qualitative,
+    reconstruct,
+    reporting_people,
+    robustness,
+    similarity,
+    verification,
+)
 from tests.evaluation.scanned_people import mesh_folder, micc_folder
 from tests.evaluation.small_checkpoint import status_of, write_checkpoint
 
@@ -53,6 +64,48 @@ def refused(main: Main, arguments: Sequence[object], capsys: pytest.CaptureFixtu
 def test_the_loaders_of_this_test_do_fail(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="loaded before the input was checked"):
         fairness.main(["run.ckpt", "--device=cpu", "--no-progress", "--output=out"])
+
+
+OF_PHOTOGRAPHS = (
+    (reconstruct.main, "run.ckpt"),
+    (fit.main, "run.ckpt"),
+    (qualitative.main, "--methods=ours=run.ckpt"),
+)
+
+
+@pytest.mark.parametrize(("main", "method"), OF_PHOTOGRAPHS)
+def test_what_shows_photographs_cannot_use(
+    main: Main, method: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    damaged = method.replace("run.ckpt", "damaged.ckpt")
+    for said, given in (
+        ("absent.jpg does not exist", [method, "absent.jpg"]),
+        ("--device cuda:99: ", [method, "a.png", "--device=cuda:99"]),
+        ("cannot be read as a checkpoint", [damaged, "a.png"]),
+        ("must be at least 1, got 0", [method, "a.png", *SIZES_OF_ZERO[main]]),
+    ):
+        words = [*given[1:], given[0]] if main is qualitative.main else given
+        assert said in refused(main, words, capsys)
+
+
+SIZES_OF_ZERO: dict[Main, list[str]] = {
+    reconstruct.main: ["--preview-size=0"],
+    fit.main: ["--picture-size=0"],
+    qualitative.main: ["--size=0"],
+}
+
+
+def test_a_method_without_meshes_is_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    error = refused(qualitative.main, ["a.png", "--methods=theirs=empty"], capsys)
+    assert "empty holds no file ending in" in error
+
+
+def test_a_landmark_model_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    error = refused(fit.main, ["run.ckpt", "a.png", "--landmark-model=absent.task"], capsys)
+    assert "absent.task does not exist; expected MediaPipe's face landmarker" in error
 
 
 @pytest.mark.parametrize("main", [*WITH_CHECKPOINT, verification.main])

@@ -223,8 +223,8 @@ def test_bad_options_are_one_sentence_and_status_two(
     monkeypatch.setattr("datamodules.alignment.mediapipe_landmarks.SHIPPED", ())
     for arguments, sentence in (
         ([tmp_path / "gone.jpg"], "gone.jpg does not exist; expected a photograph"),
-        ([photographs, "--field-of-view=190"], "--field-of-view must lie between 0 and 180 degrees, got 190"),
-        ([photographs, "--distance-mm=0"], "--distance-mm must be above zero, got 0"),
+        ([photographs, "--field-of-view=190"], "--field-of-view must be above 0 and below 180, got 190"),
+        ([photographs, "--distance-mm=0"], "--distance-mm must be above 0, got 0"),
         (
             [photographs, "--landmark-folder=gone"],
             "gone does not exist; expected the folder of landmark files",
