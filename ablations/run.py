@@ -60,6 +60,7 @@ from evaluation.reporting.results import (
     write_results,
 )
 from lightning_modules.callbacks import CoefficientHistograms, ImageGrid, TrainingFailed
+from lightning_modules.checkpoint_schema import check_resumable
 from lightning_modules.checkpoints import (
     check_same,
     checkpoint_content,
@@ -124,7 +125,7 @@ def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]
         return finished, folder
     components.check_sources(settings, execution)
     if execution.resume is not None:
-        read_checkpoint(execution.resume)
+        check_resumable(read_checkpoint(execution.resume), str(execution.resume))
         if execution.overwrite and execution.resume.resolve().is_relative_to(folder.resolve()):
             raise ValueError(f"--overwrite would delete {execution.resume}; give another --output")
     if execution.fast_dev_run:
@@ -146,12 +147,18 @@ def finished_before(folder: Path, settings: Settings, execution: Execution) -> R
     Says on standard error that nothing is trained, and where there are other photographs by now.
 
     Raises:
-        ValueError: if the folder holds another run, or one that is finished and should go on from --resume.
+        ValueError: if the folder holds another run, one that is finished and should go on from --resume, or
+            one whose final checkpoint was damaged since.
     """
     identity = identity_of(settings, execution)
     finished = finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)
     if finished is None:
         return None
+    if (folder / FINAL).is_file():
+        try:
+            read_checkpoint(folder / FINAL)
+        except ValueError as error:
+            raise ValueError(f"{folder} was finished, but {error}; --overwrite trains it anew") from error
     if execution.resume is not None:
         raise ValueError(
             f"{folder} holds this run finished, so nothing goes on from --resume; give another --output, or "
@@ -270,7 +277,7 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
         if execution.fast_dev_run:
             return
     checkpoint = read_checkpoint(final)
-    check_same(content_of(checkpoint, str(final)), content)
+    check_same(content_of(checkpoint), content)
     load_weights(regressor, checkpoint)
 
 
@@ -332,7 +339,7 @@ def resumed_from(execution: Execution) -> dict[str, Any]:
     if execution.resume is None:
         return {}
     checkpoint = read_checkpoint(execution.resume)
-    content = content_of(checkpoint, str(execution.resume))
+    content = content_of(checkpoint)
     own = {"step": int(checkpoint["global_step"]), "settings": content["settings"]}
     return {"resumed_from": {"name": execution.resume.name, **own}}
 

@@ -77,7 +77,8 @@ class Photographs(FaceDataModule):
         """
         if self.trusting and self._kept() is not None:
             return
-        if self.folder.is_file() or not any(is_photograph(path) for path in self.folder.glob(self.pattern)):
+        there = (path for path in self.folder.glob(self.pattern) if not path.name.startswith("."))
+        if self.folder.is_file() or not any(is_photograph(path) and not path.is_dir() for path in there):
             self.photographs()
 
     @property

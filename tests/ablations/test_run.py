@@ -515,6 +515,20 @@ def test_a_finished_run_does_not_go_on_from_another_checkpoint(
     assert Path("mine/final.ckpt").is_file()
 
 
+@pytest.mark.parametrize("left", [0, 1000])
+def test_a_finished_run_whose_final_checkpoint_was_cut_off_is_not_finished(
+    start: Start, capsys: pytest.CaptureFixture[str], left: int
+) -> None:
+    assert start("--output", "mine") == 0
+    final = Path("mine/final.ckpt")
+    final.write_bytes(final.read_bytes()[:left])
+    assert start("--output", "mine") == 2
+    said = refused(capsys)
+    assert said.startswith("error: mine was finished, but mine/final.ckpt is ")
+    assert said.endswith("--overwrite trains it anew")
+    assert start("--output", "mine", "--overwrite") == 0
+
+
 def test_a_finished_run_says_that_nothing_is_trained_and_that_photographs_changed(
     start: Start, material: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
