@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
 
@@ -15,7 +16,7 @@ from lightning_modules.plain.number_types import (
     SeedInt,
     ShareBelowOne,
 )
-from lightning_modules.recognition.networks import NetworkName
+from lightning_modules.recognition.network_names import NetworkName, place_of_network
 
 Stage = Literal["both", "1", "2"]
 Method = Literal["suite", "paper"]
@@ -37,7 +38,7 @@ class Settings:
         morphable_model: open, open:2, basel:FILE or ict:DIR.
         shape_components: of the morphable model; 0 takes all.
         albedo_components: likewise.
-        encoder: the frozen network whose features the regressor reads.
+        encoder: the frozen network whose features the regressor reads; one of a file is arcface:FILE.
         cheek_colour: whether the cheeks' colour belongs to the encoder's features, not in the paper.
         identity_network: whose embeddings make the identity loss; the encoder if not given.
         judge: another network, which training never sees; it scores held-back photographs.
@@ -202,8 +203,8 @@ class Settings:
         }
 
     def _check(self) -> None:
-        names = {self.encoder, self.identity_network}
-        if self.judge in names:
+        names = {_same(self.encoder), _same(self.identity_network)}
+        if _same(self.judge) in names:
             raise ValueError(
                 f"the judge {self.judge} also trains; a network scores its own training too well: "
                 "give another --judge"
@@ -267,6 +268,12 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         """All of them."""
         return asdict(self)
+
+
+def _same(network: str | None) -> str | Path | None:
+    """What two options share that name one network, however its file is written."""
+    place = place_of_network(network)
+    return network if place is None else place.resolve()
 
 
 def _of_weights(weights: LossWeights) -> dict[str, Any]:
