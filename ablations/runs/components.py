@@ -20,6 +20,7 @@ from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.recognition.coloured import Coloured
 from lightning_modules.recognition.network import RecognitionNetwork
+from lightning_modules.recognition.network_names import check_network, network_name, place_of_network
 from lightning_modules.recognition.networks import load_network
 from lightning_modules.recognition.similarity import MINIMUM_FOR_A_CENTRE, Centre, estimate_centre
 from lightning_modules.skin_tone import ToneTarget
@@ -114,7 +115,7 @@ def photograph_files(settings: Settings) -> Sequence[Path] | None:
 
 
 def check_sources(settings: Settings, execution: Execution) -> None:
-    """Refuse photographs and morphable models that are not there, before anything is loaded.
+    """Refuse photographs, morphable models and networks that are not there, before anything is loaded.
 
     Raises:
         FileNotFoundError: if a file or folder is missing.
@@ -124,6 +125,14 @@ def check_sources(settings: Settings, execution: Execution) -> None:
     place = place_of_model(settings.morphable_model)
     if place is not None and not place.exists():
         raise FileNotFoundError(f"--morphable-model {settings.morphable_model}: there is no {place}")
+    networks = (settings.encoder, settings.identity_network or settings.encoder, settings.judge)
+    for network in networks:
+        check_network(network)
+    if network_name(settings.judge) in map(network_name, networks[:2]):
+        raise ValueError(
+            f"the judge {settings.judge} also trains, in a copy of its file; a network scores its own "
+            "training too well: give another --judge"
+        )
     if settings.photographs != "stand-in" and settings.stage != "1":
         Photographs(
             photograph_folder(settings),
@@ -138,6 +147,8 @@ def inputs_of(settings: Settings, execution: Execution) -> Iterable[Path | None]
     Where the manifest is trusted, of photographs their folder alone.
     """
     yield place_of_model(settings.morphable_model)
+    for network in (settings.encoder, settings.identity_network, settings.judge):
+        yield place_of_network(network)
     if settings.photographs != "stand-in":
         yield Path(settings.photographs.partition(":")[2] or settings.photographs)
         yield Path(settings.photographs)
@@ -220,7 +231,8 @@ def learn_from_photographs(
     faces = photographs.dataset.batch(training)
     encoder, trained = teachers.encoder.name, teachers.identity_network.name
     judged = photographs.judged_training.batch(np.arange(len(photographs.judged_training))).embeddings
-    sources: dict[str, Tensor] = {settings.judge: judged[settings.judge]}
+    judge = teachers.judge.name
+    sources: dict[str, Tensor] = {judge: judged[judge]}
     if settings.centred:
         sources[trained] = faces.embeddings[trained]
     networks = {
