@@ -10,7 +10,7 @@ from typing import Any
 
 import lightning
 from lightning import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 from lightning.pytorch.utilities import rank_zero_only
@@ -25,6 +25,7 @@ from lightning_modules.checkpoints import (
     read_checkpoint,
 )
 from lightning_modules.distributed import buffers_stay
+from lightning_modules.moving_average import MovingAverage
 from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.output_folder import OutputFolder
 
@@ -103,7 +104,7 @@ def fit(
         Termination(),
         ProgressBar(name, images_per_step, unit=unit, visible=execution.progress),
         guard,
-        *([EMAWeightAveraging(decay=settings.ema, use_buffers=False)] if settings.ema else []),
+        *([MovingAverage(settings.ema)] if settings.ema else []),
         *([LearningRateMonitor("step")] if loggers else []),
         *callbacks,
         Provenance(content, lambda: {"wandb_id": None if identifier is None else identifier.version}),
