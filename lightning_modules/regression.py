@@ -1,5 +1,6 @@
 """Stage 2: photographs and synthetic faces, every loss, each with its switch: the paper's figure 2."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,10 +23,12 @@ from .losses import (
 )
 from .optimisation import Optimisation
 from .prediction import Prediction
+from .recognition.frame import Crop
 from .recognition.similarity import Centre, in_one_precision
 from .regressor import Regressor
-from .rendered_faces import render_randomly
+from .rendered_faces import draw_scenes, render_drawn
 from .rendering.ranges import SceneRanges
+from .rendering.scenes import DrawnScenes
 from .skin_tone import ToneTarget
 from .teachers import Teachers
 from .validation import JudgedFaces, joined, judged_faces, validation_scores
@@ -56,6 +59,22 @@ class Rendering:
     backend: str | None = None
     seed: int = 0
     jitter: float = 0.0
+
+    def samples(self, size: int, first: int, count: int) -> range:
+        """Which photographs of a step of `size` are rendered, of a process's `count` from `first` on."""
+        return range(first, first + count, max(1, size // self.photographs))
+
+    def draw(self, crop: Crop, step: int, samples: Sequence[int]) -> DrawnScenes:
+        """The scenes in which they are rendered, keyed by seed, step and sample alone."""
+        return draw_scenes(
+            crop,
+            views=self.views,
+            seed=self.seed,
+            step=step,
+            samples=samples,
+            jitter=self.jitter,
+            ranges=self.ranges,
+        )
 
 
 class Everyone(NamedTuple):
@@ -136,8 +155,12 @@ class Regression(LightningModule):
         self._judged: list[JudgedFaces] = []
 
     def setup(self, stage: str) -> None:
-        """Bring the frozen teachers, which no hook of Lightning's knows of, onto the device."""
+        """Bring teachers and centres, which no hook of Lightning's knows of, onto the device."""
         self.teachers = self.teachers.to(self.device)
+        self.centres = {
+            name: centre._replace(values=centre.values.to(self.device))
+            for name, centre in self.centres.items()
+        }
 
     def training_step(self, batch: StepBatch, batch_idx: int) -> dict[str, Any]:
         """The weighted sum of the losses that are on (`loss`), and the step's `pictures` for callbacks."""
@@ -225,23 +248,24 @@ class Regression(LightningModule):
 
     def render(self, predicted: Prediction, batch: StepBatch) -> Renderings:
         """The photographs that are rendered, evenly spread: the same ones on any number of processes."""
-        shown = slice(None, None, max(1, batch.size // self.rendering.photographs))
+        samples = self.rendering.samples(batch.size, batch.first, len(predicted.shape))
+        shown = slice(None, None, samples.step)
         faces = Prediction(predicted.shape[shown], predicted.albedo[shown])
-        samples = range(batch.first, batch.first + len(predicted.shape))[shown]
-        images = render_randomly(
-            self.teachers.model,
-            faces,
-            self.teachers.crop,
-            views=self.rendering.views,
-            seed=self.rendering.seed,
-            step=batch.step,
-            samples=samples,
-            jitter=self.rendering.jitter,
-            ranges=self.rendering.ranges,
-            backend=self.rendering.backend,
+        drawn = batch.scenes or self.rendering.draw(self.teachers.crop, batch.step, samples)
+        images = render_drawn(
+            self.teachers.model, faces, self.teachers.crop, drawn, backend=self.rendering.backend
         )
-        own = torch.tensor(samples, device=self.device)
+        own = torch.arange(samples.start, samples.stop, samples.step, device=self.device)
         return Renderings(batch.photographs.index[shown], own, faces, images)
+
+    def draw_scenes(self, step: int, size: int, first: int, count: int) -> DrawnScenes | None:
+        """What `render` needs of `count` photographs from the one at place `first` on, on the CPU.
+
+        None where no loss needs a rendering. For whoever makes batches ahead.
+        """
+        if not self.weights.on & OF_RENDERINGS:
+            return None
+        return self.rendering.draw(self.teachers.crop, step, self.rendering.samples(size, first, count))
 
     @property
     def centre(self) -> Centre | None:

@@ -9,6 +9,7 @@ from lightning_modules.faces.landmarks.ibug import landmarks_on_vertices
 from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents, Provenance
 from lightning_modules.recognition.frame import Crop
 from lightning_modules.recognition.network import RecognitionNetwork
+from lightning_modules.rendering.scenes import DrawnScenes
 
 GRID = 17
 HALF_WIDTH, HALF_HEIGHT, DEPTH = 75.0, 95.0, 70.0  # mm
@@ -110,6 +111,7 @@ class SmallBatch(NamedTuple):
     first: int
     photographs: SmallFaces
     synthetic: SmallSynthetic
+    scenes: DrawnScenes | None = None
 
 
 def small_batch(size: int = 8, *, rank: int = 0, world_size: int = 1, step: int = 3) -> SmallBatch:

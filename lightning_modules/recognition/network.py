@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_modules.plain.precision import without_autocast
+
 from .frame import CANONICAL_SIZE, Crop
 from .resampling import resample
 
@@ -63,7 +65,7 @@ class RecognitionNetwork(nn.Module):
             ValueError: if the images have another shape, or are not floating point.
         """
         self._check(images, frame)
-        with torch.autocast(images.device.type, enabled=False):
+        with without_autocast(images.device):
             images = images.to(next(self.buffers()).dtype)
             native = resample(images, self.crop) if frame == "canonical" else images
             features, descriptor = self.describe(native)

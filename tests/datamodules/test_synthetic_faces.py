@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from datamodules.sampling import step_sampler
-from datamodules.synthetic_faces import VALIDATION, SyntheticFaces, draw_synthetic
+from datamodules.synthetic_faces import VALIDATION, SyntheticFaces, UnseenFaces, render_synthetic
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.recognition.frame import DLIB_CROP, SFACE_CROP, WHOLE_FRAME, Crop
 from lightning_modules.recognition.resampling import resample
 from lightning_modules.rendering.ranges import SceneRanges
+from lightning_modules.rendering.scenes import DrawnScenes, noise_cells, random_scenes
 
 from .conftest import TinyNetwork
 
@@ -47,7 +48,9 @@ def test_darker_skin_looks_darker(small_model: MorphableModel, tiny: TinyNetwork
 def test_faces_are_drawn_into_the_networks_crop(small_model: MorphableModel, crop: Crop) -> None:
     def drawn(into: Crop) -> Tensor:
         generators = [torch.Generator().manual_seed(seed) for seed in range(3)]
-        return draw_synthetic(small_model, torch.zeros(3, 4), torch.zeros(3, 3), into, generators)
+        scenes = DrawnScenes(random_scenes(generators, 1), noise_cells(generators, 1))
+        faces = UnseenFaces(torch.zeros(3, 4), torch.zeros(3, 3), scenes)
+        return render_synthetic(small_model, faces, into)
 
     middle = slice(round(0.3 * crop.size), round(0.7 * crop.size))  # the face alone, no background
     cut, direct = (

@@ -64,7 +64,10 @@ def test_without_the_parameter_loss_no_synthetic_face_is_rendered(build: object,
 
 def test_a_loader_begins_where_the_trainer_stands(build: object) -> None:
     data = build()
-    data.trainer = SimpleNamespace(global_rank=1, world_size=2, global_step=3, accumulate_grad_batches=1)
+    data.trainer = SimpleNamespace(
+        global_rank=1, world_size=2, global_step=3, accumulate_grad_batches=1,
+        strategy=SimpleNamespace(root_device=torch.device("cpu")),
+    )  # fmt: skip
     batches = iter(data.train_dataloader())
     for step in (3, 4):
         batch, expected = next(batches), data.batch(step, rank=1, world_size=2)

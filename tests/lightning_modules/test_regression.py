@@ -69,7 +69,7 @@ def test_what_is_off_is_not_computed(build: Build, monkeypatch: pytest.MonkeyPat
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("computed although it is off")
 
-    monkeypatch.setattr(regression, "render_randomly", forbidden)
+    monkeypatch.setattr(regression, "render_drawn", forbidden)
     assert set(terms_of(build(identity=0.0, loopback=0.0), small_batch())) == {
         "parameter",
         "batch_distribution",
