@@ -19,7 +19,7 @@ import torch
 from evaluation.reporting.provenance import machine
 from evaluation.reporting.tables import markdown, page_of
 from evaluation.scans.evaluation import ScanEvaluation
-from evaluation.scans.options import Pictures, ScannedPeople, ScanOptions
+from evaluation.scans.options import HeatMapOptions, ScanEvaluationOptions, ScannedPeople
 from evaluation.scans.table_1 import LAYOUT
 from evaluation.shared.data_places import Place
 from evaluation.shared.options import Machine
@@ -93,11 +93,11 @@ def report_lines(options: argparse.Namespace, scratch: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def options_of(options: argparse.Namespace) -> ScanOptions:
+def options_of(options: argparse.Namespace) -> ScanEvaluationOptions:
     """The command's own options with their defaults."""
-    return ScanOptions(
+    return ScanEvaluationOptions(
         scans=ScannedPeople(subjects=options.subjects),
-        pictures=Pictures(heat_maps=0),
+        pictures=HeatMapOptions(heat_maps=0),
         machine=Machine(device="cpu", cache_folder=options.cache_folder, workers=0),
     )
 

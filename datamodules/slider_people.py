@@ -15,7 +15,13 @@ from lightning_modules.recognition.network import RecognitionNetwork
 
 from .face_data import FaceOptions
 from .sampling import mixed_seed
-from .stand_in.photograph import Person, Photograph, draw_expression, draw_person, photographs_of_faces
+from .stand_in.photograph import (
+    Person,
+    RenderedPhotograph,
+    draw_expression,
+    draw_person,
+    photographs_of_faces,
+)
 from .stand_in_photographs import StandInPhotographs, single_thread
 
 # Purposes in `mixed_seed` that no other data has.
@@ -98,7 +104,7 @@ class SliderPeople(StandInPhotographs):
         return Faces(self.cast.vertices[np.asarray(numbers, np.int64)], self.model.albedo(albedo))
 
     @torch.no_grad()
-    def render(self, numbers: Sequence[int]) -> list[Photograph]:
+    def render(self, numbers: Sequence[int]) -> list[RenderedPhotograph]:
         """The photographs of these numbers, before they are written."""
         chances = [np.random.default_rng(mixed_seed(self.seed, SCENE, number)) for number in numbers]
         with single_thread():

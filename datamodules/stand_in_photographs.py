@@ -23,7 +23,7 @@ from .long_work.progress import progress_bar
 from .photograph_statistics import distance_from_photographs
 from .photographs import Photographs
 from .sampling import mixed_seed
-from .stand_in.photograph import Person, Photograph, draw_person, draw_photographs
+from .stand_in.photograph import Person, RenderedPhotograph, draw_person, draw_photographs
 from .stand_in.ranges import StandInRanges
 
 # Part of the folder's name: raise it when the same settings give other pictures.
@@ -128,7 +128,7 @@ class StandInPhotographs(Photographs):
         seed = mixed_seed(self.seed, PERSON, number // self.photographs_per_person)
         return draw_person(self.model, seed, self.ranges)
 
-    def render(self, numbers: Sequence[int]) -> list[Photograph]:
+    def render(self, numbers: Sequence[int]) -> list[RenderedPhotograph]:
         """The photographs of these numbers, before they are written."""
         people = [self.person(number) for number in numbers]
         seeds = [mixed_seed(self.seed, PHOTOGRAPH, number) for number in numbers]
@@ -180,7 +180,7 @@ def single_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def write_jpeg(path: Path, photograph: Photograph) -> None:
+def write_jpeg(path: Path, photograph: RenderedPhotograph) -> None:
     """Write a photograph with its quality, atomically."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, photograph.jpeg_quality]
     _, encoded = cv2.imencode(".jpg", photograph.pixels[:, :, ::-1], quality)

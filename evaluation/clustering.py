@@ -35,7 +35,14 @@ from evaluation.likeness import published_figures
 from evaluation.likeness.by_group import grouped_photographs, names_checked, with_groups
 from evaluation.likeness.comparison import GroupSetting, Measured, Setting, measure, results_of_photographs
 from evaluation.likeness.nearest_photographs import write_examples
-from evaluation.likeness.options import Execution, Scoring, inputs_of, load_parts, settings_of, subject_of
+from evaluation.likeness.options import (
+    RenderingMachine,
+    Scoring,
+    inputs_of,
+    load_parts,
+    settings_of,
+    subject_of,
+)
 from evaluation.likeness.reporting_rows import RETRIEVAL_FIGURES, protocol_report
 from evaluation.likeness.tables_2_and_3 import TABLE_3
 from evaluation.metrics.retrieval import Ranks, chance, cumulative_match, found, rank_in_blocks
@@ -94,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse, search, report; 0 for a complete result, 1 with failed photographs, 2 bad input, 130 stopped."""
     with one_sentence_for_bad_input():
         scoring, retrieval, groups, execution, output, dashboard = parse_settings(
-            (Scoring, Retrieval, Groups, Execution, Output, Dashboard), argv,
+            (Scoring, Retrieval, Groups, RenderingMachine, Output, Dashboard), argv,
             program="clustering.py", description=str(__doc__), leading="checkpoint",
         )  # fmt: skip
         return exit_status(
@@ -106,7 +113,7 @@ def clustering(
     scoring: Scoring,
     retrieval: Retrieval,
     groups: Groups,
-    execution: Execution,
+    execution: RenderingMachine,
     *,
     output: Output,
     dashboard: Dashboard,
@@ -127,7 +134,7 @@ def clustering(
         measured = measure(setting, subject.place, check=names_checked(setting))
         if retrieval.examples:
             write_examples(setting, measured, retrieval.examples, folder.claim(f"{PRIVATE}/nearest.png"))
-        return report_of(setting, measured, retrieval, settings)
+        return cluster_report(setting, measured, retrieval, settings)
 
     return evaluate(
         COMMAND, settings, compute, inputs=[*inputs_of(scoring, subject), *sources.paths],
@@ -136,7 +143,7 @@ def clustering(
     )  # fmt: skip
 
 
-def report_of(
+def cluster_report(
     setting: Setting, measured: Measured, retrieval: Retrieval, settings: Mapping[str, object]
 ) -> Report:
     """Every method's hits in every way of searching, beside chance."""

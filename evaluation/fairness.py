@@ -34,7 +34,7 @@ from evaluation.groups.group_blocks import blocks_with_groups
 from evaluation.groups.panel import Measurement, panel_of
 from evaluation.known_truth.slider_groups import slider_groupings
 from evaluation.known_truth.slider_scores import (
-    Truth,
+    TrueFaces,
     angles_of,
     made_by,
     measurements_of,
@@ -110,7 +110,7 @@ def fairness(known: KnownPeople, output: Output, machine: Machine) -> Results:
         loaded = load_reconstructor(checkpoint, device=machine.device)
         chosen = load_network(judge).to(machine.device)
         people = photographed(loaded, chosen, known, machine)
-        return report_of(loaded, chosen, people, settings, machine)
+        return fairness_report(loaded, chosen, people, settings, machine)
 
     return evaluate(
         COMMAND, settings, compute, inputs=read_for(checkpoint, None), output=output, layout=LAYOUT,
@@ -144,7 +144,7 @@ def photographed(
     return people
 
 
-def report_of(
+def fairness_report(
     loaded: Reconstructor,
     judge: RecognitionNetwork,
     people: SliderPeople,
@@ -183,7 +183,7 @@ def report_of(
     return Report(results, items, {"groups": panel.figure})
 
 
-def tone_row(people: SliderPeople, usable: np.ndarray, truth: Truth, protocol: str) -> Row:
+def tone_row(people: SliderPeople, usable: np.ndarray, truth: TrueFaces, protocol: str) -> Row:
     """How far a photograph's skin tone follows that of the albedo: what bands by photograph are worth."""
     colours = cheek_colours(people.dataset, usable, progress=False)
     value = float(spearmanr(angles_of(colours), angles_of(truth.cheeks)).statistic)

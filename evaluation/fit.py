@@ -139,7 +139,7 @@ class FittedPhotographs:
         )
 
 
-class Item(NamedTuple):
+class FaceToFit(NamedTuple):
     """A face to fit: its files, the face, and what they are made from."""
 
     files: FittedFiles
@@ -212,7 +212,7 @@ def fit(chosen: FittedPhotographs, output: Output) -> Results:
         root = photographs if photographs.is_dir() else photographs.parent
         made = made_faces(paths, root, loaded, chosen, settings, folder)
         entry = checkpoint_entry(checkpoint.name, str(settings["checkpoint"]), loaded.content)
-        return report_of(list(made), len(paths), checkpoint, entry, settings)
+        return fitting_report(list(made), len(paths), checkpoint, entry, settings)
 
     return evaluate(
         COMMAND, settings, compute, inputs=inputs, output=output, layout=LAYOUT,
@@ -250,7 +250,7 @@ def made_faces(
                     if kept is not None and kept.get("source") == source:
                         yield Made(path, face.face, name, "", kept)
                     else:
-                        waiting.append(Item(fitted, face, source))
+                        waiting.append(FaceToFit(fitted, face, source))
             yield from fitted_items(waiting, loaded, chosen)
             advance(len(paths[start : start + AT_ONCE]))
 
@@ -274,7 +274,9 @@ def source_of(face: MarkedFace, file: str, settings: Mapping[str, Any]) -> dict[
     return plain({"photograph": photograph, "landmark_values": landmarks} | chosen)
 
 
-def fitted_items(items: Sequence[Item], loaded: Reconstructor, chosen: FittedPhotographs) -> Iterator[Made]:
+def fitted_items(
+    items: Sequence[FaceToFit], loaded: Reconstructor, chosen: FittedPhotographs
+) -> Iterator[Made]:
     """Fit some faces together, some at a time, and write their files."""
     for start in range(0, len(items), AT_ONCE):
         some = items[start : start + AT_ONCE]
@@ -321,7 +323,7 @@ def fit_faces(
 
 @torch.no_grad()
 def written(
-    item: Item,
+    item: FaceToFit,
     found: Fit,
     neutral: Prediction,
     loaded: Reconstructor,
@@ -350,7 +352,7 @@ def written(
     return Made(face.path, face.face, item.files.name, "", plain(document))
 
 
-def report_of(
+def fitting_report(
     made: Sequence[Made],
     total: int,
     checkpoint: Path,

@@ -23,7 +23,7 @@ if __name__ == "__main__":
 from evaluation.groups.options import settings_of_groups, sources_of
 from evaluation.reporting.results import Results, plain
 from evaluation.scans.evaluation import KINDS, ScanEvaluation
-from evaluation.scans.options import GROUPS_OF_OPTIONS, ScanOptions
+from evaluation.scans.options import GROUPS_OF_OPTIONS, ScanEvaluationOptions
 from evaluation.scans.table_1 import LAYOUT
 from evaluation.shared.data_places import notice, place_of
 from evaluation.shared.lifecycle import checked_folder, evaluate, exit_status
@@ -38,10 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parse_settings(
             GROUPS_OF_OPTIONS, argv, program="micc.py", description=str(__doc__), leading="checkpoint"
         )
-        return exit_status(micc(ScanOptions(*options)))
+        return exit_status(micc(ScanEvaluationOptions(*options)))
 
 
-def micc(options: ScanOptions) -> Results:
+def micc(options: ScanEvaluationOptions) -> Results:
     """Distances between reconstructions and scans in mm, in results.json, tables, curves and heat-maps."""
     options = replace(options, machine=options.machine.resolved())
     scored = what_is_scored(

@@ -24,7 +24,7 @@ from PIL import Image
 
 from datamodules.alignment.detection import DetectorName, load_detector
 from datamodules.chosen_faces import ChosenFaces, FaceChoice, photographs_at
-from evaluation.reconstruction.methods_side_by_side import Cell, of_checkpoint, of_meshes
+from evaluation.reconstruction.methods_side_by_side import SheetPlace, of_checkpoint, of_meshes
 from evaluation.reporting.tables import say
 from evaluation.shared.lifecycle import COMPLETE, WITH_FAILURES
 from evaluation.shared.options import Machine
@@ -44,7 +44,7 @@ FOOTNOTE = "One camera and one light for all methods."
 GREY = "Grey: shape only."
 
 
-class Comparison(NamedTuple):
+class WrittenSheet(NamedTuple):
     """A sheet that was written.
 
     Attributes:
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return WITH_FAILURES if qualitative(compared, machine).failures else COMPLETE
 
 
-def qualitative(compared: ComparedMethods, machine: Machine) -> Comparison:
+def qualitative(compared: ComparedMethods, machine: Machine) -> WrittenSheet:
     """Draw photographs beside what several methods make of them."""
     machine, photographs, output = machine.resolved(), compared.photographs, compared.output
     places = places_of(compared.methods)
@@ -127,7 +127,7 @@ def qualitative(compared: ComparedMethods, machine: Machine) -> Comparison:
     failures = failures_of(data, names, columns)
     for line in (*failures, f"written: {output}"):
         say(line)
-    return Comparison(output, failures)
+    return WrittenSheet(output, failures)
 
 
 def require_method(place: Path) -> None:
@@ -149,7 +149,7 @@ def columns_of(
     checkpoints: Mapping[str, Reconstructor],
     data: ChosenFaces,
     compared: ComparedMethods,
-) -> dict[str, list[Cell]]:
+) -> dict[str, list[SheetPlace]]:
     """What each method shows of each photograph."""
     find, names = load_detector(compared.detector), names_in(data, compared.photographs)
     yaws = (FRONTAL, THREE_QUARTER) if compared.three_quarter else (FRONTAL,)
@@ -192,7 +192,7 @@ def name_of(path: Path, root: Path) -> str:
 
 
 def sheet_of(
-    data: ChosenFaces, names: Sequence[str], columns: dict[str, list[Cell]], size: int
+    data: ChosenFaces, names: Sequence[str], columns: dict[str, list[SheetPlace]], size: int
 ) -> Image.Image:
     """The sheet: a row for each photograph and view."""
     rows: list[list[Image.Image | None]] = []
@@ -208,7 +208,7 @@ def sheet_of(
     return contact_sheet(rows, columns=["photograph", *columns], footnote=footnote)
 
 
-def failures_of(data: ChosenFaces, names: Sequence[str], columns: dict[str, list[Cell]]) -> list[str]:
+def failures_of(data: ChosenFaces, names: Sequence[str], columns: dict[str, list[SheetPlace]]) -> list[str]:
     """A sentence for each photograph that is not shown, and for each empty place."""
     return [
         *(f"failed: {data.paths[index]}: {reason}" for index, reason in data.dataset.faces.failures),

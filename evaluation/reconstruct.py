@@ -63,7 +63,7 @@ AT_ONCE = 16  # faces that are decoded and rendered together
 NAMED_FAILURES = 20  # failed photographs that are named on the screen; photographs.csv names all
 
 
-class Item(NamedTuple):
+class FaceToMake(NamedTuple):
     """A face to make.
 
     Attributes:
@@ -153,7 +153,7 @@ def reconstruct(chosen: ReconstructedPhotographs, output: Output, machine: Machi
     return results
 
 
-def items_of(data: ChosenFaces, photographs: Path, settings: Mapping[str, Any]) -> list[Item]:
+def items_of(data: ChosenFaces, photographs: Path, settings: Mapping[str, Any]) -> list[FaceToMake]:
     """The faces to make: one for each chosen face, or one for all photographs of one person."""
     faces = data.dataset.faces
     root = photographs if photographs.is_dir() else photographs.parent
@@ -170,16 +170,20 @@ def items_of(data: ChosenFaces, photographs: Path, settings: Mapping[str, Any]) 
     if settings["one_person"]:
         everything = list(range(len(sources)))
         name = names_of([(photographs.resolve().name, 0)], False)[0]
-        return [Item(name, everything, {"photographs": sources} | made_by)] if sources else []
+        return [FaceToMake(name, everything, {"photographs": sources} | made_by)] if sources else []
     names = names_of([(source["file"], source["face"]) for source in sources], settings["face"] == "all")
     return [
-        Item(name, [index], {"photographs": [source]} | made_by)
+        FaceToMake(name, [index], {"photographs": [source]} | made_by)
         for index, (name, source) in enumerate(zip(names, sources, strict=True))
     ]
 
 
 def make(
-    items: Sequence[Item], data: ChosenFaces, loaded: Reconstructor, folder: OutputFolder, preview_size: int
+    items: Sequence[FaceToMake],
+    data: ChosenFaces,
+    loaded: Reconstructor,
+    folder: OutputFolder,
+    preview_size: int,
 ) -> None:
     """Write the files of these faces, some at a time."""
     encoder, everyone = loaded.encoder, data.dataset
@@ -208,7 +212,7 @@ def counts_of(data: ChosenFaces) -> Counts:
     return Counts(len(data.paths), len(data.paths) - len(failures), failed)
 
 
-def table_of(data: ChosenFaces, items: Sequence[Item]) -> DataFrame:
+def table_of(data: ChosenFaces, items: Sequence[FaceToMake]) -> DataFrame:
     """What became of each photograph: a line for each face that was made, and for each failure."""
     used = [
         (str(data.dataset.path(index)), int(data.dataset.faces.face[index]), item.name, "")
@@ -221,7 +225,7 @@ def table_of(data: ChosenFaces, items: Sequence[Item]) -> DataFrame:
 
 
 def results_of(
-    items: Sequence[Item],
+    items: Sequence[FaceToMake],
     data: ChosenFaces,
     loaded: Reconstructor,
     settings: Mapping[str, Any],

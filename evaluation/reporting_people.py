@@ -91,7 +91,7 @@ def blocks_of(results: Results) -> list[Block]:
 LAYOUT = Layout(blocks_of, "people", "standard error (jackknife over people)")
 
 
-class People(NamedTuple):
+class ScoredPeople(NamedTuple):
     """Whom the checkpoint is scored on.
 
     Attributes:
@@ -170,7 +170,7 @@ def score_people(reported: ReportedPeople, output: Output, machine: Machine, das
         )
         faces = loaded.coefficients(scored.queries.features[loaded.encoder.name])
         keep_faces(faces, loaded.model, reported.renderings, folder)
-        return report_of(scored, faces, loaded, chosen, trained, settings, place)
+        return people_report(scored, faces, loaded, chosen, trained, settings, place)
 
     return evaluate(
         COMMAND, settings, compute,
@@ -195,7 +195,7 @@ def people_of(
     *,
     development: bool,
     **options: Any,  # noqa: ANN401 - FaceOptions
-) -> People:
+) -> ScoredPeople:
     """The protocol's people, whose photographs are aligned and whose features are cached."""
     if place.is_stand_in:
         return stand_in_people(model, networks, count, **options)
@@ -205,7 +205,7 @@ def people_of(
     subset = lfw.retrieval_subset(count, development=development)
     names = [lfw.people[lfw.identity[face]] for face in subset.query]
     queries, gallery = (lfw.dataset.batch(faces) for faces in (subset.query, subset.gallery))
-    return People(names, queries, gallery, None, Counts(len(names), len(names), {}), lfw.provenance())
+    return ScoredPeople(names, queries, gallery, None, Counts(len(names), len(names), {}), lfw.provenance())
 
 
 def stand_in_people(
@@ -213,7 +213,7 @@ def stand_in_people(
     networks: Sequence[RecognitionNetwork],
     count: int,
     **options: Any,  # noqa: ANN401 - FaceOptions
-) -> People:
+) -> ScoredPeople:
     """People of the stand-in with two photographs each; without a face in both they are left out, counted."""
     photographs = StandInPhotographs(
         model, networks, count=2 * count, photographs_per_person=2, seed=STAND_IN_SEED, **options
@@ -225,7 +225,7 @@ def stand_in_people(
     gallery = [face_of[number] for person in numbers for number in (2 * person, 2 * person + 1)]
     shape = [photographs.person(2 * person).coefficients.shape for person in numbers]
     failed = {"no face found in one of two photographs": count - len(numbers)}
-    return People(
+    return ScoredPeople(
         [f"person {person}" for person in numbers],
         photographs.dataset.batch(gallery[::2]),
         photographs.dataset.batch(gallery),
@@ -235,8 +235,8 @@ def stand_in_people(
     )
 
 
-def report_of(
-    people: People,
+def people_report(
+    people: ScoredPeople,
     faces: Prediction,
     loaded: Reconstructor,
     judge: RecognitionNetwork,

@@ -27,7 +27,7 @@ import torch
 from datamodules.alignment.detection import DetectorName, load_detector
 from datamodules.long_work.progress import progress_bar
 from evaluation.damage.movements import LAYOUT, figures_of, movements_of, rows_of, table_of
-from evaluation.damage.photograph_pairs import People, people_of
+from evaluation.damage.photograph_pairs import DamagedPeople, people_of
 from evaluation.damage.pictures import draw_pictures
 from evaluation.damage.responses import Responses, respond, versions_of
 from evaluation.reporting.provenance import checkpoint_entry, network_entry, provenance
@@ -122,7 +122,7 @@ def robustness(
             progress=machine.progress,
         )
         responses = responses_of(chosen, loaded, network, folder.below(PARTIAL), seed, detector)
-        report = report_of(chosen, responses, loaded, network, centre, settings)
+        report = movement_report(chosen, responses, loaded, network, centre, settings)
         if damaged.pictures:
             # Below the folder itself, whose pictures --wandb sends: these show photographs.
             draw_pictures(
@@ -155,7 +155,7 @@ def centre_of(loaded: Reconstructor, judge: RecognitionNetwork) -> Centre:
 
 
 def responses_of(
-    people: People,
+    people: DamagedPeople,
     loaded: Reconstructor,
     judge: RecognitionNetwork,
     folder: OutputFolder,
@@ -179,8 +179,8 @@ def responses_of(
     return responses
 
 
-def report_of(
-    people: People,
+def movement_report(
+    people: DamagedPeople,
     responses: Mapping[int, Responses],
     loaded: Reconstructor,
     judge: RecognitionNetwork,

@@ -30,7 +30,7 @@ from evaluation.likeness import published_figures
 from evaluation.likeness.by_group import grouped_photographs, names_checked, with_groups
 from evaluation.likeness.comparison import GroupSetting, Measured, Setting, measure
 from evaluation.likeness.options import (
-    Execution,
+    RenderingMachine,
     Scoring,
     inputs_of,
     load_parts,
@@ -40,7 +40,7 @@ from evaluation.likeness.options import (
 )
 from evaluation.likeness.photographs_of_people import NAMES
 from evaluation.likeness.reporting_rows import SIMILARITY_FIGURES, protocol_report
-from evaluation.likeness.table_2_columns import Column, column_of, scan_column
+from evaluation.likeness.table_2_columns import DataSetColumn, column_of, scan_column
 from evaluation.likeness.tables_2_and_3 import TABLE_2, TABLE_2_OF_PEOPLE
 from evaluation.metrics.all_pairs import PairDistributions, all_pairs
 from evaluation.metrics.paired import mean_statistic
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse, score, report; 0 for a complete result, 1 with failed photographs, 2 bad input, 130 stopped."""
     with one_sentence_for_bad_input():
         scoring, columns, groups, execution, output, dashboard = parse_settings(
-            (Scoring, Columns, Groups, Execution, Output, Dashboard), argv,
+            (Scoring, Columns, Groups, RenderingMachine, Output, Dashboard), argv,
             program="similarity.py", description=str(__doc__), leading="checkpoint",
         )  # fmt: skip
         return exit_status(
@@ -92,7 +92,7 @@ def similarity(
     scoring: Scoring,
     columns: Columns,
     groups: Groups,
-    execution: Execution,
+    execution: RenderingMachine,
     *,
     output: Output,
     dashboard: Dashboard,
@@ -111,7 +111,7 @@ def similarity(
         setting = Setting(scoring, execution, subject, parts, GroupSetting(groups.smallest_group, sources))
         if scoring.people:
             return protocol_report(COMMAND, setting, settings, SIMILARITY_FIGURES)
-        return report_of(setting, further, settings)
+        return similarity_report(setting, further, settings)
 
     return evaluate(
         COMMAND, settings, compute,
@@ -130,7 +130,7 @@ def further_places(columns: Columns) -> list[Place]:
     return [place for place in places if place is not None]
 
 
-def report_of(setting: Setting, further: Sequence[Place], settings: Mapping) -> Report:
+def similarity_report(setting: Setting, further: Sequence[Place], settings: Mapping) -> Report:
     """Everything, from the data sets that are there."""
     reference = measure(setting, setting.subject.place, check=names_checked(setting))
     groups = grouped_photographs(setting, reference)
@@ -206,7 +206,7 @@ def photograph_rows(protocol: str, pairs: PairDistributions) -> list[Row]:
     ]  # fmt: skip
 
 
-def method_rows(column: Column, pairs: PairDistributions, threshold: float) -> list[Row]:
+def method_rows(column: DataSetColumn, pairs: PairDistributions, threshold: float) -> list[Row]:
     """The distances and the mean of the scored method (the first one), its ceiling and its floors.
 
     A mean's `sd` is over photographs, its interval of 95 % from the jackknife over people.
@@ -234,7 +234,7 @@ def method_rows(column: Column, pairs: PairDistributions, threshold: float) -> l
     ]  # fmt: skip
 
 
-def quoted_rows(columns: Sequence[Column]) -> list[Row]:
+def quoted_rows(columns: Sequence[DataSetColumn]) -> list[Row]:
     """The literature's Table 2 for data sets that are the paper's."""
     return [
         row
@@ -274,7 +274,7 @@ def absent_rows(measured: set[str], method: str) -> list[Row]:
     ]
 
 
-def counts_of(columns: Sequence[Column]) -> Counts:
+def counts_of(columns: Sequence[DataSetColumn]) -> Counts:
     """Of all photographs of all columns."""
     failed: dict[str, int] = {}
     for column in columns:
@@ -285,7 +285,7 @@ def counts_of(columns: Sequence[Column]) -> Counts:
     )
 
 
-def figure_of(title: str, columns: Sequence[Column], pairs: PairDistributions) -> Figure:
+def figure_of(title: str, columns: Sequence[DataSetColumn], pairs: PairDistributions) -> Figure:
     """Figure 5 of the paper, a panel a data set: the renderings' distributions before the photographs' own.
 
     The photographs' two distributions, shaded, are those of the reference in every panel.

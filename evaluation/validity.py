@@ -31,7 +31,7 @@ from evaluation.known_truth.certificate_rows import protocol_rows
 from evaluation.known_truth.wrong_reconstructions import (
     KINDS,
     FaceModel,
-    Subject,
+    SyntheticPerson,
     face_model,
     make_subject,
     reconstruction,
@@ -135,7 +135,9 @@ def compute(folder: OutputFolder, settings: dict) -> Report:
     return Report(results, {"scores": scores}, {"validity": validity_figure(scores)})
 
 
-def scores_of(subject: Subject, faces: FaceModel, levels_mm: Sequence[float], number: int) -> pd.DataFrame:
+def scores_of(
+    subject: SyntheticPerson, faces: FaceModel, levels_mm: Sequence[float], number: int
+) -> pd.DataFrame:
     """All protocols' scores of all wrong reconstructions of one subject, a line a score.
 
     Columns: subject, kind, level_mm, protocol, score_mm, failure, kept_fraction; the true error, root mean

@@ -135,7 +135,7 @@ def verify(verified: VerifiedNetwork, output: Output, machine: Machine) -> Resul
         centre = None
         if verified.centre_from is not None:
             centre = centre_of_photographs(verified.centre_from, loaded, **options)
-        return report_of(lfw, loaded, settings, centre)
+        return verification_report(lfw, loaded, settings, centre)
 
     return evaluate(
         "verification",
@@ -147,7 +147,7 @@ def verify(verified: VerifiedNetwork, output: Output, machine: Machine) -> Resul
     )
 
 
-def report_of(
+def verification_report(
     lfw: LFW, network: RecognitionNetwork, settings: Mapping[str, Any], centre: Centre | None
 ) -> Report:
     """The results of scoring the settings' pairs, and the ROC of each way of comparing."""

@@ -24,7 +24,7 @@ from .plain.files import written_atomically
 from .plain.output_folder import OutputFolder
 from .plain.stand_in_label import STAND_IN
 from .prediction import Prediction
-from .regression import Pictures, Regression
+from .regression import Regression, StepPictures
 from .rendered_faces import render_from_the_front
 from .rendering.rasterizer import can_be_read
 
@@ -287,7 +287,7 @@ class ImageGrid(Callback):
         self, photographs: Callable[[Sequence[int]], Tensor], folder: OutputFolder, *, stand_in: bool = False
     ) -> None:
         self.photographs, self.folder, self.stand_in = photographs, folder, stand_in
-        self.last: Pictures | None = None
+        self.last: StepPictures | None = None
 
     def on_train_batch_end(
         self,

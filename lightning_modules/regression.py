@@ -100,7 +100,7 @@ class Renderings(NamedTuple):
     images: Tensor
 
 
-class Pictures(NamedTuple):
+class StepPictures(NamedTuple):
     """Renderings of a step to look at, without their graph.
 
     Attributes:
@@ -321,7 +321,7 @@ class Regression(LightningModule):
             self.log(f"train/gradient_norm/{name}", mean_over_processes(own).norm())
 
 
-def pictures_of(rendered: Renderings, decoded_again: Prediction | None) -> Pictures:
+def pictures_of(rendered: Renderings, decoded_again: Prediction | None) -> StepPictures:
     """What callbacks may keep of a step."""
     again = None if decoded_again is None else Prediction(*(part.detach() for part in decoded_again))
-    return Pictures(rendered.index, rendered.images.detach(), again)
+    return StepPictures(rendered.index, rendered.images.detach(), again)

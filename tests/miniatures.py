@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.faces.landmarks.ibug import landmarks_on_vertices
-from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents, Provenance
+from lightning_modules.faces.morphable_model import ModelSource, MorphableModel, PrincipalComponents
 from lightning_modules.recognition.frame import Crop
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.rendering.scenes import DrawnScenes
@@ -52,7 +52,7 @@ def small_model(
         expression=None,
         triangles=triangles,
         landmarks=landmarks_on_vertices(_landmark_vertices(), "marked"),
-        provenance=Provenance("open", "miniature", f"{seed:02d}" * 32),
+        provenance=ModelSource("open", "miniature", f"{seed:02d}" * 32),
     )
 
 

@@ -208,3 +208,14 @@ def test_no_file_is_longer_than_400_lines() -> None:
             # Compiled kernels of one image, which call each other and are inlined from one module.
             if path.name != "fused_kernels.py":
                 assert len(path.read_text().splitlines()) <= 400, f"{path.relative_to(ROOT)} is too long"
+
+
+def test_no_noun_names_two_classes() -> None:
+    places: dict[str, list[str]] = {}
+    for folder in FOLDERS:
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert len(places) > 100
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

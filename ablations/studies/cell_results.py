@@ -21,7 +21,7 @@ ITEMS = "people.csv"
 GEOMETRY = ("shape error",)
 
 
-class Curve(NamedTuple):
+class LossCurve(NamedTuple):
     """One logged figure of one cell.
 
     Attributes:
@@ -85,7 +85,7 @@ def metrics_of(folders: Sequence[Sequence[Path]]) -> list[Metric]:
     return metrics
 
 
-def curves_of(folder: Path, names: Sequence[str]) -> dict[str, Curve]:
+def curves_of(folder: Path, names: Sequence[str]) -> dict[str, LossCurve]:
     """Logged figures of a cell's training over its steps, all starts together."""
     values: dict[str, dict[int, float]] = {name: {} for name in names}
     for file in sorted((folder / RUN).glob("logs/*/metrics.csv")):
@@ -95,7 +95,7 @@ def curves_of(folder: Path, names: Sequence[str]) -> dict[str, Curve]:
                     if row.get(name):
                         values[name][int(row["step"])] = float(row[name])
     return {
-        name: Curve(np.array(sorted(found)), np.array([found[step] for step in sorted(found)]))
+        name: LossCurve(np.array(sorted(found)), np.array([found[step] for step in sorted(found)]))
         for name, found in values.items()
         if found
     }

@@ -17,7 +17,7 @@ from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.files import write_whole
 from lightning_modules.reconstruction import load_reconstructor
 
-from .cell_results import PEOPLE, RUN, Curve, curves_of
+from .cell_results import PEOPLE, RUN, LossCurve, curves_of
 from .designs import Cell
 
 # What is shown of a training, and how its axis is named.
@@ -85,7 +85,7 @@ def curve_figures(folder: Path, study: Study) -> Markup:
     return figures(drawn)
 
 
-def mean_curve(curves: Sequence[Curve]) -> Curve:
+def mean_curve(curves: Sequence[LossCurve]) -> LossCurve:
     """The mean over seeds at the steps that all have, in at most `POINTS` points."""
     steps = curves[0].steps
     for curve in curves[1:]:
@@ -93,8 +93,8 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
     values = np.mean([curve.values[np.searchsorted(curve.steps, steps)] for curve in curves], axis=0)
     parts = min(POINTS, len(steps))
     if parts == len(steps):
-        return Curve(steps, values)
-    return Curve(*(np.array([part.mean() for part in np.array_split(x, parts)]) for x in (steps, values)))
+        return LossCurve(steps, values)
+    return LossCurve(*(np.array([part.mean() for part in np.array_split(x, parts)]) for x in (steps, values)))
 
 
 def contact_sheet_of(cells: Sequence[Path], names: Sequence[str]) -> tuple[Markup, list[int]]:

@@ -68,7 +68,7 @@ def draw_person(model: MorphableModel, seed: int, ranges: StandInRanges) -> Pers
     return Person(face, hair, colour)
 
 
-class Photograph(NamedTuple):
+class RenderedPhotograph(NamedTuple):
     """What a camera gives.
 
     Attributes:
@@ -88,7 +88,7 @@ def draw_photographs(
     ranges: StandInRanges,
     *,
     backend: str | None = None,
-) -> list[Photograph]:
+) -> list[RenderedPhotograph]:
     """One photograph of each person, everything but the person drawn from its seed."""
     chances = [np.random.default_rng(seed) for seed in seeds]
     expressions = torch.cat([draw_expression(model, chance, ranges) for chance in chances])
@@ -109,7 +109,7 @@ def photographs_of_faces(
     ranges: StandInRanges,
     *,
     backend: str | None = None,
-) -> list[Photograph]:
+) -> list[RenderedPhotograph]:
     """One photograph of each of these faces [B, V, 3], which need not be the model's, only of its topology.
 
     Args:
@@ -140,7 +140,7 @@ def photographs_of_faces(
 def _photograph(
     model: MorphableModel, face: Faces, normals: Tensor, points: Tensor, person: Person,
     chance: np.random.Generator, ranges: StandInRanges, backend: str | None,
-) -> Photograph:  # fmt: skip
+) -> RenderedPhotograph:  # fmt: skip
     target = 0.7 * points[:, None, :3].mean(2) + 0.3 * points[:, None, 4]  # the middle of the face
     poses = draw_poses(chance, ranges, like=target)
     size = (DRAWN_PIXELS, DRAWN_PIXELS)
@@ -165,7 +165,7 @@ def _photograph(
     )
     picture = image[0, 0].permute(1, 2, 0).float().cpu().numpy()
     picture = paint_occluders(chance, picture, anchors, skin, ranges)
-    return Photograph(*photographed(chance, picture, ranges))
+    return RenderedPhotograph(*photographed(chance, picture, ranges))
 
 
 def draw_expression(model: MorphableModel, chance: np.random.Generator, ranges: StandInRanges) -> Tensor:

@@ -10,7 +10,7 @@ from pandas import DataFrame, concat
 from torch import Tensor
 
 from evaluation.damage.corruptions import CORRUPTIONS, STRENGTHS, Corruption
-from evaluation.damage.photograph_pairs import People
+from evaluation.damage.photograph_pairs import DamagedPeople
 from evaluation.damage.responses import Responses, prediction_of
 from evaluation.metrics.movement import coefficient_distance, mesh_distance, nearest_is_own, to_the_others
 from evaluation.metrics.paired import bootstrap_interval
@@ -77,7 +77,7 @@ class _Faces(NamedTuple):
 
 @torch.inference_mode()
 def movements_of(
-    people: People, responses: Mapping[int, Responses], loaded: Reconstructor, centre: Centre | None
+    people: DamagedPeople, responses: Mapping[int, Responses], loaded: Reconstructor, centre: Centre | None
 ) -> list[Movement]:
     """No damage, another photograph of the person, another person, then every damage in order.
 

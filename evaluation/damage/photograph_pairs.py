@@ -16,7 +16,7 @@ from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.plain.failures import counted_by_kind
 
 
-class People(NamedTuple):
+class DamagedPeople(NamedTuple):
     """Photographs of different people.
 
     Attributes:
@@ -34,7 +34,9 @@ class People(NamedTuple):
     provenance: Mapping[str, Any]
 
 
-def people_of(place: Place, model: MorphableModel, *, most: int, **options: Unpack[FaceOptions]) -> People:
+def people_of(
+    place: Place, model: MorphableModel, *, most: int, **options: Unpack[FaceOptions]
+) -> DamagedPeople:
     """At most so many people, taken evenly: LFW's outside peopleDevTrain, a folder's photographs, stand-ins.
 
     Args:
@@ -63,25 +65,25 @@ def people_of(place: Place, model: MorphableModel, *, most: int, **options: Unpa
     return people
 
 
-def _lfw(folder: Path, most: int, **options: Unpack[FaceOptions]) -> People:
+def _lfw(folder: Path, most: int, **options: Unpack[FaceOptions]) -> DamagedPeople:
     data = LFW(folder, **options)
     data.prepare_data()
     data.setup()
     subset = data.retrieval_subset(most)
-    return People(data.dataset, subset.query, subset.gallery[1::2], {}, data.provenance())
+    return DamagedPeople(data.dataset, subset.query, subset.gallery[1::2], {}, data.provenance())
 
 
-def _photographs(folder: Path, most: int, **options: Unpack[FaceOptions]) -> People:
+def _photographs(folder: Path, most: int, **options: Unpack[FaceOptions]) -> DamagedPeople:
     paths = photographs_at(folder)
     data = ChosenFaces([paths[place] for place in evenly_chosen(len(paths), most)], face="largest", **options)
     data.prepare_data()
     data.setup()
     failed = counted_by_kind(reason for _, reason in data.dataset.faces.failures)
     faces = np.arange(len(data.dataset))
-    return People(data.dataset, faces, faces[:0], failed, data.provenance())
+    return DamagedPeople(data.dataset, faces, faces[:0], failed, data.provenance())
 
 
-def _stand_ins(model: MorphableModel, most: int, **options: Unpack[FaceOptions]) -> People:
+def _stand_ins(model: MorphableModel, most: int, **options: Unpack[FaceOptions]) -> DamagedPeople:
     data = StandInPhotographs(model, count=2 * most, photographs_per_person=2, **options)
     data.prepare_data()
     data.setup()
@@ -90,4 +92,4 @@ def _stand_ins(model: MorphableModel, most: int, **options: Unpack[FaceOptions])
     pairs = [(face_of.get(2 * person), face_of.get(2 * person + 1)) for person in range(most)]
     both = np.array([pair for pair in pairs if None not in pair], np.int64).reshape(-1, 2)
     failed = {} if len(both) == most else {"a photograph without a face": most - len(both)}
-    return People(data.dataset, both[:, 0], both[:, 1], failed, data.provenance())
+    return DamagedPeople(data.dataset, both[:, 0], both[:, 1], failed, data.provenance())

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from evaluation.damage.corruptions import CORRUPTIONS, STRENGTHS
-from evaluation.damage.photograph_pairs import People
+from evaluation.damage.photograph_pairs import DamagedPeople
 from evaluation.damage.responses import Responses, prediction_of, versions_of
 from evaluation.reconstruction.neutral_faces import preview_images
 from lightning_modules.contact_sheets import contact_sheet, picture
@@ -26,7 +26,7 @@ FILTERED = "Paint and pencil: filtered photographs, no artwork. Empty: no face f
 
 
 def draw_pictures(
-    people: People,
+    people: DamagedPeople,
     responses: Mapping[int, Responses],
     loaded: Reconstructor,
     folder: OutputFolder,
@@ -80,7 +80,7 @@ def place_of(kind: int, strength: int) -> int:
 
 
 def pictures_of(
-    people: People, response: Responses, loaded: Reconstructor, face: int, seed: int
+    people: DamagedPeople, response: Responses, loaded: Reconstructor, face: int, seed: int
 ) -> tuple[list[Image.Image], list[Image.Image | None]]:
     """Every version of a photograph, and the face that was made of it."""
     versions = versions_of(people.dataset, face, seed)

@@ -28,7 +28,7 @@ FACE_RADIUS_MM = 95.0  # around the nose tip, where the shape's error is taken
 AT_ONCE = 16
 
 
-class Truth(NamedTuple):
+class TrueFaces(NamedTuple):
     """What is known of the N people whose photograph shows a face.
 
     Attributes:
@@ -43,7 +43,7 @@ class Truth(NamedTuple):
 
 
 @torch.no_grad()
-def truth_of_people(people: SliderPeople, judge: RecognitionNetwork, numbers: np.ndarray) -> Truth:
+def truth_of_people(people: SliderPeople, judge: RecognitionNetwork, numbers: np.ndarray) -> TrueFaces:
     """What is known of people, by their numbers."""
     device, frame = next(judge.buffers()).device, frame_of(WHOLE_FRAME)
     vertices, cheeks, seen = [], [], []
@@ -53,7 +53,7 @@ def truth_of_people(people: SliderPeople, judge: RecognitionNetwork, numbers: np
         cheeks.append(cheeks_of(people, faces.albedo))
         images = as_judged(render_frontal(people.model, faces, frame)[:, 0], frame)
         seen.append(judge(images.to(device)).embedding.cpu())
-    return Truth(torch.cat(vertices), np.concatenate(cheeks), torch.cat(seen))
+    return TrueFaces(torch.cat(vertices), np.concatenate(cheeks), torch.cat(seen))
 
 
 def cheeks_of(people: SliderPeople, albedo: Tensor) -> np.ndarray:
@@ -66,7 +66,7 @@ def angles_of(colours: np.ndarray) -> np.ndarray:
     return individual_typology_angle(lab(colours))
 
 
-class Made(NamedTuple):
+class MadeFaces(NamedTuple):
     """A checkpoint's faces of N people, and the mean face.
 
     Attributes:
@@ -89,7 +89,7 @@ class Made(NamedTuple):
 @torch.no_grad()
 def made_by(
     loaded: Reconstructor, judge: RecognitionNetwork, people: SliderPeople, faces: np.ndarray, seen: Tensor
-) -> Made:
+) -> MadeFaces:
     """What a checkpoint makes of photographs.
 
     Args:
@@ -104,14 +104,14 @@ def made_by(
     cheeks = [cheeks_of(people, loaded.model.albedo(some).cpu()) for some in found.albedo.split(AT_ONCE)]
     nothing = loaded.model.shape_mean.new_zeros(1, 0)
     mean = loaded.faces(Prediction(nothing, nothing))
-    return Made(
+    return MadeFaces(
         torch.cat(vertices), np.concatenate(cheeks), seen, mean.vertices[0].cpu(),
         cheeks_of(people, mean.albedo.cpu())[0], mean_face_embedding(loaded.model, judge),
     )  # fmt: skip
 
 
 def measurements_of(
-    method: str, people: SliderPeople, photographs: Tensor, truth: Truth, made: Made
+    method: str, people: SliderPeople, photographs: Tensor, truth: TrueFaces, made: MadeFaces
 ) -> list[Measurement]:
     """Shape error, similarity and shift of tone of a method and of what stands beside it.
 

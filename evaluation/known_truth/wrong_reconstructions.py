@@ -24,7 +24,7 @@ SCAN_NOISE_MM, MARKING_ERROR_MM = 0.1, 0.8
 TURN_DEGREES, SHIFT_MM = 8.0, 30.0  # between the frames of scan and reconstruction
 
 
-class Subject(NamedTuple):
+class SyntheticPerson(NamedTuple):
     """One synthetic person.
 
     Attributes:
@@ -67,7 +67,7 @@ def face_model(model: MorphableModel) -> FaceModel:
     return plain._replace(mean=plain.face(torch.zeros(1, 1)))
 
 
-def make_subject(faces: FaceModel, seed: int) -> Subject:
+def make_subject(faces: FaceModel, seed: int) -> SyntheticPerson:
     """A person of the model, the scan of them, and the directions in which a reconstruction may be wrong."""
     person, other = faces.draw(2 * seed), faces.draw(2 * seed + 1)
     chance = np.random.default_rng(seed)
@@ -82,7 +82,7 @@ def make_subject(faces: FaceModel, seed: int) -> Subject:
         "scale": person - landmarks[NOSE_TIP],
         "noise": chance.normal(size=(len(person), 1)) * surface.vertex_normals,
     }
-    return Subject(scanned(surface, landmarks, chance), person, truth, errors)
+    return SyntheticPerson(scanned(surface, landmarks, chance), person, truth, errors)
 
 
 def smooth_field(vertices: NDArray, chance: np.random.Generator) -> NDArray[np.float64]:
@@ -114,7 +114,7 @@ def scanned(surface: Surface, landmarks: NDArray, chance: np.random.Generator) -
 
 
 def reconstruction(
-    subject: Subject, faces: FaceModel, kind: str, error_mm: float, seed: int
+    subject: SyntheticPerson, faces: FaceModel, kind: str, error_mm: float, seed: int
 ) -> tuple[MarkedMesh, NDArray[np.float64]]:
     """A mesh in a frame of its own whose true error is known, and its vertices in the truth's frame.
 
@@ -133,7 +133,7 @@ def reconstruction(
     return MarkedMesh(moved, faces.triangles, faces.landmarks(moved)), vertices
 
 
-def scaled_to(subject: Subject, kind: str, error_mm: float) -> float:
+def scaled_to(subject: SyntheticPerson, kind: str, error_mm: float) -> float:
     """The factor by which a kind of error has the true error that is asked for."""
     error = subject.errors[kind]
 

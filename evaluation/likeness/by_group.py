@@ -9,17 +9,17 @@ from evaluation.groups.label_files import Named, matched
 from evaluation.groups.options import Grouped, grouped
 from evaluation.groups.panel import Measurement, panel_of, with_panel
 from evaluation.likeness.comparison import Measured, Setting
-from evaluation.likeness.photographs_of_people import People, item_names
+from evaluation.likeness.photographs_of_people import PhotographsOfPeople, item_names
 from evaluation.metrics.grouping import yellowish
 from evaluation.metrics.skin_tone import agreement_within_people, individual_typology_angle, lab
 from evaluation.reporting.results import Row
 from evaluation.shared.lifecycle import Report
 
 
-def names_checked(setting: Setting) -> Callable[[People], None]:
+def names_checked(setting: Setting) -> Callable[[PhotographsOfPeople], None]:
     """Refuses photographs of which a file of labels names none, before anything is rendered."""
 
-    def check(people: People) -> None:
+    def check(people: PhotographsOfPeople) -> None:
         names = item_names(people)
         items = Named([people.people[person] for person in people.identity], names)
         for file in setting.groups.sources.files:

@@ -11,11 +11,18 @@ from torch.nn import functional
 
 from datamodules.stand_in_photographs import StandInPhotographs
 from evaluation.groups.options import NO_GROUPS, Sources
-from evaluation.likeness.options import Execution, Parts, Scoring, Subject, face_options, written_centre
+from evaluation.likeness.options import (
+    JudgedMethod,
+    Parts,
+    RenderingMachine,
+    Scoring,
+    face_options,
+    written_centre,
+)
 from evaluation.likeness.other_methods import embed_files
 from evaluation.likeness.photographs_of_people import (
     NAMES,
-    People,
+    PhotographsOfPeople,
     item_names,
     load_people,
     other_people,
@@ -52,8 +59,8 @@ class Setting(NamedTuple):
     """A command's options with what they name, loaded."""
 
     scoring: Scoring
-    execution: Execution
-    subject: Subject
+    execution: RenderingMachine
+    subject: JudgedMethod
     parts: Parts
     groups: GroupSetting = GroupSetting()
 
@@ -90,7 +97,7 @@ class Measured(NamedTuple):
 
     place: Place
     name: str
-    people: People
+    people: PhotographsOfPeople
     photographs: Tensor
     usable: np.ndarray
     seen: Mapping[str, Tensor]
@@ -112,8 +119,8 @@ def measure(
     setting: Setting,
     place: Place,
     *,
-    choose: Callable[[People], np.ndarray] | None = None,
-    check: Callable[[People], None] | None = None,
+    choose: Callable[[PhotographsOfPeople], np.ndarray] | None = None,
+    check: Callable[[PhotographsOfPeople], None] | None = None,
 ) -> Measured:
     """Photographs and renderings of a place under the judge.
 
@@ -164,7 +171,7 @@ def measure(
     return measured._replace(items=items_of(measured, chosen, rendered, whole=choose is None))
 
 
-def embed(setting: Setting, people: People, indices: np.ndarray) -> Embedded:
+def embed(setting: Setting, people: PhotographsOfPeople, indices: np.ndarray) -> Embedded:
     """The judge's embeddings of the scored method's renderings of these faces."""
     scored, execution = setting.subject.scored, setting.execution
     options: dict[str, Any] = {"cache_folder": execution.cache_folder, "progress": execution.progress}
@@ -221,7 +228,7 @@ def paired_cosines(first: Tensor, second: Tensor) -> np.ndarray:
     return (first * second).sum(1).double().cpu().numpy()
 
 
-def failures(people: People, rendered: Embedded, *, whole: bool) -> dict[str, int]:
+def failures(people: PhotographsOfPeople, rendered: Embedded, *, whole: bool) -> dict[str, int]:
     """How many have no rendering, or, of the whole data set, no face, by reason without its details."""
     reasons = [reason for reason in rendered.reasons if reason]
     if whole:

@@ -75,7 +75,7 @@ class Scoring:
 
 
 @dataclass(frozen=True)
-class Execution(Machine):
+class RenderingMachine(Machine):
     """What a command works with; its results do not depend on it.
 
     Attributes:
@@ -89,7 +89,7 @@ class Execution(Machine):
     rasterizer: str | None = None
 
 
-class Subject(NamedTuple):
+class JudgedMethod(NamedTuple):
     """What a command is about, before anything heavy is loaded.
 
     Attributes:
@@ -119,7 +119,7 @@ class Parts(NamedTuple):
     centre: Centre | None
 
 
-def subject_of(scoring: Scoring) -> Subject:
+def subject_of(scoring: Scoring) -> JudgedMethod:
     """Who scores what on what; refuses what cannot be before anything heavy is loaded."""
     scored = what_is_scored(scoring.checkpoint, scoring.meshes, scoring.renderings, method=scoring.method)
     content = load_regressor(scored.path)[1] if scored.kind == "checkpoint" else None
@@ -136,10 +136,10 @@ def subject_of(scoring: Scoring) -> Subject:
     require_data(place)
     require_centre(scoring.centre_from)
     require_optional_file(scoring.judge_weights, f"the weights of {judge}")
-    return Subject(scored, place, judge, content)
+    return JudgedMethod(scored, place, judge, content)
 
 
-def inputs_of(scoring: Scoring, subject: Subject) -> list[Path | None]:
+def inputs_of(scoring: Scoring, subject: JudgedMethod) -> list[Path | None]:
     """The files and folders that a command reads for these options."""
     return [
         *read_for(subject.scored.path, scoring.morphable_model),
@@ -149,7 +149,7 @@ def inputs_of(scoring: Scoring, subject: Subject) -> list[Path | None]:
     ]
 
 
-def settings_of(scoring: Scoring, subject: Subject, **more: object) -> dict[str, Any]:
+def settings_of(scoring: Scoring, subject: JudgedMethod, **more: object) -> dict[str, Any]:
     """Everything that the result depends on."""
     without_effect: set[str] = set()
     if subject.judge != "vggface":
@@ -167,7 +167,7 @@ def settings_of(scoring: Scoring, subject: Subject, **more: object) -> dict[str,
     }
 
 
-def load_parts(scoring: Scoring, execution: Execution, subject: Subject) -> Parts:
+def load_parts(scoring: Scoring, execution: RenderingMachine, subject: JudgedMethod) -> Parts:
     """The judge, the checkpoint with its frozen parts, the centre."""
     judge = load_network(
         subject.judge,
@@ -183,7 +183,7 @@ def load_parts(scoring: Scoring, execution: Execution, subject: Subject) -> Part
     return Parts(judge, reconstructor, _centre(scoring, execution, subject, judge))
 
 
-def face_options(scoring: Scoring, execution: Execution) -> FaceOptions:
+def face_options(scoring: Scoring, execution: RenderingMachine) -> FaceOptions:
     """Of all photographs."""
     return {
         "detector": scoring.detector,
@@ -199,7 +199,7 @@ def written_centre(centre: Centre | None) -> str:
 
 
 def _centre(
-    scoring: Scoring, execution: Execution, subject: Subject, judge: RecognitionNetwork
+    scoring: Scoring, execution: RenderingMachine, subject: JudgedMethod, judge: RecognitionNetwork
 ) -> Centre | None:
     if scoring.centre_from is not None:
         return centre_of_photographs(scoring.centre_from, judge, **face_options(scoring, execution))

@@ -22,7 +22,7 @@ STAND_IN_SEED = 20_000
 NAMES = {"lfw": "LFW", "mofa": "MoFA-Test", "micc": "MICC", "identities": "identities"}
 
 
-class People(Protocol):
+class PhotographsOfPeople(Protocol):
     """A set of photographs once it is set up: a data module with the person of each face."""
 
     kind: str
@@ -40,7 +40,7 @@ def load_people(
     *,
     model: MorphableModel | None = None,
     **options: Unpack[FaceOptions],
-) -> People:
+) -> PhotographsOfPeople:
     """The photographs of a place, aligned, with the features of these networks.
 
     Args:
@@ -67,10 +67,10 @@ def load_people(
     data.setup()
     if len(data.dataset) == 0:
         raise ValueError(f"{place} shows no face; the reasons are in {data.failures_file()}")
-    return cast(People, data)  # all of these data modules know the person of each face
+    return cast(PhotographsOfPeople, data)  # all of these data modules know the person of each face
 
 
-def item_names(data: People) -> list[str]:
+def item_names(data: PhotographsOfPeople) -> list[str]:
     """Each face's photograph as <its folder>/<its name without suffix>."""
     return [photograph_name(data.dataset.paths[photograph]) for photograph in data.dataset.faces.photograph]
 

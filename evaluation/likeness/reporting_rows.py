@@ -10,7 +10,7 @@ from datamodules.lfw import LFW, RetrievalSubset, two_photographs_each
 from evaluation.groups.panel import Measurement
 from evaluation.likeness.by_group import grouped_photographs, names_checked, with_groups
 from evaluation.likeness.comparison import Setting, measure, results_of_photographs
-from evaluation.likeness.photographs_of_people import NAMES, People
+from evaluation.likeness.photographs_of_people import NAMES, PhotographsOfPeople
 from evaluation.metrics.reporting_protocol import Scores, hits, photograph_pairs, same_and_different, score
 from evaluation.reporting.results import Row
 from evaluation.shared.lifecycle import Report
@@ -53,7 +53,7 @@ def protocol_report(
     """
     chosen: list[RetrievalSubset] = []
 
-    def choose(people: People) -> np.ndarray:
+    def choose(people: PhotographsOfPeople) -> np.ndarray:
         chosen.append(subset_of(people, setting.scoring.people))
         return chosen[0].query
 
@@ -106,7 +106,7 @@ def scored_rows(method: str, protocol: str, scores: Scores, figures: tuple[Shown
     ]  # fmt: skip
 
 
-def subset_of(people: People, count: int) -> RetrievalSubset:
+def subset_of(people: PhotographsOfPeople, count: int) -> RetrievalSubset:
     """Two photographs each of `count` people: of LFW never of those on whom choices are made."""
     if isinstance(people, LFW):
         return people.retrieval_subset(count)

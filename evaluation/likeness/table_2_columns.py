@@ -22,7 +22,7 @@ from lightning_modules.faces.mesh_files.units import read_mesh_in_mm
 from lightning_modules.recognition.similarity import centred
 
 
-class Column(NamedTuple):
+class DataSetColumn(NamedTuple):
     """Similarities of one method on one data set.
 
     Attributes:
@@ -62,17 +62,17 @@ class Video(NamedTuple):
     scan_reason: str
 
 
-def column_of(measured: Measured) -> Column:
+def column_of(measured: Measured) -> DataSetColumn:
     """The column of photographs of people."""
     people = measured.people
-    return Column(
+    return DataSetColumn(
         measured.place.kind, measured.name, len(people.dataset.paths),
         {method: (values, measured.identity) for method, values in measured.similarities().items()},
         measured.items, measured.counts, people.provenance(),
     )  # fmt: skip
 
 
-def scan_column(setting: Setting, place: Place) -> Column:
+def scan_column(setting: Setting, place: Place) -> DataSetColumn:
     """The column of MICC: every frame of a video against the rendering of the one face that it gives.
 
     The encoder's features are averaged over a video and decoded once, as for its error in mm; the ceiling is
@@ -105,7 +105,7 @@ def scan_column(setting: Setting, place: Place) -> Column:
     }
     used = len(videos) - len(reasons)
     failed = {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)}
-    return Column(
+    return DataSetColumn(
         "micc", f"MICC, {used} videos", len(videos), similarities, video_items(setting, sightings, videos),
         Counts(len(videos), used, failed), data.provenance(),
     )  # fmt: skip

@@ -25,7 +25,7 @@ from lightning_modules.rendered_faces import frame_of
 AT_ONCE = 16
 
 
-class Cell(NamedTuple):
+class SheetPlace(NamedTuple):
     """What one method makes of one photograph.
 
     Attributes:
@@ -47,7 +47,7 @@ def of_checkpoint(
     detector: Detector,
     size: int,
     yaw_degrees: Sequence[float],
-) -> list[Cell]:
+) -> list[SheetPlace]:
     """A checkpoint's face of each photograph, framed as other methods' meshes are.
 
     A face on which the detector sees none is framed by the morphable model's own landmarks.
@@ -96,7 +96,7 @@ def of_meshes(
     detector: Detector,
     size: int,
     yaw_degrees: Sequence[float],
-) -> list[Cell]:
+) -> list[SheetPlace]:
     """Another method's mesh of each photograph, of any topology, upright and facing along z.
 
     Args:
@@ -112,27 +112,27 @@ def of_meshes(
     """
     found = paired(files_by_name(folder), names).found
 
-    def draw(file: Path) -> Cell:
+    def draw(file: Path) -> SheetPlace:
         mesh = read_mesh_in_mm(file, unit).mesh
         return mesh_cell(mesh, seen_points(mesh, detector), size=size, yaw_degrees=yaw_degrees)
 
     return [_cell(found, name, draw) for name in names]
 
 
-def mesh_cell(mesh: Mesh, points: Tensor, *, size: int, yaw_degrees: Sequence[float]) -> Cell:
+def mesh_cell(mesh: Mesh, points: Tensor, *, size: int, yaw_degrees: Sequence[float]) -> SheetPlace:
     """A mesh in mm with its five points [5, 3], as our own faces are shown; grey without colours."""
     colours = None if mesh.colours is None else mesh.colours[None].float()
     frame = frame_of(WHOLE_FRAME._replace(size=size))
     images = portraits(
         mesh.vertices[None].float(), mesh.triangles, colours, points[None], frame, yaw_degrees=yaw_degrees
     )
-    return Cell(images[0], shape_only=colours is None)
+    return SheetPlace(images[0], shape_only=colours is None)
 
 
-def _cell(found: Mapping[str, Path], name: str, draw: Callable[[Path], Cell]) -> Cell:
+def _cell(found: Mapping[str, Path], name: str, draw: Callable[[Path], SheetPlace]) -> SheetPlace:
     if name not in found:
-        return Cell(None, "no mesh of this name")
+        return SheetPlace(None, "no mesh of this name")
     try:
         return draw(found[name])
     except (ValueError, OSError) as error:
-        return Cell(None, str(error))
+        return SheetPlace(None, str(error))

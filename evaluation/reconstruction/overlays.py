@@ -22,7 +22,7 @@ MARGIN = 1.9  # side of the square that is shown, in extents of the landmarks
 VIEWS = ("landmarks: given, fitted", "fitted face", "expression", "neutral")
 
 
-class Square(NamedTuple):
+class SquareCut(NamedTuple):
     """A square part of a photograph: left and top edge and side, in pixels."""
 
     left: float
@@ -30,15 +30,15 @@ class Square(NamedTuple):
     side: float
 
 
-def square_about(points: np.ndarray) -> Square:
+def square_about(points: np.ndarray) -> SquareCut:
     """The square around landmarks [N, 2]; NaN are left out."""
     low, high = np.nanmin(points, 0), np.nanmax(points, 0)
     side = MARGIN * float((high - low).max())
     left, top = (low + high) / 2 - side / 2
-    return Square(float(left), float(top), side)
+    return SquareCut(float(left), float(top), side)
 
 
-def part_of(face: MarkedFace, square: Square, size: int) -> np.ndarray:
+def part_of(face: MarkedFace, square: SquareCut, size: int) -> np.ndarray:
     """The square of a photograph at size x size pixels [size, size, 3]; black outside the photograph."""
     reduction = face.pixels.shape[1] / face.size[1]
     scale = square.side * reduction / size  # pixels as read for each of the part
@@ -53,7 +53,7 @@ def part_of(face: MarkedFace, square: Square, size: int) -> np.ndarray:
     return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
 
 
-def cameras_of_part(cameras: Cameras, square: Square, size: int) -> Cameras:
+def cameras_of_part(cameras: Cameras, square: SquareCut, size: int) -> Cameras:
     """The cameras of a photograph for a square part of it at size x size pixels."""
     scale = size / square.side
     corner = cameras.principal_points.new_tensor([square.left, square.top])
@@ -63,7 +63,7 @@ def cameras_of_part(cameras: Cameras, square: Square, size: int) -> Cameras:
     )
 
 
-def to_part(points: np.ndarray, square: Square, size: int) -> np.ndarray:
+def to_part(points: np.ndarray, square: SquareCut, size: int) -> np.ndarray:
     """Points [N, 2] of the photograph in pixels of its part."""
     return (points - (square.left, square.top)) * (size / square.side) - 0.5
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from .cells import QUOTED, Cell, heading_of
+from .cells import QUOTED, TableCell, heading_of
 from .results import Results, Row
 
 
@@ -21,7 +21,7 @@ class Block(NamedTuple):
     heading: str
     corner: str
     columns: Sequence[str]
-    lines: Sequence[tuple[str, Sequence[Cell | None]]]
+    lines: Sequence[tuple[str, Sequence[TableCell | None]]]
     rules: Sequence[int] = ()
 
     @property
@@ -63,13 +63,13 @@ def block_of(
         remark: of a row, the footnote of its cell.
         columns: their headings in another order, also of empty ones.
     """
-    cells: dict[tuple[str, str], Cell] = {}
+    cells: dict[tuple[str, str], TableCell] = {}
     parts: dict[str, int] = {}
     found: dict[str, None] = dict.fromkeys(columns or ())
     for row in rows:
         key = (line(row), column(row))
-        before = cells.get(key, Cell(()))
-        cells[key] = Cell((*before.rows, row), before.remark or remark(row))
+        before = cells.get(key, TableCell(()))
+        cells[key] = TableCell((*before.rows, row), before.remark or remark(row))
         parts.setdefault(key[0], part(row))
         found.setdefault(key[1])
     labels = sorted(parts, key=parts.__getitem__)

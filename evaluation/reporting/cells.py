@@ -14,7 +14,7 @@ QUOTED_DIGITS = 2
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """What a cell of a table shows.
 
     Attributes:
@@ -55,7 +55,7 @@ def superscript(number: int) -> str:
     return str(number).translate(_SUPERSCRIPTS)
 
 
-def cell_text(cell: Cell | None, footnotes: Footnotes) -> CellText:
+def cell_text(cell: TableCell | None, footnotes: Footnotes) -> CellText:
     """A cell's text; why a value is missing goes to the footnotes.
 
     Args:

@@ -12,7 +12,7 @@ from evaluation.groups.label_files import Named
 from evaluation.groups.options import Grouped, Sources, grouped
 from evaluation.groups.panel import Measurement, panel_of, with_panel
 from evaluation.scans.methods import RANDOM_FACE
-from evaluation.scans.tables import Column
+from evaluation.scans.tables import ConditionColumn
 from evaluation.shared.lifecycle import Report
 
 
@@ -46,7 +46,7 @@ def _colour(subject: Subject, detector: DetectorName, faces: Selection) -> np.nd
 
 def with_groups(
     report: Report,
-    columns: Sequence[Column],
+    columns: Sequence[ConditionColumn],
     subjects: Sequence[str],
     groups: Grouped,
     *,
@@ -71,12 +71,14 @@ def with_groups(
     return with_panel(report, groups.rows, panel)
 
 
-def is_shown(column: Column) -> bool:
+def is_shown(column: ConditionColumn) -> bool:
     """Whether a method has scores, and is not the random face, whose errors say nothing of anybody."""
     return column.method != RANDOM_FACE and bool(np.isfinite(column.values).any())
 
 
-def measurement_of(column: Column, subjects: Sequence[str], label: str, first: Column) -> Measurement:
+def measurement_of(
+    column: ConditionColumn, subjects: Sequence[str], label: str, first: ConditionColumn
+) -> Measurement:
     """The errors of a method, in the subjects' order; NaN where a subject has none."""
     error = {record.subject: value for record, value in zip(column.records, column.values, strict=True)}
     return Measurement(

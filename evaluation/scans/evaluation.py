@@ -28,11 +28,11 @@ from evaluation.scans.methods import (
     RandomFace,
     frames_seen,
 )
-from evaluation.scans.options import ScanOptions
+from evaluation.scans.options import ScanEvaluationOptions
 from evaluation.scans.records import ScoreRecord, common_scales
 from evaluation.scans.scoring import Scorer
 from evaluation.scans.tables import (
-    Column,
+    ConditionColumn,
     columns_of,
     counts_of,
     curve_figure,
@@ -78,7 +78,7 @@ class ScanEvaluation:
 
     scored: Scored
     place: Place
-    options: ScanOptions
+    options: ScanEvaluationOptions
     sources: Sources = NO_GROUPS
     baselines: Path | None = None
 
@@ -282,7 +282,7 @@ class ScanEvaluation:
         least = self.options.groups.smallest_group
         return with_groups(report, columns, names, groups, label=self.label, least_people=least)
 
-    def curves(self, columns: Sequence[Column], title: str) -> dict[str, Any]:
+    def curves(self, columns: Sequence[ConditionColumn], title: str) -> dict[str, Any]:
         """A cumulative error curve for each condition under the first protocol."""
         first = self.protocols[0].name
         return {
@@ -323,7 +323,7 @@ class ScanEvaluation:
                 sentences.append(f"unit of {name}: {read.unit}, guessed from the size of {path.name}")
         return sentences
 
-    def oracle_sentences(self, columns: Sequence[Column]) -> list[str]:
+    def oracle_sentences(self, columns: Sequence[ConditionColumn]) -> list[str]:
         """How close the morphable model can come; a stand-in must not be within its reach."""
         column = next(column for column in columns if column.method == ORACLE)
         values = [value for value in column.values if np.isfinite(value)]

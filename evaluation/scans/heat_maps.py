@@ -20,7 +20,7 @@ from evaluation.metrics.marked_mesh import NOSE_TIP, MarkedMesh, Unscorable
 from evaluation.metrics.scan_score import ScanScore
 from evaluation.scans.records import ScoreRecord
 from evaluation.scans.scoring import ReadScan, Scorer
-from evaluation.scans.tables import Column
+from evaluation.scans.tables import ConditionColumn
 from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
@@ -52,7 +52,9 @@ class FullScore(NamedTuple):
     score: ScanScore
 
 
-def write_heat_maps(pictured: Pictured, column: Column, count: int, folder: OutputFolder, title: str) -> None:
+def write_heat_maps(
+    pictured: Pictured, column: ConditionColumn, count: int, folder: OutputFolder, title: str
+) -> None:
     """Heat-maps of the first subjects of a column that have a score, as PLY, and together as sheet.png."""
     rows, captions = [], []
     for record in [record for record in column.records if not record.failure][:count]:

@@ -107,7 +107,7 @@ class ProtocolChoice:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class HeatMapOptions:
     """What is drawn; no number depends on it.
 
     Attributes:
@@ -120,7 +120,7 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class ScanOptions:
+class ScanEvaluationOptions:
     """All options of an evaluation against scans.
 
     Attributes:
@@ -138,7 +138,7 @@ class ScanOptions:
     scans: ScannedPeople = field(default_factory=ScannedPeople)
     protocol: ProtocolChoice = field(default_factory=ProtocolChoice)
     groups: Groups = field(default_factory=Groups)
-    pictures: Pictures = field(default_factory=Pictures)
+    pictures: HeatMapOptions = field(default_factory=HeatMapOptions)
     output: Output = field(default_factory=Output)
     machine: Machine = field(default_factory=Machine)
     dashboard: Dashboard = field(default_factory=Dashboard)
@@ -148,9 +148,9 @@ class ScanOptions:
         return settings_of_options(self.scored, self.scans, self.protocol)
 
 
-# In the order of ScanOptions' attributes.
+# In the order of ScanEvaluationOptions' attributes.
 GROUPS_OF_OPTIONS = (
-    ScoredFaces, ScannedPeople, ProtocolChoice, Groups, Pictures, Output, Machine, Dashboard,
+    ScoredFaces, ScannedPeople, ProtocolChoice, Groups, HeatMapOptions, Output, Machine, Dashboard,
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ POOLED = ("median of all points", "mean of all points")
 
 
 class Heading(NamedTuple):
-    """What `tables.Column.place` names in a row's protocol."""
+    """What `tables.ConditionColumn.place` names in a row's protocol."""
 
     data: str
     condition: str

@@ -28,7 +28,7 @@ QUOTED = {
 LONGEST_CURVE_MM, CURVE_POINTS = 6.0, 241
 
 
-class Column(NamedTuple):
+class ConditionColumn(NamedTuple):
     """The scores of one method in one condition under one protocol, one for each subject.
 
     Attributes:
@@ -61,7 +61,7 @@ class Column(NamedTuple):
 
 def columns_of(
     records: Sequence[ScoreRecord], protocols: Sequence[ScanProtocol], conditions: Sequence[str]
-) -> list[Column]:
+) -> list[ConditionColumn]:
     """All scores by protocol, condition and method, in this order; methods as they come, the oracle last."""
     grouped: dict[tuple[str, str, str], dict[str, list[ScoreRecord]]] = {}
     for record in records:
@@ -79,7 +79,7 @@ def columns_of(
                 )  # fmt: skip
                 if by_subject is not None:
                     best = [_best(scores) for scores in by_subject.values()]
-                    columns.append(Column(method, condition, protocol.name, best))
+                    columns.append(ConditionColumn(method, condition, protocol.name, best))
     return columns
 
 
@@ -92,7 +92,7 @@ def _best(scores: Sequence[ScoreRecord]) -> ScoreRecord:
 
 
 def rows_of(
-    columns: Sequence[Column], protocols: Sequence[ScanProtocol], data: str, *, with_quoted: bool
+    columns: Sequence[ConditionColumn], protocols: Sequence[ScanProtocol], data: str, *, with_quoted: bool
 ) -> list[Row]:
     """Mean, median and RMSE over subjects, kept share and rank of each method; the literature's beside.
 
@@ -117,7 +117,7 @@ def rows_of(
     return rows
 
 
-def column_rows(column: Column, place: str, *, pooled: bool) -> list[Row]:
+def column_rows(column: ConditionColumn, place: str, *, pooled: bool) -> list[Row]:
     """The figures of one method in one condition."""
     summary = summarise(column.values, column.failures)
     n, method = summary.used, column.method
@@ -164,7 +164,7 @@ def frame_rows(method: str, data: str, frames: Mapping[str, Frames]) -> list[Row
     ]
 
 
-def counts_of(columns: Sequence[Column]) -> Counts:
+def counts_of(columns: Sequence[ConditionColumn]) -> Counts:
     """Scores by what became of them: one for each subject, method, condition and protocol."""
     records = [record for column in columns for record in column.records]
     failed = counted_by_kind(record.failure for record in records if record.failure)
@@ -174,7 +174,7 @@ def counts_of(columns: Sequence[Column]) -> Counts:
 # ---------------------------------------------------------------------- rankings
 
 
-def ranks(columns: Sequence[Column], protocol: str, condition: str) -> dict[str, int]:
+def ranks(columns: Sequence[ConditionColumn], protocol: str, condition: str) -> dict[str, int]:
     """Methods by their mean over the subjects that all of them have, best first, from 1.
 
     A method without any score has no rank.
@@ -191,7 +191,7 @@ def ranks(columns: Sequence[Column], protocol: str, condition: str) -> dict[str,
     return {scored[index].method: rank for rank, index in enumerate(order, 1)}
 
 
-def ranking_table(columns: Sequence[Column]) -> pd.DataFrame:
+def ranking_table(columns: Sequence[ConditionColumn]) -> pd.DataFrame:
     """A line for each protocol and condition: the rank of each method, and the agreement with the first.
 
     The agreement is Kendall's tau between the order of the methods here and under the first protocol in the
@@ -210,11 +210,14 @@ def ranking_table(columns: Sequence[Column]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def ranking_sentences(columns: Sequence[Column]) -> Iterator[str]:
-    """For each condition and protocol the methods from best to worst."""
+def ranking_sentences(columns: Sequence[ConditionColumn]) -> Iterator[str]:
+    """For each condition the methods from best to worst, once for all protocols that agree on their order."""
+    places: dict[tuple[str, str], list[str]] = {}
     for protocol, condition in dict.fromkeys((c.protocol, c.condition) for c in columns):
-        order = ranks(columns, protocol, condition)
-        yield f"{condition}, {protocol}: {' < '.join(order) or 'no method has a score'}"
+        order = " < ".join(ranks(columns, protocol, condition)) or "no method has a score"
+        places.setdefault((condition, order), []).append(protocol)
+    for (condition, order), protocols in sorted(places.items(), key=lambda item: item[0][0]):
+        yield f"{condition}, {', '.join(protocols)}: {order}"
 
 
 # ---------------------------------------------------------------------- items and figures
@@ -225,7 +228,7 @@ def subject_table(records: Sequence[ScoreRecord]) -> pd.DataFrame:
     return pd.DataFrame([{k: v for k, v in asdict(r).items() if k != "heap"} for r in records])
 
 
-def curve_figure(columns: Sequence[Column], title: str) -> Figure:
+def curve_figure(columns: Sequence[ConditionColumn], title: str) -> Figure:
     """The share of subjects up to each error, failed ones included, for one protocol and condition."""
     thresholds = np.linspace(0, LONGEST_CURVE_MM, CURVE_POINTS)
     lines = []

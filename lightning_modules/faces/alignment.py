@@ -21,7 +21,7 @@ LARGEST_SAMPLE = 1500
 LARGEST_REFINEMENT = 200_000  # triangles; a mesh with long edges after so many is no face
 
 
-class Similarity(NamedTuple):
+class SimilarityOfFaces(NamedTuple):
     """x -> scale * rotation @ x + translation."""
 
     scale: float
@@ -32,14 +32,14 @@ class Similarity(NamedTuple):
         """The transformed points [P, 3]."""
         return self.scale * points @ self.rotation.T + self.translation
 
-    def then(self, after: "Similarity") -> "Similarity":
+    def then(self, after: "SimilarityOfFaces") -> "SimilarityOfFaces":
         """This similarity followed by another."""
-        return Similarity(
+        return SimilarityOfFaces(
             after.scale * self.scale, after.rotation @ self.rotation, after.of(self.translation[None])[0]
         )
 
 
-class Surface(NamedTuple):
+class SampledSurface(NamedTuple):
     """Points [Q, 3] of a surface, its unit normals [Q, 3] there, and a tree that finds the points."""
 
     points: np.ndarray
@@ -47,7 +47,7 @@ class Surface(NamedTuple):
     tree: cKDTree
 
 
-def similarity_between(source: np.ndarray, target: np.ndarray) -> Similarity:
+def similarity_between(source: np.ndarray, target: np.ndarray) -> SimilarityOfFaces:
     """The similarity that brings points closest to their partners in the least squares sense.
 
     See `rotation_and_scale`. Never a reflection.
@@ -60,10 +60,12 @@ def similarity_between(source: np.ndarray, target: np.ndarray) -> Similarity:
     covariance = (target - target_mean).T @ (source - source_mean) / len(source)
     variance = ((source - source_mean) ** 2).sum(1).mean()
     rotation, scale, _ = rotation_and_scale(covariance, variance)
-    return Similarity(scale, rotation, target_mean - scale * rotation @ source_mean)
+    return SimilarityOfFaces(scale, rotation, target_mean - scale * rotation @ source_mean)
 
 
-def closest_point_alignment(source: np.ndarray, target: Surface, start: Similarity) -> Similarity:
+def closest_point_alignment(
+    source: np.ndarray, target: SampledSurface, start: SimilarityOfFaces
+) -> SimilarityOfFaces:
     """Iterated closest points from a start, with scale.
 
     First rounds bring points to points, which finds the way from afar; later ones bring points to tangent
@@ -94,7 +96,7 @@ def thinned(points: np.ndarray) -> np.ndarray:
     return points[:: max(1, -(-len(points) // LARGEST_SAMPLE))]
 
 
-def _step_to_planes(points: np.ndarray, partners: np.ndarray, normals: np.ndarray) -> Similarity:
+def _step_to_planes(points: np.ndarray, partners: np.ndarray, normals: np.ndarray) -> SimilarityOfFaces:
     """The small similarity that brings points closest to their partners' tangent planes.
 
     With the centre c of the points, p -> c + (1 + s) R (p - c) + t, linear in s, t and R's axis and angle.
@@ -108,7 +110,7 @@ def _step_to_planes(points: np.ndarray, partners: np.ndarray, normals: np.ndarra
     solution = np.linalg.lstsq(matrix.T @ matrix, matrix.T @ wanted, rcond=1e-9)[0]
     rotation = Rotation.from_rotvec(solution[:3]).as_matrix()
     scale = float(np.clip(1 + solution[6], 0.9, 1.1))
-    return Similarity(scale, rotation, centre + solution[3:6] - scale * rotation @ centre)
+    return SimilarityOfFaces(scale, rotation, centre + solution[3:6] - scale * rotation @ centre)
 
 
 def trusted_distance(distances: np.ndarray) -> float:
@@ -133,11 +135,11 @@ def refined(vertices: np.ndarray, triangles: np.ndarray, edge: float) -> tuple[n
     return vertices, triangles
 
 
-def surface_of(vertices: np.ndarray, triangles: np.ndarray) -> Surface:
+def surface_of(vertices: np.ndarray, triangles: np.ndarray) -> SampledSurface:
     """A mesh's vertices with their normals."""
     # In torch: a compiled kernel for one call would first have to be compiled.
     normals = normals_in_torch(torch.from_numpy(vertices)[None], torch.from_numpy(triangles).long())[0]
-    return Surface(vertices, normals.numpy(), cKDTree(vertices))
+    return SampledSurface(vertices, normals.numpy(), cKDTree(vertices))
 
 
 def smooth_warp(points: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:

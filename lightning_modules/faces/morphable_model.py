@@ -33,7 +33,7 @@ class PrincipalComponents(NamedTuple):
         return self._replace(basis=self.basis[:, :count].contiguous(), variance=self.variance[:count])
 
 
-class Provenance(NamedTuple):
+class ModelSource(NamedTuple):
     """Which model this is.
 
     Attributes:
@@ -115,7 +115,7 @@ class MorphableModel(nn.Module):
         expression: PrincipalComponents | None,
         triangles: Tensor,
         landmarks: Landmarks | str,
-        provenance: Provenance,
+        provenance: ModelSource,
     ) -> None:
         super().__init__()
         check_triangles(triangles, len(shape.mean) // 3)

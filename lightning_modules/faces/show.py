@@ -45,7 +45,7 @@ MARGIN = 1.15  # of the field of view around the mean face
 INK, LANDMARK_INK = (40, 40, 40), (0, 150, 60)
 
 
-class Row(NamedTuple):
+class SheetRow(NamedTuple):
     """Seven pictures: vertices [7, V, 3] mm, albedo [7, V, 3], yaw [7] in degrees, and what they show."""
 
     title: str
@@ -111,7 +111,7 @@ def contact_sheet(model: MorphableModel, *, size: int = 224, seed: int = 0) -> I
 
 
 @torch.no_grad()
-def contact_rows(model: MorphableModel, generator: torch.Generator) -> list[Row]:
+def contact_rows(model: MorphableModel, generator: torch.Generator) -> list[SheetRow]:
     """What the sheet shows, row by row; rows that the model has no components for are left out."""
     level, poses = torch.zeros(COLUMNS), torch.tensor(POSES)
     none = torch.zeros(COLUMNS, 0)
@@ -119,26 +119,26 @@ def contact_rows(model: MorphableModel, generator: torch.Generator) -> list[Row]
     sample = model.sample(2 * COLUMNS, generator)
     faces = model(sample.shape, sample.albedo)
     glances = torch.tensor([20.0, -20.0]).repeat(COLUMNS)
-    rows = [Row("mean", mean.vertices, mean.albedo, poses)]
+    rows = [SheetRow("mean", mean.vertices, mean.albedo, poses)]
     for part in (slice(0, COLUMNS), slice(COLUMNS, None)):
-        rows.append(Row("random faces", faces.vertices[part], faces.albedo[part], glances[part]))
+        rows.append(SheetRow("random faces", faces.vertices[part], faces.albedo[part], glances[part]))
     for name in ("shape", "albedo"):
         count = min(COLUMNS, model.components(name).variance.numel())
         for sign in (1, -1) if count else ():
             coefficients = sign * DEVIATIONS * torch.eye(COLUMNS, count)
             shown = model(coefficients, none) if name == "shape" else model(none, coefficients)
             title = f"{name} components 1 to {count}, {sign * DEVIATIONS:+.0f} standard deviations"
-            rows.append(Row(title, shown.vertices, shown.albedo, 0.5 * glances[:COLUMNS].abs()))
+            rows.append(SheetRow(title, shown.vertices, shown.albedo, 0.5 * glances[:COLUMNS].abs()))
     if count := min(COLUMNS, model.expression_variance.numel()):
         expression = EXPRESSION_DEVIATIONS * torch.eye(COLUMNS, count)
         shown = model(none, none, expression)
         title = f"expression components 1 to {count}, {EXPRESSION_DEVIATIONS:+.0f} standard deviations"
-        rows.append(Row(title, shown.vertices, shown.albedo, level))
+        rows.append(SheetRow(title, shown.vertices, shown.albedo, level))
     if not model.no_landmarks:
         shapes = torch.cat([torch.zeros(3, sample.shape.shape[1]), sample.shape[:4]])
         yaw = torch.tensor([-60.0, 0.0, 60.0, 0.0, 0.0, 0.0, 0.0])
         title = "68 landmarks on the mean and on random shapes"
-        rows.append(Row(title, model.vertices(shapes), mean.albedo, yaw, mark_landmarks=True))
+        rows.append(SheetRow(title, model.vertices(shapes), mean.albedo, yaw, mark_landmarks=True))
     return rows
 
 
@@ -158,7 +158,7 @@ def frontal_cameras(model: MorphableModel, yaw: Tensor, size: int) -> Cameras:
     return Cameras(*(value[:, None] for value in (rotations, translations, focal, centres)))
 
 
-def _pictures(model: MorphableModel, row: Row, size: int) -> list[Image.Image]:
+def _pictures(model: MorphableModel, row: SheetRow, size: int) -> list[Image.Image]:
     cameras = frontal_cameras(model, row.yaw, size)
     images = render(
         row.vertices,

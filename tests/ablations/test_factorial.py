@@ -172,7 +172,7 @@ def test_a_cell_that_crashes_stops_no_other_and_is_tried_again(
 def test_a_study_without_one_complete_seed_says_so(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reporting_people, "report_of", None)
+    monkeypatch.setattr(reporting_people, "people_report", None)
     assert study("--losses", "loopback", "--seeds", 1) == 1
     results = read_results(tmp_path / "study")
     assert results.title == "no seed of which every cell is finished"

@@ -8,7 +8,7 @@ from datamodules.alignment.footage import read_frames
 from datamodules.stand_in_scans import FRAMES, RANGES, StandInScans
 from lightning_modules.faces.landmarks.mesh_landmark_files import read_landmarks
 from lightning_modules.faces.mesh_files.any_format import read_mesh
-from lightning_modules.faces.morphable_model import MorphableModel, Provenance
+from lightning_modules.faces.morphable_model import ModelSource, MorphableModel
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_its_provenance_says_that_it_stands_in(stand_in: StandInScans) -> None:
 
 def test_another_model_than_the_open_one_is_refused(small_model: MorphableModel) -> None:
     basel = small_model.__class__.__new__(small_model.__class__)
-    basel.__dict__ = small_model.__dict__ | {"provenance": Provenance("basel", "01_MorphableModel.mat", "")}
+    basel.__dict__ = small_model.__dict__ | {"provenance": ModelSource("basel", "01_MorphableModel.mat", "")}
     with pytest.raises(
         ValueError, match=r"made with the open model, got 01_MorphableModel\.mat; load `open`"
     ):

@@ -5,7 +5,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from lightning_modules.faces.landmarks.ibug import landmarks_on_vertices
-from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents, Provenance
+from lightning_modules.faces.morphable_model import ModelSource, MorphableModel, PrincipalComponents
 from tests.evaluation.metrics.face_like import PLACES, face_like
 
 
@@ -33,5 +33,5 @@ def face_like_model(components: int = 5) -> MorphableModel:
         landmarks=landmarks_on_vertices(
             torch.from_numpy(cKDTree(face.vertices).query(landmarks)[1]), "marked"
         ),
-        provenance=Provenance("open", "face-like", "07" * 32),
+        provenance=ModelSource("open", "face-like", "07" * 32),
     )

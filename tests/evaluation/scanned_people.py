@@ -11,7 +11,7 @@ from evaluation.metrics.marked_mesh import MarkedMesh
 from lightning_modules.faces.landmarks.ibug import landmarks_on_vertices
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
-from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents, Provenance
+from lightning_modules.faces.morphable_model import ModelSource, MorphableModel, PrincipalComponents
 from tests.evaluation.metrics.face_like import PLACES, face_like
 
 NOSES_MM = {"subject_01": 22.0, "subject_02": 18.0, "subject_03": 26.0}
@@ -40,7 +40,7 @@ def face_like_model() -> MorphableModel:
         expression=None,
         triangles=torch.from_numpy(face.triangles),
         landmarks=landmarks_on_vertices(ids, "marked"),
-        provenance=Provenance("open", "face-like", "ab" * 32),
+        provenance=ModelSource("open", "face-like", "ab" * 32),
     )
 
 

@@ -30,10 +30,11 @@ from tests.evaluation.scanned_people import (
 
 @pytest.fixture(autouse=True)
 def no_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No data set is known here, and the morphable model is the face-like one."""
+    """No data set is known here, and the morphable model is the face-like one, also where it was kept."""
     monkeypatch.delenv("MICC_DIR", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setattr(evaluation, "load_morphable_model", lambda *_, **__: face_like_model())
+    monkeypatch.setattr(evaluation, "open_model", face_like_model)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from evaluation.metrics.reporting_protocol import hits
 from evaluation.reporting.results import Results
 from evaluation.shared import lifecycle
 from lightning_modules.checkpoints import KEY, checkpoint_content
-from lightning_modules.faces.alignment import Similarity
+from lightning_modules.faces.alignment import SimilarityOfFaces
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.prediction import Prediction
 from lightning_modules.regressor import Regressor
@@ -275,7 +275,7 @@ class Moved:
     def vertices(self, shape: torch.Tensor) -> torch.Tensor:
         points = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) * 40
         points = points + 10 * shape[0, 1] * torch.nn.functional.normalize(points, dim=1)
-        turned = Similarity(1.3, np.diag([1.0, -1.0, -1.0]), np.array([5.0, 6.0, 7.0]))
+        turned = SimilarityOfFaces(1.3, np.diag([1.0, -1.0, -1.0]), np.array([5.0, 6.0, 7.0]))
         moved = turned.of(points.numpy()) if shape[0, 0] else points.numpy()
         return torch.from_numpy(np.asarray(moved, np.float32))[None]
 

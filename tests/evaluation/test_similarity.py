@@ -14,7 +14,7 @@ from datamodules.micc import Sighting
 from datamodules.scan_folders import Subject as ScannedPerson
 from evaluation import similarity
 from evaluation.likeness import options, published_figures, rendering_embeddings, table_2_columns
-from evaluation.likeness.table_2_columns import Column
+from evaluation.likeness.table_2_columns import DataSetColumn
 from evaluation.metrics.all_pairs import PairDistributions
 from evaluation.metrics.similarity import histogram, histogram_distance
 from evaluation.reporting.results import Counts
@@ -347,8 +347,10 @@ def test_micc_is_a_column_of_its_own(material: Material, monkeypatch: pytest.Mon
 def test_figure_5_has_a_panel_for_each_data_set_that_was_scored() -> None:
     nothing = (pd.DataFrame(), Counts(0, 0, {}), {})
     columns = [
-        Column("lfw", "LFW, 3 faces", 3, {"run": (np.array([0.2, 0.3]), np.arange(2))}, *nothing),
-        Column("mofa", "MoFA-Test, 2 faces", 2, {"run": (np.array([0.6, 0.8]), np.arange(2))}, *nothing),
+        DataSetColumn("lfw", "LFW, 3 faces", 3, {"run": (np.array([0.2, 0.3]), np.arange(2))}, *nothing),
+        DataSetColumn(
+            "mofa", "MoFA-Test, 2 faces", 2, {"run": (np.array([0.6, 0.8]), np.arange(2))}, *nothing
+        ),
     ]
     figure = figure_of("title", columns, distributions(1, 1))
     assert [axes.get_title() for axes in figure.axes] == ["LFW, 3 faces", "MoFA-Test, 2 faces"]
@@ -371,7 +373,7 @@ def test_centres_of_other_weights_are_refused(material: Material, monkeypatch: p
     scored = options.Scoring(checkpoint=material.checkpoint, data="stand-in", centred=True)
     subject = options.subject_of(scored)._replace(content=content)
     with pytest.raises(ValueError, match="the centre belongs to sface"):
-        options.load_parts(scored, options.Execution(device="cpu"), subject)
+        options.load_parts(scored, options.RenderingMachine(device="cpu"), subject)
 
 
 def test_items_keep_photographs_apart(material: Material) -> None:

@@ -112,7 +112,7 @@ def test_a_finished_folder_is_printed_and_other_settings_refused(
     def compute(*_: object) -> tuple:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(verification, "report_of", compute)
+    monkeypatch.setattr(verification, "verification_report", compute)
     assert run(lfw_folder) == (0, first)
     with pytest.raises(SystemExit) as stop:
         run(lfw_folder, "--faces=largest")

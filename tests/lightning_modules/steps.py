@@ -4,10 +4,10 @@ from typing import Any
 
 from torch import Tensor
 
-from lightning_modules.regression import Pictures, Regression
+from lightning_modules.regression import Regression, StepPictures
 
 
-def step_of(module: Regression, batch: object) -> tuple[dict[str, Tensor], Tensor, Pictures | None]:
+def step_of(module: Regression, batch: object) -> tuple[dict[str, Tensor], Tensor, StepPictures | None]:
     """The weighted losses by name, with their graphs, their sum, and the pictures of one step."""
     terms: dict[str, Tensor] = {}
     weighted_sum = module.weighted_sum

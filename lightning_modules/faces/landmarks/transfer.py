@@ -9,8 +9,8 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from lightning_modules.faces.alignment import (
-    Similarity,
-    Surface,
+    SampledSurface,
+    SimilarityOfFaces,
     closest_point_alignment,
     refined,
     similarity_between,
@@ -114,7 +114,9 @@ def laid_over(
     return Overlay(result[: len(source)], result[len(source) :])
 
 
-def _gap(similarity: Similarity, face: np.ndarray, nose_tip: np.ndarray, target: Surface) -> float:
+def _gap(
+    similarity: SimilarityOfFaces, face: np.ndarray, nose_tip: np.ndarray, target: SampledSurface
+) -> float:
     """Distance between the two faces in mm of the source, the larger of both directions.
 
     One direction alone, or the target's millimetres, would favour a source that shrinks onto a smooth part.
@@ -129,13 +131,13 @@ def _gap(similarity: Similarity, face: np.ndarray, nose_tip: np.ndarray, target:
     return max(trusted_distance(forward), trusted_distance(backward)) / similarity.scale
 
 
-def _starts(nose_tip: np.ndarray, target: np.ndarray) -> list[Similarity]:
+def _starts(nose_tip: np.ndarray, target: np.ndarray) -> list[SimilarityOfFaces]:
     foremost = target[target[:, 2].argmax()]
     starts = []
     for degrees in PITCHES:
         cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
         rotation = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
-        starts.append(Similarity(1.0, rotation, foremost - rotation @ nose_tip))
+        starts.append(SimilarityOfFaces(1.0, rotation, foremost - rotation @ nose_tip))
     return starts
 
 

@@ -20,7 +20,7 @@ from lightning_modules.faces.loaders.basel_landmarks import (
     VERTICES_OF_FULL_2017,
 )
 from lightning_modules.faces.loaders.file_content import ModelFile
-from lightning_modules.faces.morphable_model import MorphableModel, Provenance
+from lightning_modules.faces.morphable_model import ModelSource, MorphableModel
 from lightning_modules.plain.files import require_file, sha256_of_file, written_atomically
 
 
@@ -63,9 +63,9 @@ def load_basel(
         digest = pool.submit(sha256_of_file, path)
         file = read_mat(path, counts) if is_matlab(path) else read_hdf5(path, counts)
     if file.own is None:
-        provenance = Provenance("basel", path.name, digest.result(), file.note)
+        provenance = ModelSource("basel", path.name, digest.result(), file.note)
     else:
-        provenance = Provenance(file.own.kind, file.own.name, digest.result(), file.own.note)
+        provenance = ModelSource(file.own.kind, file.own.name, digest.result(), file.own.note)
     return MorphableModel(
         shape=file.shape,
         albedo=file.albedo,

@@ -15,7 +15,7 @@ from lightning_modules.faces.landmarks.transfer import completed_landmarks
 from lightning_modules.faces.loaders.file_content import checked_count
 from lightning_modules.faces.loaders.principal_components import principal_components
 from lightning_modules.faces.mesh_files.obj import read_obj, read_obj_vertices
-from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents, Provenance
+from lightning_modules.faces.morphable_model import ModelSource, MorphableModel, PrincipalComponents
 from lightning_modules.plain.files import require_file, sha256_of_files
 
 WHERE = "the folder FaceXModel of https://github.com/ICT-VGL/ICT-FaceKit"
@@ -94,7 +94,7 @@ def load_ict(
         ),
         triangles=triangles,
         landmarks=found,
-        provenance=Provenance("ict", f"ICT-FaceKit {subset}", sha256_of_files(files), note),
+        provenance=ModelSource("ict", f"ICT-FaceKit {subset}", sha256_of_files(files), note),
     )
 
 

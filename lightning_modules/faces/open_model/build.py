@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from lightning_modules.faces.loaders.principal_components import principal_components as modes_components
-from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents, Provenance
+from lightning_modules.faces.morphable_model import ModelSource, MorphableModel, PrincipalComponents
 from lightning_modules.faces.open_model import appearances, expressions, identities, source_files
 from lightning_modules.faces.open_model.head import ORIGIN, Head, build_head
 from lightning_modules.faces.open_model.marks import marked_landmarks
@@ -90,7 +90,7 @@ def build_open_model(level: int = 1, *, progress: Callable[[str], None] | None =
         expression=expression,
         triangles=torch.from_numpy(source.head.triangles),
         landmarks=landmarks,
-        provenance=Provenance("open", model_name(level), "", NOTE),
+        provenance=ModelSource("open", model_name(level), "", NOTE),
     )
 
 

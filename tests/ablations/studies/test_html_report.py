@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ablations.studies.cell_results import Curve, curves_of
+from ablations.studies.cell_results import LossCurve, curves_of
 from ablations.studies.html_report import POINTS, mean_curve
 
 
@@ -27,8 +27,8 @@ def test_curves_of_all_starts_are_one_and_the_later_one_counts(tmp_path: Path) -
 
 
 def test_seeds_are_averaged_at_the_steps_that_all_have() -> None:
-    first = Curve(np.array([0, 10, 20]), np.array([1.0, 2.0, 3.0]))
-    second = Curve(np.array([10, 20]), np.array([4.0, 7.0]))
+    first = LossCurve(np.array([0, 10, 20]), np.array([1.0, 2.0, 3.0]))
+    second = LossCurve(np.array([10, 20]), np.array([4.0, 7.0]))
     mean = mean_curve([first, second])
     assert mean.steps.tolist() == [10, 20]
     assert mean.values.tolist() == [3.0, 5.0]
@@ -36,6 +36,6 @@ def test_seeds_are_averaged_at_the_steps_that_all_have() -> None:
 
 def test_a_long_curve_is_shown_in_few_points() -> None:
     steps = np.arange(10 * POINTS)
-    mean = mean_curve([Curve(steps, 2.0 * steps)])
+    mean = mean_curve([LossCurve(steps, 2.0 * steps)])
     assert len(mean.steps) == POINTS
     np.testing.assert_allclose(mean.values, 2 * mean.steps)

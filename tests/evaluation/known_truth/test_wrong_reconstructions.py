@@ -4,7 +4,7 @@ import pytest
 from evaluation.known_truth.wrong_reconstructions import (
     KINDS,
     FaceModel,
-    Subject,
+    SyntheticPerson,
     face_model,
     make_subject,
     reconstruction,
@@ -20,14 +20,14 @@ def faces() -> FaceModel:
 
 
 @pytest.fixture(scope="module")
-def subject(faces: FaceModel) -> Subject:
+def subject(faces: FaceModel) -> SyntheticPerson:
     return make_subject(faces, 3)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("error_mm", [0.5, 3.0])
 def test_a_reconstruction_is_wrong_by_what_was_asked_for(
-    faces: FaceModel, subject: Subject, kind: str, error_mm: float
+    faces: FaceModel, subject: SyntheticPerson, kind: str, error_mm: float
 ) -> None:
     mesh, vertices = reconstruction(subject, faces, kind, error_mm, seed=1)
     # Its own frame is another, and the true error does not see that.
@@ -40,7 +40,7 @@ def test_a_reconstruction_is_wrong_by_what_was_asked_for(
 
 
 def test_the_scan_is_the_subjects_surface_with_noise_and_other_vertices(
-    faces: FaceModel, subject: Subject
+    faces: FaceModel, subject: SyntheticPerson
 ) -> None:
     assert len(subject.scan.vertices) == len(subject.vertices) + len(faces.triangles)
     truth = Surface(subject.vertices, faces.triangles)
@@ -53,14 +53,14 @@ def test_the_scan_is_the_subjects_surface_with_noise_and_other_vertices(
 
 
 def test_a_local_error_is_local_and_a_mean_face_error_leads_to_the_mean(
-    faces: FaceModel, subject: Subject
+    faces: FaceModel, subject: SyntheticPerson
 ) -> None:
     size = np.linalg.norm(subject.errors["local"], axis=1)
     assert (size < 0.01 * size.max()).mean() > 0.5
     np.testing.assert_allclose(subject.vertices + subject.errors["mean face"], faces.mean)
 
 
-def test_the_same_seed_gives_the_same_subject(faces: FaceModel, subject: Subject) -> None:
+def test_the_same_seed_gives_the_same_subject(faces: FaceModel, subject: SyntheticPerson) -> None:
     again, other = make_subject(faces, 3), make_subject(faces, 4)
     assert again.scan.vertices.tobytes() == subject.scan.vertices.tobytes()
     assert np.abs(other.vertices - subject.vertices).max() > 1

@@ -7,7 +7,7 @@ from PIL import Image
 
 from datamodules.marked_faces import MarkedFace
 from evaluation.reconstruction.overlays import (
-    Square,
+    SquareCut,
     cameras_of_part,
     draw_points,
     part_of,
@@ -27,12 +27,12 @@ def photograph(pixels: np.ndarray, reduction: int = 1) -> MarkedFace:
 
 def test_a_part_at_its_own_size_is_a_cut(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (50, 60, 3), np.uint8)
-    square = Square(9.5, 4.5, 32.0)  # from the left edge of pixel 10 on
+    square = SquareCut(9.5, 4.5, 32.0)  # from the left edge of pixel 10 on
     assert np.array_equal(part_of(photograph(pixels), square, 32), pixels[5:37, 10:42])
 
 
 def test_what_lies_outside_the_photograph_is_black() -> None:
-    part = part_of(photograph(np.full((20, 20, 3), 200, np.uint8)), Square(-20.5, -0.5, 20.0), 20)
+    part = part_of(photograph(np.full((20, 20, 3), 200, np.uint8)), SquareCut(-20.5, -0.5, 20.0), 20)
     assert part.max() == 0
 
 
@@ -43,7 +43,7 @@ def test_points_lie_in_the_part_where_the_photograph_has_them(side: float, reduc
     blob = 250 * np.exp(-((x - 90) ** 2 + (y - 70) ** 2) / 40)
     face = photograph(np.repeat(blob[..., None], 3, 2).astype(np.uint8), reduction)
     point = (np.array([[90.0, 70.0]]) + 0.5) * reduction - 0.5
-    square = Square(float(point[0, 0]) - 0.4 * side, float(point[0, 1]) - 0.6 * side, side)
+    square = SquareCut(float(point[0, 0]) - 0.4 * side, float(point[0, 1]) - 0.6 * side, side)
     part = part_of(face, square, 64)[..., 0].astype(float)
     rows, columns = np.mgrid[:64, :64]
     centre = np.array([(part * columns).sum(), (part * rows).sum()]) / part.sum()
@@ -54,7 +54,7 @@ def test_the_part_s_cameras_see_points_where_they_lie_in_the_part(small_model: M
     poses = frontal_poses((1, 1), like=torch.zeros((), dtype=torch.float64))
     cameras = cameras_from_poses(poses, (200, 300))
     points = 40 * torch.randn(1, 9, 3, generator=torch.Generator().manual_seed(0)).double()
-    square = Square(100.0, 30.0, 120.0)
+    square = SquareCut(100.0, 30.0, 120.0)
     whole = project(cameras, points)[0, 0, :, :2].numpy()
     part = project(cameras_of_part(cameras, square, 64), points)[0, 0, :, :2].numpy()
     np.testing.assert_allclose(part, to_part(whole, square, 64), atol=1e-9)

@@ -1,5 +1,5 @@
 from evaluation.reporting.blocks import block_of, blocks_by_protocol
-from evaluation.reporting.cells import Cell
+from evaluation.reporting.cells import TableCell
 from evaluation.reporting.results import Counts, Results, Row
 
 OURS = Row("ours", "genova", "mean", "mm", 1.5, sd=0.126, interval=(1.4, 1.6), n=53)
@@ -11,8 +11,8 @@ def test_quoted_methods_stand_marked_below_a_rule_whatever_the_order_of_the_rows
     block = block_of([QUOTED, OURS, KEPT], "Table 1")
     assert block.columns == ["mean (mm)", "kept (%)"]
     assert block.lines == [
-        ("ours", [Cell((OURS,)), Cell((KEPT,))]),
-        ("Tran et al. †", [Cell((QUOTED,)), None]),
+        ("ours", [TableCell((OURS,)), TableCell((KEPT,))]),
+        ("Tran et al. †", [TableCell((QUOTED,)), None]),
     ]
     assert block.rules == [1]
     assert block.rows == [OURS, KEPT, QUOTED]

@@ -1,6 +1,6 @@
 import pytest
 
-from evaluation.reporting.cells import Cell, Footnotes, cell_text, heading_of, interval_text, value_text
+from evaluation.reporting.cells import Footnotes, TableCell, cell_text, heading_of, interval_text, value_text
 from evaluation.reporting.results import NOT_MEASURED, Row
 
 
@@ -36,11 +36,11 @@ def test_why_there_is_no_value_is_a_footnote_and_the_same_reason_has_one_number(
     written = [
         cell_text(cell, footnotes).value
         for cell in (
-            Cell((lost,)),
-            Cell((Row("a", "b", "c", "mm", float("nan")),)),
-            Cell((lost._replace(metric="d"),)),
-            Cell((lost._replace(reason=NOT_MEASURED),)),
-            Cell((lost._replace(reason="not compared: 1 of the groups has 10 people"),)),
+            TableCell((lost,)),
+            TableCell((Row("a", "b", "c", "mm", float("nan")),)),
+            TableCell((lost._replace(metric="d"),)),
+            TableCell((lost._replace(reason=NOT_MEASURED),)),
+            TableCell((lost._replace(reason="not compared: 1 of the groups has 10 people"),)),
             None,
         )
     ]
@@ -52,13 +52,15 @@ def test_why_there_is_no_value_is_a_footnote_and_the_same_reason_has_one_number(
 
 def test_a_remark_stands_behind_the_last_part_of_a_cell() -> None:
     row, footnotes = Row("a", "b", "c", "mm", 1.5, interval=(1.4, 1.6)), Footnotes()
-    assert cell_text(Cell((row,), "one failed"), footnotes) == ("1.50", "[1.40, 1.60]¹")
-    assert cell_text(Cell((row._replace(interval=None),), "two failed"), footnotes) == ("1.50²", "")
+    assert cell_text(TableCell((row,), "one failed"), footnotes) == ("1.50", "[1.40, 1.60]¹")
+    assert cell_text(TableCell((row._replace(interval=None),), "two failed"), footnotes) == ("1.50²", "")
 
 
 def test_two_values_of_one_cell_are_both_shown() -> None:
     row = Row("a", "b", "c", "mm", 1.5)
-    assert cell_text(Cell((row, row._replace(value=2.0, sd=0.5))), Footnotes()).value == "1.50; 2.00 ± 0.50"
+    assert (
+        cell_text(TableCell((row, row._replace(value=2.0, sd=0.5))), Footnotes()).value == "1.50; 2.00 ± 0.50"
+    )
 
 
 @pytest.mark.parametrize(

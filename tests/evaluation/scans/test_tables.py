@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -93,6 +95,16 @@ def test_rankings_of_protocols_are_compared_with_the_first() -> None:
     table = ranking_table(columns)
     assert table["agreement"].tolist() == pytest.approx([1.0, 1 / 3])  # one of three pairs turned round
     assert table.loc[1, ["x", "y", "z"]].tolist() == [1, 3, 2]
+
+
+def test_protocols_that_agree_are_one_sentence() -> None:
+    records = [
+        record("a", name, value, protocol=protocol)
+        for protocol, values in (("genova", (1, 2)), ("tran", (2, 1)), ("cooper", (3, 4)))
+        for name, value in zip("xy", values, strict=True)
+    ]
+    columns = columns_of(records, [GENOVA, TRAN, replace(GENOVA, name="cooper")], [ANY_CONDITION])
+    assert list(ranking_sentences(columns)) == ["any, genova, cooper: x < y", "any, tran: y < x"]
 
 
 def test_the_better_of_two_scans_counts_where_the_protocol_says_so() -> None:

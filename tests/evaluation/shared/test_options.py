@@ -2,7 +2,7 @@ from dataclasses import dataclass, field, fields
 
 import pytest
 
-from evaluation.scans.options import ScanOptions, ScoredFaces
+from evaluation.scans.options import ScanEvaluationOptions, ScoredFaces
 from evaluation.shared.options import NO_SETTING, Machine, Output, settings_of_options
 
 
@@ -24,8 +24,8 @@ def test_settings_are_all_fields_but_those_that_no_result_depends_on() -> None:
 
 def test_neither_output_nor_machine_is_a_setting_of_an_evaluation_against_scans() -> None:
     names = {each.name for cls in (Output, Machine) for each in fields(cls)}
-    assert not names & ScanOptions().settings().keys()
-    assert ScanOptions(ScoredFaces(unit="m")).settings()["unit"] == "m"
+    assert not names & ScanEvaluationOptions().settings().keys()
+    assert ScanEvaluationOptions(ScoredFaces(unit="m")).settings()["unit"] == "m"
 
 
 def test_the_device_of_a_machine_is_one_that_is_there() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.faces.landmarks.ibug import Landmarks, landmarks_on_vertices
-from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents, Provenance
+from lightning_modules.faces.morphable_model import ModelSource, MorphableModel, PrincipalComponents
 
 
 def egg_with_a_nose(rows: int, columns: int) -> tuple[Tensor, Tensor]:
@@ -63,7 +63,7 @@ def make_model() -> Callable[..., MorphableModel]:
             expression=random_components(displacement, components[2], 30.0, seed + 3, decay),
             triangles=triangles,
             landmarks=landmarks,
-            provenance=Provenance(kind, "miniature", "", "made by a test"),
+            provenance=ModelSource(kind, "miniature", "", "made by a test"),
         )
 
     return make

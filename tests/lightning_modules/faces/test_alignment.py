@@ -4,8 +4,8 @@ import torch
 from scipy.spatial import cKDTree
 
 from lightning_modules.faces.alignment import (
-    Similarity,
-    Surface,
+    SampledSurface,
+    SimilarityOfFaces,
     closest_point_alignment,
     refined,
     similarity_between,
@@ -20,7 +20,7 @@ QUARTER_TURN = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
 
 def test_a_similarity_is_recovered_from_its_points() -> None:
     source = np.random.default_rng(0).normal(size=(10, 3))
-    truth = Similarity(2.0, QUARTER_TURN, np.array([1.0, 2, 3]))
+    truth = SimilarityOfFaces(2.0, QUARTER_TURN, np.array([1.0, 2, 3]))
     found = similarity_between(source, truth.of(source))
     assert found.scale == pytest.approx(2)
     np.testing.assert_allclose(found.rotation, QUARTER_TURN, atol=1e-12)
@@ -29,8 +29,8 @@ def test_a_similarity_is_recovered_from_its_points() -> None:
 
 def test_one_similarity_after_another_is_one_similarity() -> None:
     points = np.random.default_rng(0).normal(size=(5, 3))
-    one = Similarity(2.0, QUARTER_TURN, np.array([1.0, 2, 3]))
-    other = Similarity(0.5, np.roll(np.eye(3), 1, 0), np.array([-4.0, 0, 1]))
+    one = SimilarityOfFaces(2.0, QUARTER_TURN, np.array([1.0, 2, 3]))
+    other = SimilarityOfFaces(0.5, np.roll(np.eye(3), 1, 0), np.array([-4.0, 0, 1]))
     np.testing.assert_allclose(one.then(other).of(points), other.of(one.of(points)))
 
 
@@ -43,18 +43,18 @@ def test_closest_points_recover_a_small_motion_although_a_fifth_is_missing() -> 
     random = np.random.default_rng(0)
     directions = random.normal(size=(4000, 3))
     target = directions / np.linalg.norm(directions, axis=1, keepdims=True) * [60, 90, 75]
-    truth = Similarity(
+    truth = SimilarityOfFaces(
         1.05, np.linalg.qr(np.eye(3) + 0.05)[0] * np.array([-1, -1, -1]), np.array([2.0, -3, 1])
     )
     if np.linalg.det(truth.rotation) < 0:
         truth = truth._replace(rotation=-truth.rotation)
     source = (target - truth.translation) @ truth.rotation / truth.scale
-    start = Similarity(1.0, truth.rotation, np.zeros(3))
+    start = SimilarityOfFaces(1.0, truth.rotation, np.zeros(3))
     normals = target / np.array([60, 90, 75]) ** 2
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     kept = target[:, 1] > -50
     found = closest_point_alignment(
-        source, Surface(target[kept], normals[kept], cKDTree(target[kept])), start
+        source, SampledSurface(target[kept], normals[kept], cKDTree(target[kept])), start
     )
     np.testing.assert_allclose(found.of(source), target, atol=0.5)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lightning_modules.faces.landmarks.ibug import Landmarks
-from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents, Provenance
+from lightning_modules.faces.morphable_model import ModelSource, MorphableModel, PrincipalComponents
 
 MakeModel = Callable[..., MorphableModel]
 
@@ -20,7 +20,7 @@ def triangle_model() -> MorphableModel:
         expression=PrincipalComponents(torch.full((9,), 0.1), basis[:, 1:], torch.tensor([9.0]), 9.0),
         triangles=torch.tensor([[0, 1, 2]]),
         landmarks="the triangle has no face",
-        provenance=Provenance("open", "triangle", "abc", "by hand"),
+        provenance=ModelSource("open", "triangle", "abc", "by hand"),
     )
 
 

@@ -176,7 +176,7 @@ def tiny(level: int, *, progress: object = None) -> MorphableModel:
         expression=None,
         triangles=torch.tensor([[0, 1, 2]]),
         landmarks="a miniature",
-        provenance=build.Provenance("open", "tiny", "", ""),
+        provenance=build.ModelSource("open", "tiny", "", ""),
     )
 
 
