@@ -16,7 +16,6 @@ from datamodules.synthetic_faces import SyntheticBatch, SyntheticFaces
 from evaluation.metrics.skin_tone import lab
 from lightning_modules.faces.loading import check_specification, load_morphable_model, place_of_model
 from lightning_modules.faces.morphable_model import MorphableModel
-from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.recognition.coloured import Coloured
 from lightning_modules.recognition.network import RecognitionNetwork
@@ -62,7 +61,7 @@ def load_teachers(settings: Settings, execution: Execution) -> Teachers:
     for name in (settings.encoder, settings.identity_network, settings.judge):
         if name not in networks:
             networks[name] = load_network(name)
-    return teachers_of(model, networks, settings).to(chosen_device(execution.device))
+    return teachers_of(model, networks, settings).to(execution.own_device())
 
 
 def teachers_of(

@@ -26,7 +26,6 @@ from lightning_modules.checkpoints import (
 )
 from lightning_modules.distributed import buffers_stay
 from lightning_modules.moving_average import MovingAverage
-from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.output_folder import OutputFolder
 
 from . import wandb_runs
@@ -129,10 +128,12 @@ def _trainer(
     loggers: list[Logger],
     callbacks: list[Callback],
 ) -> Trainer:
-    options = execution.trainer
+    options, numbers = execution.trainer, execution.device_numbers
+    device = execution.own_device(say=False)
     return Trainer(
-        accelerator=chosen_device(execution.device, say=False).type,
-        devices=execution.devices,
+        accelerator=device.type,
+        # By their numbers, so that each process has the GPU that its networks are on.
+        devices=numbers if device.type == "cuda" else len(numbers),
         num_nodes=execution.num_nodes,
         strategy=_strategy(execution),
         precision=execution.precision,
@@ -243,13 +244,14 @@ def _profiler(execution: Execution, folder: OutputFolder) -> Profiler | None:
     if execution.profiler is None:
         return None
     kind = {"simple": SimpleProfiler, "advanced": AdvancedProfiler}[execution.profiler]
-    processes = range(execution.devices) if execution.devices > 1 else ()
+    count = len(execution.device_numbers)
+    processes = range(count) if count > 1 else ()
     folder.claims([PROFILE, *(f"fit-{PROFILE_NAME}-{number}.txt" for number in processes)])
     return kind(folder.path, PROFILE_NAME)
 
 
 def _strategy(execution: Execution) -> Any:  # noqa: ANN401 - a name or a strategy
-    if execution.strategy not in ("auto", "ddp") or execution.devices * execution.num_nodes == 1:
+    if execution.strategy not in ("auto", "ddp") or execution.processes == 1:
         return execution.strategy
     from lightning.pytorch.strategies import DDPStrategy
 

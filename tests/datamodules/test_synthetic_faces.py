@@ -1,5 +1,7 @@
+import copy
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -142,3 +144,26 @@ def test_a_batch_that_cannot_be_split_is_refused(
     faces = faces_of(small_model, tiny, tmp_path, pool_size=None)
     with pytest.raises(ValueError, match="batch of 6 cannot be split evenly over 4 processes"):
         faces.batch(0, world_size=4)
+
+
+def test_model_and_encoder_are_brought_onto_the_trainer_s_device(
+    small_model: MorphableModel, tiny: TinyNetwork, tmp_path: Path
+) -> None:
+    faces = faces_of(copy.deepcopy(small_model), copy.deepcopy(tiny), tmp_path, pool_size=None)
+    faces.trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("meta")))
+    faces.setup("fit")
+    assert faces.model.shape_mean.is_meta
+    assert all(buffer.is_meta for buffer in faces.encoder.buffers())
+
+
+@pytest.mark.parametrize("pool_size", [12, None])
+def test_what_a_worker_prepares_is_completed_to_the_step_s_batch(
+    small_model: MorphableModel, tiny: TinyNetwork, tmp_path: Path, pool_size: int | None
+) -> None:
+    faces = faces_of(small_model, tiny, tmp_path, pool_size=pool_size)
+    faces.prepare_data()
+    faces.setup()
+    (prepared,) = islice(faces.train_dataloader(), 1)
+    assert isinstance(prepared, UnseenFaces) == (pool_size is None)
+    completed = faces.on_after_batch_transfer(prepared, 0)
+    torch.testing.assert_close(completed, faces.batch(0), rtol=0, atol=0)
