@@ -286,6 +286,7 @@ def train(
         standardise(regressor, first.features[teachers.encoder.name])
     learnt = components.learn_from_photographs(settings, execution, photographs, teachers)
     module = regression_of(regressor, teachers, learnt, settings, execution)
+    module.rounded = components.rounded_networks(teachers, settings, execution)
     data = TrainingData(photographs, synthetic, rendered=settings.rendered, scenes=module.draw_scenes)
     if learnt.tone is not None and settings.linear_path:
         features = learnt.faces.features[teachers.encoder.name]

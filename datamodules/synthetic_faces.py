@@ -120,10 +120,10 @@ class SyntheticFaces(LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Open the pools; bring model and encoder, which no hook of Lightning's knows of, onto the device."""
+        self._pools = {purpose: self._files(purpose) for purpose in (TRAINING, VALIDATION)}
         if self.trainer is not None:
             for part in (self.model, self.encoder):
                 part.to(self.trainer.strategy.root_device)
-        self._pools = {purpose: self._files(purpose) for purpose in (TRAINING, VALIDATION)}
 
     def render(self, samples: Sequence[int], *, purpose: int = TRAINING) -> SyntheticBatch:
         """The faces of these numbers, drawn, rendered and seen by the encoder."""

@@ -1,6 +1,6 @@
 """Stage 2: photographs and synthetic faces, every loss, each with its switch: the paper's figure 2."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from .losses import (
     tone_loss,
 )
 from .optimisation import Optimisation
+from .plain.precision import at_least_float32
 from .prediction import Prediction
 from .recognition.frame import Crop
 from .recognition.similarity import Centre, in_one_precision
@@ -30,7 +31,7 @@ from .rendered_faces import draw_scenes, render_drawn
 from .rendering.ranges import SceneRanges
 from .rendering.scenes import DrawnScenes
 from .skin_tone import ToneTarget
-from .teachers import Teachers
+from .teachers import NOTHING_ROUNDED, Teachers
 from .validation import JudgedFaces, joined, judged_faces, validation_scores
 
 # Losses for which a step's faces are rendered, those that compare embeddings, and those that need the
@@ -128,6 +129,8 @@ class Regression(LightningModule):
         centres: of the identity network and of the judge, by name; none compares raw cosines.
         tone: what the photographs' skin tone asks of the first albedo component, if anything.
         gradient_norm_interval: steps between two measurements of each loss's gradient; 0 never measures.
+        rounded: in what precision networks look at a step's renderings, by name, see `rounding`; validation
+            and all other networks are exact.
     """
 
     def __init__(
@@ -141,6 +144,7 @@ class Regression(LightningModule):
         centres: dict[str, Centre] | None = None,
         tone: ToneTarget | None = None,
         gradient_norm_interval: int = 100,
+        rounded: Mapping[str, torch.dtype] = NOTHING_ROUNDED,
     ) -> None:
         super().__init__()
         if not weights.on:
@@ -150,7 +154,7 @@ class Regression(LightningModule):
         self.regressor, self.teachers, self.tone = regressor, teachers, tone
         self.weights, self.rendering, self.optimisation = weights, rendering, optimisation
         self.centres = {} if centres is None else centres
-        self.gradient_norm_interval = gradient_norm_interval
+        self.gradient_norm_interval, self.rounded = gradient_norm_interval, rounded
         self.validated: Prediction | None = None
         self._judged: list[JudgedFaces] = []
 
@@ -185,7 +189,10 @@ class Regression(LightningModule):
         if on & OF_RENDERINGS:
             rendered = self.render(predicted, batch)
             seen = self.teachers.see(
-                rendered.images, encode="loopback" in on, identify=bool(on & OF_EMBEDDINGS)
+                rendered.images,
+                encode="loopback" in on,
+                identify=bool(on & OF_EMBEDDINGS),
+                rounded=self.rounded,
             )
             decoded_again = None
             if on & OF_EMBEDDINGS:
@@ -228,6 +235,8 @@ class Regression(LightningModule):
     def everyone(self, predicted: Prediction, photographs: PhotographsOfStep) -> Everyone:
         """This process's photographs and those of the others: moments and contrasts span all of them."""
         embeddings = photographs.embeddings[self.teachers.identity_network.name]
+        # In 16 bits a variance would be known to half a percent.
+        predicted = Prediction(*map(at_least_float32, predicted))
         if not is_distributed():
             return Everyone(predicted, embeddings)
         # In one message: at every one, the processes wait for each other.

@@ -15,6 +15,11 @@ def without_autocast(device: torch.device) -> AbstractContextManager:
     return torch.autocast(device.type, enabled=False)
 
 
+def at_least_float32(values: Tensor) -> Tensor:
+    """Values in float32 where they have fewer digits, as they are elsewhere."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def constant(values: np.ndarray, device: torch.device) -> Tensor:
     """An array of constants as a tensor on a device, to which it is copied once.
 
