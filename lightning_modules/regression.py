@@ -154,7 +154,7 @@ class Regression(LightningModule):
         self.regressor, self.teachers, self.tone = regressor, teachers, tone
         self.weights, self.rendering, self.optimisation = weights, rendering, optimisation
         self.centres = {} if centres is None else centres
-        self.gradient_norm_interval, self.rounded = gradient_norm_interval, rounded
+        self.gradient_norm_interval, self.rounded = gradient_norm_interval, dict(rounded)
         self.validated: Prediction | None = None
         self._judged: list[JudgedFaces] = []
 

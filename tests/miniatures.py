@@ -114,7 +114,14 @@ class SmallBatch(NamedTuple):
     scenes: DrawnScenes | None = None
 
 
-def small_batch(size: int = 8, *, rank: int = 0, world_size: int = 1, step: int = 3) -> SmallBatch:
+def small_batch(
+    size: int = 8,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    step: int = 3,
+    scenes: DrawnScenes | None = None,
+) -> SmallBatch:
     """A process's share of a step with made-up features."""
     generator = torch.Generator().manual_seed(step)
     features = 0.1 * torch.randn(size, 20, generator=generator)
@@ -133,4 +140,5 @@ def small_batch(size: int = 8, *, rank: int = 0, world_size: int = 1, step: int 
             {"small": embeddings[mine], "judge": embeddings[mine]},
         ),
         SmallSynthetic(drawn[0][mine], drawn[1][mine], synthetic[mine]),
+        scenes,
     )
