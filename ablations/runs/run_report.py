@@ -22,6 +22,7 @@ from evaluation.reporting.blocks import Block, blocks_by_protocol
 from evaluation.reporting.provenance import provenance
 from evaluation.reporting.results import Counts, Results, Row, write_results
 from evaluation.reporting.tables import Layout, page_of, print_page, say
+from lightning_modules.checkpoints import content_of, read_checkpoint
 from lightning_modules.contact_sheets import contact_sheet as laid_out
 from lightning_modules.contact_sheets import picture
 from lightning_modules.distributed import is_first_process
@@ -110,9 +111,22 @@ def of_run(
         content["settings"],
         Counts(total, total - failures, {"no usable face": failures} if failures else {}),
         rows,
-        provenance(**{name: value for name, value in content.items() if name not in ("centres", "commit")}),
+        provenance(
+            departures=settings.departures,
+            **{name: value for name, value in content.items() if name not in ("centres", "commit")},
+        ),
         own["stand_in"],
     )
+
+
+def resumed_from(execution: Execution) -> dict[str, Any]:
+    """What results say of a checkpoint that was asked for: its settings may have been others."""
+    if execution.resume is None:
+        return {}
+    checkpoint = read_checkpoint(execution.resume)
+    content = content_of(checkpoint)
+    own = {"step": int(checkpoint["global_step"]), "settings": content["settings"]}
+    return {"resumed_from": {"name": execution.resume.name, **own}}
 
 
 def described(settings: Settings) -> str:
@@ -143,7 +157,7 @@ def of_stage_1(
     synthetic.setup()
     faces = synthetic.validation_faces()
     with torch.inference_mode():
-        predicted = regressor.to(faces.features.device)(faces.features)
+        predicted = regressor.cpu()(faces.features)
     rows = []
     for part in Prediction._fields:
         explained = explained_variance(getattr(predicted, part), getattr(faces, part))
@@ -156,7 +170,7 @@ def of_stage_1(
     results = Results(
         "run", "Stage 1 alone, on synthetic faces", identity_of(settings, execution),
         Counts(count, count, {}), rows,
-        provenance(morphable_model=teachers.model.describe()),
+        provenance(departures=settings.departures, morphable_model=teachers.model.describe()),
     )  # fmt: skip
     write_results(results, folder)
     return results
@@ -200,7 +214,12 @@ def shown_to(network: Any, module: Regression, faces: Prediction) -> Tensor:  # 
     seen = []
     for start in range(0, len(faces.shape), AT_ONCE):
         some = Prediction(*(part[start : start + AT_ONCE] for part in faces))
-        images = render_for_judge(module.teachers.model, some, backend=module.rendering.backend)
+        images = render_for_judge(
+            module.teachers.model,
+            some,
+            backend=module.rendering.backend,
+            retouched=module.rendering.retouched,
+        )
         seen.append(network(images).embedding)
     return torch.cat(seen)
 
