@@ -119,11 +119,11 @@ def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]
     identity = identity_of(settings, execution)
     output = folder_of(execution.output or default_output(COMMAND, identity), COMMAND)
     folder = output.path
-    output.check(components.inputs_of(settings), overwrite=execution.overwrite)
+    output.check(components.inputs_of(settings, execution), overwrite=execution.overwrite)
     finished = finished_before(folder, settings, execution)
     if finished is not None:
         return finished, folder
-    components.check_sources(settings)
+    components.check_sources(settings, execution)
     if execution.resume is not None:
         check_resumable(read_checkpoint(execution.resume), str(execution.resume))
         if execution.overwrite and execution.resume.resolve().is_relative_to(folder.resolve()):
@@ -165,7 +165,7 @@ def finished_before(folder: Path, settings: Settings, execution: Execution) -> R
             "--overwrite"
         )
     tell(f"{folder} was finished before: nothing is trained; --overwrite trains anew")
-    files = components.photograph_files(settings)
+    files = None if execution.trust_manifest else components.photograph_files(settings)
     if files is not None and len(files) != finished.counts.total and settings.stage != "1":
         tell(
             f"{settings.photographs} holds {len(files)} photographs by now, the run had "
@@ -176,6 +176,8 @@ def finished_before(folder: Path, settings: Settings, execution: Execution) -> R
 
 def work(settings: Settings, execution: Execution, folder: OutputFolder) -> Results | None:
     """Train what is not yet trained, and report. No results for a fast dev run."""
+    if settings.warning and settings.stage != "1":
+        tell(settings.warning)
     teachers = components.load_teachers(settings, execution)
     photographs = None
     if settings.stage != "1":
@@ -191,6 +193,7 @@ def work(settings: Settings, execution: Execution, folder: OutputFolder) -> Resu
         teachers.model.albedo_variance.numel(),
         hidden_width=settings.hidden_width,
         linear_path=settings.linear_path,
+        last_layer_scale=settings.last_layer_scale,
     )
     # Stage 2 that continues has stage 1's weights in its checkpoint.
     if settings.pretraining and (
@@ -244,16 +247,19 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
         synthetic = components.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=1)
         synthetic.prepare_data()
         synthetic.setup()
-        known = components.known_faces(synthetic)
-        standardise(regressor, known.features)
-        if settings.linear_path:
-            start_linearly(regressor, known.features, Prediction(known.shape, known.albedo))
+        if settings.standardised or settings.linear_path:
+            known = components.known_faces(synthetic)
+            if settings.standardised:
+                standardise(regressor, known.features)
+            if settings.linear_path:
+                start_linearly(regressor, known.features, Prediction(known.shape, known.albedo))
         optimisation = Optimisation(
             settings.pretraining_learning_rate,
             settings.pretraining_weight_decay,
             settings.warmup_steps,
             settings.pretraining_steps,
             fused=execution.updates_in_one_pass,
+            decoupled=settings.decoupled_decay,
         )
         fit(
             Pretraining(regressor, settings.weights, optimisation),
@@ -288,12 +294,13 @@ def train(
     synthetic = None
     if "parameter" in settings.weights.on:
         synthetic = components.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=2)
-    data = TrainingData(photographs, synthetic, rendered=settings.rendered)
-    if not settings.pretraining:
+    if settings.standardised and not settings.pretraining:
         first = photographs.dataset.batch(photographs.training[:4096])
         standardise(regressor, first.features[teachers.encoder.name])
     learnt = components.learn_from_photographs(settings, execution, photographs, teachers)
     module = regression_of(regressor, teachers, learnt, settings, execution)
+    module.rounded = components.rounded_networks(teachers, settings, execution)
+    data = TrainingData(photographs, synthetic, rendered=settings.rendered, scenes=module.draw_scenes)
     if learnt.tone is not None and settings.linear_path:
         features = learnt.faces.features[teachers.encoder.name]
         start_first_albedo(regressor, features, module.tone_target(learnt.faces))
@@ -351,7 +358,9 @@ def regression_of(
         settings.views,
         backend=execution.rasterizer,
         seed=settings.seed,
+        ranges=settings.scene_ranges,
         jitter=settings.jitter,
+        retouched=settings.retouched,
     )
     optimisation = Optimisation(
         settings.learning_rate,
@@ -359,6 +368,7 @@ def regression_of(
         settings.warmup_steps,
         settings.max_steps,
         fused=execution.updates_in_one_pass,
+        decoupled=settings.decoupled_decay,
     )
     return Regression(
         regressor,

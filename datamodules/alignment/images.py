@@ -103,6 +103,11 @@ def read_photograph(file: Path | bytes) -> Photograph:
     return Photograph(pixels, width, height)
 
 
+def is_photograph(path: Path) -> bool:
+    """Whether a folder's entry counts as a photograph, by its name; whether it can be read shows later."""
+    return path.suffix.lower() in EXTENSIONS | OTHER_EXTENSIONS
+
+
 def file_content(file: Path) -> bytes:
     """The bytes of a regular file: a pipe would be waited for, and a device has no end.
 
@@ -129,11 +134,7 @@ def list_photographs(folder: Path, pattern: str = "**/*") -> list[Path]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {folder}; name a folder with photographs")
-    files = [
-        path
-        for path in visible_files(folder, pattern)
-        if path.suffix.lower() in EXTENSIONS | OTHER_EXTENSIONS
-    ]
+    files = [path for path in visible_files(folder, pattern) if is_photograph(path)]
     if not files:
         raise ValueError(
             f"no photographs match {pattern} in {folder}; expected files such as {USUAL_EXTENSIONS}"
