@@ -1,4 +1,4 @@
-"""Every evaluation command with its real networks on a GPU; other tests run each on the CPU, on miniatures."""
+"""Every evaluation command with its real networks on a GPU; other tests run each on the CPU."""
 
 import json
 import math
