@@ -171,6 +171,7 @@ def finished_before(folder: Path, settings: Settings, execution: Execution) -> R
             f"{settings.photographs} holds {len(files)} photographs by now, the run had "
             f"{finished.counts.total}"
         )
+    publish_finished(finished, settings, execution, output)
     return finished
 
 
@@ -332,9 +333,8 @@ def train(
     if execution.fast_dev_run or not module.trainer.is_global_zero:
         return None
     with torch.inference_mode():
-        results = run_report.of_run(
-            module, photographs, settings, content | run_report.resumed_from(execution), folder
-        )
+        told = content | run_report.resumed_from(execution)
+        results = run_report.of_run(module, photographs, settings, told, folder)
     write_results(results, folder)
     sheet = sheet_to_send(folder.path, execution, results)
     wandb_runs.log_results(module.trainer.loggers, results, sheet)
