@@ -170,6 +170,8 @@ CONTENT = {
     "training_data?": DICTIONARY,
     "commit?": _optional(TEXT),
     "wandb_id?": _optional(TEXT),
+    "wandb_group?": _optional(TEXT),
+    "wandb_offline?": _is(bool, "true or false"),
     "terms?": TEXT,
 }
 REGRESSOR = {
