@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import scipy.io
 import scipy.sparse
 import torch
 from torch import Tensor
@@ -215,4 +216,30 @@ def write_gnm(model: MorphableModel, folder: Path, *, jaw: list[int] | None = No
     rows = rows[[*(jaw or range(17)), *range(17, 68)]]
     (folder / "landmarks").mkdir(exist_ok=True)
     np.savetxt(folder / "landmarks" / "head_sparse_68.txt", rows, fmt="%d %.6f %d %.6f %d %.6f")
+    return path
+
+
+def bfm_front_arrays(model: MorphableModel) -> dict[str, np.ndarray]:
+    """The arrays of BFM_model_front.mat: decimetres, colours 0 to 255, ids from 1; 80, 80 and 64 modes."""
+    count = len(template_of(model))
+    colours = columns_of(model, "albedo", 80, seed=2) * 255
+    return {
+        "meanshape": template_of(model).reshape(1, -1) / 100,
+        "meantex": model.albedo_mean.double().numpy()[None] * 255,
+        "idBase": columns_of(model, "shape", 80).reshape(3 * count, -1) / 100,
+        "exBase": columns_of(model, "expression", 64, seed=1).reshape(3 * count, -1) / 100,
+        "texBase": colours.reshape(3 * count, -1),
+        "tri": (model.triangles.numpy() + 1).astype(np.int32),
+        "keypoints": (model.landmark_vertex_ids[:, :1].T.numpy() + 1).astype(np.int32),
+        "point_buf": np.ones((count, 8), np.int32),
+        "frontmask2_idx": np.ones((5, 1), np.int32),
+        "skinmask": np.ones((1, count), np.uint8),
+    }
+
+
+def write_bfm_front(model: MorphableModel, folder: Path) -> Path:
+    """A miniature of Deep3DFaceRecon's model file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "BFM_model_front.mat"
+    scipy.io.savemat(path, bfm_front_arrays(model))
     return path
