@@ -15,9 +15,12 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components, mini
 
 from lightning_modules.faces.mesh import Mesh
 
-# A part of the surface is turned outward by itself if it has this share of the largest part's area. Smaller
-# open ones, such as the inside of the mouth, follow the largest.
+# A part of the surface is turned outward by itself if it has this share of the largest part's area, or is
+# closed. A smaller open one, such as the front of an eyeball, is if it looks out of the head where it bulges,
+# or in; any other, such as the inside of the mouth, follows the largest.
 LEAST_SHARE = 0.2
+CLOSED, OPEN = 0.05, 0.2  # openings, see `_Shapes`
+PLAINLY = 0.3  # least cosine between where a part's normals and its place on the head point
 # How far a surface bulges, as `bulge` measures it; a sphere 0.28. Below this it is flat, and stays.
 FLAT = 0.002
 
@@ -61,8 +64,7 @@ def oriented(mesh: Mesh) -> Oriented:
     corners = _welded(vertices)[triangles]
     edges = _edges(corners)
     turn, part = _wound_alike(edges, len(triangles))
-    areas = _areas(vertices, triangles)
-    turn ^= _inward_parts(vertices, np.where(turn[:, None], triangles[:, ::-1], triangles), part, areas)
+    turn ^= _inward_parts(vertices, np.where(turn[:, None], triangles[:, ::-1], triangles), part)
     turn ^= _against_their_twins(corners, turn)
     settled = edges.alike ^ turn[edges.triangles].any(1) ^ turn[edges.triangles].all(1)
     unsettled = float(1 - settled.mean()) if len(settled) else 0.0
@@ -79,14 +81,7 @@ def bulge(vertices: NDArray, triangles: NDArray) -> float:
     The flux is that of the field that points away from the surface's centre of area. Of a closed surface it
     is three times the volume; of a cap it is positive where normals lie on the outside of the bend.
     """
-    corners = vertices[triangles]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]) / 2
-    areas = np.linalg.norm(normals, axis=1)
-    if not areas.sum() > 0:
-        return 0.0
-    middles = corners.mean(1)
-    arms = middles - np.average(middles, axis=0, weights=areas)
-    return float(np.einsum("ta,ta->", arms, normals) / areas.sum() ** 1.5)
+    return float(_shapes(vertices, triangles, np.zeros(len(triangles), np.int64)).bulges[0])
 
 
 def _welded(vertices: NDArray) -> NDArray[np.int64]:
@@ -97,11 +92,6 @@ def _welded(vertices: NDArray) -> NDArray[np.int64]:
     place = np.empty(len(order), np.int64)
     place[order] = np.cumsum(new) - 1
     return place
-
-
-def _areas(vertices: NDArray, triangles: NDArray) -> NDArray[np.float64]:
-    corners = vertices[triangles]
-    return np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
 
 
 def _edges(corners: NDArray) -> _Edges:
@@ -202,21 +192,70 @@ def _components(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
-def _inward_parts(
-    vertices: NDArray, triangles: NDArray, part: NDArray[np.int64], areas: NDArray
-) -> NDArray[np.bool_]:
+def _inward_parts(vertices: NDArray, triangles: NDArray, part: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which triangles [T] belong to parts that are wound inward."""
-    of_parts = np.bincount(part, areas)
-    largest = int(of_parts.argmax())
-    large = np.flatnonzero(of_parts >= LEAST_SHARE * of_parts[largest])
-    if of_parts[large].sum() < 0.5 * of_parts.sum():
+    shapes = _shapes(vertices, triangles, part)
+    largest = int(shapes.areas.argmax())
+    large = shapes.areas >= LEAST_SHARE * shapes.areas[largest]
+    if shapes.areas[large].sum() < 0.5 * shapes.areas.sum():
         # No part is the surface, as in a soup whose triangles share no edge: all of them together are.
         return np.full(len(triangles), bulge(vertices, triangles) < -FLAT)
-    inward = np.zeros(len(of_parts), bool)
-    main = bulge(vertices, triangles[part == largest])
-    inward[:] = main < -FLAT
-    for number in large:
-        own = bulge(vertices, triangles[part == number])
-        if abs(own) > FLAT:
-            inward[number] = own < 0
+    inward = np.full(len(shapes.areas), shapes.bulges[largest] < -FLAT)
+    alone = (large | (shapes.openings < CLOSED)) & (np.abs(shapes.bulges) > FLAT)
+    inward[alone] = shapes.bulges[alone] < 0
+    looks_out = _looks_out(shapes, largest, turned=bool(inward[largest]))
+    plain = (np.abs(looks_out) > PLAINLY) & (looks_out * shapes.bulges > 0)
+    small = ~large & (shapes.openings >= OPEN) & plain
+    inward[small] = looks_out[small] < 0
     return inward[part]
+
+
+def _looks_out(shapes: "_Shapes", largest: int, *, turned: bool) -> NDArray[np.float64]:
+    """Cosine [P] between each part's mean normal and the way out of the head; 0 where that is not plain.
+
+    The way out is from the middle of the largest part and, where that is a mask, also along its mean normal.
+    """
+    from_middle = _cosines(shapes.centres - shapes.centres[largest], shapes.normals)
+    front = (-1 if turned else 1) * shapes.normals[largest]
+    along = _cosines(np.broadcast_to(front, shapes.normals.shape), shapes.normals)
+    both = np.where(np.abs(from_middle) > np.abs(along), from_middle, along)
+    return np.where((from_middle * along < 0) & (np.abs(along) > PLAINLY), 0.0, both)
+
+
+def _cosines(one: NDArray, other: NDArray) -> NDArray[np.float64]:
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return np.einsum("pa,pa->p", one, other) / np.maximum(lengths, np.finfo(float).tiny)
+
+
+class _Shapes(NamedTuple):
+    """Of parts of a surface: area, centre [P, 3], mean normal [P, 3], `bulge`.
+
+    The mean normal is weighted by area, and not of unit length: none if the part is closed, 1 if flat.
+    """
+
+    areas: NDArray[np.float64]
+    centres: NDArray[np.float64]
+    normals: NDArray[np.float64]
+    bulges: NDArray[np.float64]
+
+    @property
+    def openings(self) -> NDArray[np.float64]:
+        """Length [P] of the mean normals."""
+        return np.linalg.norm(self.normals, axis=1)
+
+
+def _shapes(vertices: NDArray, triangles: NDArray, part: NDArray[np.int64]) -> _Shapes:
+    corners = vertices[triangles]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]) / 2
+    areas = np.linalg.norm(normals, axis=1)
+    middles = corners.mean(1)
+    count = int(part.max()) + 1
+    of_parts = np.bincount(part, areas, count)
+    some = np.maximum(of_parts, np.finfo(float).tiny)
+
+    def sums(values: NDArray) -> NDArray[np.float64]:
+        return np.stack([np.bincount(part, values[:, axis], count) for axis in range(3)], -1)
+
+    centres = sums(middles * areas[:, None]) / some[:, None]
+    flux = np.bincount(part, np.einsum("ta,ta->t", middles - centres[part], normals), count)
+    return _Shapes(of_parts, centres, sums(normals) / some[:, None], flux / some**1.5)
