@@ -60,6 +60,7 @@ from evaluation.reporting.results import (
     write_results,
 )
 from lightning_modules.callbacks import CoefficientHistograms, ImageGrid, TrainingFailed
+from lightning_modules.checkpoint_schema import check_resumable
 from lightning_modules.checkpoints import (
     check_same,
     checkpoint_content,
@@ -118,13 +119,13 @@ def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]
     identity = identity_of(settings, execution)
     output = folder_of(execution.output or default_output(COMMAND, identity), COMMAND)
     folder = output.path
-    output.check(components.inputs_of(settings), overwrite=execution.overwrite)
+    output.check(components.inputs_of(settings, execution), overwrite=execution.overwrite)
     finished = finished_before(folder, settings, execution)
     if finished is not None:
         return finished, folder
-    components.check_sources(settings)
+    components.check_sources(settings, execution)
     if execution.resume is not None:
-        read_checkpoint(execution.resume)
+        check_resumable(read_checkpoint(execution.resume), str(execution.resume))
         if execution.overwrite and execution.resume.resolve().is_relative_to(folder.resolve()):
             raise ValueError(f"--overwrite would delete {execution.resume}; give another --output")
     if execution.fast_dev_run:
@@ -146,19 +147,25 @@ def finished_before(folder: Path, settings: Settings, execution: Execution) -> R
     Says on standard error that nothing is trained, and where there are other photographs by now.
 
     Raises:
-        ValueError: if the folder holds another run, or one that is finished and should go on from --resume.
+        ValueError: if the folder holds another run, one that is finished and should go on from --resume, or
+            one whose final checkpoint was damaged since.
     """
     identity = identity_of(settings, execution)
     finished = finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)
     if finished is None:
         return None
+    if (folder / FINAL).is_file():
+        try:
+            read_checkpoint(folder / FINAL)
+        except ValueError as error:
+            raise ValueError(f"{folder} was finished, but {error}; --overwrite trains it anew") from error
     if execution.resume is not None:
         raise ValueError(
             f"{folder} holds this run finished, so nothing goes on from --resume; give another --output, or "
             "--overwrite"
         )
     tell(f"{folder} was finished before: nothing is trained; --overwrite trains anew")
-    files = components.photograph_files(settings)
+    files = None if execution.trust_manifest else components.photograph_files(settings)
     if files is not None and len(files) != finished.counts.total and settings.stage != "1":
         tell(
             f"{settings.photographs} holds {len(files)} photographs by now, the run had "
@@ -169,6 +176,8 @@ def finished_before(folder: Path, settings: Settings, execution: Execution) -> R
 
 def work(settings: Settings, execution: Execution, folder: OutputFolder) -> Results | None:
     """Train what is not yet trained, and report. No results for a fast dev run."""
+    if settings.warning and settings.stage != "1":
+        tell(settings.warning)
     teachers = components.load_teachers(settings, execution)
     photographs = None
     if settings.stage != "1":
@@ -184,6 +193,7 @@ def work(settings: Settings, execution: Execution, folder: OutputFolder) -> Resu
         teachers.model.albedo_variance.numel(),
         hidden_width=settings.hidden_width,
         linear_path=settings.linear_path,
+        last_layer_scale=settings.last_layer_scale,
     )
     # Stage 2 that continues has stage 1's weights in its checkpoint.
     if settings.pretraining and (
@@ -237,16 +247,19 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
         synthetic = components.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=1)
         synthetic.prepare_data()
         synthetic.setup()
-        known = components.known_faces(synthetic)
-        standardise(regressor, known.features)
-        if settings.linear_path:
-            start_linearly(regressor, known.features, Prediction(known.shape, known.albedo))
+        if settings.standardised or settings.linear_path:
+            known = components.known_faces(synthetic)
+            if settings.standardised:
+                standardise(regressor, known.features)
+            if settings.linear_path:
+                start_linearly(regressor, known.features, Prediction(known.shape, known.albedo))
         optimisation = Optimisation(
             settings.pretraining_learning_rate,
             settings.pretraining_weight_decay,
             settings.warmup_steps,
             settings.pretraining_steps,
             fused=execution.updates_in_one_pass,
+            decoupled=settings.decoupled_decay,
         )
         fit(
             Pretraining(regressor, settings.weights, optimisation),
@@ -264,7 +277,7 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
         if execution.fast_dev_run:
             return
     checkpoint = read_checkpoint(final)
-    check_same(content_of(checkpoint, str(final)), content)
+    check_same(content_of(checkpoint), content)
     load_weights(regressor, checkpoint)
 
 
@@ -282,7 +295,7 @@ def train(
     if "parameter" in settings.weights.on:
         synthetic = components.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=2)
     data = TrainingData(photographs, synthetic, rendered=settings.rendered)
-    if not settings.pretraining:
+    if settings.standardised and not settings.pretraining:
         first = photographs.dataset.batch(photographs.training[:4096])
         standardise(regressor, first.features[teachers.encoder.name])
     learnt = components.learn_from_photographs(settings, execution, photographs, teachers)
@@ -326,7 +339,7 @@ def resumed_from(execution: Execution) -> dict[str, Any]:
     if execution.resume is None:
         return {}
     checkpoint = read_checkpoint(execution.resume)
-    content = content_of(checkpoint, str(execution.resume))
+    content = content_of(checkpoint)
     own = {"step": int(checkpoint["global_step"]), "settings": content["settings"]}
     return {"resumed_from": {"name": execution.resume.name, **own}}
 
@@ -344,7 +357,9 @@ def regression_of(
         settings.views,
         backend=execution.rasterizer,
         seed=settings.seed,
+        ranges=settings.scene_ranges,
         jitter=settings.jitter,
+        retouched=settings.retouched,
     )
     optimisation = Optimisation(
         settings.learning_rate,
@@ -352,6 +367,7 @@ def regression_of(
         settings.warmup_steps,
         settings.max_steps,
         fused=execution.updates_in_one_pass,
+        decoupled=settings.decoupled_decay,
     )
     return Regression(
         regressor,

@@ -58,6 +58,7 @@ class SyntheticFaces(LightningDataModule):
         encoder: whose features are wanted; it is shown its own crop.
         batch_size: over all processes.
         pool_size: how many faces training draws from; None for fresh ones at every step.
+        first_fresh: the number of the first fresh face: a second stage begins where the first one ended.
         validation_size: faces that training never sees.
         seed: of faces, scenes and order.
         ranges: of the scenes.
@@ -73,6 +74,7 @@ class SyntheticFaces(LightningDataModule):
         *,
         batch_size: int = 64,
         pool_size: int | None = 20_000,
+        first_fresh: int = 0,
         validation_size: int = 512,
         seed: int = 0,
         ranges: SceneRanges | None = None,
@@ -83,6 +85,7 @@ class SyntheticFaces(LightningDataModule):
         super().__init__()
         self.model, self.encoder = model, encoder
         self.batch_size, self.pool_size, self.validation_size = batch_size, pool_size, validation_size
+        self.first_fresh = first_fresh
         self.seed, self.backend, self.progress = seed, backend, progress
         self.ranges = SceneRanges() if ranges is None else ranges
         self.cache_folder = CacheFolders.below(cache_folder).synthetic_faces
@@ -128,7 +131,7 @@ class SyntheticFaces(LightningDataModule):
                     f"the batch of {self.batch_size} cannot be split evenly over {world_size} processes"
                 )
             share = self.batch_size // world_size
-            first = step * self.batch_size + rank * share
+            first = self.first_fresh + step * self.batch_size + rank * share
             return self.render(range(first, first + share))
         sampler = step_sampler(
             self.pool_size, self.batch_size, seed=self.seed, rank=rank, world_size=world_size

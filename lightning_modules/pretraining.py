@@ -48,7 +48,7 @@ class Pretraining(LightningModule):
             self.log(f"validation/explained_{part}_first_ten", explained[:10].mean())
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with warm-up and a cosine."""
+        """Warm-up, then a cosine."""
         return self.optimisation.configure(self.regressor)
 
 

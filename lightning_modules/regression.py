@@ -48,6 +48,7 @@ class Rendering:
         backend: of the rasterizer; chosen by the device if None.
         seed: of the scenes.
         jitter: of the alignment, not in the paper, see `rendered_faces.jittered`.
+        retouched: whether faces that are scored are, not in the paper, see `as_judged`.
     """
 
     photographs: int
@@ -56,6 +57,7 @@ class Rendering:
     backend: str | None = None
     seed: int = 0
     jitter: float = 0.0
+    retouched: bool = True
 
 
 class Everyone(NamedTuple):
@@ -219,6 +221,7 @@ class Regression(LightningModule):
             batch_distribution_loss,
             reduction=self.weights.reduction,
             mean_penalty=self.weights.mean_penalty,
+            unbiased=self.weights.unbiased_moments,
         )
         mean, variance = self._albedo_target(predicted.albedo)
         return loss(predicted.shape) + loss(predicted.albedo, mean=mean, variance=variance)
@@ -265,7 +268,15 @@ class Regression(LightningModule):
     def validation_step(self, batch: PhotographsOfStep, batch_idx: int) -> None:
         """Render held-back photographs' faces from the front and show them to both networks."""
         predicted = self.regressor(batch.features[self.teachers.encoder.name])
-        self._judged.append(judged_faces(self.teachers, predicted, batch, backend=self.rendering.backend))
+        self._judged.append(
+            judged_faces(
+                self.teachers,
+                predicted,
+                batch,
+                backend=self.rendering.backend,
+                retouched=self.rendering.retouched,
+            )
+        )
 
     def on_validation_epoch_end(self) -> None:
         """Log what the judge says beside what the training network says, and the coefficients' moments."""
@@ -277,7 +288,7 @@ class Regression(LightningModule):
             self.log(f"validation/{name}", score)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with warm-up and a cosine."""
+        """Warm-up, then a cosine."""
         return self.optimisation.configure(self.regressor)
 
     def _albedo_target(self, albedo: Tensor) -> tuple[Tensor, Tensor]:

@@ -93,10 +93,19 @@ def render_from_the_front(
 
 
 def render_for_judge(
-    model: MorphableModel, coefficients: Prediction, *, backend: str | None = None
+    model: MorphableModel, coefficients: Prediction, *, backend: str | None = None, retouched: bool = True
 ) -> Tensor:
-    """Images [B, 3, 224, 224] of faces by which they are judged; see `as_judged`."""
-    return as_judged(render_from_the_front(model, coefficients, backend=backend), frame_of(WHOLE_FRAME))
+    """Images [B, 3, 224, 224] of faces by which they are judged.
+
+    Args:
+        model: the morphable model.
+        coefficients: of B neutral faces.
+        backend: of the rasterizer.
+        retouched: whether they are softened, and black above the forehead, as `as_judged` does; the paper
+            shows a network what it has rendered.
+    """
+    images = render_from_the_front(model, coefficients, backend=backend)
+    return as_judged(images, frame_of(WHOLE_FRAME)) if retouched else images
 
 
 def _exactly(model: MorphableModel) -> torch.autocast:

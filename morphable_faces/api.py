@@ -60,7 +60,7 @@ class MeshScore:
         mesh_unit: the mesh file's; guessed from its size unless it was given.
         scan_unit: the scan file's, likewise.
         mesh_landmarks: where the mesh's landmarks come from: `model` (a reconstruction's own), `marked` in a
-            file, `completed` (some marked), or `detected`.
+            file, `topology` (known ids), `completed` (some of these), or `detected`.
         scan_landmarks: where the scan's come from, likewise.
     """
 

@@ -1,6 +1,6 @@
 """The parts of a training run: morphable model, networks, data, and what photographs say before training."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,7 +92,7 @@ def photographs_of(settings: Settings, execution: Execution, teachers: Teachers)
         return StandInPhotographs(
             teachers.model, networks, count=STAND_INS, backend=execution.rasterizer, **options
         )
-    return Photographs(photograph_folder(settings), networks, **options)
+    return Photographs(photograph_folder(settings), networks, trusting=execution.trust_manifest, **options)
 
 
 def photograph_folder(settings: Settings) -> Path:
@@ -103,7 +103,7 @@ def photograph_folder(settings: Settings) -> Path:
     return Path(settings.photographs.removeprefix("photographs:"))
 
 
-def photograph_files(settings: Settings) -> list[Path] | None:
+def photograph_files(settings: Settings) -> Sequence[Path] | None:
     """The files of --photographs as they are now; None of a stand-in, or where there are none any more."""
     if settings.photographs == "stand-in":
         return None
@@ -113,7 +113,7 @@ def photograph_files(settings: Settings) -> list[Path] | None:
         return None
 
 
-def check_sources(settings: Settings) -> None:
+def check_sources(settings: Settings, execution: Execution) -> None:
     """Refuse photographs and morphable models that are not there, before anything is loaded.
 
     Raises:
@@ -125,16 +125,24 @@ def check_sources(settings: Settings) -> None:
     if place is not None and not place.exists():
         raise FileNotFoundError(f"--morphable-model {settings.morphable_model}: there is no {place}")
     if settings.photographs != "stand-in" and settings.stage != "1":
-        Photographs(photograph_folder(settings)).photographs()
+        Photographs(
+            photograph_folder(settings),
+            cache_folder=execution.cache_folder,
+            trusting=execution.trust_manifest,
+        ).require_some()
 
 
-def inputs_of(settings: Settings) -> Iterable[Path | None]:
-    """The files and folders that a run reads; a checkpoint to resume from may be its own."""
+def inputs_of(settings: Settings, execution: Execution) -> Iterable[Path | None]:
+    """The files and folders that a run reads; a checkpoint to resume from may be its own.
+
+    Where the manifest is trusted, of photographs their folder alone.
+    """
     yield place_of_model(settings.morphable_model)
     if settings.photographs != "stand-in":
         yield Path(settings.photographs.partition(":")[2] or settings.photographs)
         yield Path(settings.photographs)
-        yield from photograph_files(settings) or ()
+        if not execution.trust_manifest:
+            yield from photograph_files(settings) or ()
 
 
 def prepare(photographs: Photographs, settings: Settings) -> None:
@@ -176,11 +184,20 @@ def synthetic_of(
         encoder,
         batch_size=settings.synthetic_per_pretraining_step if stage == 1 else settings.synthetic_per_step,
         pool_size=settings.synthetic_faces or None,
+        first_fresh=0 if stage == 1 else faces_of_stage_1(settings, execution),
         seed=settings.seed,
+        ranges=settings.scene_ranges,
         backend=execution.rasterizer,
         cache_folder=execution.cache_folder,
         progress=execution.progress,
     )
+
+
+def faces_of_stage_1(settings: Settings, execution: Execution) -> int:
+    """How many fresh faces stage 1 sees; those that its input is standardised by are the first of them."""
+    batches = execution.trainer.accumulate_grad_batches * settings.pretraining_steps
+    seen = batches * settings.synthetic_per_pretraining_step if settings.pretraining else 0
+    return max(seen, FRESH_FACES)
 
 
 def known_faces(synthetic: SyntheticFaces) -> SyntheticBatch:

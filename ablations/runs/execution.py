@@ -42,6 +42,7 @@ class Execution:
         overwrite: delete what was written in the output folder, and start anew.
         resume: a checkpoint to continue from instead of the folder's last one.
         cache_folder: root of all caches; the user's cache folder if not given.
+        trust_manifest: rely on the list of photographs that the last start made, and touch none of them.
         workers: processes that align photographs; all cores if not given.
         progress: whether to show progress bars.
         trainer: what Lightning's Trainer takes as it is.
@@ -68,6 +69,7 @@ class Execution:
     overwrite: bool = False
     resume: Path | None = None
     cache_folder: Path | None = None
+    trust_manifest: bool = False
     workers: NonNegativeInt | None = None
     progress: bool = True
     trainer: TrainerOptions = TrainerOptions()  # noqa: RUF009 - frozen

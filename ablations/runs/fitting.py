@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from lightning.pytorch.profilers import AdvancedProfiler, Profiler, SimpleProfil
 from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_modules.callbacks import Guard, ProgressBar, Termination
+from lightning_modules.checkpoint_schema import check_resumable
 from lightning_modules.checkpoints import (
     AtomicCheckpoints,
     CheckpointAfterLogging,
@@ -27,12 +29,15 @@ from lightning_modules.checkpoints import (
 from lightning_modules.distributed import buffers_stay
 from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.saved_objects import first_line
 
 from . import wandb_runs
 from .execution import Execution
 from .freed_memory import keep_freed_memory
 from .settings import Settings
 
+# The file of Lightning's in which all that restores a run from a checkpoint lies.
+RESTORER = "checkpoint_connector.py"
 CHECKPOINTS, LAST, BEST, FINAL = "checkpoints", "last.ckpt", "best.ckpt", "final.ckpt"
 LOGS, TENSORBOARD, PROFILE_NAME = "logs", "tensorboard", "profile"
 PROFILE = f"fit-{PROFILE_NAME}.txt"  # as Lightning names it
@@ -90,7 +95,8 @@ def fit(
     kept, first_step = {}, 0
     if start is not None:
         checkpoint = read_checkpoint(start)
-        kept, first_step = content_of(checkpoint, str(start)), int(checkpoint["global_step"])
+        check_resumable(checkpoint, str(start))
+        kept, first_step = content_of(checkpoint), int(checkpoint["global_step"])
         check_continues(kept, content, str(start))
     if not execution.fast_dev_run:
         names = (LAST,) if best_by is None else (LAST, BEST)
@@ -110,7 +116,7 @@ def fit(
         *_checkpoints(checkpoints, execution, best_by),
     ]
     trainer = _trainer(folder, steps, settings, execution, loggers, watching)
-    with _failures_told(trainer, guard, first_step, last):
+    with _failures_told(trainer, guard, first_step, last), _restoring(start):
         trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
     if not execution.fast_dev_run:
         trainer.save_checkpoint(folder.path / FINAL, weights_only=False)
@@ -169,11 +175,32 @@ def _failures_told(trainer: Trainer, guard: Guard, first_step: int, last: Path) 
         where = f"the last checkpoint is {last}" if last.is_file() else "no checkpoint was due yet"
         tell(f"stopped at step {trainer.global_step}; {where}: the same command continues")
         raise KeyboardInterrupt from stop
+    except DamagedState:
+        raise
     except ValueError as error:
         # What is given was good for a step: now the faces are beyond what can be rendered.
         if trainer.global_step == first_step:
             raise
         raise guard.failed(trainer, f"the faces cannot be rendered any more ({error})") from error
+
+
+class DamagedState(ValueError):
+    """A checkpoint lacks what a trainer restores from it; the message says which."""
+
+
+@contextmanager
+def _restoring(start: Path | None) -> Iterator[None]:
+    """Whatever Lightning makes of a state that lacks what it put there is said as the checkpoint's fault."""
+    try:
+        yield
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        if start is None or not any(Path(frame.filename).name == RESTORER for frame in frames):
+            raise
+        raise DamagedState(
+            f"{start} cannot be continued from: the trainer's state in it is damaged ({first_line(error)}); "
+            "take another checkpoint, or start anew with --overwrite or another --output"
+        ) from error
 
 
 def starting_point(folder: Path, resume: Path | None) -> Path | None:

@@ -107,7 +107,10 @@ def of_run(
         content["settings"],
         Counts(total, total - failures, {"no usable face": failures} if failures else {}),
         rows,
-        provenance(**{name: value for name, value in content.items() if name not in ("centres", "commit")}),
+        provenance(
+            departures=settings.departures,
+            **{name: value for name, value in content.items() if name not in ("centres", "commit")},
+        ),
         own["stand_in"],
     )
 
@@ -153,7 +156,7 @@ def of_stage_1(
     results = Results(
         "run", "Stage 1 alone, on synthetic faces", identity_of(settings, execution),
         Counts(count, count, {}), rows,
-        provenance(morphable_model=teachers.model.describe()),
+        provenance(departures=settings.departures, morphable_model=teachers.model.describe()),
     )  # fmt: skip
     write_results(results, folder)
     return results
@@ -197,7 +200,12 @@ def shown_to(network: Any, module: Regression, faces: Prediction) -> Tensor:  # 
     seen = []
     for start in range(0, len(faces.shape), AT_ONCE):
         some = Prediction(*(part[start : start + AT_ONCE] for part in faces))
-        images = render_for_judge(module.teachers.model, some, backend=module.rendering.backend)
+        images = render_for_judge(
+            module.teachers.model,
+            some,
+            backend=module.rendering.backend,
+            retouched=module.rendering.retouched,
+        )
         seen.append(network(images).embedding)
     return torch.cat(seen)
 

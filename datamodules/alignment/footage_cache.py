@@ -26,7 +26,7 @@ from .feature_cache import to_images
 from .footage import FootageError, read_frames
 
 # Part of the cache's name: raise it when detection or alignment gives other faces.
-VERSION = 1
+VERSION = 2
 AT_ONCE = 32
 SMALLEST_POOL = 4  # videos, below which starting processes does not pay
 

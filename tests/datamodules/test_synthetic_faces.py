@@ -86,6 +86,14 @@ def test_without_a_pool_no_face_comes_twice(
     assert len(drawn.unique(dim=0)) == 24
 
 
+def test_fresh_faces_of_a_second_stage_are_none_of_the_first_s(
+    small_model: MorphableModel, tiny: TinyNetwork, tmp_path: Path
+) -> None:
+    first = faces_of(small_model, tiny, tmp_path, pool_size=None)
+    second = faces_of(small_model, tiny, tmp_path, pool_size=None, first_fresh=12)
+    torch.testing.assert_close(second.batch(0), first.batch(2), rtol=0, atol=0)
+
+
 def test_shape_and_albedo_are_independent_standard_normals(
     small_model: MorphableModel, tiny: TinyNetwork, tmp_path: Path
 ) -> None:

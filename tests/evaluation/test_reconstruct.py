@@ -267,8 +267,8 @@ def test_a_checkpoint_of_another_morphable_model_is_refused_before_photographs_a
     ("arguments", "message"),
     [
         (["none.ckpt", "photographs"], "none.ckpt does not exist; expected a checkpoint"),
-        (["text.ckpt", "photographs"], "text.ckpt cannot be read as a checkpoint"),
-        (["small.ckpt", "nowhere"], "nowhere does not exist; expected a photograph (.bmp"),
+        (["text.ckpt", "photographs"], "text.ckpt is a text file; expected a checkpoint"),
+        (["small.ckpt", "nowhere"], "nowhere does not exist; expected a photograph (such as .jpg"),
         (["small.ckpt", "empty"], "no photographs match **/* in empty"),
         (["small.ckpt", "photographs", "--face=-1"], "face must be largest, all or a number from 0"),
         (["small.ckpt", "photographs", "--face=biggest"], "biggest"),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -118,7 +119,7 @@ def test_sigterm_while_photographs_are_read_stops_with_the_same_status(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run.components, "prepare", lambda *given: terminated())
         assert start() == 130
-    assert capsys.readouterr().err == "interrupted\n"
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
 
 
 @pytest.mark.parametrize("more", [(), ("--ema", "0.7")], ids=["plain", "ema"])
@@ -236,10 +237,54 @@ def test_a_checkpoint_that_is_missing_or_damaged_is_refused_before_anything_is_d
     if content is not None:
         (tmp_path / "some.ckpt").write_bytes(content)
     assert start("--resume", "some.ckpt") == 2
-    wanted = "does not exist; expected a checkpoint" if content is None else "cannot be read as a checkpoint"
+    wanted = (
+        "does not exist; expected a checkpoint"
+        if content is None
+        else "is a text file; expected a checkpoint"
+    )
     (error,) = capsys.readouterr().err.splitlines()
     assert error.startswith(f"error: some.ckpt {wanted}")
     assert not (tmp_path / "runs").exists()
+
+
+def damaged(change: Callable[[dict[str, Any]], None]) -> Path:
+    """A stopped run's last checkpoint, changed."""
+    checkpoint = read_checkpoint(Path("stopped", CHECKPOINTS, "last.ckpt"))
+    change(checkpoint)
+    torch.save(checkpoint, "damaged.ckpt")
+    return Path("damaged.ckpt")
+
+
+def test_an_optimiser_state_of_other_shapes_is_refused_before_it_is_used(
+    start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped_at_5(start)
+
+    def shrink(checkpoint: dict[str, Any]) -> None:
+        checkpoint["optimizer_states"][0]["state"][0]["exp_avg"] = torch.zeros(1)
+
+    assert start("--resume", damaged(shrink), "--output", "more") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "damaged.ckpt cannot be continued from: optimizer_states has a exp_avg of parameter 0" in error
+    assert not Path("more").exists()
+
+
+@pytest.mark.parametrize("part", ["fit_loop", "lr_schedulers"])
+def test_a_state_that_lightning_cannot_restore_is_one_sentence(
+    start: Start, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    stopped_at_5(start)
+
+    def empty(checkpoint: dict[str, Any]) -> None:
+        if part == "fit_loop":
+            checkpoint["loops"]["fit_loop"] = {"epoch_loop.batch_progress": 3}
+        else:
+            checkpoint["lr_schedulers"] = [{"lr_lambdas": 5}]
+
+    assert start("--resume", damaged(empty), "--output", "more") == 2
+    said = capsys.readouterr().err
+    assert "damaged.ckpt cannot be continued from: the trainer's state in it is damaged" in said
+    assert "Traceback" not in said
 
 
 def test_other_photographs_in_the_same_folder_stop_a_run_from_continuing(

@@ -173,7 +173,7 @@ def test_stage_1_reports_on_rank_0_alone(monkeypatch: pytest.MonkeyPatch) -> Non
         ({"loopback": False, "pretraining": False, "linear_start": 0.0},
          "suite method, no-loopback+no-pretraining, linear start 0.0, quick preset"),
         ({"contrast_weight": 0.0, "centred": False},
-         "suite method, contrast weight 0.0, centred False, quick preset"),
+         "suite method, centred False, contrast weight 0.0, quick preset"),
         ({"multi_view": False},
          "suite method, no-multi-view, identity and loopback both see one view, quick preset"),
         ({"method": "paper", "views": 2}, "paper method, views 2, quick preset"),

@@ -143,7 +143,7 @@ def test_a_lost_crop_says_what_to_delete(photograph_folder: Path, tmp_path: Path
     digest = faces.digest[0].tobytes()
     for content in (b"damaged", b""):
         cache.crop_file(digest, 0).write_bytes(content)
-        with pytest.raises(FileNotFoundError, match=r"damaged; delete .*yunet-largest-1 and run again"):
+        with pytest.raises(FileNotFoundError, match=r"damaged; delete .*yunet-largest-2 and run again"):
             cache.read_crop(digest, 0)
     cache.crop_file(digest, 0).unlink()
     with pytest.raises(FileNotFoundError, match="is gone or damaged"):
