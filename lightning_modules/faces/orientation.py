@@ -258,4 +258,5 @@ def _shapes(vertices: NDArray, triangles: NDArray, part: NDArray[np.int64]) -> _
 
     centres = sums(middles * areas[:, None]) / some[:, None]
     flux = np.bincount(part, np.einsum("ta,ta->t", middles - centres[part], normals), count)
-    return _Shapes(of_parts, centres, sums(normals) / some[:, None], flux / some**1.5)
+    bulges = np.divide(flux, some**1.5, out=np.zeros(count), where=some**1.5 > 0)
+    return _Shapes(of_parts, centres, sums(normals) / some[:, None], bulges)

@@ -1,6 +1,7 @@
 """In which unit a mesh is: one of those by name, a number of millimetres, or guessed from its size."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -17,18 +18,19 @@ Unit = Literal["auto", "mm", "cm", "dm", "m", "um", "inch"] | PositiveFinite
 # In the order in which they are guessed. Powers of ten exclude each other, see PLAUSIBLE_MM. An inch is taken
 # where no face is so large in mm, cm or m; it is before dm, as 430 to 700 mm in dm are rarer than a face.
 MILLIMETRES = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4, "dm": 100.0, "um": 1e-3}
+# What is no face in metres in a .glb file may still be one in these, or a body in metres.
+_OF_GLB = {"mm": 1.0, "cm": 10.0}
 WORDS = "mm, cm, dm, m, um, inch, or the millimetres that one unit measures"
 # Largest extent, over the three axes, of anything from a face without ears to a head with shoulders. A factor
 # of ten lies between no two of them, so that metric units are never confused.
 PLAUSIBLE_MM = (110.0, 700.0)
 # A crop of a face, guessed where nothing larger fits.
 CROP_MM = (50.0, 110.0)
-# With a unit that was given, from a crop around the nose to a bust. Also less than a factor of ten from a face
-# on either side: of a face, no other power of ten is accepted.
+# With a unit that was given, from a crop around the nose to a bust: no face at a tenth or ten times its size.
 GIVEN_MM = (40.0, 1000.0)
 OUTLIERS = 0.005  # share of the vertices on either side that the extent leaves out
 # Edges whose triangles contradict each other, beyond which a surface has no normals worth the name.
-MOST_UNSETTLED = 0.05
+MOST_UNSETTLED = 0.1
 
 
 class MeshInMillimetres(NamedTuple):
@@ -75,7 +77,7 @@ def read_mesh_in_mm(path: Path, unit: Unit = "auto") -> MeshInMillimetres:
             mesh = mesh._replace(vertices=mesh.vertices / MILLIMETRES_PER_METRE)
     extent = extent_of(mesh.vertices)
     if name == "auto":
-        found = guess_unit(mesh.vertices)
+        found = guess_unit(mesh.vertices, _OF_GLB if Path(path).suffix.lower() == ".glb" else MILLIMETRES)
         if found is None:
             raise ImplausibleSizeError(_no_face(path, extent, f"in {', '.join(MILLIMETRES)}", PLAUSIBLE_MM))
         name = found
@@ -84,8 +86,8 @@ def read_mesh_in_mm(path: Path, unit: Unit = "auto") -> MeshInMillimetres:
     found_mesh, turned, unsettled = oriented(mesh)
     if unsettled > MOST_UNSETTLED:
         raise ValueError(
-            f"{path}: its triangles face both ways at {unsettled:.0%} of their edges, and no side is the outside; "
-            "recalculate its normals in the program that wrote it"
+            f"{path}: its triangles face both ways at {unsettled:.0%} of their edges, so that none is the "
+            "outside; recalculate its normals in the program that wrote it"
         )
     factor = millimetres_per(name)
     return MeshInMillimetres(
@@ -122,11 +124,11 @@ def millimetres_per(unit: str | float) -> float:
     return number
 
 
-def guess_unit(vertices: Tensor) -> str | None:
+def guess_unit(vertices: Tensor, units: Mapping[str, float] = MILLIMETRES) -> str | None:
     """The unit in which a face, or else a crop of one, could be so large; None if there is none."""
     extent = extent_of(vertices)
     for plausible in (PLAUSIBLE_MM, CROP_MM):
-        for name, factor in MILLIMETRES.items():
+        for name, factor in units.items():
             if is_plausible(extent * factor, plausible):
                 return name
     return None
