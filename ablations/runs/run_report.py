@@ -143,7 +143,7 @@ def of_stage_1(
     synthetic.setup()
     faces = synthetic.validation_faces()
     with torch.inference_mode():
-        predicted = regressor.to(faces.features.device)(faces.features)
+        predicted = regressor.cpu()(faces.features)
     rows = []
     for part in Prediction._fields:
         explained = explained_variance(getattr(predicted, part), getattr(faces, part))

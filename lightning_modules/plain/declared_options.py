@@ -173,6 +173,8 @@ def _written(kind: Any) -> _Written:  # noqa: ANN401 - any type
         return _Written("|".join([*first, last]), f"{', '.join(first)} or {last}" if first else last)
     if get_origin(kind) is dict:
         return _Written("{KEY: VALUE, ...}", "a mapping such as {key: value}")
+    if hasattr(kind, "words"):  # a type of text of a certain form
+        return _Written(*kind.words)
     for base, written in _KINDS.items():
         if isinstance(kind, type) and issubclass(kind, base):
             return written

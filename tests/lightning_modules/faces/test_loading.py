@@ -102,6 +102,19 @@ def test_an_ict_folder_is_passed_its_options(monkeypatch: pytest.MonkeyPatch, ma
     assert (given["subset"], given["albedo"], given["shape_components"]) == ("face+head", "open", 4)
 
 
+def test_a_flame_file_is_passed_its_options(monkeypatch: pytest.MonkeyPatch, make_model: MakeModel) -> None:
+    given = {}
+
+    def load_flame(path: Path, **options: object) -> MorphableModel:
+        given.update(options, path=path)
+        return make_model()
+
+    monkeypatch.setattr(loading, "load_flame", load_flame)
+    load_morphable_model("flame:some/generic_model.pkl", flame_subset="head", expression_components=4)
+    assert given["path"] == Path("some/generic_model.pkl")
+    assert (given["subset"], given["expression_components"]) == ("head", 4)
+
+
 def test_the_model_goes_to_the_device(open_levels: list[int]) -> None:
     model = load_morphable_model("open", device=torch.device("meta"))
     assert model.shape_basis.device.type == "meta"
