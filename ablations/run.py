@@ -171,7 +171,6 @@ def finished_before(folder: Path, settings: Settings, execution: Execution) -> R
             f"{settings.photographs} holds {len(files)} photographs by now, the run had "
             f"{finished.counts.total}"
         )
-    publish_finished(finished, settings, execution, output)
     return finished
 
 

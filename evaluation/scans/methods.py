@@ -186,8 +186,8 @@ class MeshFolder:
     def _reference(self) -> "Reference | None":
         """The first mesh with its landmarks; None where it cannot be used: each mesh stands for itself."""
         try:
-            mesh, unit, _ = read_mesh_in_mm(self.first_file, self._unit)
-            marks = self._marker.marks(mesh, self._landmarks, unit=unit)
+            read = read_mesh_in_mm(self.first_file, self._unit)
+            mesh, marks = read.mesh, self._marker.marks(read.mesh, self._landmarks, unit=read.unit)
         except (ValueError, OSError):  # an Unscorable is a ValueError, too
             return None
         return Reference(mesh, carried(marks, mesh), marks.source)
