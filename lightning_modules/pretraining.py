@@ -33,7 +33,7 @@ class Pretraining(LightningModule):
         predicted = self.regressor(batch.features)
         loss = parameter_loss(predicted, Prediction(batch.shape, batch.albedo), self.weights)
         value = mean_over_processes(loss)
-        self.log("train/loss/parameter", value, prog_bar=True)
+        self.log("train/loss/parameter", value)
         self.log("train/loss/total", value)
         return loss
 

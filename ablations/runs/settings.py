@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
 
@@ -18,7 +19,7 @@ from lightning_modules.plain.number_types import (
     SeedInt,
     ShareBelowOne,
 )
-from lightning_modules.recognition.networks import NetworkName
+from lightning_modules.recognition.network_names import NetworkName, place_of_network
 from lightning_modules.rendering.ranges import SceneRanges
 
 from .departures import FOLLOWING, METHODS, departures_of
@@ -42,10 +43,10 @@ class Settings:
         method: paper sets back every departure from the paper that an option can set back; suite has them.
         preset: the budget. quick: some minutes on two cores; standard: under an hour on two cores;
             paper-scale: a GPU, days on a CPU.
-        morphable_model: open, open:2, basel:FILE or ict:DIR.
+        morphable_model: open, open:2, basel:FILE, bfm-front:FILE, ict:DIR, flame:FILE or gnm:FILE.
         shape_components: of the morphable model; 0 takes all.
         albedo_components: likewise.
-        encoder: the frozen network whose features the regressor reads.
+        encoder: the frozen network whose features the regressor reads; one of a file is arcface:FILE.
         cheek_colour: whether the cheeks' colour belongs to the encoder's features, not in the paper.
         identity_network: whose embeddings make the identity loss; the encoder if not given.
         judge: another network, which training never sees; it scores held-back photographs.
@@ -232,8 +233,8 @@ class Settings:
         }
 
     def _check(self) -> None:
-        names = {self.encoder, self.identity_network}
-        if self.judge in names:
+        names = {_same(self.encoder), _same(self.identity_network)}
+        if _same(self.judge) in names:
             raise ValueError(
                 f"the judge {self.judge} also trains; a network scores its own training too well: "
                 "give another --judge"
@@ -331,6 +332,12 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         """All of them."""
         return asdict(self)
+
+
+def _same(network: str | None) -> str | Path | None:
+    """What two options share that name one network, however its file is written."""
+    place = place_of_network(network)
+    return network if place is None else place.resolve()
 
 
 # What the rest follow from, where they are not given.

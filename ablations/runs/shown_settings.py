@@ -28,7 +28,7 @@ def preview(settings: Settings, execution: Execution, command: str) -> str:
     folder = (execution.output or default_output(command, identity)).absolute()
     finished = finished_results(folder, command, identity, overwrite=execution.overwrite)
     if finished is None:
-        components.check_sources(full)
+        components.check_sources(full, execution)
     state = "holds this run's results" if finished else "is where its results will go"
     return "\n\n".join(
         [
