@@ -150,7 +150,7 @@ def check_before_training(plan: Plan, settings: Settings, execution: Execution) 
     """
     check_sources(settings, execution)
     check_loggers(execution)
-    if plan.cluster is None:
+    if plan.cluster is None and not execution.dry_run:
         check_device(execution)
     people = folder_of(plan.data)
     if people is not None:

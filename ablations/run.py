@@ -37,6 +37,7 @@ from ablations.runs.fitting import (
     FINAL,
     LAST,
     PROFILE,
+    check_final,
     fit,
     seed,
     starting_point,
@@ -155,11 +156,7 @@ def finished_before(output: OutputFolder, settings: Settings, execution: Executi
     finished = finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)
     if finished is None:
         return None
-    if (folder / FINAL).is_file():
-        try:
-            read_checkpoint(folder / FINAL)
-        except ValueError as error:
-            raise ValueError(f"{folder} was finished, but {error}; --overwrite trains it anew") from error
+    check_final(folder)
     if execution.resume is not None:
         raise ValueError(
             f"{folder} holds this run finished, so nothing goes on from --resume; give another --output, or "

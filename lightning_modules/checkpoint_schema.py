@@ -133,7 +133,8 @@ def _optional(check: Check) -> Check:
 def _vector(value: object) -> str:
     if reason := why_no_tensor(value):
         return reason
-    return "" if value.ndim == 1 else f"must have one axis, got {kind_of(value)}"  # type: ignore[attr-defined]
+    right = isinstance(value, torch.Tensor) and value.ndim == 1
+    return "" if right else f"must have one axis, got {kind_of(value)}"
 
 
 def _random_state(value: object) -> str:
@@ -169,8 +170,6 @@ CONTENT = {
     "training_data?": DICTIONARY,
     "commit?": _optional(TEXT),
     "wandb_id?": _optional(TEXT),
-    "wandb_group?": _optional(TEXT),
-    "wandb_offline?": _is(bool, "true or false"),
     "terms?": TEXT,
 }
 REGRESSOR = {

@@ -1,8 +1,9 @@
 """The losses, one function per equation, and their weights in one place.
 
-Genova et al. 2018, section 3.3. Every function returns a scalar tensor and knows nothing of training. All of
-them average over the batch; `reduction` says whether coordinates of a coefficient vector are summed (the
-squared L2 norm that the paper's equations show) or averaged.
+Genova et al. 2018, section 3.3. Every function returns a scalar tensor and knows nothing of training. All
+but the batch distribution, which is about a batch's mean and variance, average over the batch; `reduction`
+says whether coordinates of a coefficient vector are summed (the squared L2 norm that the paper's equations
+show) or averaged.
 """
 
 import math

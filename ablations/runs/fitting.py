@@ -207,6 +207,19 @@ def _restoring(start: Path | None) -> Iterator[None]:
         ) from error
 
 
+def check_final(folder: Path) -> None:
+    """Refuse a finished folder whose final checkpoint was cut off or changed since.
+
+    Raises:
+        ValueError: in one sentence.
+    """
+    try:
+        if (folder / FINAL).is_file():
+            read_checkpoint(folder / FINAL)
+    except ValueError as error:
+        raise ValueError(f"{folder} was finished, but {error}; --overwrite trains it anew") from error
+
+
 def starting_point(folder: Path, resume: Path | None) -> Path | None:
     """The checkpoint from which a stage continues: the one asked for, or the folder's last one, if any."""
     if resume is not None:

@@ -257,7 +257,8 @@ def power_sentence(comparisons: Sequence[Comparison]) -> str:
         numbers = f"{people:.2g} ({corrected:.2g} corrected)"
         parts.append(f"{heading} {numbers} over people{seeds}")
     return (
-        f"The smallest effects that this design would see in {100 * POWER:.0f} % of repetitions: {'; '.join(parts)}. "
+        f"The smallest effects that this design would see in {100 * POWER:.0f} % of repetitions: "
+        f"{'; '.join(parts)}. "
         f"By t-tests at {LEVEL:g}; corrected for all {len(comparisons)} comparisons in brackets."
     )
 

@@ -21,7 +21,7 @@ from lightning_modules.faces.landmarks.mesh_landmark_files import read_marked_po
 from lightning_modules.faces.landmarks.topologies import topology_landmarks
 from lightning_modules.faces.landmarks.typical_places import misplaced
 from lightning_modules.faces.mesh import Mesh
-from lightning_modules.faces.mesh_files.units import MILLIMETRES
+from lightning_modules.faces.mesh_files.units import millimetres_per
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.faces.surfaces import closest_on_surface
 
@@ -119,7 +119,7 @@ class Marker:
 def _read(mesh: Mesh, file: Path, unit: str) -> NDArray[np.float64]:
     """A landmark file's points [68, 3] in mm, once they are found to be those of a face on this mesh."""
     try:
-        factor = MILLIMETRES[unit]
+        factor = millimetres_per(unit)
         points = factor * read_marked_points(file, mesh.vertices / factor).numpy()
     except (ValueError, OSError) as error:
         raise Unscorable(f"unusable landmarks: {error}") from error

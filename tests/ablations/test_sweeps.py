@@ -67,14 +67,14 @@ def test_every_point_of_the_grid_is_the_run_that_it_names() -> None:
     assert len(seen) == len(points)
 
 
-@pytest.mark.parametrize("name", ["sweep.yaml", "tuning.yaml"])
+@pytest.mark.parametrize("name", ["sweep.yaml", "tuning.yaml", "weights.yaml"])
 def test_runs_and_sweep_are_of_one_project(name: str) -> None:
     content = sweep(name)
     _, execution = settings_of(command_line(content, {}))
     assert content["project"] == execution.wandb_project
 
 
-@pytest.mark.parametrize("name", ["sweep.yaml", "tuning.yaml"])
+@pytest.mark.parametrize("name", ["sweep.yaml", "tuning.yaml", "weights.yaml"])
 def test_a_step_of_every_sweep_has_enough_photographs_for_the_batch_distribution(name: str) -> None:
     settings, _ = settings_of(command_line(sweep(name), {}))
     assert settings.photographs_per_step >= 64
@@ -106,7 +106,7 @@ def test_every_corner_of_the_search_and_points_inside_are_runs() -> None:
         assert execution.wandb
 
 
-@pytest.mark.parametrize("name", ["sweep.yaml", "tuning.yaml"])
+@pytest.mark.parametrize("name", ["sweep.yaml", "tuning.yaml", "weights.yaml"])
 def test_both_optimise_a_score_that_no_reported_person_enters(name: str) -> None:
     assert sweep(name)["metric"] == {"name": "validation/judge_similarity", "goal": "maximize"}
 
