@@ -332,9 +332,8 @@ def train(
     if execution.fast_dev_run or not module.trainer.is_global_zero:
         return None
     with torch.inference_mode():
-        results = run_report.of_run(
-            module, photographs, settings, content | run_report.resumed_from(execution), folder
-        )
+        told = content | run_report.resumed_from(execution)
+        results = run_report.of_run(module, photographs, settings, told, folder)
     write_results(results, folder)
     sheet = sheet_to_send(folder.path, execution, results)
     wandb_runs.log_results(module.trainer.loggers, results, sheet)

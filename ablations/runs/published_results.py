@@ -21,7 +21,9 @@ def publish_finished(
     """Log a finished run's curves and results where W&B lacks them, as in a sweep that is repeated."""
     if "wandb" not in execution.logs_to:
         return
-    content = content_of(read_checkpoint(folder.path / FINAL), FINAL)
+    content = {"stage": 1 if settings.stage == "1" else 2, "settings": results.settings}
+    if (folder.path / FINAL).is_file():
+        content = content_of(read_checkpoint(folder.path / FINAL))
     if not wandb_runs.lacks_finished_run(folder.path, content):
         return
     folder.claim_tree("wandb")

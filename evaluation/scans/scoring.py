@@ -204,7 +204,10 @@ class Scorer:
         record = _kept_record(file)
         if record is None:
             try:
-                mesh = method.mesh(subject, ANY_CONDITION) if method is not None else self.fitted(scan)
+                if method is not None:
+                    mesh = method.mesh(subject, ANY_CONDITION)
+                else:
+                    mesh = self.fitted(scan, in_mm=protocol.scaling != "isotropic")
                 record = record_of(
                     self.mesh_score(mesh, scan, protocol, name, subject.name), protocol, **identity
                 )
@@ -215,13 +218,19 @@ class Scorer:
             write_records([record], file)
         return replace(record, **identity)
 
-    def fitted(self, scan: ReadScan) -> MarkedMesh:
+    def fitted(self, scan: ReadScan, *, in_mm: bool = False) -> MarkedMesh:
         """The morphable model fitted to a scan; once per scan.
+
+        Args:
+            scan: to fit.
+            in_mm: whether the mesh is as large as the scan; else it has the model's own size, and a protocol
+                that scales finds the fit's scale.
 
         Raises:
             Unscorable: if there is no fit.
         """
-        file = self._cache / f"{_digest(['fit', _scan_key(scan), self.model.describe()])}.pt"
+        kind = "fit in mm" if in_mm else "fit"
+        file = self._cache / f"{_digest([kind, _scan_key(scan), self.model.describe()])}.pt"
         vertices = self._kept_fit(file)
         if vertices is None:
             marks = self.model.landmarks.on(self.model.neutral_mean.view(1, -1, 3))[0].double().numpy()
@@ -230,7 +239,7 @@ class Scorer:
             fit = fit_model(scan.prepared.surface, self.model, start, nose_tip)
             if fit.failure:
                 raise Unscorable(fit.failure)
-            vertices = torch.from_numpy(fit.vertices).float()
+            vertices = torch.from_numpy(fit.vertices * (fit.pose.scale if in_mm else 1.0)).float()
             with written_atomically(file) as temporary:
                 torch.save(vertices, temporary)
         return model_mesh(self.model, vertices)
@@ -273,6 +282,7 @@ def metrics_digest() -> str:
 def _sources() -> Iterator[Any]:
     yield from (path for path in files("evaluation.metrics").iterdir() if path.name.endswith(".py"))
     yield files("evaluation") / "scans" / "model_fit.py"
+    yield files("lightning_modules") / "faces" / "orientation.py"
 
 
 def _kept_record(file: Path) -> ScoreRecord | None:

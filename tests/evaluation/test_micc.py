@@ -13,7 +13,6 @@ from datamodules.stand_in_scans import write_video
 from evaluation.micc import main
 from evaluation.scans import evaluation
 from evaluation.scans.scoring import Scorer
-from lightning_modules.checkpoints import KEY
 from lightning_modules.prediction import Prediction
 from lightning_modules.reconstruction import Reconstructor
 from tests.datamodules.conftest import TinyNetwork, detect_by_colour
@@ -26,6 +25,7 @@ from tests.evaluation.scanned_people import (
     write_face,
     write_scan,
 )
+from tests.evaluation.small_checkpoint import write_checkpoint
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +125,7 @@ def test_what_cannot_be_scored_is_a_row_with_its_reason_and_the_exit_status_says
 
 
 @pytest.mark.parametrize(
-    ("scale", "kind"), [(5.0, "implausible size"), (float("nan"), "unusable mesh")], ids=["size", "nan"]
+    ("scale", "kind"), [(8.0, "implausible size"), (float("nan"), "unusable mesh")], ids=["size", "nan"]
 )
 def test_a_mesh_of_no_size_or_no_number_fails_alone(
     tmp_path: Path, data: Path, scale: float, kind: str
@@ -280,9 +280,7 @@ def checkpoint(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> P
             frames[1][..., 2] = 255
             (data / subject / "Video").mkdir(exist_ok=True)
             write_video(data / subject / "Video" / f"{name}.avi", frames)
-    file = tmp_path / "run.ckpt"
-    torch.save({KEY: {}}, file)
-    return file
+    return write_checkpoint(tmp_path / "run.ckpt")
 
 
 @pytest.mark.parametrize("average", ["embeddings", "coefficients", "meshes"])
