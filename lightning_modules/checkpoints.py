@@ -9,18 +9,18 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+# Under KEY a checkpoint keeps what is ours; the rest is Lightning's.
+from .checkpoint_schema import FINGERPRINT, KEY, PREFIX, check_checkpoint
 from .faces.morphable_model import MorphableModel
 from .plain.files import require_file, written_atomically
+from .plain.saved_objects import read_saved
 from .recognition.coloured import SUFFIX
 from .recognition.network import RecognitionNetwork
 from .recognition.network_names import place_of_network
 from .recognition.similarity import Centre
 from .regressor import Regressor
 
-# Under which a checkpoint keeps what is ours; the rest is Lightning's.
-KEY = "unsupervised_morphable_faces"
-PREFIX = "regressor."
-FINGERPRINT = "morphable_model_fingerprint"
+WHAT = "a checkpoint that ablations/run.py wrote"
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -70,6 +70,27 @@ class CheckpointAfterLogging(ModelCheckpoint):
         super().on_train_batch_end(trainer, pl_module, None, None, 0)
 
 
+class StepsGoOn(Callback):
+    """Logs and validations go on at the step at which a run continues.
+
+    Lightning assumes that a checkpoint was saved within a batch. After one that was saved between two batches
+    (see `CheckpointAfterLogging`) it counts one step too many, once more each time that the run continues:
+    curves move, and validations come too early. Comes before every callback that logs.
+    """
+
+    def on_train_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,  # noqa: ANN401 - the hook's
+        batch_idx: int,
+    ) -> None:
+        """Count as the optimiser does."""
+        loop = trainer.fit_loop.epoch_loop
+        loop._batches_that_stepped = trainer.global_step
+        loop.batch_progress.total.ready = loop.batch_progress.total.completed + 1
+
+
 class Provenance(Callback):
     """Keeps in every checkpoint what it was trained with, and the random states.
 
@@ -92,7 +113,7 @@ class Provenance(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Go on from its random state."""
-        torch.set_rng_state(content_of(checkpoint, "the checkpoint")["random_state"].cpu())
+        torch.set_rng_state(content_of(checkpoint)["random_state"].cpu())
 
 
 def checkpoint_content(
@@ -127,28 +148,20 @@ def checkpoint_content(
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint of ours.
+    """A checkpoint of ours, its content checked, see `checkpoint_schema`.
 
     Raises:
         FileNotFoundError: if there is none.
         ValueError: if the file is damaged, or another program's.
     """
-    require_file(path, "a checkpoint that ablations/run.py wrote")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(
-            f"{path} cannot be read as a checkpoint ({type(error).__name__}: {str(error).splitlines()[0]}); "
-            "it is damaged, or another program's"
-        ) from error
-    content_of(checkpoint, str(path))
+    require_file(path, WHAT)
+    checkpoint = read_saved(path, WHAT)
+    check_checkpoint(checkpoint, str(path))
     return checkpoint
 
 
-def content_of(checkpoint: dict[str, Any], name: str) -> dict[str, Any]:
+def content_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """What `checkpoint_content` put in."""
-    if not isinstance(checkpoint, dict) or KEY not in checkpoint:
-        raise ValueError(f"{name} is no checkpoint of this project: expected what ablations/run.py writes")
     return checkpoint[KEY]
 
 
@@ -279,7 +292,7 @@ def is_exported(checkpoint: dict[str, Any]) -> bool:
 def export(source: Path, destination: Path, *, terms: str) -> None:
     """Write a checkpoint that holds the regressor and its content only, to publish.
 
-    Of where the photographs lay only the folder's name is kept.
+    Of where the photographs and the morphable model lay only the last name is kept.
 
     Args:
         source: a checkpoint of a run.
@@ -290,9 +303,16 @@ def export(source: Path, destination: Path, *, terms: str) -> None:
     weights = {name: value for name, value in checkpoint["state_dict"].items() if name.startswith(PREFIX)}
     content = {name: value for name, value in checkpoint[KEY].items() if name != "random_state"}
     settings = dict(content.get("settings", {}))
-    if "photographs" in settings:
-        settings["photographs"] = Path(settings["photographs"]).name
+    for name in ("photographs", "morphable_model"):
+        if isinstance(settings.get(name), str):
+            settings[name] = without_folders(settings[name])
     content = content | {"settings": settings, "terms": terms}
     with written_atomically(destination) as temporary:
         small = {"state_dict": weights, "global_step": checkpoint["global_step"]}
         torch.save(small | {KEY: content}, temporary)
+
+
+def without_folders(place: str) -> str:
+    """A path, perhaps behind `kind:`, of which only the last name is kept."""
+    kind, colon, path = place.rpartition(":")
+    return f"{kind}{colon}{Path(path).name}"

@@ -94,11 +94,14 @@ def load_reconstructor(
 
 def _morphable_model(content: dict[str, Any], checkpoint: Path, given: str | None) -> MorphableModel:
     kept = content["morphable_model"]
-    specification = given or os.environ.get(ENVIRONMENT_VARIABLE) or content["settings"]["morphable_model"]
+    own = content["settings"].get("morphable_model")
+    specification = given or os.environ.get(ENVIRONMENT_VARIABLE) or own
     advice = (
         f"{checkpoint} was trained with {described(kept)}; give that model by --morphable-model, or in the "
         f"environment variable {ENVIRONMENT_VARIABLE}"
     )
+    if not isinstance(specification, str):
+        raise ValueError(f"{checkpoint} does not say where its morphable model lies; {advice}")
     counts = {part: kept[part] for part in ("shape_components", "albedo_components")}
     try:
         model = load_morphable_model(specification, **counts)

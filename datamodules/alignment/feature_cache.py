@@ -41,14 +41,16 @@ class FaceFeatures:
             },
         )
         self.folder = self._files.folder
-        self._sort_keys()
 
     def rows(self, keys: np.ndarray) -> np.ndarray:
         """The row [N] of each key, -1 where it was not computed yet."""
-        if len(self._sorted) == 0:
+        known = np.array(self._files.column("keys"))
+        if len(known) == 0:
             return np.full(len(keys), -1)
-        place = np.searchsorted(self._sorted, keys).clip(max=len(self._sorted) - 1)
-        return np.where(self._sorted[place] == keys, self._order[place], -1)
+        order = np.argsort(known)
+        known = known[order]
+        place = np.searchsorted(known, keys).clip(max=len(known) - 1)
+        return np.where(known[place] == keys, order[place], -1)
 
     def features(self, rows: np.ndarray) -> Tensor:
         """The pooled features [N, feature_width]."""
@@ -74,7 +76,6 @@ class FaceFeatures:
     ) -> None:
         """Compute and store what is missing of these faces, on the network's device."""
         with self._files.appending() as append:
-            self._sort_keys()
             keys = face_keys(faces)
             # Each key once, in the order of the photographs.
             _, first = np.unique(keys, return_index=True)
@@ -89,12 +90,6 @@ class FaceFeatures:
                         keys=keys[indices],
                     )
                     advance(len(indices))
-        self._sort_keys()
-
-    def _sort_keys(self) -> None:
-        keys = np.array(self._files.column("keys"))
-        self._order = np.argsort(keys)
-        self._sorted = keys[self._order]
 
 
 def to_images(crops: np.ndarray) -> Tensor:

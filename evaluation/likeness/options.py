@@ -53,7 +53,7 @@ class Scoring:
         centre_from: instead of the checkpoint's, estimate it from a folder of training photographs.
         morphable_model: of the checkpoint, where it does not lie where it did in training; for meshes and
             renderings, whose mean face is the floor: open by default.
-        unit: of meshes: mm, cm, m, or auto.
+        unit: of meshes: mm, cm, dm, m, um, inch, a number of millimetres, or auto.
         detector: yunet or mtcnn.
         people: score the project's reporting protocol on so many people instead of all photographs; 0 is off.
     """

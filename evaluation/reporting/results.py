@@ -22,6 +22,8 @@ NOT_MEASURED = "not measured"
 # What the reason of a difference begins with that groups are too small for: likewise.
 NOT_COMPARED = "not compared"
 SCHEMA_VERSION = 1
+# Of what a schema's check says, which quotes the whole value that is wrong.
+LONGEST_MESSAGE = 300
 
 
 class Row(NamedTuple):
@@ -186,6 +188,11 @@ def finished_results(
         _check_same(folder / RESULTS, results.command, results.settings, command, settings)
     elif (folder / STARTED).is_file():
         started = _read(folder / STARTED)
+        if not _says_what_was_started(started):
+            raise ValueError(
+                f"{folder / STARTED} does not say what was started here: expected `command` and `settings`; "
+                "remove it, or pass --overwrite"
+            )
         _check_same(folder / STARTED, started["command"], started["settings"], command, settings)
     return results
 
@@ -210,7 +217,12 @@ def check(document: Mapping[str, Any], name: str = RESULTS) -> None:
     """Raise a ValueError if a document does not follow the schema, or its counts do not add up."""
     error = best_match(_validator().iter_errors(document))
     if error is not None:
-        raise ValueError(f"{name} does not follow its schema at {error.json_path}: {error.message}")
+        message = (
+            error.message
+            if len(error.message) <= LONGEST_MESSAGE
+            else f"{error.message[:LONGEST_MESSAGE]} ..."
+        )
+        raise ValueError(f"{name} does not follow its schema at {error.json_path}: {message}")
     counts = document["counts"]
     if counts["total"] != counts["used"] + sum(counts["failed"].values()):
         raise ValueError(
@@ -253,11 +265,19 @@ def _check_same(
         )
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> Any:  # noqa: ANN401 - whatever the file holds
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is not JSON ({error}); remove it, or pass --overwrite") from error
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deep" if isinstance(error, RecursionError) else error
+        raise ValueError(f"{file} is not JSON ({reason}); remove it, or pass --overwrite") from error
+
+
+def _says_what_was_started(document: object) -> bool:
+    """Whether a document is what `mark_started` writes."""
+    if not isinstance(document, dict):
+        return False
+    return isinstance(document.get("command"), str) and isinstance(document.get("settings"), dict)
 
 
 def _finite(value: float | None) -> float | None:

@@ -48,7 +48,7 @@ class ScoreRecord:
         converged: whether the alignment converged; None where there was none.
         iterations: of the alignment.
         scale: from the mesh to the scan.
-        landmarks: where the scan's come from: marked, completed or detected.
+        landmarks: where the scan's come from: marked, topology, completed or detected.
         failure: why there is no score, as "kind: detail"; empty if there is one.
         heap: of a protocol that pools points over scans.
     """
@@ -69,9 +69,37 @@ class ScoreRecord:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "ScoreRecord":
-        """The record that `asdict` gave."""
+        """The record that `asdict` gave.
+
+        Raises:
+            TypeError: if an entry is missing, too much, or of another kind; or another error of a value's.
+        """
         heap = content["heap"]
-        return cls(**dict(content) | {"heap": None if heap is None else Heap(*heap)})
+        record = cls(**dict(content) | {"heap": None if heap is None else Heap(*heap)})
+        for name, kinds in KINDS.items():
+            value = getattr(record, name)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                raise TypeError(f"{name} is {value!r:.40}")
+        if record.heap is not None and not _is_histogram(record.heap):
+            raise TypeError("heap is no histogram")
+        return record
+
+
+NUMBER, TEXT, NOTHING = (int, float), (str,), (type(None),)
+KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("subject", "scan", "condition", "method", "protocol", "landmarks", "failure"), TEXT),
+    **dict.fromkeys(("value_mm", "scale"), (*NUMBER, *NOTHING)),
+    "kept": NUMBER,
+    "converged": (bool, *NOTHING),
+    "iterations": (int, *NOTHING),
+}
+
+
+def _is_histogram(heap: Heap) -> bool:
+    numbers = [heap.weight, heap.first, heap.second]
+    if not isinstance(heap.histogram, list) or len(heap.histogram) != BINS:
+        return False
+    return all(isinstance(value, NUMBER) for value in [*numbers, *heap.histogram])
 
 
 def record_of(
@@ -139,7 +167,7 @@ def read_records(file: Path) -> list[ScoreRecord]:
     """
     try:
         return [ScoreRecord.from_dict(content) for content in json.loads(file.read_text(encoding="utf-8"))]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"{file} cannot be read ({error}); remove it and start the command again") from error
 
 

@@ -208,16 +208,19 @@ class MorphableModel(nn.Module):
     # ------------------------------------------------------------------ prior, landmarks, normals
 
     def sample(self, count: int, generator: torch.Generator) -> Coefficients:
-        """Coefficients of `count` faces drawn from the prior, a standard normal.
+        """Coefficients of `count` faces drawn from the prior, on the model's device; see `draw`."""
+        return Coefficients(*(part.to(self.shape_mean) for part in self.draw(count, generator)))
 
-        Drawn on the generator's device and moved to the model's, so that a seed means the same faces
-        wherever the model lies.
+    def draw(self, count: int, generator: torch.Generator) -> Coefficients:
+        """Coefficients of `count` faces drawn from the prior, a standard normal, float32.
+
+        On the generator's device, so that a seed means the same faces wherever the model lies.
         """
-        device, dtype = self.shape_mean.device, self.shape_mean.dtype
         sizes = (self.shape_variance.numel(), self.albedo_variance.numel(), self.expression_variance.numel())
         return Coefficients(
             *(
-                torch.randn(count, size, generator=generator, device=generator.device).to(device, dtype)
+                # A trainer of another precision sets torch's default, in which other numbers would come.
+                torch.randn(count, size, generator=generator, device=generator.device, dtype=torch.float32)
                 for size in sizes
             )
         )

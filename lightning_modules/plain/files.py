@@ -1,11 +1,21 @@
 """Reading and writing files safely: content hashes and writes that are whole or absent."""
 
+import codecs
 import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# Byte order marks and what follows them; UTF-32's little-endian one begins with UTF-16's.
+ENCODINGS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 @contextmanager
@@ -42,6 +52,27 @@ def write_whole(path: Path, content: str | bytes) -> Path:
     with written_atomically(path, durable=True) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+def read_text(path: Path) -> str:
+    """A text file's content: UTF-8, or what its byte order mark says, lines ended by a line feed alone.
+
+    The mark itself is left out: editors on Windows write one, and Python would take it for a letter.
+
+    Raises:
+        ValueError: if the bytes are no text in that encoding.
+        OSError: if the file cannot be read.
+    """
+    content = Path(path).read_bytes()
+    encoding = next((name for mark, name in ENCODINGS.items() if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is no text in {error.encoding} (byte {error.start} is {content[error.start]:#04x}); "
+            "save it as UTF-8"
+        ) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _umask() -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     PositiveFinite = float
     NonNegativeFinite = float
     ShareBelowOne = float
+    PositiveShare = float
     JitterShare = float
     FieldOfView = float
     ClosedUnitInterval = float
@@ -32,6 +33,7 @@ else:
     PositiveFinite = restricted_number_type("PositiveFinite", float, [(">", 0), ("<", math.inf)])
     NonNegativeFinite = restricted_number_type("NonNegativeFinite", float, [(">=", 0), ("<", math.inf)])
     ShareBelowOne = restricted_number_type("ShareBelowOne", float, [(">=", 0), ("<", 1)])
+    PositiveShare = restricted_number_type("PositiveShare", float, [(">", 0), ("<=", 1)])
     # Of an image's side; with more, faces leave their pictures.
     JitterShare = restricted_number_type("JitterShare", float, [(">=", 0), ("<", 0.25)])
     FieldOfView = restricted_number_type("FieldOfView", float, [(">", 0), ("<", 180)])
@@ -46,6 +48,7 @@ __all__ = [
     "NonNegativeInt",
     "PositiveFinite",
     "PositiveInt",
+    "PositiveShare",
     "SeedInt",
     "ShareBelowOne",
     "plain_values",

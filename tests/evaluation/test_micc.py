@@ -125,7 +125,7 @@ def test_what_cannot_be_scored_is_a_row_with_its_reason_and_the_exit_status_says
 
 
 @pytest.mark.parametrize(
-    ("scale", "kind"), [(5.0, "implausible size"), (float("nan"), "unusable mesh")], ids=["size", "nan"]
+    ("scale", "kind"), [(8.0, "implausible size"), (float("nan"), "unusable mesh")], ids=["size", "nan"]
 )
 def test_a_mesh_of_no_size_or_no_number_fails_alone(
     tmp_path: Path, data: Path, scale: float, kind: str

@@ -1,7 +1,14 @@
 import pytest
+import torch
+from torch import Tensor
 
 from ablations.runs import components
-from ablations.runs.components import load_teachers, teachers_of
+from ablations.runs.components import (
+    load_teachers,
+    networks_that_may_round,
+    rounded_networks,
+    teachers_of,
+)
 from ablations.runs.execution import Execution
 from ablations.runs.settings import Settings
 from lightning_modules.teachers import Teachers
@@ -44,3 +51,32 @@ def test_only_a_judge_may_let_no_gradient_through(option: str, monkeypatch: pyte
         return
     with pytest.raises(ValueError, match="facenet lets no gradient through to the image: it can only be a"):
         load_teachers(settings, Execution(device="cpu"))
+
+
+class Unsteady(SmallNetwork):
+    """A network whose features are small differences of large numbers."""
+
+    def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features, _ = super().describe(images)
+        features = (features @ torch.eye(20) + 100) - 100
+        return features, features @ self.projection
+
+
+def test_networks_round_only_where_that_makes_no_difference(capsys: pytest.CaptureFixture[str]) -> None:
+    identity = Unsteady(3)
+    identity.name = "facenet"
+    given = teachers(identity_network="facenet")._replace(identity_network=identity)
+    found = networks_that_may_round(given, Settings().resolved(), Execution(precision="bf16-mixed"))
+    assert found == {"dlib-colour": torch.bfloat16}
+    steady, unsteady = capsys.readouterr().err.splitlines()
+    assert steady.startswith(
+        "bf16-mixed: the convolutions of dlib-colour run in bfloat16 (cosine to float32 0.9"
+    )
+    assert unsteady.startswith(
+        "bf16-mixed: the convolutions of facenet stay in float32 (cosine to float32 0."
+    )
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_on_the_cpu_no_network_rounds(precision: str) -> None:
+    assert rounded_networks(teachers(), Settings().resolved(), Execution(precision=precision)) == {}
