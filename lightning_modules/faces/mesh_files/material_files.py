@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_modules.faces.mesh_files.colours import as_fractions
-from lightning_modules.faces.mesh_files.text import text_of
+from lightning_modules.faces.mesh_files.text import text_of, uncommented
 
 # Options of a texture and how many words may follow each; only -s, -o and -t take fewer.
 _OPTIONS = {
@@ -53,7 +53,7 @@ def read_library(library: Path) -> dict[str, Material]:
         elif name is None:
             continue
         elif key.lower() == "kd":
-            diffuse = _diffuse(f"{library}, line {number}", rest.split("#", 1)[0].split())
+            diffuse = _diffuse(f"{library}, line {number}", uncommented(rest).split())
             materials[name] = materials[name]._replace(diffuse=diffuse)
         elif key.lower() == "map_kd":
             materials[name] = _textured(materials[name], rest)
