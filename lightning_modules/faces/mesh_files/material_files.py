@@ -80,7 +80,7 @@ def _diffuse(place: str, words: list[str]) -> NDArray | None:
 
 def _textured(material: Material, rest: str) -> Material:
     """A material with the texture of a `map_Kd` statement, whose options stand before the file's name."""
-    changed: dict[str, NDArray] = {}
+    scale, offset = material.scale, material.offset
     while rest.startswith("-"):
         option, _, tail = rest.partition(" ")
         numbers = []
@@ -91,11 +91,13 @@ def _textured(material: Material, rest: str) -> Material:
             numbers.append(word)
             tail = after
         if option.lower() in {"-s", "-o"} and numbers:
-            default = 1.0 if option.lower() == "-s" else 0.0
             values = [float(word) for word in numbers]
-            changed["scale" if option.lower() == "-s" else "offset"] = np.array([*values, default][:2])
+            if option.lower() == "-s":
+                scale = np.array([*values, 1.0][:2])
+            else:
+                offset = np.array([*values, 0.0][:2])
         rest = tail.strip()
-    return material._replace(texture=rest.strip('"') or None, **changed)
+    return material._replace(texture=rest.strip('"') or None, scale=scale, offset=offset)
 
 
 def _is_number(word: str) -> bool:
