@@ -29,14 +29,15 @@ if __name__ == "__main__":
 import torch
 
 from ablations.runs import components, run_report, wandb_runs
+from ablations.runs.curves import LOGS
 from ablations.runs.execution import Execution, check_options, identity_of, unusual_execution
 from ablations.runs.fitting import (
     BEST,
     CHECKPOINTS,
     FINAL,
     LAST,
-    LOGS,
     PROFILE,
+    check_final,
     fit,
     seed,
     starting_point,
@@ -44,6 +45,7 @@ from ablations.runs.fitting import (
     without_noise,
 )
 from ablations.runs.output_folders import alone_in, claim
+from ablations.runs.published_results import BEST_BY, publish_finished, sheet_to_send
 from ablations.runs.settings import Settings
 from ablations.runs.shared_stage_1 import one_run_at_a_time
 from ablations.runs.shown_settings import preview
@@ -81,12 +83,12 @@ from lightning_modules.regressor import Regressor
 from lightning_modules.teachers import Teachers
 
 COMMAND, STAGE_1 = "run", "pretraining"
-FAILED = 1
+FAILED = wandb_runs.FAILED
 PICTURES, HISTOGRAMS = "pictures", "histograms.csv"
 # What a stage makes in its folder.
 OWN = (
     FINAL, f"{CHECKPOINTS}/{LAST}", f"{CHECKPOINTS}/{BEST}", f"{LOGS}/from_step_*/*", PROFILE,
-    run_report.SHEET, f"{PICTURES}/step_*.png", HISTOGRAMS,
+    run_report.SHEET, run_report.SHEET_OF_RENDERINGS, f"{PICTURES}/step_*.png", HISTOGRAMS,
 )  # fmt: skip
 
 
@@ -98,16 +100,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         if not is_first_process():
             execution = replace(execution, progress=False)
+        if execution.dry_run:
+            print(preview(settings, execution, COMMAND))
+            return 0
         try:
-            if execution.dry_run:
-                print(preview(settings, execution, COMMAND))
-                return 0
-            results, folder = run(settings.resolved(), execution)
+            with wandb_runs.ended_with_exit_status():
+                results, folder = run(settings.resolved(), execution)
         except TrainingFailed as error:
             tell(f"error: {error}")
             return FAILED
-        finally:
-            wandb_runs.finish()
         if results is not None:
             run_report.show(results, folder)
     return 0
@@ -122,6 +123,7 @@ def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]
     output.check(components.inputs_of(settings, execution), overwrite=execution.overwrite)
     finished = finished_before(folder, settings, execution)
     if finished is not None:
+        publish_finished(finished, settings, execution, output)
         return finished, folder
     components.check_sources(settings, execution)
     if execution.resume is not None:
@@ -133,6 +135,8 @@ def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]
     with alone_in(folder, "run.py"):
         # By now another run may have finished here.
         finished = finished_before(folder, settings, execution)
+        if finished is not None:
+            publish_finished(finished, settings, execution, output)
         return finished or work(settings, execution, output), folder
 
 
@@ -154,11 +158,7 @@ def finished_before(folder: Path, settings: Settings, execution: Execution) -> R
     finished = finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)
     if finished is None:
         return None
-    if (folder / FINAL).is_file():
-        try:
-            read_checkpoint(folder / FINAL)
-        except ValueError as error:
-            raise ValueError(f"{folder} was finished, but {error}; --overwrite trains it anew") from error
+    check_final(folder)
     if execution.resume is not None:
         raise ValueError(
             f"{folder} holds this run finished, so nothing goes on from --resume; give another --output, or "
@@ -261,19 +261,21 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
             fused=execution.updates_in_one_pass,
             decoupled=settings.decoupled_decay,
         )
-        fit(
-            Pretraining(regressor, settings.weights, optimisation),
-            synthetic,
-            name="stage 1",
-            folder=folder,
-            steps=settings.pretraining_steps,
-            images_per_step=settings.synthetic_per_pretraining_step,
-            settings=settings,
-            # Runs share it: at W&B it is one of its own, or none.
-            execution=execution if settings.stage == "1" else execution.without_wandb(),
-            content=content,
-            resume=execution.resume if settings.stage == "1" else None,
-        )
+        alone = settings.stage == "1"
+        # Runs share stage 1: at W&B it is a run of its own, and none of a sweep of runs of both stages.
+        with nullcontext() if alone else wandb_runs.outside_any_sweep():
+            fit(
+                Pretraining(regressor, settings.weights, optimisation),
+                synthetic,
+                name="stage 1",
+                folder=folder,
+                steps=settings.pretraining_steps,
+                images_per_step=settings.synthetic_per_pretraining_step,
+                settings=settings,
+                execution=execution if alone else replace(execution, resume=None),
+                content=content,
+                resume=execution.resume if alone else None,
+            )
         if execution.fast_dev_run:
             return
     checkpoint = read_checkpoint(final)
@@ -320,29 +322,22 @@ def train(
                 photographs.dataset.images,
                 folder.below(PICTURES),
                 stand_in=content["training_data"]["stand_in"],
+                sends_photographs=execution.wandb_photographs,
             ),
             *([] if execution.fast_dev_run else [CoefficientHistograms(folder.claim(HISTOGRAMS))]),
         ],
-        best_by="validation/judge_similarity",
+        best_by=BEST_BY,
         resume=execution.resume,
     )
     if execution.fast_dev_run or not module.trainer.is_global_zero:
         return None
     with torch.inference_mode():
-        results = run_report.of_run(module, photographs, settings, content | resumed_from(execution), folder)
+        told = content | run_report.resumed_from(execution)
+        results = run_report.of_run(module, photographs, settings, told, folder)
     write_results(results, folder)
-    wandb_runs.log_results(module.trainer.loggers, results, folder.path / run_report.SHEET)
+    sheet = sheet_to_send(folder.path, execution, results)
+    wandb_runs.log_results(module.trainer.loggers, results, sheet)
     return read_results(folder.path)
-
-
-def resumed_from(execution: Execution) -> dict[str, Any]:
-    """What results say of a checkpoint that was asked for: its settings may have been others."""
-    if execution.resume is None:
-        return {}
-    checkpoint = read_checkpoint(execution.resume)
-    content = content_of(checkpoint)
-    own = {"step": int(checkpoint["global_step"]), "settings": content["settings"]}
-    return {"resumed_from": {"name": execution.resume.name, **own}}
 
 
 def regression_of(

@@ -151,10 +151,19 @@ class Guard(Callback):
         """What to raise, and what it says; `step` is the trainer's if not given."""
         last = self.last_checkpoint()
         kept = "no checkpoint was written yet" if last is None else f"the last good checkpoint is {last}"
+        self._alert(trainer, f"stopped at step {trainer.global_step}: {reason}")
         return TrainingFailed(
             f"stopped at step {trainer.global_step if step is None else step}: {reason}; {kept}; try a lower "
             "--learning-rate, or smaller weights of the losses"
         )
+
+    @staticmethod
+    @rank_zero_only
+    def _alert(trainer: Trainer, text: str) -> None:
+        """Tell whoever has asked W&B to be told, by e-mail or otherwise."""
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.alert(title="training failed", text=text, level="ERROR")
 
 
 class Unread(NamedTuple):
@@ -275,18 +284,26 @@ class ProgressBar(Callback):
 class ImageGrid(Callback):
     """Pictures of a step after every validation: photograph, its views, and the face decoded from a view.
 
-    They go into `folder`, as step_N.png, and to W&B. The photographs are the user's: so is the folder.
+    They go into `folder`, as step_N.png, and to W&B without the photographs: those are the user's, and so is
+    the folder.
 
     Args:
         photographs: indices -> aligned photographs [B, 3, 224, 224].
         folder: of the pictures.
-        stand_in: whether the photographs are renderings, which the pictures then say.
+        stand_in: whether the photographs are renderings, which the pictures then say; W&B gets those, too.
+        sends_photographs: whether W&B gets the photographs, too.
     """
 
     def __init__(
-        self, photographs: Callable[[Sequence[int]], Tensor], folder: OutputFolder, *, stand_in: bool = False
+        self,
+        photographs: Callable[[Sequence[int]], Tensor],
+        folder: OutputFolder,
+        *,
+        stand_in: bool = False,
+        sends_photographs: bool = False,
     ) -> None:
         self.photographs, self.folder, self.stand_in = photographs, folder, stand_in
+        self.first_sent = 0 if stand_in or sends_photographs else 1
         self.last: StepPictures | None = None
 
     def on_train_batch_end(
@@ -325,7 +342,10 @@ class ImageGrid(Callback):
             grid.save(temporary)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.log_image("pictures", [grid], step=trainer.global_step)
+                sent = contact_sheet(
+                    [row[self.first_sent :] for row in rows], columns=names[self.first_sent :]
+                )
+                logger.log_image("pictures", [sent], step=trainer.global_step)
 
 
 class CoefficientHistograms(Callback):
@@ -364,7 +384,7 @@ class CoefficientHistograms(Callback):
                     f"coefficients/{name}": wandb.Histogram(np_histogram=(values, HISTOGRAM_EDGES))
                     for name, values in zip(("shape", "albedo", "normal"), [*shares, normal], strict=True)
                 }
-                logger.experiment.log(histograms | {"trainer/global_step": trainer.global_step})
+                logger.log_metrics(histograms, step=trainer.global_step)  # type: ignore[arg-type]  # W&B takes them
 
 
 def shares_in_bins(coefficients: Tensor) -> np.ndarray:

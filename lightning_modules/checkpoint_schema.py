@@ -133,7 +133,8 @@ def _optional(check: Check) -> Check:
 def _vector(value: object) -> str:
     if reason := why_no_tensor(value):
         return reason
-    return "" if value.ndim == 1 else f"must have one axis, got {kind_of(value)}"  # type: ignore[attr-defined]  # a tensor
+    right = isinstance(value, torch.Tensor) and value.ndim == 1
+    return "" if right else f"must have one axis, got {kind_of(value)}"
 
 
 def _random_state(value: object) -> str:

@@ -70,6 +70,27 @@ class CheckpointAfterLogging(ModelCheckpoint):
         super().on_train_batch_end(trainer, pl_module, None, None, 0)
 
 
+class StepsGoOn(Callback):
+    """Logs and validations go on at the step at which a run continues.
+
+    Lightning assumes that a checkpoint was saved within a batch. After one that was saved between two batches
+    (see `CheckpointAfterLogging`) it counts one step too many, once more each time that the run continues:
+    curves move, and validations come too early. Comes before every callback that logs.
+    """
+
+    def on_train_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,  # noqa: ANN401 - the hook's
+        batch_idx: int,
+    ) -> None:
+        """Count as the optimiser does."""
+        loop = trainer.fit_loop.epoch_loop
+        loop._batches_that_stepped = trainer.global_step
+        loop.batch_progress.total.ready = loop.batch_progress.total.completed + 1
+
+
 class Provenance(Callback):
     """Keeps in every checkpoint what it was trained with, and the random states.
 

@@ -61,7 +61,7 @@ OTHER_PROGRAMS = {
 # Pages whose Python a test of their own runs.
 PYTHON_RUN_BY = {"docs/api.md": "tests/docs/test_api_page.py"}
 # Options of programs that are not ours.
-FOREIGN_OPTIONS = {"--no-deps"}
+FOREIGN_OPTIONS = {"--no-deps", "--gres", "--gpus-per-task"}  # pip's, SLURM's
 
 
 class Command(NamedTuple):

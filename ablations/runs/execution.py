@@ -1,15 +1,16 @@
 """How a training run is executed: devices, intervals, folders; and what a run is known by."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch.strategies import StrategyRegistry
 
 from ablations.runs.settings import Settings
 from ablations.runs.trainer_options import TrainerOptions
+from lightning_modules.dashboard import PROJECT
 from lightning_modules.plain.devices import chosen_device, device_numbers
 from lightning_modules.plain.number_types import NonNegativeInt, PositiveInt
 
@@ -37,6 +38,7 @@ class Execution:
         loggers: where curves go; csv always does, wandb is offline where there is no network or account.
         wandb: the same as wandb among --loggers.
         wandb_project: the project at Weights & Biases.
+        wandb_photographs: send pictures that show photographs there, too; without it renderings alone.
         validation_interval: steps between validations.
         checkpoint_interval: steps between checkpoints: at most so many are lost when a run is killed.
         gradient_norm_interval: steps between measurements of each loss's gradient; 0 never.
@@ -63,7 +65,8 @@ class Execution:
     profiler: Literal["simple", "advanced"] | None = None
     loggers: tuple[LoggerName, ...] = ("csv",)
     wandb: bool = False
-    wandb_project: str = "unsupervised-morphable-faces"
+    wandb_project: str = PROJECT
+    wandb_photographs: bool = False
     validation_interval: PositiveInt = 200
     checkpoint_interval: PositiveInt = 50
     gradient_norm_interval: NonNegativeInt = 100
@@ -86,10 +89,6 @@ class Execution:
     def logs_to(self) -> tuple[LoggerName, ...]:
         """All loggers, each once; the CSV file first, and Weights & Biases where its shorthand is given."""
         return tuple(dict.fromkeys(("csv", *self.loggers, *(("wandb",) if self.wandb else ()))))
-
-    def without_wandb(self) -> Self:
-        """The same without Weights & Biases."""
-        return replace(self, wandb=False, loggers=tuple(name for name in self.loggers if name != "wandb"))
 
     @property
     def device_numbers(self) -> list[int]:

@@ -12,7 +12,7 @@ from typing import Any
 import lightning
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -22,16 +22,18 @@ from lightning_modules.checkpoints import (
     AtomicCheckpoints,
     CheckpointAfterLogging,
     Provenance,
+    StepsGoOn,
     check_continues,
     content_of,
     read_checkpoint,
 )
-from lightning_modules.distributed import buffers_stay
+from lightning_modules.distributed import buffers_stay, is_first_process
 from lightning_modules.moving_average import MovingAverage
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.saved_objects import first_line
 
 from . import wandb_runs
+from .curves import LOGS, curve_rows
 from .execution import Execution
 from .freed_memory import keep_freed_memory
 from .settings import Settings
@@ -39,7 +41,7 @@ from .settings import Settings
 # The file of Lightning's in which all that restores a run from a checkpoint lies.
 RESTORER = "checkpoint_connector.py"
 CHECKPOINTS, LAST, BEST, FINAL = "checkpoints", "last.ckpt", "best.ckpt", "final.ckpt"
-LOGS, TENSORBOARD, PROFILE_NAME = "logs", "tensorboard", "profile"
+TENSORBOARD, PROFILE_NAME = "tensorboard", "profile"
 PROFILE = f"fit-{PROFILE_NAME}.txt"  # as Lightning names it
 # Of Lightning, and why a user of ours need not read it.
 NOISE = (
@@ -101,18 +103,18 @@ def fit(
     if not execution.fast_dev_run:
         names = (LAST,) if best_by is None else (LAST, BEST)
         folder.claims([FINAL, *(f"{CHECKPOINTS}/{name}" for name in names)])
-    loggers = _loggers(execution, settings, folder, first_step, kept, content)
-    identifier = next((logger for logger in loggers if isinstance(logger, WandbLogger)), None)
+    loggers = _loggers(execution, settings, folder, first_step, kept, content, best_by)
     guard = Guard(lambda: last if last.is_file() else None)
     unit = "faces" if content["stage"] == 1 else "photographs"
     watching = [
         Termination(),
+        StepsGoOn(),
         ProgressBar(name, images_per_step, unit=unit, visible=execution.progress),
         guard,
         *([MovingAverage(settings.ema)] if settings.ema else []),
         *([LearningRateMonitor("step")] if loggers else []),
         *callbacks,
-        Provenance(content, lambda: {"wandb_id": None if identifier is None else identifier.version}),
+        Provenance(content, lambda: wandb_runs.known_by(loggers)),
         *_checkpoints(checkpoints, execution, best_by),
     ]
     trainer = _trainer(folder, steps, settings, execution, loggers, watching)
@@ -205,6 +207,19 @@ def _restoring(start: Path | None) -> Iterator[None]:
         ) from error
 
 
+def check_final(folder: Path) -> None:
+    """Refuse a finished folder whose final checkpoint was cut off or changed since.
+
+    Raises:
+        ValueError: in one sentence.
+    """
+    try:
+        if (folder / FINAL).is_file():
+            read_checkpoint(folder / FINAL)
+    except ValueError as error:
+        raise ValueError(f"{folder} was finished, but {error}; --overwrite trains it anew") from error
+
+
 def starting_point(folder: Path, resume: Path | None) -> Path | None:
     """The checkpoint from which a stage continues: the one asked for, or the folder's last one, if any."""
     if resume is not None:
@@ -248,6 +263,7 @@ def _loggers(
     first_step: int,
     kept: dict[str, Any],
     content: dict[str, Any],
+    best_by: str | None,
 ) -> list[Logger]:
     if execution.fast_dev_run:
         return []
@@ -262,7 +278,14 @@ def _loggers(
         loggers.append(TensorBoardLogger(folder.claim_tree(TENSORBOARD), name="", version="", **purge))
     if "wandb" in execution.logs_to:
         folder.claim_tree("wandb")
-        loggers.append(wandb_runs.run_logger(execution, settings, folder.path, content, kept.get("wandb_id")))
+        earlier = curve_rows(folder.path, until=first_step) if is_first_process() else []
+        loggers.append(
+            wandb_runs.run_logger(
+                execution, settings, folder.path, content,
+                kept=kept, rows=earlier, first_step=first_step, best_by=best_by,
+            )
+        )  # fmt: skip
+        wandb_runs.begin(loggers)
     return loggers
 
 

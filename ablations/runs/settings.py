@@ -43,7 +43,7 @@ class Settings:
         method: paper sets back every departure from the paper that an option can set back; suite has them.
         preset: the budget. quick: some minutes on two cores; standard: under an hour on two cores;
             paper-scale: a GPU, days on a CPU.
-        morphable_model: open, open:2, basel:FILE, ict:DIR or flame:FILE.
+        morphable_model: open, open:2, basel:FILE, bfm-front:FILE, ict:DIR, flame:FILE or gnm:FILE.
         shape_components: of the morphable model; 0 takes all.
         albedo_components: likewise.
         encoder: the frozen network whose features the regressor reads; one of a file is arcface:FILE.

@@ -1,6 +1,7 @@
 """What is known of each photograph, keyed by its content: its faces, or why it has none."""
 
 import sqlite3
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from errno import EILSEQ
@@ -17,6 +18,11 @@ CREATE TABLE IF NOT EXISTS photographs (digest BLOB PRIMARY KEY, width INTEGER, 
 CREATE TABLE IF NOT EXISTS faces
     (digest BLOB, face INTEGER, points BLOB, quality BLOB, PRIMARY KEY (digest, face));
 """
+COLUMNS = {
+    "path, size, modified, digest": "files",
+    "digest, width, height, reason": "photographs",
+    "digest, face, points, quality": "faces",
+}
 
 
 class FaceRecord(NamedTuple):
@@ -65,9 +71,17 @@ class FaceRecords:
         if read_only:
             self._connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=60)
         else:
-            self._connection = sqlite3.connect(file, timeout=60)
-            with self._connection:
-                self._connection.executescript(SCHEMA)
+            try:
+                self._connection = _opened(file)
+            except sqlite3.OperationalError as error:
+                if not _is_of_another_schema(error):
+                    raise OSError(
+                        f"{file} cannot be used ({error}); end the program that holds it, or name another "
+                        "--cache-folder"
+                    ) from error
+                self._connection = _made_anew(file, error)
+            except sqlite3.DatabaseError as error:
+                self._connection = _made_anew(file, error)
 
     def __enter__(self) -> Self:
         return self
@@ -132,6 +146,32 @@ class FaceRecords:
     def _one(self, query: str, value: object) -> tuple | None:
         with closing(self._connection.execute(query, (value,))) as rows:
             return rows.fetchone()
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    """A connection to the records, made where there are none, once their columns are found to be there."""
+    connection = sqlite3.connect(file, timeout=60)
+    try:
+        with connection:
+            connection.executescript(SCHEMA)
+        for columns, table in COLUMNS.items():
+            connection.execute(f"SELECT {columns} FROM {table} LIMIT 1").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _is_of_another_schema(error: sqlite3.OperationalError) -> bool:
+    return "no such column" in str(error)
+
+
+def _made_anew(file: Path, error: sqlite3.Error) -> sqlite3.Connection:
+    """New records in place of damaged ones, which are put aside: a cache is only a cache."""
+    aside = file.with_name(f"{file.name}.damaged")
+    file.replace(aside)
+    print(f"{file} is damaged ({error}): kept as {aside.name}, and made anew", file=sys.stderr)
+    return _opened(file)
 
 
 def _bytes(values: object) -> bytes:

@@ -36,9 +36,7 @@ def read_saved(path: Path, expected: str) -> Any:  # noqa: ANN401 - whatever was
             f"{path} is damaged, or holds objects of other kinds than tensors, numbers and text, which are "
             f"never loaded since they can run code; expected {expected}"
         ) from error
-    except OSError:
-        raise
-    except Exception as error:
+    except Exception as error:  # the first bytes could be read: what fails now is what the file says
         raise ValueError(f"{path} is damaged ({first_line(error)}); expected {expected}") from error
     if part:
         raise ValueError(

@@ -4,14 +4,13 @@ Layers, names and input are those of insightface, recognition/arcface_torch: `ba
 network, `inference.py` for RGB in [-1, 1], `python-package/insightface/utils/face_align.py` for the template.
 """
 
-import pickle
 import re
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from lightning_modules.plain.files import require_file, sha256_of_file
+from lightning_modules.plain.saved_objects import read_saved
 
 from .converted_weights import Weights
 from .frame import ARCFACE_CROP
@@ -106,13 +105,12 @@ def load_arcface(path: Path) -> ArcFace:
     require_file(path, f"weights of ArcFace; {EXPLANATION}")
     sha256 = sha256_of_file(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_saved(path, "insightface's IResNet")
         content = content.get(NESTED, content)
         weights = {name.removeprefix(PREFIX): value.float() for name, value in content.items()}
         return ArcFace(weights, sha256)
     except (
         RuntimeError,
-        pickle.UnpicklingError,
         EOFError,
         AttributeError,
         KeyError,

@@ -644,27 +644,6 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_last_checkpoint_whole(
 # ---------------------------------------------------------------------- Weights & Biases
 
 
-def test_wandb_offline_keeps_its_id(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    wandb = pytest.importorskip("wandb")
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    with monkeypatch.context() as patch:
-        spoil(patch, 5, lambda values: {name: value * float("nan") for name, value in values.items()})
-        assert start("--wandb", "--no-pretraining") == 1
-    wandb.finish()
-    folder = folder_of(tmp_path)
-    before = read_checkpoint(folder / CHECKPOINTS / "last.ckpt")[KEY]["wandb_id"]
-    assert before
-    assert start("--wandb", "--no-pretraining") == 0
-    wandb.finish()
-    assert read_checkpoint(folder / "final.ckpt")[KEY]["wandb_id"] == before
-    runs = [file.name for file in (folder / "wandb").iterdir() if file.name.startswith("offline-run")]
-    assert len(runs) >= 1
-    assert all(before in name for name in runs)  # a second one of the same second ends in a number
-
-
 def test_wandb_without_an_account_logs_offline_and_says_so(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -744,6 +723,52 @@ def test_curves_arrive_in_tensorboard_s_event_file(start: Start, tmp_path: Path)
     assert len(curve) == len(rows) == 6
     assert curve == pytest.approx(rows)
     assert "validation/judge_similarity" in events.Tags()["scalars"]
+
+
+def tensorboard_curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard shows of a run's losses and validation scores, but for how fast it was."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    return {
+        name: [(event.step, event.value) for event in events.Scalars(name)]
+        for name in events.Tags()["scalars"]
+        if name.startswith(("train/loss/", "validation/"))
+    }
+
+
+IN_TENSORBOARD = (
+    "--loggers", "tensorboard", "--trainer.log-every-n-steps", 1, "--no-pretraining", "--max-steps", 12
+)  # fmt: skip
+
+
+def test_tensorboard_shows_of_a_run_that_continues_every_step_once(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert start(*IN_TENSORBOARD, "--output", "whole") == 0
+    step = Regression.training_step
+    for stop in (5, 7, 9):
+
+        def interrupted(module: Regression, batch: object, batch_idx: int, stop: int = stop) -> object:
+            if module.global_step == stop:
+                raise KeyboardInterrupt
+            return step(module, batch, batch_idx)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Regression, "training_step", interrupted)
+            assert start(*IN_TENSORBOARD, "--output", "stopped") == 130
+    assert start(*IN_TENSORBOARD, "--output", "stopped") == 0
+    whole, stopped = (tensorboard_curves(tmp_path / name) for name in ("whole", "stopped"))
+    assert [step for step, _ in whole["train/loss/total"]] == list(range(12))
+    assert [step for step, _ in whole["validation/judge_similarity"]] == [3, 7, 11]
+    assert stopped == whole
+
+
+def test_overwriting_leaves_nothing_of_the_run_before_in_tensorboard(start: Start, tmp_path: Path) -> None:
+    assert start(*IN_TENSORBOARD, "--output", "mine") == 0
+    assert start(*IN_TENSORBOARD[:-1], 6, "--output", "mine", "--overwrite") == 0
+    assert [step for step, _ in tensorboard_curves(tmp_path / "mine")["train/loss/total"]] == list(range(6))
+    assert len(list((tmp_path / "mine" / "tensorboard").glob("events.*"))) == 1
 
 
 def test_accumulated_gradients_survive_a_stop_bit_for_bit(

@@ -101,6 +101,18 @@ def test_two_processes_train_what_one_does(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_two_processes_write_one_tensorboard_file_with_every_step_once(run: Run, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    given = ("--no-pretraining", "--loggers", "tensorboard", "--trainer.log-every-n-steps", 1)
+    assert ended(run("--devices", 2, "--output", "two", *given))[0] == 0
+    (file,) = (tmp_path / "two" / "tensorboard").glob("events.*")
+    events = EventAccumulator(str(file)).Reload()
+    assert [event.step for event in events.Scalars("train/loss/total")] == list(range(6))
+    assert [event.step for event in events.Scalars("validation/judge_similarity")] == [3]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "off",
     [*((name,) for name in LOSSES), ("identity", "loopback"), LOSSES[:3], LOSSES[1:]],

@@ -14,7 +14,6 @@ from datamodules.stand_in_scans import write_video
 from evaluation.micc import main
 from evaluation.scans import evaluation
 from evaluation.scans.scoring import Scorer
-from lightning_modules.checkpoints import KEY
 from lightning_modules.prediction import Prediction
 from lightning_modules.reconstruction import Reconstructor
 from tests.datamodules.conftest import TinyNetwork, detect_by_colour
@@ -28,6 +27,7 @@ from tests.evaluation.scanned_people import (
     write_face,
     write_scan,
 )
+from tests.evaluation.small_checkpoint import write_checkpoint
 
 
 @pytest.fixture(autouse=True)
@@ -319,9 +319,7 @@ def checkpoint(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> P
             frames[1][..., 2] = 255
             (data / subject / "Video").mkdir(exist_ok=True)
             write_video(data / subject / "Video" / f"{name}.avi", frames)
-    file = tmp_path / "run.ckpt"
-    torch.save({KEY: {}}, file)
-    return file
+    return write_checkpoint(tmp_path / "run.ckpt")
 
 
 @pytest.mark.parametrize("average", ["embeddings", "coefficients", "meshes"])

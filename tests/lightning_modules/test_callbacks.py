@@ -126,7 +126,7 @@ def test_a_gradient_that_is_not_finite_stops(build: object) -> None:
 def test_a_gradient_scaler_s_overflows_pass_until_there_are_too_many_in_a_row(build: object) -> None:
     # What mixed precision in 16 bits does on a GPU: the scaler skips the step and scales less.
     module, guard = build(), Guard(lambda: None)
-    scaled = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=object()), global_step=7)
+    scaled = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=object()), global_step=7, loggers=[])
     weight = module.regressor.layers[-1].weight
     for factor, count in ((float("inf"), MOST_OVERFLOWS - 1), (1.0, 1), (float("inf"), MOST_OVERFLOWS - 1)):
         weight.grad = torch.full_like(weight, factor)

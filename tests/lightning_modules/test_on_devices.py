@@ -8,7 +8,7 @@ from lightning import Trainer
 from lightning.fabric.utilities import move_data_to_device
 from torch.utils.data import DataLoader
 
-from datamodules.sampling import StepLoader
+from datamodules.sampling import StepLoader, pinned
 from lightning_modules.callbacks import Guard, TrainingFailed
 from lightning_modules.losses import SUITE_WEIGHTS
 from lightning_modules.moving_average import MovingAverage
@@ -123,3 +123,18 @@ def test_a_loss_that_is_not_finite_spoils_no_weight(build: object, device: str) 
     with pytest.raises(TrainingFailed, match="stopped at step 2: the loss became nan"):
         trained(module, device)
     assert all(torch.isfinite(value).all() for value in module.state_dict().values())
+
+
+@pytest.mark.parametrize("device", [CUDA])
+def test_no_step_waits_for_the_gpu(build: object, device: str) -> None:
+    # CUDA's own watch, beside what device "meta" shows anywhere: from the second step on, any wait raises.
+    module = build(contrast=2.0).to(device)
+    module.setup("fit")
+    batch = small_batch(scenes=module.draw_scenes(3, 8, 0, 8))
+    batch = move_data_to_device(pinned(batch), torch.device(device))
+    step_of(module, batch)[1].backward()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step_of(module, batch)[1].backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -88,7 +88,10 @@ def _json_list(content: object) -> NDArray[np.float64]:
 
 def _numpy_array(path: Path) -> NDArray[np.float64]:
     """An array of numbers; memory-mapped first, since a header can claim terabytes."""
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a damaged header raises whatever its text leads to
+        raise ValueError(str(error) or type(error).__name__) from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf" or array.ndim not in {1, 2}:
         raise ValueError("an array of numbers with one or two axes expected")
     return np.array(array, dtype=np.float64)

@@ -152,6 +152,30 @@ def test_a_run_that_broke_down_after_its_last_step_reports_the_same(
     assert_same_weights(tmp_path / "straight", tmp_path / "broken")
 
 
+def test_steps_and_validations_come_in_the_logs_as_without_a_stop(start: Start, tmp_path: Path) -> None:
+    given = ("--max-steps", 12, "--checkpoint-interval", 2, "--trainer.log-every-n-steps", 1)
+    given += ("--validation-interval", 4)
+    for step in (5, 7, 11):
+        with pytest.MonkeyPatch.context() as patch:
+            stop_before(patch, step, broken)
+            with pytest.raises(RuntimeError, match="struck by lightning"):
+                start(*given, "--output", "broken")
+    assert start(*given, "--output", "broken") == 0
+    starts, validated = {}, set()
+    for file in (tmp_path / "broken" / "logs").glob("*/metrics.csv"):
+        with file.open() as stream:
+            rows = list(csv.DictReader(stream))
+        starts[file.parent.name] = [int(row["step"]) for row in rows if row.get("train/loss/total")]
+        validated |= {int(row["step"]) for row in rows if row.get("validation/judge_similarity")}
+    assert validated == {3, 7, 11}
+    assert starts == {
+        "from_step_0000000": [0, 1, 2, 3, 4],
+        "from_step_0000004": [4, 5, 6],
+        "from_step_0000006": [6, 7, 8, 9, 10],
+        "from_step_0000010": [10, 11],
+    }
+
+
 def test_logs_lose_no_row_that_is_not_done_again(start: Start, tmp_path: Path) -> None:
     for step in (17, 27, 38):
         with pytest.MonkeyPatch.context() as patch:

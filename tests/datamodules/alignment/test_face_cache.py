@@ -1,8 +1,10 @@
 import os
 import shutil
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -196,3 +198,40 @@ def test_two_processes_that_start_at_once_look_at_each_photograph_once(
     assert len(stub_detector) == 5
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("damage", ["text", "cut", "other columns"])
+@pytest.mark.usefixtures("stub_detector")
+def test_damaged_records_are_put_aside_and_made_again(
+    photograph_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    cache = FaceCache(tmp_path / "cache")
+    before = align_folder(photograph_folder, cache)
+    if damage == "text":
+        cache.records_file.write_text("no database at all, but long enough to be read as one " * 9)
+    elif damage == "cut":
+        cache.records_file.write_bytes(cache.records_file.read_bytes()[:5000])
+    else:
+        cache.records_file.unlink()
+        with closing(sqlite3.connect(cache.records_file)) as other:
+            other.execute("CREATE TABLE photographs (digest BLOB PRIMARY KEY)")
+    after = align_folder(photograph_folder, cache)
+    np.testing.assert_array_equal(after.quality, before.quality)
+    said = capsys.readouterr().err
+    assert "records.sqlite is damaged" in said
+    assert "kept as records.sqlite.damaged, and made anew" in said
+    assert cache.records_file.with_name("records.sqlite.damaged").is_file()
+
+
+@pytest.mark.usefixtures("stub_detector")
+def test_records_that_another_program_holds_are_said_in_a_sentence(
+    photograph_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = FaceCache(tmp_path / "cache")
+    align_folder(photograph_folder, cache)
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda file, **more: connect(file, **more | {"timeout": 0.1}))
+    with closing(connect(cache.records_file)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(OSError, match=r"records\.sqlite cannot be used \(database is locked\); end the"):
+            align_folder(photograph_folder, cache)

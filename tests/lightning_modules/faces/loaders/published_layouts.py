@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import scipy.io
 import scipy.sparse
 import torch
 from torch import Tensor
@@ -135,4 +136,110 @@ def write_texture_space(
     else:
         content |= {"mean": 255 * mean, "tex_dir": 255 * directions}
     np.savez(path, **content)
+    return path
+
+
+GNM_IDENTITIES = {"head": 170, "eyes": 3, "teeth": 80}
+GNM_EXPRESSIONS = {
+    "left_eye_region": 100, "right_eye_region": 100, "lower_face_region": 150, "tongue": 32, "pupils": 1,
+}  # fmt: skip
+GNM_TONGUE = 4  # vertices that are no skin: the tongue's, and a bag behind the mouth that is skin
+GNM_BAG = 3
+
+
+def gnm_arrays(model: MorphableModel) -> dict[str, Any]:
+    """The arrays of gnm_head.npz, in metres: the model as skin, then a bag of the mouth and a tongue."""
+    skin = template_of(model) / 1000
+    inner = np.array([0, -0.03, 0.02]) + 0.003 * np.eye(GNM_BAG + GNM_TONGUE, 3)
+    template = np.concatenate([skin, inner])
+    count, shown = len(template), len(skin)
+    identity = np.zeros((sum(GNM_IDENTITIES.values()), count, 3))
+    identity[:170, :shown] = columns_of(model, "shape", 170).transpose(2, 0, 1) / 1000
+    identity[170:, shown:] = 0.001
+    expression = np.zeros((sum(GNM_EXPRESSIONS.values()), count, 3))
+    expression[:350, :shown] = columns_of(model, "expression", 350, seed=1).transpose(2, 0, 1) / 1000
+    expression[350:, shown + GNM_BAG :] = 0.002
+    groups = {
+        "skin": np.arange(count) < shown + GNM_BAG,
+        "mouth_sock": (np.arange(count) >= shown) & (np.arange(count) < shown + GNM_BAG),
+        "tongue": np.arange(count) >= shown + GNM_BAG,
+        "eyes": np.zeros(count, bool),
+        "upper_teeth_and_gums": np.zeros(count, bool),
+        "lower_teeth_and_gums": np.zeros(count, bool),
+    }
+    more = [[shown, shown + 1, shown + 2], [shown + 3, shown + 4, shown + 5], [0, shown, shown + 1]]
+    triangles = np.concatenate([model.triangles.numpy(), more]).astype(np.int32)
+    floats = {
+        "template_vertex_positions": template,
+        "template_joint_positions": np.zeros((4, 3)),
+        "vertex_identity_basis": identity,
+        "joint_identity_basis": np.zeros((len(identity), 4, 3)),
+        "expression_basis": expression,
+        "skinning_weights": np.full((4, count), 0.25),
+        "vertex_groups": np.stack(list(groups.values())),
+        "triangle_uvs": np.zeros((len(triangles), 3, 2)),
+    }
+    names = {
+        "identity_names": [
+            f"{kind}_{index}" for kind, most in GNM_IDENTITIES.items() for index in range(most)
+        ],
+        "expression_names": [
+            f"{kind}_{index}" for kind, most in GNM_EXPRESSIONS.items() for index in range(most)
+        ],
+        "joint_names": ["neck", "head", "left_eye", "right_eye"],
+        "vertex_group_names": list(groups),
+        "mesh_component_names": ["skin", "tongue"],
+    }
+    return {
+        **{name: array.astype(np.float32) for name, array in floats.items()},
+        **{name: np.array(listed) for name, listed in names.items()},
+        "triangles": triangles,
+        "quads": np.zeros((1, 4), np.int32),
+        "version": np.array("3.0"),
+        "variant": np.array("head"),
+    }
+
+
+def write_gnm(model: MorphableModel, folder: Path, *, jaw: list[int] | None = None) -> Path:
+    """A miniature GNM Head in the folders of its repository, with its sparse landmarks.
+
+    Args:
+        model: becomes the skin.
+        folder: for `versions/v3_0/gnm_head.npz` and `landmarks/head_sparse_68.txt`.
+        jaw: in which order the file lists the jaw's 17 landmarks; iBUG's if not given.
+    """
+    path = folder / "versions" / "v3_0" / "gnm_head.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **gnm_arrays(model))
+    faces, weights = triangle_of_landmarks(model, range(68))
+    rows = np.stack([model.triangles.numpy()[faces], weights], 2).reshape(68, 6)
+    rows = rows[[*(jaw or range(17)), *range(17, 68)]]
+    (folder / "landmarks").mkdir(exist_ok=True)
+    np.savetxt(folder / "landmarks" / "head_sparse_68.txt", rows, fmt="%d %.6f %d %.6f %d %.6f")
+    return path
+
+
+def bfm_front_arrays(model: MorphableModel) -> dict[str, np.ndarray]:
+    """The arrays of BFM_model_front.mat: decimetres, colours 0 to 255, ids from 1; 80, 80 and 64 modes."""
+    count = len(template_of(model))
+    colours = columns_of(model, "albedo", 80, seed=2) * 255
+    return {
+        "meanshape": template_of(model).reshape(1, -1) / 100,
+        "meantex": model.albedo_mean.double().numpy()[None] * 255,
+        "idBase": columns_of(model, "shape", 80).reshape(3 * count, -1) / 100,
+        "exBase": columns_of(model, "expression", 64, seed=1).reshape(3 * count, -1) / 100,
+        "texBase": colours.reshape(3 * count, -1),
+        "tri": (model.triangles.numpy() + 1).astype(np.int32),
+        "keypoints": (model.landmark_vertex_ids[:, :1].T.numpy() + 1).astype(np.int32),
+        "point_buf": np.ones((count, 8), np.int32),
+        "frontmask2_idx": np.ones((5, 1), np.int32),
+        "skinmask": np.ones((1, count), np.uint8),
+    }
+
+
+def write_bfm_front(model: MorphableModel, folder: Path) -> Path:
+    """A miniature of Deep3DFaceRecon's model file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "BFM_model_front.mat"
+    scipy.io.savemat(path, bfm_front_arrays(model))
     return path
