@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_modules.faces.mesh_files.colours import as_fractions
-from lightning_modules.faces.mesh_files.text import text_of
+from lightning_modules.faces.mesh_files.text import text_of, uncommented
 
 # Options of a texture and how many words may follow each; only -s, -o and -t take fewer.
 _OPTIONS = {
@@ -53,7 +53,7 @@ def read_library(library: Path) -> dict[str, Material]:
         elif name is None:
             continue
         elif key.lower() == "kd":
-            diffuse = _diffuse(f"{library}, line {number}", rest.split("#", 1)[0].split())
+            diffuse = _diffuse(f"{library}, line {number}", uncommented(rest).split())
             materials[name] = materials[name]._replace(diffuse=diffuse)
         elif key.lower() == "map_kd":
             materials[name] = _textured(materials[name], rest)
@@ -80,7 +80,7 @@ def _diffuse(place: str, words: list[str]) -> NDArray | None:
 
 def _textured(material: Material, rest: str) -> Material:
     """A material with the texture of a `map_Kd` statement, whose options stand before the file's name."""
-    changed: dict[str, NDArray] = {}
+    scale, offset = material.scale, material.offset
     while rest.startswith("-"):
         option, _, tail = rest.partition(" ")
         numbers = []
@@ -91,11 +91,13 @@ def _textured(material: Material, rest: str) -> Material:
             numbers.append(word)
             tail = after
         if option.lower() in {"-s", "-o"} and numbers:
-            default = 1.0 if option.lower() == "-s" else 0.0
             values = [float(word) for word in numbers]
-            changed["scale" if option.lower() == "-s" else "offset"] = np.array([*values, default][:2])
+            if option.lower() == "-s":
+                scale = np.array([*values, 1.0][:2])
+            else:
+                offset = np.array([*values, 0.0][:2])
         rest = tail.strip()
-    return material._replace(texture=rest.strip('"') or None, **changed)
+    return material._replace(texture=rest.strip('"') or None, scale=scale, offset=offset)
 
 
 def _is_number(word: str) -> bool:
