@@ -1,4 +1,4 @@
-"""Material files of OBJ, and the names by which files beside them go."""
+"""DiffuseMaterial files of OBJ, and the names by which files beside them go."""
 
 import re
 import warnings
@@ -18,7 +18,7 @@ _OPTIONS = {
 }  # fmt: skip
 
 
-class Material(NamedTuple):
+class DiffuseMaterial(NamedTuple):
     """What colours a surface.
 
     Attributes:
@@ -36,20 +36,20 @@ class Material(NamedTuple):
     offset: NDArray = np.zeros(2)
 
 
-def read_library(library: Path) -> dict[str, Material]:
+def read_library(library: Path) -> dict[str, DiffuseMaterial]:
     """The materials of a file by name; keys in any case, as programs differ.
 
     Raises:
         ValueError: naming file and line, if a diffuse colour is none.
     """
-    materials: dict[str, Material] = {}
+    materials: dict[str, DiffuseMaterial] = {}
     name = None
     for number, line in enumerate(text_of(library).split("\n"), 1):
         key, *values = line.split(None, 1)[:2] or [""]
         rest = values[0].strip() if values else ""
         if key.lower() == "newmtl":
             name = rest.strip('"')
-            materials[name] = Material(library.parent)
+            materials[name] = DiffuseMaterial(library.parent)
         elif name is None:
             continue
         elif key.lower() == "kd":
@@ -78,7 +78,7 @@ def _diffuse(place: str, words: list[str]) -> NDArray | None:
     return as_fractions(place, numbers)
 
 
-def _textured(material: Material, rest: str) -> Material:
+def _textured(material: DiffuseMaterial, rest: str) -> DiffuseMaterial:
     """A material with the texture of a `map_Kd` statement, whose options stand before the file's name."""
     scale, offset = material.scale, material.offset
     while rest.startswith("-"):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lightning_modules.faces.mesh import Mesh, checked_mesh
 from lightning_modules.faces.mesh_files.colours import as_fractions
-from lightning_modules.faces.mesh_files.ply_elements import Columns, read_elements
+from lightning_modules.faces.mesh_files.ply_elements import ElementColumns, read_elements
 from lightning_modules.faces.mesh_files.polygons import fan, strip
 
 _COORDINATES = "xyz"
@@ -30,7 +30,7 @@ def read_ply(path: Path) -> Mesh:
         ValueError: naming the file and the element, if it cannot be read as PLY, ends early, or is no mesh.
     """
     elements = read_elements(path, ("vertex", *_POLYGONS, *_STRIPS, *_FANS))
-    vertices = elements.get("vertex", Columns(0, {}, {}))
+    vertices = elements.get("vertex", ElementColumns(0, {}, {}))
     if vertices.total and not all(axis in vertices.numbers for axis in _COORDINATES):
         raise ValueError(f"{path}: its vertices have no x, y and z; export the mesh again")
     points = np.zeros((0, 3))
@@ -50,7 +50,7 @@ def read_ply(path: Path) -> Mesh:
     )
 
 
-def _colours(path: Path, vertices: Columns) -> Tensor | None:
+def _colours(path: Path, vertices: ElementColumns) -> Tensor | None:
     for names in _CHANNEL_NAMES:
         if vertices.total and all(name in vertices.numbers for name in names):
             stored = [vertices.numbers[name] for name in names]
@@ -58,7 +58,7 @@ def _colours(path: Path, vertices: Columns) -> Tensor | None:
     return None
 
 
-def _triangles(path: Path, name: str, columns: Columns) -> np.ndarray:
+def _triangles(path: Path, name: str, columns: ElementColumns) -> np.ndarray:
     """Triangles [T, 3] of polygons, strips or fans."""
     lists = next((columns.lists[key] for key in _IDS if key in columns.lists), None)
     if lists is None:

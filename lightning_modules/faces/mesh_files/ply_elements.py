@@ -49,7 +49,7 @@ class Lists(NamedTuple):
     values: NDArray
 
 
-class Columns(NamedTuple):
+class ElementColumns(NamedTuple):
     """The elements of one kind: how many, their numbers [N] and their lists by property."""
 
     total: int
@@ -57,7 +57,7 @@ class Columns(NamedTuple):
     lists: dict[str, Lists]
 
 
-def read_elements(path: Path, wanted: Sequence[str]) -> dict[str, Columns]:
+def read_elements(path: Path, wanted: Sequence[str]) -> dict[str, ElementColumns]:
     """The wanted kinds of elements of a PLY file; the others are stepped over.
 
     Raises:
@@ -143,7 +143,7 @@ class _Binary:
     def __init__(self, path: Path, body: bytes, order: str) -> None:
         self.path, self.body, self.order, self.place = path, body, order, 0
 
-    def columns(self, elements: Sequence[Element], wanted: Sequence[str]) -> dict[str, Columns]:
+    def columns(self, elements: Sequence[Element], wanted: Sequence[str]) -> dict[str, ElementColumns]:
         found = {}
         for element in elements:
             columns = self._even(element) or self._uneven(element)
@@ -151,10 +151,10 @@ class _Binary:
                 found[element.name] = columns
         return found
 
-    def _even(self, element: Element) -> Columns | None:
+    def _even(self, element: Element) -> ElementColumns | None:
         """Elements that all have lists of the first one's lengths; None where they have not."""
         if not element.total or not element.properties:
-            return Columns(element.total, {}, {})
+            return ElementColumns(element.total, {}, {})
         lengths = self._lengths_at(element, self.place)
         fields: list[tuple] = []
         for number, (each, length) in enumerate(zip(element.properties, lengths, strict=True)):
@@ -178,7 +178,7 @@ class _Binary:
             else:
                 return None
         self.place = end
-        return Columns(element.total, numbers, lists)
+        return ElementColumns(element.total, numbers, lists)
 
     def _lengths_at(self, element: Element, place: int) -> list[int]:
         """The length of each list of the element that begins there; 1 for what is no list."""
@@ -209,7 +209,7 @@ class _Binary:
             )
         return length
 
-    def _uneven(self, element: Element) -> Columns:
+    def _uneven(self, element: Element) -> ElementColumns:
         """Elements whose lists differ in length, one after the other."""
         sizes = [np.dtype(each.kind).itemsize for each in element.properties]
         parts: list[list[bytes]] = [[] for _ in element.properties]
@@ -235,7 +235,7 @@ class _Binary:
                 numbers[each.name] = values
             else:
                 lists[each.name] = Lists(np.array(lengths[column], np.int64), values)
-        return Columns(element.total, numbers, lists)
+        return ElementColumns(element.total, numbers, lists)
 
     def _truncated(self, element: Element, number: int) -> ValueError:
         return ValueError(
@@ -256,7 +256,7 @@ class _Line(NamedTuple):
 
 def _text_columns(
     path: Path, body: bytes, first_line: int, elements: Sequence[Element], wanted: Sequence[str]
-) -> dict[str, Columns]:
+) -> dict[str, ElementColumns]:
     text = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     lines = [
         (number, line)
@@ -281,7 +281,7 @@ def _text_columns(
     return found
 
 
-def _columns_of_lines(path: Path, element: Element, rows: Sequence[_Line]) -> Columns:
+def _columns_of_lines(path: Path, element: Element, rows: Sequence[_Line]) -> ElementColumns:
     """Numbers before the first list in one go, the rest line by line."""
     single = next(
         (n for n, each in enumerate(element.properties) if each.length is not None), len(element.properties)
@@ -294,7 +294,7 @@ def _columns_of_lines(path: Path, element: Element, rows: Sequence[_Line]) -> Co
             raise _bad_line(path, element, next(row for row in rows if len(row.words) <= column)) from None
         numbers[each.name] = _parsed(path, element, rows, words, each.kind)
     if single == len(element.properties):
-        return Columns(element.total, numbers, {})
+        return ElementColumns(element.total, numbers, {})
     places = [single] * len(rows)
     lists: dict[str, Lists] = {}
     for each in element.properties[single:]:
@@ -316,10 +316,10 @@ def _columns_of_lines(path: Path, element: Element, rows: Sequence[_Line]) -> Co
         lists[each.name] = Lists(
             np.array(lengths, np.int64), _parsed(path, element, owners, taken, each.kind)
         )
-    return Columns(element.total, numbers, lists)
+    return ElementColumns(element.total, numbers, lists)
 
 
-def _columns_of_even_lines(element: Element, lines: Sequence[bytes]) -> Columns | None:
+def _columns_of_even_lines(element: Element, lines: Sequence[bytes]) -> ElementColumns | None:
     """Lines of numbers that all have lists of the first one's lengths; None of others."""
     width = len(lines[0].split()) if lines else 0
     if not width or any(len(line.split()) != width for line in lines):
@@ -348,7 +348,7 @@ def _columns_of_even_lines(element: Element, lines: Sequence[bytes]) -> Columns 
         else:
             lists[each.name] = Lists(np.full(element.total, length, np.int64), part.reshape(-1))
         place += length
-    return Columns(element.total, numbers, lists)
+    return ElementColumns(element.total, numbers, lists)
 
 
 def _at(path: Path, element: Element, row: _Line, place: int) -> bytes:
