@@ -42,11 +42,25 @@ class Guard(Callback):
 
     Args:
         last_checkpoint: asked for what to name in the message; None while there is none.
+
+    Attributes:
+        began: whether a step was begun: all that a run continues from is in its place then.
     """
 
     def __init__(self, last_checkpoint: Callable[[], Path | None]) -> None:
         self.last_checkpoint = last_checkpoint
         self.overflows = 0
+        self.began = False
+
+    def on_train_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,  # noqa: ANN401 - the hook's
+        batch_idx: int,
+    ) -> None:
+        """Note that a checkpoint, if any, was restored."""
+        self.began = True
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Look at the sum of the losses."""

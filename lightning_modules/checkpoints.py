@@ -9,16 +9,15 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from .checkpoint_files import read_sealed, write_sealed
+from .checkpoint_schema import FINGERPRINT, KEY, PREFIX, check_checkpoint
 from .faces.morphable_model import MorphableModel
 from .plain.files import require_file, written_atomically
 from .recognition.network import RecognitionNetwork
 from .recognition.similarity import Centre
 from .regressor import Regressor
 
-# Under which a checkpoint keeps what is ours; the rest is Lightning's.
-KEY = "unsupervised_morphable_faces"
-PREFIX = "regressor."
-FINGERPRINT = "morphable_model_fingerprint"
+__all__ = ["FINGERPRINT", "KEY", "PREFIX"]
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -36,8 +35,8 @@ class AtomicCheckpoints(TorchCheckpointIO):
             OSError: with the sentence that names the file and its space, when the disk is full.
         """
         try:
-            with written_atomically(Path(path)) as temporary:
-                torch.save(checkpoint, temporary)
+            with written_atomically(Path(path), durable=True) as temporary:
+                write_sealed(checkpoint, temporary)
         except (OSError, RuntimeError) as error:
             # torch's writer turns a full disk into a RuntimeError of its own.
             kept = "the one before it is whole" if Path(path).is_file() else "there is none before it"
@@ -90,7 +89,7 @@ class Provenance(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Go on from its random state."""
-        torch.set_rng_state(content_of(checkpoint, "the checkpoint")["random_state"].cpu())
+        torch.set_rng_state(checkpoint[KEY]["random_state"].cpu())
 
 
 def checkpoint_content(
@@ -125,7 +124,7 @@ def checkpoint_content(
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint of ours.
+    """A checkpoint of ours, whole: its bytes by its digest, its content by `checkpoint_schema`.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -133,21 +132,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     require_file(path, "a checkpoint that ablations/run.py wrote")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
+        checkpoint = read_sealed(path)
+    except ValueError as error:
         raise ValueError(
-            f"{path} cannot be read as a checkpoint ({type(error).__name__}: {str(error).splitlines()[0]}); "
-            "it is damaged, or another program's"
+            f"{path} cannot be read as a checkpoint ({error}); it is damaged, or another program's"
         ) from error
-    content_of(checkpoint, str(path))
+    check_checkpoint(checkpoint, str(path))
     return checkpoint
-
-
-def content_of(checkpoint: dict[str, Any], name: str) -> dict[str, Any]:
-    """What `checkpoint_content` put in."""
-    if not isinstance(checkpoint, dict) or KEY not in checkpoint:
-        raise ValueError(f"{name} is no checkpoint of this project: expected what ablations/run.py writes")
-    return checkpoint[KEY]
 
 
 def load_regressor(path: Path) -> tuple[Regressor, dict[str, Any]]:
@@ -262,7 +253,7 @@ def is_exported(checkpoint: dict[str, Any]) -> bool:
 def export(source: Path, destination: Path, *, terms: str) -> None:
     """Write a checkpoint that holds the regressor and its content only, to publish.
 
-    Of where the photographs lay only the folder's name is kept.
+    Of where the photographs and the morphable model lay only the last name is kept.
 
     Args:
         source: a checkpoint of a run.
@@ -274,8 +265,20 @@ def export(source: Path, destination: Path, *, terms: str) -> None:
     content = {name: value for name, value in checkpoint[KEY].items() if name != "random_state"}
     settings = dict(content.get("settings", {}))
     if "photographs" in settings:
-        settings["photographs"] = Path(settings["photographs"]).name
+        settings["photographs"] = _last_name(settings["photographs"])
+    if "morphable_model" in settings:
+        settings["morphable_model"] = _without_folder(settings["morphable_model"])
     content = content | {"settings": settings, "terms": terms}
     with written_atomically(destination) as temporary:
         small = {"state_dict": weights, "global_step": checkpoint["global_step"]}
-        torch.save(small | {KEY: content}, temporary)
+        write_sealed(small | {KEY: content}, temporary)
+
+
+def _last_name(place: str | None) -> str | None:
+    return None if place is None else Path(place).name
+
+
+def _without_folder(specification: str) -> str:
+    """A morphable model's kind and file, without where it lay: basel:FILE of basel:/home/me/FILE."""
+    kind, colon, place = specification.partition(":")
+    return f"{kind}:{Path(place).name}" if colon else Path(specification).name

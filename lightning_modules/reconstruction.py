@@ -83,16 +83,25 @@ def load_reconstructor(
     regressor, content = load_regressor(checkpoint)
     model = _morphable_model(content, checkpoint, morphable_model)
     encoder = _encoder(content, checkpoint, encoder_weights)
+    width = len(regressor.feature_mean)
+    if encoder.feature_width != width:
+        raise ValueError(
+            f"{checkpoint} holds a regressor of {width} features, but its encoder {encoder.name} gives "
+            f"{encoder.feature_width}; get the checkpoint again"
+        )
     return Reconstructor(regressor, model, encoder, content).to(device)
 
 
 def _morphable_model(content: dict[str, Any], checkpoint: Path, given: str | None) -> MorphableModel:
     kept = content["morphable_model"]
-    specification = given or os.environ.get(ENVIRONMENT_VARIABLE) or content["settings"]["morphable_model"]
+    own = content["settings"].get("morphable_model")
+    specification = given or os.environ.get(ENVIRONMENT_VARIABLE) or own
     advice = (
         f"{checkpoint} was trained with {described(kept)}; give that model by --morphable-model, or in the "
         f"environment variable {ENVIRONMENT_VARIABLE}"
     )
+    if specification is None:
+        raise ValueError(advice)
     counts = {part: kept[part] for part in ("shape_components", "albedo_components")}
     try:
         model = load_morphable_model(specification, **counts)

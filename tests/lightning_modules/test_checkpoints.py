@@ -88,7 +88,10 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_says_so(
 
 def test_a_damaged_file_is_named(written: Path) -> None:
     written.write_bytes(written.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"run.ckpt cannot be read as a checkpoint .* it is damaged"):
+    with pytest.raises(
+        ValueError,
+        match=r"run.ckpt cannot be read as a checkpoint \(it was cut off, or its end was",
+    ):
         read_checkpoint(written)
 
 
