@@ -60,18 +60,12 @@ from evaluation.reporting.results import (
     write_results,
 )
 from lightning_modules.callbacks import CoefficientHistograms, ImageGrid, TrainingFailed
-from lightning_modules.checkpoints import (
-    check_same,
-    checkpoint_content,
-    content_of,
-    load_weights,
-    read_checkpoint,
-)
+from lightning_modules.checkpoints import KEY, check_same, checkpoint_content, load_weights, read_checkpoint
 from lightning_modules.distributed import is_first_process
 from lightning_modules.initialisation import amplify, standardise, start_first_albedo, start_linearly
 from lightning_modules.optimisation import Optimisation
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
-from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.files import sha256_of_file, written_atomically
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.prediction import Prediction
 from lightning_modules.pretraining import Pretraining
@@ -150,7 +144,7 @@ def finished_before(folder: Path, settings: Settings, execution: Execution) -> R
     """
     identity = identity_of(settings, execution)
     finished = finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)
-    if finished is None:
+    if finished is None or not has_final_checkpoint(folder, finished):
         return None
     if execution.resume is not None:
         raise ValueError(
@@ -165,6 +159,20 @@ def finished_before(folder: Path, settings: Settings, execution: Execution) -> R
             f"{finished.counts.total}"
         )
     return finished
+
+
+def has_final_checkpoint(folder: Path, finished: Results) -> bool:
+    """Whether a finished run's final checkpoint is as it was written; says where it is to be made again."""
+    file = folder / FINAL
+    kept = finished.provenance.get("final_checkpoint")
+    try:
+        read_checkpoint(file)
+        if kept is not None and sha256_of_file(file) != kept["sha256"]:
+            raise ValueError(f"{file} is not the checkpoint that this run wrote")
+    except (ValueError, OSError) as error:
+        tell(f"{error}; it is made again")
+        return False
+    return True
 
 
 def work(settings: Settings, execution: Execution, folder: OutputFolder) -> Results | None:
@@ -263,8 +271,11 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
         )
         if execution.fast_dev_run:
             return
-    checkpoint = read_checkpoint(final)
-    check_same(content_of(checkpoint, str(final)), content)
+    try:
+        checkpoint = read_checkpoint(final)
+    except ValueError as error:
+        raise ValueError(f"{error}; delete it, and stage 1 is trained again") from error
+    check_same(checkpoint[KEY], content)
     load_weights(regressor, checkpoint)
 
 
@@ -315,7 +326,9 @@ def train(
     if execution.fast_dev_run or not module.trainer.is_global_zero:
         return None
     with torch.inference_mode():
-        results = run_report.of_run(module, photographs, settings, content | resumed_from(execution), folder)
+        final = {"final_checkpoint": {"name": FINAL, "sha256": sha256_of_file(folder.path / FINAL)}}
+        content |= resumed_from(execution) | final
+        results = run_report.of_run(module, photographs, settings, content, folder)
     write_results(results, folder)
     wandb_runs.log_results(module.trainer.loggers, results, folder.path / run_report.SHEET)
     return read_results(folder.path)
@@ -326,8 +339,7 @@ def resumed_from(execution: Execution) -> dict[str, Any]:
     if execution.resume is None:
         return {}
     checkpoint = read_checkpoint(execution.resume)
-    content = content_of(checkpoint, str(execution.resume))
-    own = {"step": int(checkpoint["global_step"]), "settings": content["settings"]}
+    own = {"step": checkpoint["global_step"], "settings": checkpoint[KEY]["settings"]}
     return {"resumed_from": {"name": execution.resume.name, **own}}
 
 

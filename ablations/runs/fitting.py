@@ -11,22 +11,24 @@ from typing import Any
 import lightning
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_modules.callbacks import Guard, ProgressBar, Termination
+from lightning_modules.checkpoint_schema import check_training_state
 from lightning_modules.checkpoints import (
+    KEY,
     AtomicCheckpoints,
     CheckpointAfterLogging,
     Provenance,
     check_continues,
-    content_of,
     read_checkpoint,
 )
 from lightning_modules.distributed import buffers_stay
 from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.row_log import RowLog
 
 from . import wandb_runs
 from .execution import Execution
@@ -89,9 +91,14 @@ def fit(
     start = starting_point(folder.path, resume)
     kept, first_step = {}, 0
     if start is not None:
-        checkpoint = read_checkpoint(start)
-        kept, first_step = content_of(checkpoint, str(start)), int(checkpoint["global_step"])
+        try:
+            checkpoint = read_checkpoint(start)
+        except ValueError as error:
+            advice = "start anew with --overwrite, or give another by --resume"
+            raise ValueError(f"{error}; {advice}") from error
+        kept, first_step = checkpoint[KEY], checkpoint["global_step"]
         check_continues(kept, content, str(start))
+        check_training_state(checkpoint, module, str(start))
     if not execution.fast_dev_run:
         names = (LAST,) if best_by is None else (LAST, BEST)
         folder.claims([FINAL, *(f"{CHECKPOINTS}/{name}" for name in names)])
@@ -110,7 +117,7 @@ def fit(
         *_checkpoints(checkpoints, execution, best_by),
     ]
     trainer = _trainer(folder, steps, settings, execution, loggers, watching)
-    with _failures_told(trainer, guard, first_step, last):
+    with _damage_told(guard, start), _failures_told(trainer, guard, first_step, last):
         trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
     if not execution.fast_dev_run:
         trainer.save_checkpoint(folder.path / FINAL, weights_only=False)
@@ -176,6 +183,21 @@ def _failures_told(trainer: Trainer, guard: Guard, first_step: int, last: Path) 
         raise guard.failed(trainer, f"the faces cannot be rendered any more ({error})") from error
 
 
+@contextmanager
+def _damage_told(guard: Guard, start: Path | None) -> Iterator[None]:
+    """Say of a checkpoint that Lightning cannot restore that it is its training state that is damaged."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, RuntimeError, AssertionError) as error:
+        if start is None or guard.began:
+            raise
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise ValueError(
+            f"{start} cannot be continued from ({reason}); "
+            "give another checkpoint, or start anew with --overwrite or another --output"
+        ) from error
+
+
 def starting_point(folder: Path, resume: Path | None) -> Path | None:
     """The checkpoint from which a stage continues: the one asked for, or the folder's last one, if any."""
     if resume is not None:
@@ -226,7 +248,7 @@ def _loggers(
     # Every row is written at once: those before a checkpoint are never logged again.
     version = f"from_step_{first_step:07d}"
     folder.claims([f"{LOGS}/{version}/{name}" for name in ("metrics.csv", "hparams.yaml")])
-    loggers: list[Logger] = [CSVLogger(folder.path, name=LOGS, version=version, flush_logs_every_n_steps=1)]
+    loggers: list[Logger] = [RowLog(folder.path, name=LOGS, version=version, flush_logs_every_n_steps=1)]
     if "tensorboard" in execution.logs_to:
         # What is done again after the last checkpoint replaces what an earlier start logged of it.
         purge: dict[str, Any] = {"purge_step": first_step} if first_step else {}

@@ -1,6 +1,8 @@
 import csv
 import json
 import logging
+import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -107,6 +109,25 @@ def test_the_same_command_prints_a_finished_result_and_trains_nothing(
     monkeypatch.setattr(components, "load_teachers", None)
     assert start() == 0
     assert capsys.readouterr().out == before
+
+
+@pytest.mark.parametrize("share", [0, 0.5, None], ids=["emptied", "cut", "another run's"])
+def test_a_final_checkpoint_that_was_damaged_is_made_again(
+    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str], share: float | None
+) -> None:
+    assert start("--output", "out") == 0
+    final, last = tmp_path / "out" / "final.ckpt", tmp_path / "out" / "checkpoints" / "last.ckpt"
+    before = read_checkpoint(final)
+    if share is None:
+        shutil.copyfile(last, final)
+    else:
+        os.truncate(final, int(share * final.stat().st_size))
+    assert start("--output", "out") == 0
+    assert re.search(r"final.ckpt .*; it is made again\n", capsys.readouterr().err)
+    after = read_checkpoint(final)
+    assert all(torch.equal(after["state_dict"][name], value) for name, value in before["state_dict"].items())
+    assert start("--output", "out") == 0
+    assert "nothing is trained" in capsys.readouterr().err
 
 
 def test_a_user_sees_no_notice_of_lightning_s(

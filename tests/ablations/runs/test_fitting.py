@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from ablations import run
 from ablations.runs.fitting import CHECKPOINTS
 from evaluation.reporting.results import read_results
+from lightning_modules.checkpoint_files import write_sealed
 from lightning_modules.checkpoints import KEY, read_checkpoint
 from lightning_modules.pretraining import Pretraining
 from lightning_modules.regression import Regression
@@ -240,6 +242,48 @@ def test_a_checkpoint_that_is_missing_or_damaged_is_refused_before_anything_is_d
     (error,) = capsys.readouterr().err.splitlines()
     assert error.startswith(f"error: some.ckpt {wanted}")
     assert not (tmp_path / "runs").exists()
+
+
+def damaged(source: Path, file: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """A checkpoint whose content was changed, and whose digest is right."""
+    checkpoint = read_checkpoint(source)
+    change(checkpoint)
+    write_sealed(checkpoint, file)
+    return file
+
+
+def with_a_larger_moment(checkpoint: dict[str, Any]) -> None:
+    checkpoint["optimizer_states"][0]["state"][0]["exp_avg"] = torch.ones(4096, 4096)
+
+
+def with_loops_of_text(checkpoint: dict[str, Any]) -> None:
+    checkpoint["loops"] = {"fit_loop": "done"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (with_a_larger_moment, "weight 0: exp_avg must be [16, 23], got [4096, 4096]; give another ch"),
+        (with_loops_of_text, "some.ckpt cannot be continued from (AttributeError: 'str' object has no"),
+    ],
+)
+def test_a_checkpoint_with_another_state_of_training_is_one_sentence(
+    start: Start, capsys: pytest.CaptureFixture[str], change: Callable, message: str
+) -> None:
+    some = damaged(stopped_at_5(start), Path("some.ckpt"), change)
+    assert start("--resume", some, "--output", "other") == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_damaged_last_checkpoint_says_how_to_go_on(
+    start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = stopped_at_5(start)
+    os.truncate(last, 500)
+    assert start("--output", "stopped") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"error: {last} cannot be read as a checkpoint (it was cut off" in error
+    assert error.endswith("or another program's; start anew with --overwrite, or give another by --resume")
 
 
 def test_other_photographs_in_the_same_folder_stop_a_run_from_continuing(
