@@ -17,6 +17,7 @@ from datamodules.long_work.row_files import RowFiles
 from datamodules.stand_in_photographs import StandInPhotographs
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.cache_folders import CacheFolders
+from lightning_modules.plain.files import as_bytes
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.reconstruction import Reconstructor
@@ -83,7 +84,7 @@ def _compute(files: RowFiles, keys: np.ndarray, describe: Describe, *, progress:
             for start in range(0, len(missing), AT_ONCE):
                 some = missing[start : start + AT_ONCE]
                 descriptors, reasons = describe(some)
-                encoded = np.array([reason.encode()[: REASON.itemsize] for reason in reasons], REASON)
+                encoded = np.array([as_bytes(reason)[: REASON.itemsize] for reason in reasons], REASON)
                 append(descriptors=descriptors, reasons=encoded, keys=keys[some])
                 advance(len(some))
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import read_mesh
+from lightning_modules.plain.failures import as_one_reason
 
 Unit = Literal["mm", "cm", "m", "auto"]
 MILLIMETRES = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
@@ -49,7 +50,8 @@ def read_mesh_in_mm(path: Path, unit: Unit = "auto") -> MeshInMillimetres:
     """
     if unit not in get_args(Unit):
         raise ValueError(f"the unit must be one of {', '.join(get_args(Unit))}, got {unit!r}")
-    mesh = read_mesh(path)
+    with as_one_reason(f"{path} cannot be read as a mesh"):
+        mesh = read_mesh(path)
     known = "mm" if Path(path).suffix.lower() == ".glb" else unit  # `read_mesh` gives mm for .glb
     name = guess_unit(mesh.vertices) if known == "auto" else known
     extent = extent_of(mesh.vertices)
