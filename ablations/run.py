@@ -37,13 +37,14 @@ from ablations.runs.fitting import (
     LAST,
     LOGS,
     PROFILE,
+    diverged_told,
     fit,
     seed,
     starting_point,
     tell,
     without_noise,
 )
-from ablations.runs.output_folders import alone_in, claim
+from ablations.runs.output_folders import alone_in, claim, has_final_checkpoint
 from ablations.runs.settings import Settings
 from ablations.runs.shared_stage_1 import one_run_at_a_time
 from ablations.runs.shown_settings import preview
@@ -159,20 +160,6 @@ def finished_before(folder: Path, settings: Settings, execution: Execution) -> R
             f"{finished.counts.total}"
         )
     return finished
-
-
-def has_final_checkpoint(folder: Path, finished: Results) -> bool:
-    """Whether a finished run's final checkpoint is as it was written; says where it is to be made again."""
-    file = folder / FINAL
-    kept = finished.provenance.get("final_checkpoint")
-    try:
-        read_checkpoint(file)
-        if kept is not None and sha256_of_file(file) != kept["sha256"]:
-            raise ValueError(f"{file} is not the checkpoint that this run wrote")
-    except (ValueError, OSError) as error:
-        tell(f"{error}; it is made again")
-        return False
-    return True
 
 
 def work(settings: Settings, execution: Execution, folder: OutputFolder) -> Results | None:
@@ -325,7 +312,7 @@ def train(
     )
     if execution.fast_dev_run or not module.trainer.is_global_zero:
         return None
-    with torch.inference_mode():
+    with torch.inference_mode(), diverged_told():
         final = {"final_checkpoint": {"name": FINAL, "sha256": sha256_of_file(folder.path / FINAL)}}
         content |= resumed_from(execution) | final
         results = run_report.of_run(module, photographs, settings, content, folder)

@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 from lightning.pytorch.utilities import rank_zero_only
 
-from lightning_modules.callbacks import Guard, ProgressBar, Termination
+from lightning_modules.callbacks import Guard, ProgressBar, Termination, TrainingFailed
 from lightning_modules.checkpoint_schema import check_training_state
 from lightning_modules.checkpoints import (
     KEY,
@@ -180,7 +180,23 @@ def _failures_told(trainer: Trainer, guard: Guard, first_step: int, last: Path) 
         # What is given was good for a step: now the faces are beyond what can be rendered.
         if trainer.global_step == first_step:
             raise
-        raise guard.failed(trainer, f"the faces cannot be rendered any more ({error})") from error
+        raise guard.failed(trainer, diverged(error)) from error
+
+
+def diverged(error: ValueError) -> str:
+    """What became of a training whose faces the renderer refuses; its advice is for who chose the camera."""
+    reason, _, _ = str(error).partition(";")
+    return f"training diverged: the faces cannot be rendered any more ({reason})"
+
+
+@contextmanager
+def diverged_told() -> Iterator[None]:
+    """Say of faces that the last step left beyond what can be rendered that training diverged."""
+    try:
+        yield
+    except ValueError as error:
+        advice = "try a lower --learning-rate with another --output"
+        raise TrainingFailed(f"{diverged(error)}; {advice}") from error
 
 
 @contextmanager
