@@ -68,7 +68,7 @@ def embed_all(
     columns = {"descriptors": np.dtype((np.float32, width)), "reasons": REASON, "keys": KEY}
     files = RowFiles(folder, columns)
     # Another process may be computing for hours; who needs nothing new does not wait for it.
-    if len(_missing(files, keys)):
+    if len(_missing(files, keys)) or files.damage():
         _compute(files, keys, describe, progress=progress)
     row = {key: number for number, key in enumerate(files.column("keys").tolist())}
     rows = np.array([row[key] for key in keys.tolist()], int)

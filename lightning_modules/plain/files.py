@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import itertools
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -97,6 +98,16 @@ def delete_leftovers(path: Path) -> None:
         name = other.name
         if len(name) == length and name.startswith(begins) and name.endswith(ends) and not other.is_dir():
             other.unlink()
+
+
+def put_aside(path: Path) -> Path | None:
+    """Rename a damaged file of a cache, so that it can be made again; its new name, None of none."""
+    if not path.exists():
+        return None
+    names = (path.with_name(f"{path.name}.damaged{number or ''}") for number in itertools.count())
+    aside = next(name for name in names if not name.exists())
+    path.rename(aside)
+    return aside
 
 
 TEMPORARY = 8  # characters that `tempfile` puts between a name's ends
