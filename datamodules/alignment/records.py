@@ -1,6 +1,7 @@
 """What is known of each photograph, keyed by its content: its faces, or why it has none."""
 
 import sqlite3
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from errno import EILSEQ
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
+
+from lightning_modules.plain.files import put_aside
 
 from .crops import Quality
 
@@ -17,6 +20,14 @@ CREATE TABLE IF NOT EXISTS photographs (digest BLOB PRIMARY KEY, width INTEGER, 
 CREATE TABLE IF NOT EXISTS faces
     (digest BLOB, face INTEGER, points BLOB, quality BLOB, PRIMARY KEY (digest, face));
 """
+
+
+COLUMNS = {
+    "files": ("path", "size", "modified", "digest"),
+    "photographs": ("digest", "width", "height", "reason"),
+    "faces": ("digest", "face", "points", "quality"),
+}
+SECONDS_TO_WAIT = 60
 
 
 class FaceRecord(NamedTuple):
@@ -65,9 +76,7 @@ class FaceRecords:
         if read_only:
             self._connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=60)
         else:
-            self._connection = sqlite3.connect(file, timeout=60)
-            with self._connection:
-                self._connection.executescript(SCHEMA)
+            self._connection = _opened(file)
 
     def __enter__(self) -> Self:
         return self
@@ -132,6 +141,33 @@ class FaceRecords:
     def _one(self, query: str, value: object) -> tuple | None:
         with closing(self._connection.execute(query, (value,))) as rows:
             return rows.fetchone()
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    """The records, made where there are none; damaged ones are put aside, and all is looked at again.
+
+    Raises:
+        OSError: if another program holds them locked, or nothing can be written there.
+    """
+    for _ in range(2):
+        connection = sqlite3.connect(file, timeout=SECONDS_TO_WAIT)
+        try:
+            with connection:
+                connection.executescript(SCHEMA)
+            for table, columns in COLUMNS.items():
+                connection.execute(f"SELECT {', '.join(columns)} FROM {table} LIMIT 1").fetchall()
+            if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                raise sqlite3.DatabaseError("its pages are damaged")
+            return connection
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            if "locked" in str(error) or "busy" in str(error):
+                raise OSError(f"{file} is held by another program; wait for it, or stop it") from error
+            if "readonly" in str(error) or "unable to open" in str(error) or "full" in str(error):
+                raise OSError(f"{file} cannot be written ({error}); name another --cache-folder") from error
+            put_aside(file)
+            print(f"{file} was damaged ({error}): put aside, and made again", file=sys.stderr)
+    raise OSError(f"{file} cannot be made; name another --cache-folder")
 
 
 def _bytes(values: object) -> bytes:

@@ -12,9 +12,30 @@ from evaluation.metrics.scan_protocols import ScanProtocol
 from evaluation.metrics.scan_score import ScanScore
 from evaluation.reporting.results import plain
 from lightning_modules.plain.files import write_whole
+from lightning_modules.plain.json_content import read_json
 
 # Of the histogram that pooled statistics are made of: NoW's distances reach a few mm.
 BIN_MM, BINS = 0.02, 1000
+
+
+_TEXT, _NUMBER = {"type": "string"}, {"type": ["number", "null"]}
+RECORDS = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["subject", "scan", "condition", "method", "protocol", "value_mm", "kept", "heap"],
+        "properties": {
+            **dict.fromkeys(
+                ("subject", "scan", "condition", "method", "protocol", "landmarks", "failure"), _TEXT
+            ),
+            **dict.fromkeys(("value_mm", "scale"), _NUMBER),
+            "kept": {"type": "number"},
+            "converged": {"type": ["boolean", "null"]},
+            "iterations": {"type": ["integer", "null"]},
+            "heap": {"type": ["array", "object", "null"]},
+        },
+    },
+}
 
 
 class Heap(NamedTuple):
@@ -138,7 +159,7 @@ def read_records(file: Path) -> list[ScoreRecord]:
         ValueError: if the file is no such list.
     """
     try:
-        return [ScoreRecord.from_dict(content) for content in json.loads(file.read_text(encoding="utf-8"))]
+        return [ScoreRecord.from_dict(content) for content in read_json(file, RECORDS)]
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{file} cannot be read ({error}); remove it and start the command again") from error
 

@@ -1,7 +1,8 @@
 """Scores every method's mesh of a subject against the subject's scans, under every protocol."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.resources import files
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from datamodules.long_work.cores import available_cores
 from datamodules.long_work.processes import map_in_processes
@@ -25,7 +27,7 @@ from evaluation.scans.records import ScoreRecord, read_records, record_of, write
 from lightning_modules.faces.mesh_files.units import ImplausibleSizeError, Unit, read_mesh_in_mm
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.cache_folders import CacheFolders
-from lightning_modules.plain.files import sha256_of_file, written_atomically
+from lightning_modules.plain.files import put_aside, sha256_of_file, written_atomically
 from lightning_modules.plain.output_folder import OutputFolder
 
 
@@ -200,7 +202,7 @@ class Scorer:
         changed = replace(protocol, radius_mm=protocol.radius_for(number), radius_overrides_mm={})
         key = [name, _scan_key(scan), self.model.describe(), asdict(changed), self.global_scales.get(name)]
         file = self._cache / f"{_digest(key)}.json"
-        if not file.is_file():
+        if not self._is_kept(file, _one_record):
             try:
                 mesh = method.mesh(subject, ANY_CONDITION) if method is not None else self.fitted(scan)
                 record = record_of(
@@ -214,6 +216,19 @@ class Scorer:
         (record,) = read_records(file)
         return replace(record, **identity)
 
+    def _is_kept(self, file: Path, read: Callable[[Path], Any]) -> bool:
+        """Whether a file of the cache is there and can be read; a damaged one is put aside, and said."""
+        if not file.is_file():
+            return False
+        try:
+            read(file)
+        except Exception as error:  # whatever a damaged file leads to
+            put_aside(file)
+            kind = type(error).__name__
+            print(f"{file} was damaged ({kind}): put aside, and computed again", file=sys.stderr)
+            return False
+        return True
+
     def fitted(self, scan: ReadScan) -> MarkedMesh:
         """The morphable model fitted to a scan; once per scan.
 
@@ -221,7 +236,7 @@ class Scorer:
             Unscorable: if there is no fit.
         """
         file = self._cache / f"{_digest(['fit', _scan_key(scan), self.model.describe()])}.pt"
-        if not file.is_file():
+        if not self._is_kept(file, self._fit_in):
             marks = self.model.landmarks.on(self.model.neutral_mean.view(1, -1, 3))[0].double().numpy()
             start = landmark_start(scan.prepared.landmarks, marks, GENOVA)
             nose_tip = scan.prepared.landmarks[NOSE_TIP]
@@ -231,7 +246,13 @@ class Scorer:
             file.parent.mkdir(parents=True, exist_ok=True)
             with written_atomically(file) as temporary:
                 torch.save(torch.from_numpy(fit.vertices).float(), temporary)
-        return model_mesh(self.model, torch.load(file, weights_only=True))
+        return model_mesh(self.model, self._fit_in(file))
+
+    def _fit_in(self, file: Path) -> Tensor:
+        vertices = torch.load(file, weights_only=True)
+        if vertices.shape != (self.model.neutral_mean.numel() // 3, 3) or not vertices.isfinite().all():
+            raise ValueError(f"{file} holds no fit of this model")
+        return vertices
 
     def _failed(self, subject: Subject, scan: str, protocol: ScanProtocol, reason: str) -> list[ScoreRecord]:
         """A record without a score for every method in every condition."""
@@ -248,6 +269,11 @@ class Scorer:
     @property
     def _cache(self) -> Path:
         return CacheFolders.below(self.cache_folder).scan_baselines / metrics_digest()
+
+
+def _one_record(file: Path) -> ScoreRecord:
+    (record,) = read_records(file)
+    return record
 
 
 @cache

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lightning_modules.plain.files import sha256_of_file, write_whole, written_atomically
+from lightning_modules.plain.files import put_aside, sha256_of_file, write_whole, written_atomically
 
 Weights = dict[str, Tensor]
 
@@ -26,7 +26,10 @@ def cached_conversion(source: Path, name: str, convert: Callable[[Path], Weights
     cached = folder / f"{name}-{sha256_of_file(source)[:16]}.pt"
     digest = cached.with_suffix(".sha256")
     if cached.is_file() and digest.is_file() and sha256_of_file(cached) == digest.read_text().strip():
-        return torch.load(cached, map_location="cpu", weights_only=True)
+        try:
+            return torch.load(cached, map_location="cpu", weights_only=True)
+        except Exception:  # whatever lies behind a digest that someone wrote: it is converted anew
+            put_aside(cached)
     weights = convert(source)
     try:
         with written_atomically(cached) as temporary:

@@ -1,6 +1,8 @@
 import os
 import shutil
+import sqlite3
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.alignment import face_cache
+from datamodules.alignment import face_cache, records
 from datamodules.alignment.crops import align
 from datamodules.alignment.face_cache import NO_FACE, FaceCache
 from datamodules.alignment.images import list_photographs, read_photograph
@@ -174,7 +176,7 @@ def test_a_process_that_dies_says_to_run_again(tmp_path: Path, monkeypatch: pyte
 
         def shutdown(self, **_: object) -> None: ...
 
-    monkeypatch.setattr(face_cache, "ProcessPoolExecutor", DyingPool)
+    monkeypatch.setattr(face_cache, "worker_processes", DyingPool)
     paths = [write_photograph(tmp_path / f"{index}.png", index) for index in range(40)]
     with pytest.raises(RuntimeError, match=r"perhaps for want of memory; run again.*__name__.*workers=0"):
         FaceCache(tmp_path / "cache").align(paths, workers=2, progress=False)
@@ -196,3 +198,49 @@ def test_two_processes_that_start_at_once_look_at_each_photograph_once(
     assert len(stub_detector) == 5
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def another_schema(file: Path) -> None:
+    file.unlink()
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE photographs (name TEXT)")
+    connection.close()
+
+
+@pytest.mark.usefixtures("stub_detector")
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda file: file.write_bytes(b"no database" * 500),
+        lambda file: os.truncate(file, file.stat().st_size // 2),
+        another_schema,
+    ],
+    ids=["no database", "truncated", "another schema"],
+)
+def test_damaged_records_are_put_aside_and_made_again(
+    photograph_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture, damage: Callable[[Path], None]
+) -> None:
+    cache = FaceCache(tmp_path / "cache")
+    before = align_folder(photograph_folder, cache)
+    damage(cache.records_file)
+    after = align_folder(photograph_folder, FaceCache(tmp_path / "cache"))
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert "records.sqlite was damaged (" in capsys.readouterr().err
+    assert cache.records_file.with_name("records.sqlite.damaged").is_file()
+
+
+@pytest.mark.usefixtures("stub_detector")
+def test_records_that_another_program_holds_are_waited_for_and_then_named(
+    photograph_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = FaceCache(tmp_path / "cache")
+    align_folder(photograph_folder, cache)
+    monkeypatch.setattr(records, "SECONDS_TO_WAIT", 0.1)
+    other = sqlite3.connect(cache.records_file, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    try:
+        with pytest.raises(OSError, match=r"records.sqlite is held by another program; wait for it, or stop"):
+            align_folder(photograph_folder, cache)
+    finally:
+        other.close()
