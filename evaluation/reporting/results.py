@@ -14,6 +14,7 @@ from jsonschema.exceptions import best_match
 from torch import Tensor
 
 from lightning_modules.plain.files import write_whole
+from lightning_modules.plain.json_content import read_json
 from lightning_modules.plain.output_folder import OutputFolder
 
 RESULTS, STARTED = "results.json", "started.json"
@@ -22,6 +23,11 @@ NOT_MEASURED = "not measured"
 # What the reason of a difference begins with that groups are too small for: likewise.
 NOT_COMPARED = "not compared"
 SCHEMA_VERSION = 1
+STARTED_SCHEMA = {
+    "type": "object",
+    "required": ["command", "settings"],
+    "properties": {"command": {"type": "string"}, "settings": {"type": "object"}},
+}
 
 
 class Row(NamedTuple):
@@ -185,7 +191,7 @@ def finished_results(
     if results is not None:
         _check_same(folder / RESULTS, results.command, results.settings, command, settings)
     elif (folder / STARTED).is_file():
-        started = _read(folder / STARTED)
+        started = _read(folder / STARTED, STARTED_SCHEMA)
         _check_same(folder / STARTED, started["command"], started["settings"], command, settings)
     return results
 
@@ -208,9 +214,12 @@ def default_output(command: str, settings: Mapping[str, Any]) -> Path:
 
 def check(document: Mapping[str, Any], name: str = RESULTS) -> None:
     """Raise a ValueError if a document does not follow the schema, or its counts do not add up."""
-    error = best_match(_validator().iter_errors(document))
+    try:
+        error = best_match(_validator().iter_errors(document))
+    except RecursionError:
+        raise ValueError(f"{name} is nested too deeply") from None
     if error is not None:
-        raise ValueError(f"{name} does not follow its schema at {error.json_path}: {error.message}")
+        raise ValueError(f"{name} does not follow its schema at {error.json_path}: {error.message[:300]}")
     counts = document["counts"]
     if counts["total"] != counts["used"] + sum(counts["failed"].values()):
         raise ValueError(
@@ -253,11 +262,11 @@ def _check_same(
         )
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path, schema: dict[str, Any] | None = None) -> dict[str, Any]:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return read_json(file, schema)
     except ValueError as error:
-        raise ValueError(f"{file} is not JSON ({error}); remove it, or pass --overwrite") from error
+        raise ValueError(f"{error}; remove it, or pass --overwrite") from error
 
 
 def _finite(value: float | None) -> float | None:
