@@ -125,7 +125,7 @@ def study(plan: Plan, settings: Settings, execution: Execution) -> int:
     if execution.dry_run:
         print_plan(folder, cells, plan, settings, execution)
         return COMPLETE
-    output.check(chain([folder_of(plan.data)], inputs_of(settings)), overwrite=execution.overwrite)
+    output.check(chain([folder_of(plan.data)], inputs_of(settings, execution)), overwrite=execution.overwrite)
     with alone_in(folder, "factorial.py"):
         return work(output, cells, identity, plan, settings, execution)
 
@@ -148,9 +148,9 @@ def check_before_training(plan: Plan, settings: Settings, execution: Execution) 
         FileNotFoundError: if photographs, people or a morphable model are not there.
         ValueError: if a name is not known, or this machine lacks the device.
     """
-    check_sources(settings)
+    check_sources(settings, execution)
     check_loggers(execution)
-    if plan.cluster is None:
+    if plan.cluster is None and not execution.dry_run:
         check_device(execution)
     people = folder_of(plan.data)
     if people is not None:

@@ -29,22 +29,23 @@ if __name__ == "__main__":
 import torch
 
 from ablations.runs import components, run_report, wandb_runs
+from ablations.runs.curves import LOGS
 from ablations.runs.execution import Execution, check_options, identity_of, unusual_execution
 from ablations.runs.fitting import (
     BEST,
     CHECKPOINTS,
     FINAL,
     LAST,
-    LOGS,
     PROFILE,
-    diverged_told,
+    check_final,
     fit,
     seed,
     starting_point,
     tell,
     without_noise,
 )
-from ablations.runs.output_folders import alone_in, claim, has_final_checkpoint
+from ablations.runs.output_folders import alone_in, claim
+from ablations.runs.published_results import BEST_BY, publish_finished, sheet_to_send
 from ablations.runs.settings import Settings
 from ablations.runs.shared_stage_1 import one_run_at_a_time
 from ablations.runs.shown_settings import preview
@@ -61,12 +62,19 @@ from evaluation.reporting.results import (
     write_results,
 )
 from lightning_modules.callbacks import CoefficientHistograms, ImageGrid, TrainingFailed
-from lightning_modules.checkpoints import KEY, check_same, checkpoint_content, load_weights, read_checkpoint
+from lightning_modules.checkpoint_schema import check_resumable
+from lightning_modules.checkpoints import (
+    check_same,
+    checkpoint_content,
+    content_of,
+    load_weights,
+    read_checkpoint,
+)
 from lightning_modules.distributed import is_first_process
 from lightning_modules.initialisation import amplify, standardise, start_first_albedo, start_linearly
 from lightning_modules.optimisation import Optimisation
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
-from lightning_modules.plain.files import sha256_of_file, written_atomically
+from lightning_modules.plain.files import written_atomically
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.prediction import Prediction
 from lightning_modules.pretraining import Pretraining
@@ -75,12 +83,12 @@ from lightning_modules.regressor import Regressor
 from lightning_modules.teachers import Teachers
 
 COMMAND, STAGE_1 = "run", "pretraining"
-FAILED = 1
+FAILED = wandb_runs.FAILED
 PICTURES, HISTOGRAMS = "pictures", "histograms.csv"
 # What a stage makes in its folder.
 OWN = (
     FINAL, f"{CHECKPOINTS}/{LAST}", f"{CHECKPOINTS}/{BEST}", f"{LOGS}/from_step_*/*", PROFILE,
-    run_report.SHEET, f"{PICTURES}/step_*.png", HISTOGRAMS,
+    run_report.SHEET, run_report.SHEET_OF_RENDERINGS, f"{PICTURES}/step_*.png", HISTOGRAMS,
 )  # fmt: skip
 
 
@@ -92,16 +100,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         if not is_first_process():
             execution = replace(execution, progress=False)
+        if execution.dry_run:
+            print(preview(settings, execution, COMMAND))
+            return 0
         try:
-            if execution.dry_run:
-                print(preview(settings, execution, COMMAND))
-                return 0
-            results, folder = run(settings.resolved(), execution)
+            with wandb_runs.ended_with_exit_status():
+                results, folder = run(settings.resolved(), execution)
         except TrainingFailed as error:
             tell(f"error: {error}")
             return FAILED
-        finally:
-            wandb_runs.finish()
         if results is not None:
             run_report.show(results, folder)
     return 0
@@ -113,13 +120,14 @@ def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]
     identity = identity_of(settings, execution)
     output = folder_of(execution.output or default_output(COMMAND, identity), COMMAND)
     folder = output.path
-    output.check(components.inputs_of(settings), overwrite=execution.overwrite)
+    output.check(components.inputs_of(settings, execution), overwrite=execution.overwrite)
     finished = finished_before(folder, settings, execution)
     if finished is not None:
+        publish_finished(finished, settings, execution, output)
         return finished, folder
-    components.check_sources(settings)
+    components.check_sources(settings, execution)
     if execution.resume is not None:
-        read_checkpoint(execution.resume)
+        check_resumable(read_checkpoint(execution.resume), str(execution.resume))
         if execution.overwrite and execution.resume.resolve().is_relative_to(folder.resolve()):
             raise ValueError(f"--overwrite would delete {execution.resume}; give another --output")
     if execution.fast_dev_run:
@@ -127,6 +135,8 @@ def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]
     with alone_in(folder, "run.py"):
         # By now another run may have finished here.
         finished = finished_before(folder, settings, execution)
+        if finished is not None:
+            publish_finished(finished, settings, execution, output)
         return finished or work(settings, execution, output), folder
 
 
@@ -141,19 +151,21 @@ def finished_before(folder: Path, settings: Settings, execution: Execution) -> R
     Says on standard error that nothing is trained, and where there are other photographs by now.
 
     Raises:
-        ValueError: if the folder holds another run, or one that is finished and should go on from --resume.
+        ValueError: if the folder holds another run, one that is finished and should go on from --resume, or
+            one whose final checkpoint was damaged since.
     """
     identity = identity_of(settings, execution)
     finished = finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)
-    if finished is None or not has_final_checkpoint(folder, finished):
+    if finished is None:
         return None
+    check_final(folder)
     if execution.resume is not None:
         raise ValueError(
             f"{folder} holds this run finished, so nothing goes on from --resume; give another --output, or "
             "--overwrite"
         )
     tell(f"{folder} was finished before: nothing is trained; --overwrite trains anew")
-    files = components.photograph_files(settings)
+    files = None if execution.trust_manifest else components.photograph_files(settings)
     if files is not None and len(files) != finished.counts.total and settings.stage != "1":
         tell(
             f"{settings.photographs} holds {len(files)} photographs by now, the run had "
@@ -164,6 +176,8 @@ def finished_before(folder: Path, settings: Settings, execution: Execution) -> R
 
 def work(settings: Settings, execution: Execution, folder: OutputFolder) -> Results | None:
     """Train what is not yet trained, and report. No results for a fast dev run."""
+    if settings.warning and settings.stage != "1":
+        tell(settings.warning)
     teachers = components.load_teachers(settings, execution)
     photographs = None
     if settings.stage != "1":
@@ -179,6 +193,7 @@ def work(settings: Settings, execution: Execution, folder: OutputFolder) -> Resu
         teachers.model.albedo_variance.numel(),
         hidden_width=settings.hidden_width,
         linear_path=settings.linear_path,
+        last_layer_scale=settings.last_layer_scale,
     )
     # Stage 2 that continues has stage 1's weights in its checkpoint.
     if settings.pretraining and (
@@ -232,37 +247,39 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
         synthetic = components.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=1)
         synthetic.prepare_data()
         synthetic.setup()
-        known = components.known_faces(synthetic)
-        standardise(regressor, known.features)
-        if settings.linear_path:
-            start_linearly(regressor, known.features, Prediction(known.shape, known.albedo))
+        if settings.standardised or settings.linear_path:
+            known = components.known_faces(synthetic)
+            if settings.standardised:
+                standardise(regressor, known.features)
+            if settings.linear_path:
+                start_linearly(regressor, known.features, Prediction(known.shape, known.albedo))
         optimisation = Optimisation(
             settings.pretraining_learning_rate,
             settings.pretraining_weight_decay,
             settings.warmup_steps,
             settings.pretraining_steps,
             fused=execution.updates_in_one_pass,
+            decoupled=settings.decoupled_decay,
         )
-        fit(
-            Pretraining(regressor, settings.weights, optimisation),
-            synthetic,
-            name="stage 1",
-            folder=folder,
-            steps=settings.pretraining_steps,
-            images_per_step=settings.synthetic_per_pretraining_step,
-            settings=settings,
-            # Runs share it: at W&B it is one of its own, or none.
-            execution=execution if settings.stage == "1" else execution.without_wandb(),
-            content=content,
-            resume=execution.resume if settings.stage == "1" else None,
-        )
+        alone = settings.stage == "1"
+        # Runs share stage 1: at W&B it is a run of its own, and none of a sweep of runs of both stages.
+        with nullcontext() if alone else wandb_runs.outside_any_sweep():
+            fit(
+                Pretraining(regressor, settings.weights, optimisation),
+                synthetic,
+                name="stage 1",
+                folder=folder,
+                steps=settings.pretraining_steps,
+                images_per_step=settings.synthetic_per_pretraining_step,
+                settings=settings,
+                execution=execution if alone else replace(execution, resume=None),
+                content=content,
+                resume=execution.resume if alone else None,
+            )
         if execution.fast_dev_run:
             return
-    try:
-        checkpoint = read_checkpoint(final)
-    except ValueError as error:
-        raise ValueError(f"{error}; delete it, and stage 1 is trained again") from error
-    check_same(checkpoint[KEY], content)
+    checkpoint = read_checkpoint(final)
+    check_same(content_of(checkpoint), content)
     load_weights(regressor, checkpoint)
 
 
@@ -279,12 +296,13 @@ def train(
     synthetic = None
     if "parameter" in settings.weights.on:
         synthetic = components.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=2)
-    data = TrainingData(photographs, synthetic, rendered=settings.rendered)
-    if not settings.pretraining:
+    if settings.standardised and not settings.pretraining:
         first = photographs.dataset.batch(photographs.training[:4096])
         standardise(regressor, first.features[teachers.encoder.name])
     learnt = components.learn_from_photographs(settings, execution, photographs, teachers)
     module = regression_of(regressor, teachers, learnt, settings, execution)
+    module.rounded = components.rounded_networks(teachers, settings, execution)
+    data = TrainingData(photographs, synthetic, rendered=settings.rendered, scenes=module.draw_scenes)
     if learnt.tone is not None and settings.linear_path:
         features = learnt.faces.features[teachers.encoder.name]
         start_first_albedo(regressor, features, module.tone_target(learnt.faces))
@@ -304,30 +322,22 @@ def train(
                 photographs.dataset.images,
                 folder.below(PICTURES),
                 stand_in=content["training_data"]["stand_in"],
+                sends_photographs=execution.wandb_photographs,
             ),
             *([] if execution.fast_dev_run else [CoefficientHistograms(folder.claim(HISTOGRAMS))]),
         ],
-        best_by="validation/judge_similarity",
+        best_by=BEST_BY,
         resume=execution.resume,
     )
     if execution.fast_dev_run or not module.trainer.is_global_zero:
         return None
-    with torch.inference_mode(), diverged_told():
-        final = {"final_checkpoint": {"name": FINAL, "sha256": sha256_of_file(folder.path / FINAL)}}
-        content |= resumed_from(execution) | final
-        results = run_report.of_run(module, photographs, settings, content, folder)
+    with torch.inference_mode():
+        told = content | run_report.resumed_from(execution)
+        results = run_report.of_run(module, photographs, settings, told, folder)
     write_results(results, folder)
-    wandb_runs.log_results(module.trainer.loggers, results, folder.path / run_report.SHEET)
+    sheet = sheet_to_send(folder.path, execution, results)
+    wandb_runs.log_results(module.trainer.loggers, results, sheet)
     return read_results(folder.path)
-
-
-def resumed_from(execution: Execution) -> dict[str, Any]:
-    """What results say of a checkpoint that was asked for: its settings may have been others."""
-    if execution.resume is None:
-        return {}
-    checkpoint = read_checkpoint(execution.resume)
-    own = {"step": checkpoint["global_step"], "settings": checkpoint[KEY]["settings"]}
-    return {"resumed_from": {"name": execution.resume.name, **own}}
 
 
 def regression_of(
@@ -343,7 +353,9 @@ def regression_of(
         settings.views,
         backend=execution.rasterizer,
         seed=settings.seed,
+        ranges=settings.scene_ranges,
         jitter=settings.jitter,
+        retouched=settings.retouched,
     )
     optimisation = Optimisation(
         settings.learning_rate,
@@ -351,6 +363,7 @@ def regression_of(
         settings.warmup_steps,
         settings.max_steps,
         fused=execution.updates_in_one_pass,
+        decoupled=settings.decoupled_decay,
     )
     return Regression(
         regressor,

@@ -77,7 +77,10 @@ COMMANDS: dict[str, str] = {
     "--cache-folder {cache} --output {output}/sheet.png",
 }
 # Command lines of AFTER that differ, by name.
-CHANGED_AFTER: dict[str, str] = {}
+CHANGED_AFTER: dict[str, str] = {
+    "similarity-meshes": COMMANDS["similarity-meshes"].replace(".csv,", ".csv "),
+    "qualitative": COMMANDS["qualitative"].replace(" suite=", " --methods suite=", 1),
+}
 # What AFTER calls words of BEFORE: in names of files, columns and rows, and in cells.
 RENAMED: dict[str, str] = {}
 

@@ -118,9 +118,16 @@ def made_up_tone(encoder: RecognitionNetwork, model: MorphableModel) -> ToneTarg
     return ToneTarget.fit(embeddings, colours, model, own)
 
 
-def made_up_batch(module: Regression, *, rank: int = 0, world_size: int = 1, step: int = 0) -> TrainingBatch:
-    """A step's share in the standard budget, with features of no photograph."""
-    settings = Settings(preset="standard").resolved()
+def made_up_batch(
+    module: Regression,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    step: int = 0,
+    settings: Settings | None = None,
+) -> TrainingBatch:
+    """A step's share with features of no photograph, in the standard budget if no settings are given."""
+    settings = Settings(preset="standard").resolved() if settings is None else settings
     generator = torch.Generator().manual_seed(step)
     encoder, identity = module.teachers.encoder, module.teachers.identity_network
 

@@ -9,7 +9,7 @@ import numpy as np
 from lightning_modules.recognition.network import RecognitionNetwork
 
 from .alignment.face_cache import AlignedFaces
-from .alignment.images import EXTENSIONS, list_photographs, read_list
+from .alignment.images import USUAL_EXTENSIONS, list_photographs, read_list
 from .face_data import FaceDataModule, FaceOptions
 
 FaceChoice = Literal["largest", "all"] | int
@@ -91,7 +91,7 @@ def photographs_at(place: Path) -> list[Path]:
         return list_photographs(place)
     if not place.is_file():
         raise FileNotFoundError(
-            f"{place} does not exist; expected a photograph ({', '.join(sorted(EXTENSIONS))}), a folder of "
+            f"{place} does not exist; expected a photograph (such as {USUAL_EXTENSIONS}), a folder of "
             "photographs, or a .txt file with one photograph's path a line"
         )
     return read_list(place) if place.suffix.lower() == ".txt" else [place]

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import os
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
@@ -100,7 +101,7 @@ class FaceDataset(Dataset[FaceBatch]):
 
     def content_digest(self) -> str:
         """One hash of all photographs in use, whatever their names and order."""
-        return hashlib.sha256(b"".join(sorted(set(self.faces.digest.tolist())))).hexdigest()
+        return hashlib.sha256(np.unique(np.asarray(self.faces.digest).view("S32")).tobytes()).hexdigest()
 
 
 class FaceOptions(TypedDict, total=False):
@@ -150,14 +151,23 @@ class FaceDataModule(LightningDataModule):
             faces=options.get("faces", "largest"),
         )
 
-    def photographs(self) -> list[Path]:
+    def photographs(self) -> Sequence[Path]:
         """The photographs of this data set, in a fixed order."""
         raise NotImplementedError
 
+    def aligned(self) -> tuple[Sequence[Path], AlignedFaces]:
+        """The photographs and their faces, what is new of them aligned now."""
+        paths = self.photographs()
+        return paths, self.cache.align(paths, workers=self.workers, progress=self.progress)
+
+    def aligned_before(self) -> tuple[Sequence[Path], AlignedFaces]:
+        """The same once they are prepared; only reads."""
+        paths = self.photographs()
+        return paths, self.cache.table(paths)
+
     def prepare_data(self) -> None:
         """Align what is new, compute what features are missing, report what cannot be used."""
-        paths = self.photographs()
-        found = self.cache.align(paths, workers=self.workers, progress=self.progress)
+        paths, found = self.aligned()
         for network in self.networks:
             FaceFeatures(self.cache, network).compute(self.cache, found, network, progress=self.progress)
         faces = self._large_enough(found)
@@ -167,15 +177,16 @@ class FaceDataModule(LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Open the cache."""
-        paths = self.photographs()
-        faces = self._large_enough(self.cache.table(paths))
+        paths, found = self.aligned_before()
+        faces = self._large_enough(found)
         self.dataset = FaceDataset(self.cache, paths, faces, self.networks)
 
     def failures_file(self, paths: Sequence[Path] | None = None) -> Path:
         """The table of photographs that are not used, with their reasons."""
-        names = "\n".join(str(path) for path in (self.photographs() if paths is None else paths))
-        digest = hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()[:16]
-        return self.cache.folder / "failures" / f"{digest}.csv"
+        digest = hashlib.sha256()
+        for index, path in enumerate(self.photographs() if paths is None else paths):
+            digest.update(b"\n" * (index > 0) + os.fsencode(path))
+        return self.cache.folder / "failures" / f"{digest.hexdigest()[:16]}.csv"
 
     def provenance(self) -> dict[str, Any]:
         """Which photographs these are, for checkpoints and results."""
@@ -202,6 +213,8 @@ class FaceDataModule(LightningDataModule):
     def _large_enough(self, faces: AlignedFaces) -> AlignedFaces:
         distance = faces.quality[:, Quality._fields.index("eye_distance")]
         kept = distance >= self.minimum_eye_distance
+        if kept.all():
+            return faces
         left = np.isin(faces.photograph, faces.photograph[kept], invert=True)
         reason = f"eyes closer than {self.minimum_eye_distance:g} pixels"
         small = [(int(photograph), reason) for photograph in np.unique(faces.photograph[left])]

@@ -6,6 +6,7 @@ from typing import Unpack
 
 import numpy as np
 
+from lightning_modules.plain.files import read_text
 from lightning_modules.recognition.network import RecognitionNetwork
 
 from .alignment.images import list_photographs
@@ -47,7 +48,14 @@ class IdentityFolder(FaceDataModule):
             ValueError: if the layout is another one, or the label file is.
         """
         if self.labels is not None:
-            return {self.root / name: person for name, person in read_labels(self.labels).items()}
+            labels = read_labels(self.labels)
+            people = {self.root / name: person for name, person in labels.items()}
+            if not any(path.exists() for path in people):
+                raise ValueError(
+                    f"none of the {len(labels)} images that {self.labels} names, such as {min(labels)}, is "
+                    f"in {self.root}; name the folder that its paths begin in"
+                )
+            return people
         people = {
             path: path.relative_to(self.root).parts[0]
             for path in list_photographs(self.root)
@@ -72,20 +80,27 @@ class IdentityFolder(FaceDataModule):
 
 
 def read_labels(file: Path) -> dict[str, str]:
-    """Image name -> identity, from lines `image identity`.
+    """Image name -> identity, from lines `image identity`, parted by a tab, a comma, a semicolon or blanks.
 
     Raises:
         FileNotFoundError: if the file does not exist.
-        ValueError: if a line has another form.
+        ValueError: if it names nothing, one image as two people, or a line has another form.
     """
     if not file.is_file():
         raise FileNotFoundError(f"no label file {file}; expected lines of an image and its identity")
-    labels = {}
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    labels: dict[str, str] = {}
+    for number, line in enumerate(read_text(file).splitlines(), 1):
         if not line.strip():
             continue
-        parts = line.split()
-        if len(parts) != 2:
+        separator = next((mark for mark in "\t;," if mark in line.strip()), None)
+        parts = [part.strip() for part in line.strip().split(separator)]
+        if len(parts) != 2 or not all(parts):
             raise ValueError(f"{file}, line {number}: expected an image and its identity, got {line!r}")
-        labels[parts[0]] = parts[1]
+        image, identity = parts[0].replace("\\", "/"), parts[1]
+        if labels.setdefault(image, identity) != identity:
+            raise ValueError(
+                f"{file}, line {number}: {image} is {identity} here and {labels[image]} before; keep one"
+            )
+    if not labels:
+        raise ValueError(f"{file} names no image; expected lines of an image and its identity")
     return labels

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, Unpack
 import numpy as np
 
 from lightning_modules.plain.even_choice import evenly_chosen
+from lightning_modules.plain.folder_walk import visible_files
 from lightning_modules.recognition.network import RecognitionNetwork
 
 from .face_data import FaceDataModule, FaceOptions
@@ -74,7 +75,7 @@ class LFW(FaceDataModule):
 
     def photographs(self) -> list[Path]:
         """All photographs, sorted by name."""
-        return sorted(find_images(self.folder).glob("*/*.jpg"))
+        return sorted(visible_files(find_images(self.folder), "*/*.jpg"))
 
     def prepare_data(self) -> None:
         """Download if asked to, then align and compute features once."""
@@ -115,8 +116,22 @@ class LFW(FaceDataModule):
         )
 
     def development_people(self) -> set[str]:
-        """The people of peopleDevTrain.txt, on whom choices are made; no reported figure uses them."""
-        return set(read_people(find_list(self.folder, "peopleDevTrain.txt")))
+        """The people of peopleDevTrain.txt, on whom choices are made; no reported figure uses them.
+
+        Raises:
+            FileNotFoundError: if there is no such list.
+            ValueError: if it is no such list, or names nobody of this folder, so that development people
+                would be taken for others.
+        """
+        file = find_list(self.folder, "peopleDevTrain.txt")
+        names = set(read_people(file))
+        folder = find_images(self.folder)
+        if not any((folder / name).is_dir() for name in names):
+            raise ValueError(
+                f"none of the {len(names)} names in {file}, such as {min(names)}, is a folder in {folder}; "
+                f"expected {SOURCE}"
+            )
+        return names
 
     def retrieval_subset(self, count: int = 300, *, development: bool = False) -> RetrievalSubset:
         """People with at least two photographs, sorted by name, `count` (or as many as exist) taken evenly.

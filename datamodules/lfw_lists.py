@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from lightning_modules.plain.files import read_text
+
 SOURCE = (
     "Labeled Faces in the Wild: folders <Name>/<Name>_0001.jpg in lfw-deepfunneled (or lfw_funneled, lfw), "
     "with pairs.txt and people*.txt beside or inside; scikit-learn's fetch_lfw_people downloads all but "
@@ -53,30 +55,83 @@ def image_name(person: str, number: str | int) -> str:
 def read_pairs(file: Path) -> list[Pair]:
     """The pairs of pairs.txt (ten folds) or of pairsDevTrain.txt and pairsDevTest.txt (one fold).
 
+    Columns may be parted by tabs, blanks, commas or semicolons.
+
     Raises:
         ValueError: if the counts in the first line do not match, or a line has another form.
     """
-    lines = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    try:
-        folds, size = (1, *map(int, lines[0])) if len(lines[0]) == 1 else map(int, lines[0])
-        pairs = [_pair(line, index // (2 * size)) for index, line in enumerate(lines[1:])]
-    except (ValueError, IndexError) as error:
-        raise ValueError(f"{file} is not a list of LFW pairs: {error}") from error
-    if len(pairs) != 2 * folds * size:
-        raise ValueError(f"{file} announces {2 * folds * size} pairs and has {len(pairs)}; get it anew")
-    return pairs
+    lines = _columns(file)
+    _, counts = lines[0] if lines else (1, [])
+    if len(counts) not in {1, 2} or not all(part.isdecimal() and int(part) for part in counts):
+        raise ValueError(
+            f"{file} is not a list of LFW pairs: its first line must count pairs of a kind, or folds and "
+            f"pairs of a kind in each, got {' '.join(counts) or 'nothing'}"
+        )
+    folds, size = (1, int(counts[0])) if len(counts) == 1 else (int(counts[0]), int(counts[1]))
+    if len(lines) - 1 != 2 * folds * size:
+        raise ValueError(f"{file} announces {2 * folds * size} pairs and has {len(lines) - 1}; get it anew")
+    pairs = [_pair(parts, index // (2 * size)) for index, (_, parts) in enumerate(lines[1:])]
+    for (number, parts), pair in zip(lines[1:], pairs, strict=True):
+        if pair is None:
+            raise ValueError(
+                f"{file} is not a list of LFW pairs: line {number} must be `Name 1 2` or `Name 1 Other 2`, "
+                f"got {' '.join(parts)}"
+            )
+    return [pair for pair in pairs if pair is not None]
 
 
 def read_people(file: Path) -> list[str]:
-    """The names in people.txt, peopleDevTrain.txt or peopleDevTest.txt."""
-    lines = (line.split("\t") for line in file.read_text(encoding="utf-8").splitlines())
-    # Lines with a name have a count behind it; the others are counts of people or folds.
-    return [line[0] for line in lines if len(line) == 2 and not line[0].isdigit()]
+    """The names in people.txt, peopleDevTrain.txt or peopleDevTest.txt.
+
+    A line is a name, as a rule with a count of photographs behind it. Lines of a number alone count the names
+    that follow, people.txt's first one its folds. Columns as for `read_pairs`; of a name in a column of its
+    own, blanks stand for underscores.
+
+    Raises:
+        ValueError: if it names nobody, counts other numbers of people, or a line has another form.
+    """
+    names: list[str] = []
+    announced: list[tuple[int, int]] = []  # a number, and how many names came before it
+    for number, parts in _columns(file):
+        *name, count = parts
+        if not name and count.isdecimal():
+            announced.append((int(count), len(names)))
+        elif (not name and _is_name(count)) or (name and count.isdecimal() and all(map(_is_name, name))):
+            names.append("_".join(name or [count]))
+        else:
+            raise ValueError(
+                f"{file} is not a list of LFW's people: line {number} must be `Name count`, got "
+                f"{' '.join(parts)}"
+            )
+    if not names:
+        raise ValueError(f"{file} names nobody; get it anew")
+    if len(announced) > 1 and announced[0] == (len(announced) - 1, 0):
+        announced = announced[1:]  # folds
+    ends = [*(before for _, before in announced[1:]), len(names)]
+    for (people, before), end in zip(announced, ends, strict=False):
+        if people != end - before:
+            raise ValueError(f"{file} announces {people} people and has {end - before}; get it anew")
+    return names
 
 
-def _pair(parts: list[str], fold: int) -> Pair:
-    if len(parts) == 3:
-        return Pair(image_name(parts[0], parts[1]), image_name(parts[0], parts[2]), True, fold)
-    if len(parts) == 4:
-        return Pair(image_name(parts[0], parts[1]), image_name(parts[2], parts[3]), False, fold)
-    raise ValueError(f"a pair has 3 or 4 columns, got {parts}")
+def _columns(file: Path) -> list[tuple[int, list[str]]]:
+    """The lines that hold anything, with their numbers."""
+    columns = []
+    for number, line in enumerate(read_text(file).splitlines(), 1):
+        separator = next((mark for mark in "\t;," if mark in line.strip()), None)
+        parts = [part.strip().replace(" ", "_") for part in line.split(separator)]
+        columns.append((number, [part for part in parts if part]))
+    return [(number, parts) for number, parts in columns if parts]
+
+
+def _is_name(part: str) -> bool:
+    return not part.isdecimal()
+
+
+def _pair(parts: list[str], fold: int) -> Pair | None:
+    match [part.isdecimal() for part in parts]:
+        case [False, True, True]:
+            return Pair(image_name(parts[0], parts[1]), image_name(parts[0], parts[2]), True, fold)
+        case [False, True, False, True]:
+            return Pair(image_name(parts[0], parts[1]), image_name(parts[2], parts[3]), False, fold)
+    return None

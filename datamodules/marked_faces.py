@@ -9,12 +9,13 @@ import torch
 
 from lightning_modules.faces.landmarks.ibug import five_points
 from lightning_modules.faces.landmarks.image_landmark_files import IMAGE_SUFFIXES, read_image_landmarks
+from lightning_modules.faces.landmarks.point_lists import file_of_suffix
 from lightning_modules.faces.landmarks.pose_fitting import Jaw, why_unfit
 from lightning_modules.recognition.frame import CANONICAL_POINTS, RENDERED_POINTS, similarity_transform
 
 from .alignment.crops import align, select_faces
 from .alignment.detection import Detection, load_detector
-from .alignment.images import PhotographError, read_photograph
+from .alignment.images import PhotographError, file_content, read_photograph
 from .alignment.mediapipe_landmarks import FaceMesh
 from .chosen_faces import SMALLEST_EYE_DISTANCE, FaceChoice
 
@@ -74,7 +75,7 @@ def open_photograph(path: Path) -> Opened:
         PhotographError: if it is missing, unreadable, damaged, too small or too large.
     """
     try:
-        content = path.read_bytes()
+        content = file_content(path)
     except OSError as error:
         raise PhotographError(f"cannot be read ({error.strerror})") from error
     pixels, width, height = read_photograph(content)
@@ -98,7 +99,7 @@ def marked_by_file(path: Path, folder: Path | None = None) -> MarkedFace:
         raise PhotographError(f"no landmark file ({path.stem}{{{','.join(IMAGE_SUFFIXES)}}} in {place})")
     try:
         landmarks = read_image_landmarks(file).numpy()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise PhotographError(f"bad landmark file ({error})") from error
     if reason := why_unfit(torch.from_numpy(landmarks)):
         raise PhotographError(f"bad landmark file ({file}: {reason})")
@@ -118,8 +119,7 @@ def marked_by_file(path: Path, folder: Path | None = None) -> MarkedFace:
 def landmark_file(photograph: Path, folder: Path | None) -> Path | None:
     """The landmark file of a photograph's name in its own or another folder."""
     place = photograph.parent if folder is None else folder
-    files = (place / f"{photograph.stem}{suffix}" for suffix in IMAGE_SUFFIXES)
-    return next((file for file in files if file.is_file()), None)
+    return file_of_suffix(place / photograph.stem, IMAGE_SUFFIXES)
 
 
 def marked_by_detector(path: Path, mesh: FaceMesh | None, face: FaceChoice | None = None) -> list[MarkedFace]:

@@ -1,5 +1,7 @@
 """Unlabelled photographs for training."""
 
+import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
@@ -11,9 +13,10 @@ from lightning_modules.recognition.network import RecognitionNetwork
 
 from .alignment.face_cache import AlignedFaces
 from .alignment.feature_cache import FaceFeatures
-from .alignment.images import list_photographs, read_list
+from .alignment.images import is_photograph, list_photographs, read_list
+from .alignment.photograph_manifest import FileStates, PhotographManifest, PhotographPaths, merged
 from .face_data import FaceBatch, FaceDataModule, FaceDataset, FaceOptions
-from .sampling import StepLoader, first_step_of, step_sampler
+from .sampling import StepLoader, loader_of, step_sampler
 
 CENTRE_PHOTOGRAPHS = 1000  # by which a judge's centre is estimated
 
@@ -33,6 +36,8 @@ class Photographs(FaceDataModule):
             score by, and of CENTRE_PHOTOGRAPHS to train on, for its centre.
         judged: at most so many.
         seed: of the training order.
+        trusting: whether a start relies on what the last one listed, and touches no photograph: new and
+            changed ones are not seen.
         **options: see FaceOptions.
     """
 
@@ -46,6 +51,7 @@ class Photographs(FaceDataModule):
         judge: RecognitionNetwork | None = None,
         judged: int = 128,
         seed: int = 0,
+        trusting: bool = False,
         **options: Unpack[FaceOptions],
     ) -> None:
         super().__init__(networks, **options)
@@ -53,19 +59,77 @@ class Photographs(FaceDataModule):
             raise ValueError(f"validation_fraction must be in [0, 1), got {validation_fraction}")
         self.folder, self.pattern = Path(folder), pattern
         self.validation_fraction, self.seed = validation_fraction, seed
-        self.judge, self.judged = judge, judged
+        self.judge, self.judged, self.trusting = judge, judged, trusting
+        self._listed: PhotographManifest | None = None
 
-    def photographs(self) -> list[Path]:
-        """All files of the folder or of the list."""
+    def photographs(self) -> Sequence[Path]:
+        """All files of the folder or of the list, as they are now."""
         if self.folder.is_file():
             return read_list(self.folder)
         return list_photographs(self.folder, self.pattern)
+
+    def require_some(self) -> None:
+        """Raise what `photographs` would, without listing more than one.
+
+        Raises:
+            FileNotFoundError: if the folder or list is not there.
+            ValueError: if it names no photograph.
+        """
+        if self.trusting and self._kept() is not None:
+            return
+        there = (path for path in self.folder.glob(self.pattern) if not path.name.startswith("."))
+        if self.folder.is_file() or not any(is_photograph(path) and not path.is_dir() for path in there):
+            self.photographs()
+
+    @property
+    def manifest_folder(self) -> Path:
+        """Where this folder's, or list's, manifest lies."""
+        place = f"{self.folder.resolve()}\n{self.pattern}"
+        name = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
+        return self.cache.folder / "manifests" / name
+
+    def aligned(self) -> tuple[Sequence[Path], AlignedFaces]:
+        """The photographs and their faces: of the manifest, what is new or changed since aligned now."""
+        kept = self._kept()
+        if kept is not None and self.trusting:
+            if self.progress:
+                print(
+                    f"trusts the list of {len(kept.paths):,} photographs of {self.folder} that was made on "
+                    f"{kept.written}: new and changed ones are not looked for"
+                )
+            self._listed = kept
+            return kept.paths, kept.faces
+        paths = self.photographs()
+        packed, states = PhotographPaths.of(paths), FileStates.of(paths)
+        places = np.full(len(paths), -1) if kept is None else kept.unchanged(packed, states)
+        new: list[int] = np.flatnonzero(places < 0).tolist()
+        found = self.cache.align(
+            [paths[place] for place in new], workers=self.workers, progress=self.progress
+        )
+        found = found._replace(
+            photograph=np.array(new, np.int64)[found.photograph],
+            failures=[(new[place], reason) for place, reason in found.failures],
+        )
+        if kept is not None:
+            found = merged(kept.faces_at(places), found)
+        self._listed = PhotographManifest(packed, states, found, "")
+        if kept is None or not np.array_equal(places, np.arange(len(kept.paths))):
+            self._listed.write(self.manifest_folder)
+        return paths, found
+
+    def aligned_before(self) -> tuple[Sequence[Path], AlignedFaces]:
+        """The same once they are prepared, here or, where the manifest is trusted, by an earlier start."""
+        if self._listed is None and self.trusting:
+            self._listed = self._kept()
+        if self._listed is None:
+            return super().aligned_before()
+        return self._listed.paths, self._listed.faces
 
     def prepare_data(self) -> None:
         """Align and compute features once; the judge's only where they are used."""
         super().prepare_data()
         if self.judge is not None:
-            faces = self._large_enough(self.cache.table(self.photographs()))
+            faces = self._large_enough(self.aligned_before()[1])
             for chosen in self._judged_faces(faces):
                 FaceFeatures(self.cache, self.judge).compute(
                     self.cache, faces.subset(chosen), self.judge, progress=self.progress
@@ -89,7 +153,7 @@ class Photographs(FaceDataModule):
         if len(self.training) == 0:
             raise ValueError(
                 f"no face to train on among the {len(self.dataset.paths)} photographs of {self.folder}; "
-                f"the reasons are in {self.failures_file()}"
+                f"the reasons are in {self.failures_file(self.dataset.paths)}"
             )
 
     def batch(self, step: int, *, rank: int = 0, world_size: int = 1) -> FaceBatch:
@@ -101,11 +165,7 @@ class Photographs(FaceDataModule):
 
     def train_dataloader(self) -> StepLoader[FaceBatch]:
         """Batches without end, from the step at which the trainer stands; each process gets its share."""
-        trainer = self.trainer
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
-        return StepLoader(
-            lambda step: self.batch(step, rank=rank, world_size=world_size), lambda: first_step_of(trainer)
-        )
+        return loader_of(self.batch, self.trainer)
 
     def val_dataloader(self) -> DataLoader[FaceBatch]:
         """The faces that are held back, in order."""
@@ -114,6 +174,12 @@ class Photographs(FaceDataModule):
     def judged_dataloader(self) -> DataLoader[FaceBatch]:
         """The faces that are held back to score by, with the judge's embeddings."""
         return self._in_order(self.judged_validation)
+
+    def _kept(self) -> PhotographManifest | None:
+        """The manifest of an earlier start; None where there is none, or its cache was deleted."""
+        if not self.cache.records_file.exists():
+            return None
+        return PhotographManifest.read(self.manifest_folder)
 
     def _judged_faces(self, faces: AlignedFaces) -> tuple[np.ndarray, np.ndarray]:
         """Which faces the judge sees: to score by, and for its centre; first by content, not by name."""

@@ -1,6 +1,8 @@
 """The order of the training data: a pure function of seed and step."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from itertools import count
 from typing import Any, Generic, TypeVar
@@ -8,8 +10,13 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import torch
 from lightning import Trainer
+from lightning_utilities.core.apply_func import apply_to_collection
+from torch import Tensor
+
+from lightning_modules.rendering.scenes import DrawnScenes
 
 Batch = TypeVar("Batch")
+STEPS_AHEAD = 2  # that a worker prepares while a GPU works
 
 
 class StepSampler:
@@ -64,13 +71,40 @@ class StepLoader(Generic[Batch]):
     Args:
         batch: step, counted from 0 over all epochs -> batch.
         first_step: asked whenever an iteration begins, see first_step_of.
+        ahead: how many batches a thread prepares before they are asked for; 0 makes each when it is.
+        device: of the batches' later use, whose process-wide state the thread shares; the CPU's if None.
     """
 
-    def __init__(self, batch: Callable[[int], Batch], first_step: Callable[[], int]) -> None:
-        self.batch, self.first_step = batch, first_step
+    def __init__(
+        self,
+        batch: Callable[[int], Batch],
+        first_step: Callable[[], int],
+        *,
+        ahead: int = 0,
+        device: torch.device | None = None,
+    ) -> None:
+        self.batch, self.first_step, self.ahead, self.device = batch, first_step, ahead, device
 
     def __iter__(self) -> Iterator[Batch]:
-        return map(self.batch, count(self.first_step()))
+        steps = map(self.batch, count(self.first_step()))
+        return self._prepared(steps) if self.ahead else steps
+
+    def _prepared(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        on_gpu = self.device is not None and self.device.type == "cuda"
+        # Without it, the thread would open the first GPU, whichever is this process's.
+        own_gpu = (torch.cuda.set_device, (self.device,)) if on_gpu else (None, ())
+        pool = ThreadPoolExecutor(1, "batches", *own_gpu)
+
+        def make() -> Batch:
+            return pinned(next(batches)) if on_gpu else next(batches)
+
+        try:
+            coming: deque[Future[Batch]] = deque(pool.submit(make) for _ in range(self.ahead))
+            while True:
+                coming.append(pool.submit(make))
+                yield coming.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: the order follows from the trainer's step. Tells Lightning that the loader can resume."""
@@ -78,6 +112,30 @@ class StepLoader(Generic[Batch]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing to load."""
+
+
+def pinned(batch: Batch) -> Batch:
+    """A batch in memory from which a GPU fetches by itself, so that nothing waits for the copy."""
+    return apply_to_collection(batch, (Tensor, DrawnScenes), lambda part: part.pin_memory())
+
+
+def loader_of(batch: Callable[..., Batch], trainer: Trainer | None) -> StepLoader[Batch]:
+    """Batches without end, from the step at which the trainer stands; each process takes its share.
+
+    Args:
+        batch: step, rank=, world_size= -> batch.
+        trainer: None loads as one process on the CPU does.
+    """
+    if trainer is None:
+        return StepLoader(batch, lambda: 0)
+    rank, world_size, device = trainer.global_rank, trainer.world_size, trainer.strategy.root_device
+    return StepLoader(
+        lambda step: batch(step, rank=rank, world_size=world_size),
+        lambda: first_step_of(trainer),
+        # On the CPU a thread would only take a core from the step.
+        ahead=0 if device.type == "cpu" else STEPS_AHEAD,
+        device=device,
+    )
 
 
 def first_step_of(trainer: Trainer | None) -> int:

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lightning_modules.faces.landmarks.mesh_landmark_files import SUFFIXES as LANDMARK_SUFFIXES
+from lightning_modules.faces.landmarks.point_lists import file_of_suffix
+from lightning_modules.plain.folder_walk import visible_files
 from lightning_modules.plain.output_folder import without_outputs
 
 from .alignment.images import EXTENSIONS as IMAGE_SUFFIXES
@@ -126,8 +128,8 @@ def _marks_of(scan: Path, root: Path, marks: Path | None) -> Path | None:
 
 
 def _first_landmark_file(stems: list[Path]) -> Path | None:
-    candidates = (stem.with_name(stem.name + suffix) for stem in stems for suffix in LANDMARK_SUFFIXES)
-    return next((path for path in candidates if path.is_file()), None)
+    found = (file_of_suffix(stem, LANDMARK_SUFFIXES) for stem in stems)
+    return next((path for path in found if path is not None), None)
 
 
 def _micc_footage(folder: Path) -> dict[str, Path]:
@@ -159,7 +161,8 @@ def _video_or_frames(path: Path) -> Path | None:
 
 def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """Files at any depth; not what a command wrote into an output folder below, such as heat-maps."""
-    files = [path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file()]
+    found = visible_files(folder) if folder.is_dir() else []
+    files = [path for path in found if path.suffix.lower() in suffixes and path.is_file()]
     return without_outputs(files, folder)
 
 

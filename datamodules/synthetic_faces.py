@@ -16,14 +16,15 @@ from torch.utils.data import DataLoader
 from lightning_modules.faces.aligned_rendering import AlignedFrame, render_aligned
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.cache_folders import CacheFolders
+from lightning_modules.plain.precision import constant
 from lightning_modules.recognition.frame import RENDERED_POINTS, Crop
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.rendering.ranges import SceneRanges
-from lightning_modules.rendering.scenes import noise_backgrounds, random_scenes
+from lightning_modules.rendering.scenes import DrawnScenes, backgrounds_of, noise_cells, random_scenes
 
 from .long_work.progress import progress_bar
 from .long_work.row_files import RowFiles
-from .sampling import StepLoader, first_step_of, mixed_seed, step_sampler
+from .sampling import StepLoader, loader_of, mixed_seed, step_sampler
 
 TRAINING, VALIDATION = 0, 1
 # Part of the pool's name: raise it when the same settings give other pictures.
@@ -45,6 +46,30 @@ class SyntheticBatch(NamedTuple):
     features: Tensor
 
 
+class UnseenFaces:
+    """Synthetic faces that were drawn and not yet rendered, on the CPU until their step comes.
+
+    No tuple, so that a trainer of another precision does not round what the faces are rendered from.
+
+    Attributes:
+        shape: [B, Ks], in standard deviations.
+        albedo: [B, Kt], likewise.
+        scenes: one of each face.
+    """
+
+    def __init__(self, shape: Tensor, albedo: Tensor, scenes: DrawnScenes) -> None:
+        self.shape, self.albedo, self.scenes = shape, albedo, scenes
+
+    def to(self, device: torch.device) -> "UnseenFaces":
+        """The same on a device, without a wait where memory is pinned."""
+        shape, albedo = (part.to(device, non_blocking=True) for part in (self.shape, self.albedo))
+        return UnseenFaces(shape, albedo, self.scenes.to(device))
+
+    def pin_memory(self) -> "UnseenFaces":
+        """The same where a GPU fetches it by itself."""
+        return UnseenFaces(self.shape.pin_memory(), self.albedo.pin_memory(), self.scenes.pin_memory())
+
+
 class SyntheticFaces(LightningDataModule):
     """Fresh neutral faces in random scenes with the features that the encoder sees in them.
 
@@ -58,6 +83,7 @@ class SyntheticFaces(LightningDataModule):
         encoder: whose features are wanted; it is shown its own crop.
         batch_size: over all processes.
         pool_size: how many faces training draws from; None for fresh ones at every step.
+        first_fresh: the number of the first fresh face: a second stage begins where the first one ended.
         validation_size: faces that training never sees.
         seed: of faces, scenes and order.
         ranges: of the scenes.
@@ -73,6 +99,7 @@ class SyntheticFaces(LightningDataModule):
         *,
         batch_size: int = 64,
         pool_size: int | None = 20_000,
+        first_fresh: int = 0,
         validation_size: int = 512,
         seed: int = 0,
         ranges: SceneRanges | None = None,
@@ -83,6 +110,7 @@ class SyntheticFaces(LightningDataModule):
         super().__init__()
         self.model, self.encoder = model, encoder
         self.batch_size, self.pool_size, self.validation_size = batch_size, pool_size, validation_size
+        self.first_fresh = first_fresh
         self.seed, self.backend, self.progress = seed, backend, progress
         self.ranges = SceneRanges() if ranges is None else ranges
         self.cache_folder = CacheFolders.below(cache_folder).synthetic_faces
@@ -94,30 +122,48 @@ class SyntheticFaces(LightningDataModule):
         self._fill(VALIDATION, self.validation_size)
 
     def setup(self, stage: str | None = None) -> None:
-        """Open the pools."""
+        """Open the pools; bring model and encoder, which no hook of Lightning's knows of, onto the device."""
         self._pools = {purpose: self._files(purpose) for purpose in (TRAINING, VALIDATION)}
+        if self.trainer is not None:
+            for part in (self.model, self.encoder):
+                part.to(self.trainer.strategy.root_device)
 
-    @torch.no_grad()
     def render(self, samples: Sequence[int], *, purpose: int = TRAINING) -> SyntheticBatch:
         """The faces of these numbers, drawn, rendered and seen by the encoder."""
+        return self.seen(self.draw(samples, purpose=purpose))
+
+    def draw(self, samples: Sequence[int], *, purpose: int = TRAINING) -> UnseenFaces:
+        """The faces of these numbers and their scenes, each keyed by seed, purpose and number."""
         generators = [
             torch.Generator().manual_seed(mixed_seed(self.seed, purpose, sample)) for sample in samples
         ]
-        drawn = [self.model.sample(1, generator) for generator in generators]
+        drawn = [self.model.draw(1, generator) for generator in generators]
         shape, albedo = (torch.cat([getattr(face, part) for face in drawn]) for part in ("shape", "albedo"))
-        images = draw_synthetic(
-            self.model,
-            shape,
-            albedo,
-            self.encoder.crop,
-            generators,
-            ranges=self.ranges,
-            backend=self.backend,
-        )
+        scenes = random_scenes(generators, 1, ranges=self.ranges)
+        return UnseenFaces(shape, albedo, DrawnScenes(scenes, noise_cells(generators, 1)))
+
+    @torch.no_grad()
+    def seen(self, faces: UnseenFaces) -> SyntheticBatch:
+        """Faces rendered and seen by the encoder, on the model's device."""
+        faces = faces.to(self.model.shape_mean.device)
+        images = render_synthetic(self.model, faces, self.encoder.crop, backend=self.backend)
+        shape, albedo = (part.to(images) for part in (faces.shape, faces.albedo))
         return SyntheticBatch(shape, albedo, self.encoder(images, frame="native").features)
 
     def batch(self, step: int, *, rank: int = 0, world_size: int = 1) -> SyntheticBatch:
         """The faces of this process at a step.
+
+        Raises:
+            ValueError: if the batch cannot be split evenly over the processes.
+        """
+        return self.complete(self.prepared(step, rank=rank, world_size=world_size))
+
+    def complete(self, prepared: "SyntheticBatch | UnseenFaces") -> SyntheticBatch:
+        """What `prepared` gave, as a step needs it: faces of no pool are rendered now."""
+        return self.seen(prepared) if isinstance(prepared, UnseenFaces) else prepared
+
+    def prepared(self, step: int, *, rank: int = 0, world_size: int = 1) -> "SyntheticBatch | UnseenFaces":
+        """The part of `batch` that is made on the CPU, by a worker if there is a GPU.
 
         Raises:
             ValueError: if the batch cannot be split evenly over the processes.
@@ -128,31 +174,29 @@ class SyntheticFaces(LightningDataModule):
                     f"the batch of {self.batch_size} cannot be split evenly over {world_size} processes"
                 )
             share = self.batch_size // world_size
-            first = step * self.batch_size + rank * share
-            return self.render(range(first, first + share))
+            first = self.first_fresh + step * self.batch_size + rank * share
+            return self.draw(range(first, first + share))
         sampler = step_sampler(
             self.pool_size, self.batch_size, seed=self.seed, rank=rank, world_size=world_size
         )
         return self.pooled(sampler.indices(step))
 
     def pooled(self, samples: Sequence[int] | np.ndarray, *, purpose: int = TRAINING) -> SyntheticBatch:
-        """The faces of these numbers from a pool, on the model's device."""
-        chosen = np.asarray(samples, np.int64)
-        files, device = self._pools[purpose], self.model.shape_mean.device
+        """The faces of these numbers from a pool, on the CPU."""
+        chosen, files = np.asarray(samples, np.int64), self._pools[purpose]
         return SyntheticBatch(
-            *(
-                torch.from_numpy(files.column(name)[chosen]).to(device)
-                for name in ("shape", "albedo", "features")
-            )
+            *(torch.from_numpy(files.column(name)[chosen]) for name in ("shape", "albedo", "features"))
         )
 
-    def train_dataloader(self) -> StepLoader[SyntheticBatch]:
+    def train_dataloader(self) -> "StepLoader[SyntheticBatch | UnseenFaces]":
         """Batches without end, from the step at which the trainer stands; each process takes its share."""
-        trainer = self.trainer
-        rank, world_size = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
-        return StepLoader(
-            lambda step: self.batch(step, rank=rank, world_size=world_size), lambda: first_step_of(trainer)
-        )
+        return loader_of(self.prepared, self.trainer)
+
+    def on_after_batch_transfer(
+        self, batch: "SyntheticBatch | UnseenFaces", dataloader_idx: int
+    ) -> SyntheticBatch:
+        """Render what has no pool, on the device."""
+        return self.complete(batch)
 
     def val_dataloader(self) -> DataLoader[SyntheticBatch]:
         """The same faces every time, in one batch; every process validates all of them."""
@@ -202,24 +246,17 @@ class SyntheticFaces(LightningDataModule):
                     advance(len(samples))
 
 
-def draw_synthetic(
-    model: MorphableModel,
-    shape: Tensor,
-    albedo: Tensor,
-    crop: Crop,
-    generators: Sequence[torch.Generator],
-    *,
-    ranges: SceneRanges | None = None,
-    backend: str | None = None,
+def render_synthetic(
+    model: MorphableModel, faces: UnseenFaces, crop: Crop, *, backend: str | None = None
 ) -> Tensor:
-    """One antialiased picture a face, [B, 3, size, size] in [0, 1], its scene drawn from its generator."""
-    scenes = random_scenes(generators, 1, ranges=ranges)
-    background = noise_backgrounds(generators, 1, (crop.size, crop.size)).to(shape)
-    frame = AlignedFrame(torch.from_numpy(crop.to_crop(RENDERED_POINTS)), crop.size)
+    """One antialiased picture a face, [B, 3, size, size] in [0, 1], on the model's device."""
+    shape, albedo = (part.to(model.shape_mean) for part in (faces.shape, faces.albedo))
+    background = backgrounds_of(faces.scenes.noise, (crop.size, crop.size)).to(shape)
+    frame = AlignedFrame(constant(crop.to_crop(RENDERED_POINTS), shape.device), crop.size)
     images = render_aligned(
         model,
         model(shape, albedo),
-        scenes,
+        faces.scenes.scenes,
         frame,
         background=background,
         samples_per_axis=2,

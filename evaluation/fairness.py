@@ -59,7 +59,8 @@ from lightning_modules.plain.number_types import AtLeastTwo, SeedInt
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.recognition.network import RecognitionNetwork
-from lightning_modules.recognition.networks import NetworkName, load_network
+from lightning_modules.recognition.network_names import NetworkName, place_of_network
+from lightning_modules.recognition.networks import load_network
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 
 COMMAND = "fairness"
@@ -113,8 +114,8 @@ def fairness(known: KnownPeople, output: Output, machine: Machine) -> Results:
         return fairness_report(loaded, chosen, people, settings, machine)
 
     return evaluate(
-        COMMAND, settings, compute, inputs=read_for(checkpoint, None), output=output, layout=LAYOUT,
-        notice=NOTICE,
+        COMMAND, settings, compute, inputs=[*read_for(checkpoint, None), place_of_network(judge)],
+        output=output, layout=LAYOUT, notice=NOTICE,
     )  # fmt: skip
 
 

@@ -69,7 +69,7 @@ class ComparedMethods:
             photograph fails.
         three_quarter: show each face also from the side.
         size: of each picture in pixels.
-        unit: of meshes: mm, cm, m, or auto.
+        unit: of meshes: mm, cm, dm, m, um, inch, a number of millimetres, or auto.
         detector: yunet or mtcnn.
         morphable_model: of the checkpoints, if it lies elsewhere than in training.
     """

@@ -3,11 +3,13 @@
     python evaluation/reconstruct.py final.ckpt photograph.jpg --output faces
     python evaluation/reconstruct.py final.ckpt folder --face largest --output faces
     python evaluation/reconstruct.py final.ckpt folder_of_one_person --one-person --output faces
+    python evaluation/reconstruct.py final.ckpt video.mp4 --output faces
 
 Writes NAME.glb (metres, as its format has it), NAME.obj and NAME.ply (mm), NAME.json (coefficients and where
 they came from) and NAME.png (photograph, front, three-quarter view, profile) for each face; photographs.csv
-says what became of each photograph. The same command continues where it was stopped, takes up photographs
-that were added, and leaves finished faces as they are.
+says what became of each photograph. Of a video one face is made, from the mean features of its frames. The
+same command continues where it was stopped, takes up photographs that were added, and leaves finished faces
+as they are.
 """
 
 import sys
@@ -15,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -31,6 +33,15 @@ from datamodules.alignment.detection import DetectorName
 from datamodules.alignment.feature_cache import FaceFeatures
 from datamodules.chosen_faces import ChosenFaces, FaceChoice, photographs_at
 from datamodules.face_data import FaceDataset
+from datamodules.filmed_faces import (
+    Filmed,
+    FilmedPerson,
+    PersonSeen,
+    SeenTogether,
+    is_video,
+    videos_at,
+    watched,
+)
 from datamodules.long_work.progress import progress_bar
 from evaluation.metrics.moments import BEYOND
 from evaluation.reconstruction.face_files import SUFFIXES, FaceFiles
@@ -70,11 +81,13 @@ class FaceToMake(NamedTuple):
         name: of its files.
         faces: indices into the data set; several of one person, of whom one face is made.
         source: what it is made from, as its coefficients' file says.
+        films: of the same person.
     """
 
     name: str
     faces: list[int]
     source: dict[str, Any]
+    films: tuple[FilmedPerson, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,10 +96,12 @@ class ReconstructedPhotographs:
 
     Attributes:
         checkpoint: what ablations/run.py wrote.
-        photographs: a photograph, a folder of them (at any depth), or a .txt list of them.
-        one_person: all photographs show one person: one face, from the mean of their features.
+        photographs: a photograph, a folder of them (at any depth), or a .txt list of them; likewise videos,
+            each of one person, of whom one face is made, from the mean of all frames' features.
+        one_person: all photographs and videos show one person: one face, from the mean of their features.
         face: in a photograph with several: largest, all, or a number from 0, the largest; without it such a
-            photograph fails.
+            photograph fails. Of a video's frame it is the largest.
+        frames: of each video, so many evenly spread, or all.
         detector: yunet or mtcnn.
         preview_size: height of a preview's pictures in pixels.
         morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training:
@@ -97,6 +112,8 @@ class ReconstructedPhotographs:
     photographs: Path
     one_person: bool = False
     face: FaceChoice | None = None
+    # A setting of videos alone, so that folders of photographs stay as they are.
+    frames: PositiveInt | Literal["all"] = field(default="all", metadata=NO_SETTING)
     detector: DetectorName = "yunet"
     preview_size: PositiveInt = 288
     morphable_model: str | None = field(default=None, metadata=NO_SETTING)
@@ -116,48 +133,82 @@ def reconstruct(chosen: ReconstructedPhotographs, output: Output, machine: Machi
     """Reconstruct the neutral textured 3D face of each photograph, or of one person in several."""
     machine, checkpoint, photographs = machine.resolved(), chosen.checkpoint, chosen.photographs
     load_regressor(checkpoint)
-    paths = photographs_at(photographs)
+    paths, videos = places_of(photographs)
+    if videos and chosen.face not in (None, "largest"):
+        raise ValueError(f"{videos[0]} shows one person, the largest face; leave --face {chosen.face} out")
     if chosen.one_person and chosen.face == "all":
         raise ValueError("--one-person takes one face of each photograph; give another --face than all")
     settings = plain(
         settings_of_options(chosen)
         | {"checkpoint": sha256_of_file(checkpoint), "photographs": photographs.resolve()}
+        | ({"frames": chosen.frames} if videos else {})
     )
-    inputs = [*read_for(checkpoint, chosen.morphable_model), photographs, *paths]
+    inputs = [*read_for(checkpoint, chosen.morphable_model), photographs, *paths, *videos]
     folder = checked_folder(COMMAND, settings, inputs=inputs, output=output)
     results = finished_results(folder.path, COMMAND, settings, overwrite=output.overwrite)
     load = partial(
         load_reconstructor, checkpoint, morphable_model=chosen.morphable_model, device=machine.device
     )
-    loaded = load() if results is None else None  # a wrong one is told before photographs are aligned
+    loaded = (
+        load() if results is None or videos else None
+    )  # a wrong one is told before photographs are aligned
     data = ChosenFaces(
         paths, face=chosen.face, detector=chosen.detector, cache_folder=machine.cache_folder,
         workers=machine.workers, progress=machine.progress,
     )  # fmt: skip
-    data.prepare_data()
+    if paths:
+        data.prepare_data()
     data.setup()
-    items = items_of(data, photographs, settings)
+    filmed = Filmed([], [])
+    if loaded is not None and videos:
+        filmed = watched(
+            videos, loaded.encoder, frames=None if chosen.frames == "all" else chosen.frames,
+            detector=chosen.detector, cache_folder=machine.cache_folder, workers=machine.workers,
+            progress=machine.progress,
+        )  # fmt: skip
+    items = items_of(data, filmed, photographs, settings)
     missing = [
         item
         for item in items
         if output.overwrite or not FaceFiles(folder, item.name).finished_from(item.source)
     ]
-    if results is None or missing or results.counts != counts_of(data):
+    if results is None or missing or results.counts != counts_of(data, filmed):
         loaded = load() if loaded is None else loaded
         say(folder.begin(overwrite=output.overwrite, older=(*TABLES, f"{ITEMS}.csv")))
         mark_started(folder, settings)
         make(missing, data, loaded, folder, chosen.preview_size)
-        results = results_of(items, data, loaded, settings, folder, checkpoint)
-        write_report(Report(results, {ITEMS: table_of(data, items)}), folder, LAYOUT)
-    tell(results, data, folder.path)
+        results = results_of(items, data, filmed, loaded, settings, folder, checkpoint)
+        write_report(Report(results, {ITEMS: table_of(data, filmed, items)}), folder, LAYOUT)
+    tell(results, data, filmed, folder.path)
     return results
 
 
-def items_of(data: ChosenFaces, photographs: Path, settings: Mapping[str, Any]) -> list[FaceToMake]:
-    """The faces to make: one for each chosen face, or one for all photographs of one person."""
+def places_of(photographs: Path) -> tuple[list[Path], list[Path]]:
+    """The photographs and the videos at a place.
+
+    Raises:
+        FileNotFoundError: if there is nothing.
+        ValueError: if a folder or list holds neither.
+    """
+    videos = videos_at(photographs)
+    try:
+        named = photographs_at(photographs)
+    except ValueError:
+        if not videos:
+            raise
+        named = []
+    found = [*(path for path in named if is_video(path)), *videos]
+    return [path for path in named if not is_video(path)], list(dict.fromkeys(found))
+
+
+def items_of(
+    data: ChosenFaces, filmed: Filmed, photographs: Path, settings: Mapping[str, Any]
+) -> list[FaceToMake]:
+    """The faces to make: one for each chosen face and each video, or one for all of one person."""
     faces = data.dataset.faces
     root = photographs if photographs.is_dir() else photographs.parent
-    files = dict(zip(data.paths, files_of(data.paths, root), strict=True))
+    everywhere = [*data.paths, *(person.path for person in filmed.people)]
+    files = dict(zip(everywhere, files_of(everywhere, root), strict=True))
     sources = [
         {
             "file": files[data.dataset.path(index)],
@@ -166,15 +217,30 @@ def items_of(data: ChosenFaces, photographs: Path, settings: Mapping[str, Any]) 
         }
         for index in range(len(data.dataset))
     ]
+    films = [
+        {
+            "file": files[person.path],
+            "sha256": sha256_of_file(person.path),
+            "frames": person.seen.total,
+            "used": len(person),
+        }
+        for person in filmed.people
+    ]
     made_by = {"checkpoint": settings["checkpoint"], "detector": settings["detector"]}
     if settings["one_person"]:
         everything = list(range(len(sources)))
         name = names_of([(photographs.resolve().name, 0)], False)[0]
-        return [FaceToMake(name, everything, {"photographs": sources} | made_by)] if sources else []
-    names = names_of([(source["file"], source["face"]) for source in sources], settings["face"] == "all")
-    return [
+        source = {"photographs": sources} | ({"videos": films} if films else {}) | made_by
+        return [FaceToMake(name, everything, source, tuple(filmed.people))] if sources or films else []
+    named = [(source["file"], source["face"]) for source in sources] + [(film["file"], 0) for film in films]
+    names = names_of(named, settings["face"] == "all")
+    made = [
         FaceToMake(name, [index], {"photographs": [source]} | made_by)
-        for index, (name, source) in enumerate(zip(names, sources, strict=True))
+        for index, (name, source) in enumerate(zip(names, sources, strict=False))
+    ]
+    return made + [
+        FaceToMake(name, [], {"videos": [film]} | made_by, (person,))
+        for name, film, person in zip(names[len(sources) :], films, filmed.people, strict=True)
     ]
 
 
@@ -194,32 +260,36 @@ def make(
     with progress_bar("Faces", len(items), visible=data.progress) as advance:
         for start in range(0, len(items), AT_ONCE):
             batch = items[start : start + AT_ONCE]
-            datasets = [
-                FaceDataset(
-                    data.cache, everyone.paths, everyone.faces.subset(np.array(item.faces)), [encoder]
-                )
-                for item in batch
-            ]
+            datasets: list[PersonSeen] = []
+            for item in batch:
+                own = everyone.faces.subset(np.array(item.faces, np.int64))
+                seen = FaceDataset(data.cache, everyone.paths, own, [encoder])
+                datasets.append(SeenTogether([seen, *item.films]) if item.films else seen)
             for item, face in zip(batch, faces_of(datasets, loaded, preview_size), strict=True):
                 FaceFiles(folder, item.name).write(face.mesh, face.preview, face.coefficients, item.source)
                 advance(1)
 
 
-def counts_of(data: ChosenFaces) -> Counts:
-    """Photographs that were used, and why the others were not."""
-    failures = data.dataset.faces.failures
-    failed = counted_by_kind(reason for _, reason in failures)
-    return Counts(len(data.paths), len(data.paths) - len(failures), failed)
+def failures_of(data: ChosenFaces, filmed: Filmed) -> list[tuple[Path, str]]:
+    """Photographs and videos that cannot be used, with the reason."""
+    return [(data.paths[index], reason) for index, reason in data.dataset.faces.failures] + filmed.failures
 
 
-def table_of(data: ChosenFaces, items: Sequence[FaceToMake]) -> DataFrame:
+def counts_of(data: ChosenFaces, filmed: Filmed) -> Counts:
+    """Photographs and videos that were used, and why the others were not."""
+    failures, total = failures_of(data, filmed), len(data.paths) + filmed.total
+    return Counts(total, total - len(failures), counted_by_kind(reason for _, reason in failures))
+
+
+def table_of(data: ChosenFaces, filmed: Filmed, items: Sequence[FaceToMake]) -> DataFrame:
     """What became of each photograph: a line for each face that was made, and for each failure."""
-    used = [
+    used: list[tuple[str, int | None, str, str]] = [
         (str(data.dataset.path(index)), int(data.dataset.faces.face[index]), item.name, "")
         for item in items
         for index in item.faces
     ]
-    failed = [(str(data.paths[index]), None, None, reason) for index, reason in data.dataset.faces.failures]
+    used += [(str(film.path), None, item.name, "") for item in items for film in item.films]
+    failed = [(str(path), None, None, reason) for path, reason in failures_of(data, filmed)]
     frame = DataFrame([*used, *failed], columns=["photograph", "face", "name", "failure"])
     return frame.astype({"face": "Int64"}).sort_values(["photograph", "face"], ignore_index=True)
 
@@ -227,6 +297,7 @@ def table_of(data: ChosenFaces, items: Sequence[FaceToMake]) -> DataFrame:
 def results_of(
     items: Sequence[FaceToMake],
     data: ChosenFaces,
+    filmed: Filmed,
     loaded: Reconstructor,
     settings: Mapping[str, Any],
     folder: OutputFolder,
@@ -246,11 +317,11 @@ def results_of(
         command=COMMAND,
         title=f"Coefficients of neutral faces by {checkpoint.name}",
         settings=settings,
-        counts=counts_of(data),
+        counts=counts_of(data, filmed),
         rows=[row._replace(method=checkpoint.stem) for row in rows],
         provenance=provenance(
             checkpoint=checkpoint_entry(checkpoint.name, settings["checkpoint"], loaded.content),
-            data=data.provenance(),
+            data=data.provenance() | ({"videos": len(filmed.people)} if filmed.total else {}),
         ),
     )
 
@@ -270,11 +341,11 @@ def row_of(
     return row._replace(value=float(each.mean()), sd=sd, reason=None)
 
 
-def tell(results: Results, data: ChosenFaces, folder: Path) -> None:
+def tell(results: Results, data: ChosenFaces, filmed: Filmed, folder: Path) -> None:
     """Print the table, the photographs that failed, and where everything is."""
     print_page(page_of(results, LAYOUT), Console())
-    failures = data.dataset.faces.failures
-    lines = [f"failed: {data.paths[index]}: {reason}" for index, reason in failures[:NAMED_FAILURES]]
+    failures = failures_of(data, filmed)
+    lines = [f"failed: {path}: {reason}" for path, reason in failures[:NAMED_FAILURES]]
     if len(failures) > NAMED_FAILURES:
         lines.append(f"and {len(failures) - NAMED_FAILURES:,} more, named in {folder / 'photographs.csv'}")
     lines.append(

@@ -39,7 +39,7 @@ from evaluation.shared.judge import judge_name
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from evaluation.shared.options import NO_SETTING, Dashboard, Machine, Output, settings_of_options
 from evaluation.shared.present_inputs import require_data
-from lightning_modules.checkpoints import load_regressor
+from lightning_modules.checkpoints import load_regressor, specification_of_network
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.even_choice import evenly_chosen
@@ -49,7 +49,8 @@ from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.network import RecognitionNetwork
-from lightning_modules.recognition.networks import NetworkName, load_network
+from lightning_modules.recognition.network_names import NetworkName, place_of_network
+from lightning_modules.recognition.networks import load_network
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 from lightning_modules.rendered_faces import render_from_the_front
 
@@ -174,7 +175,7 @@ def score_people(reported: ReportedPeople, output: Output, machine: Machine, das
 
     return evaluate(
         COMMAND, settings, compute,
-        inputs=[*read_for(checkpoint, reported.morphable_model), place.folder],
+        inputs=[*read_for(checkpoint, reported.morphable_model), place.folder, place_of_network(judge)],
         output=output, layout=LAYOUT, notice=notice(place), dashboard=dashboard, checkpoint=content,
     )  # fmt: skip
 
@@ -184,7 +185,7 @@ def training_network(loaded: Reconstructor, device: str) -> RecognitionNetwork:
     entry = loaded.content["networks"].get("identity")
     if entry is None or entry["name"] == loaded.encoder.name:
         return loaded.encoder
-    return load_network(entry["name"]).to(device)
+    return load_network(specification_of_network(loaded.content, "identity")).to(device)
 
 
 def people_of(

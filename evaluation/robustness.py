@@ -44,7 +44,8 @@ from lightning_modules.plain.number_types import AtLeastTwo, NonNegativeInt, See
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.recognition.network import RecognitionNetwork
-from lightning_modules.recognition.networks import NetworkName, load_network
+from lightning_modules.recognition.network_names import NetworkName, place_of_network
+from lightning_modules.recognition.networks import load_network
 from lightning_modules.recognition.similarity import Centre
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 
@@ -137,7 +138,8 @@ def robustness(
         return report
 
     return evaluate(
-        COMMAND, settings, compute, inputs=[*read_for(checkpoint, damaged.morphable_model), place.folder],
+        COMMAND, settings, compute,
+        inputs=[*read_for(checkpoint, damaged.morphable_model), place.folder, place_of_network(name)],
         output=output, layout=LAYOUT, notice=notice(place), dashboard=dashboard, checkpoint=content,
     )  # fmt: skip
 

@@ -50,7 +50,8 @@ from evaluation.shared.present_inputs import require_centre, require_data, requi
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.recognition.network import RecognitionNetwork
-from lightning_modules.recognition.networks import NetworkName, load_network
+from lightning_modules.recognition.network_names import NetworkName, check_network, place_of_network
+from lightning_modules.recognition.networks import load_network
 from lightning_modules.recognition.similarity import Centre, centred, cosine_similarity
 from lightning_modules.recognition.vggface import Descriptor
 
@@ -82,7 +83,7 @@ class VerifiedNetwork:
     """Which network is verified on which pairs.
 
     Attributes:
-        network: dlib, sface, facenet or vggface.
+        network: dlib, sface, facenet, vggface or arcface:FILE.
         data: LFW's folder, as lfw:DIR or DIR; by default what LFW_DIR or the configuration file names.
         weights: the weight file, where it does not lie in its usual place.
         descriptor_layer: of vggface: fc6, fc6-relu, fc7 or fc7-relu.
@@ -119,6 +120,7 @@ def verify(verified: VerifiedNetwork, output: Output, machine: Machine) -> Resul
         raise ValueError("verification needs LFW's pairs; give --data lfw:DIR, or set LFW_DIR")
     require_data(place)
     require_centre(verified.centre_from)
+    check_network(verified.network)
     require_optional_file(verified.weights, f"the weights of {verified.network}")
     settings = plain(settings_of_options(verified) | {"data": str(place)})
 
@@ -141,7 +143,12 @@ def verify(verified: VerifiedNetwork, output: Output, machine: Machine) -> Resul
         "verification",
         settings,
         compute,
-        inputs=[place.folder, verified.weights, verified.centre_from],
+        inputs=[
+            place.folder,
+            verified.weights,
+            place_of_network(verified.network),
+            verified.centre_from,
+        ],
         output=output,
         layout=LAYOUT,
     )

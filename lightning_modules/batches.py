@@ -5,6 +5,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from .rendering.scenes import DrawnScenes
+
 
 class PhotographsOfStep(Protocol):
     """Photographs by what the frozen networks said of them, computed once before training."""
@@ -56,6 +58,10 @@ class StepBatch(Protocol):
     @property
     def photographs(self) -> PhotographsOfStep:
         """This share."""
+
+    @property
+    def scenes(self) -> DrawnScenes | None:
+        """In which its photographs are rendered, drawn ahead; None has the step draw them."""
 
     @property
     def synthetic(self) -> DrawnFaces | None:

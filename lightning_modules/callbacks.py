@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,12 +19,14 @@ from rich.text import Text
 from torch import Tensor
 
 from .contact_sheets import contact_sheet, picture
+from .late_values import LateValues
 from .plain.files import written_atomically
 from .plain.output_folder import OutputFolder
 from .plain.stand_in_label import STAND_IN
 from .prediction import Prediction
 from .regression import Regression, StepPictures
 from .rendered_faces import render_from_the_front
+from .rendering.rasterizer import can_be_read
 
 # A weighted sum of losses beyond this is a run gone wrong: at the start it is of the order of 1 to 1000.
 LARGEST_LOSS = 1e6
@@ -40,65 +42,147 @@ class TrainingFailed(RuntimeError):
 class Guard(Callback):
     """Stops a run whose loss or gradient is not finite before it spoils the weights.
 
+    On the CPU, a step's values are looked at in the step. A GPU would have to be waited for: there a step
+    whose values are wrong changes no weight, by a choice that the GPU makes itself, and the host reads them a
+    step later, or before a checkpoint is written.
+
     Args:
         last_checkpoint: asked for what to name in the message; None while there is none.
-
-    Attributes:
-        began: whether a step was begun: all that a run continues from is in its place then.
+        at_once: whether values are read in their own step; None decides by the device.
+        late: how they are read later.
     """
 
-    def __init__(self, last_checkpoint: Callable[[], Path | None]) -> None:
-        self.last_checkpoint = last_checkpoint
-        self.overflows = 0
-        self.began = False
-
-    def on_train_batch_start(
+    def __init__(
         self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        batch: Any,  # noqa: ANN401 - the hook's
-        batch_idx: int,
+        last_checkpoint: Callable[[], Path | None],
+        *,
+        at_once: bool | None = None,
+        late: Callable[[Tensor], LateValues] = LateValues,
     ) -> None:
-        """Note that a checkpoint, if any, was restored."""
-        self.began = True
+        self.last_checkpoint, self.at_once, self.late = last_checkpoint, at_once, late
+        self.overflows = 0
+        self._sound: Tensor | None = None
+        self._unread: list[Unread] = []
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Look at the sum of the losses."""
-        logged = {
-            name: float(term) for name, term in trainer.callback_metrics.items() if "train/loss/" in name
-        }
+        logged = {name: term for name, term in trainer.callback_metrics.items() if "train/loss/" in name}
         # Logged values are means over all processes, so that all of them stop or none.
-        value = logged.get("train/loss/total", float(loss.detach()))
-        if np.isfinite(value) and abs(value) < LARGEST_LOSS:
+        total = logged.get("train/loss/total", loss.detach())
+        logged = {name: term for name, term in logged.items() if name != "train/loss/total"}
+        names, values = [*logged, ""], [*logged.values(), total]
+        if self._reads_at_once(loss):
+            self._judge_losses(trainer, trainer.global_step, names, [float(value) for value in values])
             return
-        bad = [name for name, term in logged.items() if not np.isfinite(term) or abs(term) >= LARGEST_LOSS]
-        culprits = [name.removeprefix("train/loss/") for name in bad if not name.endswith("total")]
-        raise self.failed(trainer, f"the loss became {value:g} ({', '.join(culprits) or 'their sum'})")
+        # Means over processes were made in float32.
+        together = torch.stack([value.float() for value in values])
+        small = together[-1].abs() < LARGEST_LOSS  # false for NaN, too
+        self._sound = small if self._sound is None else self._sound & small
+        self._unread.append(Unread(trainer.global_step, names, self.late(together)))
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """Look at the gradient."""
         gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
-        if bool(torch.isfinite(torch.stack([gradient.norm() for gradient in gradients]).sum())):
+        norms = torch.stack([gradient.norm() for gradient in gradients]).sum()
+        if self._reads_at_once(norms):
+            self._judge_gradient(trainer, trainer.global_step, float(norms))
+            return
+        # A gradient scaler skips such a step itself.
+        if not _is_scaled(trainer):
+            finite = torch.isfinite(norms)
+            sound = finite if self._sound is None else finite & self._sound
+            for gradient in gradients:
+                gradient.masked_fill_(~sound, 0)
+        self._sound = None
+        self._unread.append(Unread(trainer.global_step, None, self.late(norms.float()[None])))
+        self._judge_steps_before(trainer, trainer.global_step)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Write none of a run gone wrong; weights are copied from the GPU now, so nothing waits for this."""
+        self._judge_steps_before(trainer, trainer.global_step + 1)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the last steps."""
+        self._judge_steps_before(trainer, trainer.global_step + 1)
+
+    def _reads_at_once(self, value: Tensor) -> bool:
+        return can_be_read(value) if self.at_once is None else self.at_once
+
+    def _judge_steps_before(self, trainer: Trainer, step: int) -> None:
+        due = [unread for unread in self._unread if unread.step < step]
+        self._unread = [unread for unread in self._unread if unread.step >= step]
+        for unread in due:
+            values = unread.values.read()
+            if unread.names is None:
+                self._judge_gradient(trainer, unread.step, values[0])
+            else:
+                self._judge_losses(trainer, unread.step, unread.names, values)
+
+    def _judge_losses(
+        self, trainer: Trainer, step: int, names: Sequence[str], values: Sequence[float]
+    ) -> None:
+        """Raise where the last value, their sum, is wrong, naming the others that are."""
+        if np.isfinite(values[-1]) and abs(values[-1]) < LARGEST_LOSS:
+            return
+        wrong = [
+            name.removeprefix("train/loss/")
+            for name, value in zip(names[:-1], values, strict=False)
+            if not np.isfinite(value) or abs(value) >= LARGEST_LOSS
+        ]
+        reason = f"the loss became {values[-1]:g} ({', '.join(wrong) or 'their sum'})"
+        raise self.failed(trainer, reason, step=step)
+
+    def _judge_gradient(self, trainer: Trainer, step: int, norms: float) -> None:
+        if np.isfinite(norms):
             self.overflows = 0
             return
         self.overflows += 1
         # A gradient scaler begins too high on purpose: it skips such a step, and scales less from then on.
-        scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
-        if not scaled:
-            raise self.failed(trainer, "a gradient is not finite")
+        if not _is_scaled(trainer):
+            raise self.failed(trainer, "a gradient is not finite", step=step)
         if self.overflows >= MOST_OVERFLOWS:
-            raise self.failed(trainer, f"{self.overflows} gradients in a row are not finite")
+            raise self.failed(trainer, f"{self.overflows} gradients in a row are not finite", step=step)
 
-    def failed(self, trainer: Trainer, reason: str) -> TrainingFailed:
-        """What to raise, and what it says."""
+    def failed(self, trainer: Trainer, reason: str, *, step: int | None = None) -> TrainingFailed:
+        """What to raise, and what it says; `step` is the trainer's if not given."""
         last = self.last_checkpoint()
         kept = "no checkpoint was written yet" if last is None else f"the last good checkpoint is {last}"
+        self._alert(trainer, f"stopped at step {trainer.global_step}: {reason}")
         return TrainingFailed(
-            f"stopped at step {trainer.global_step}: {reason}; {kept}; try a lower --learning-rate, or "
-            "smaller weights of the losses"
+            f"stopped at step {trainer.global_step if step is None else step}: {reason}; {kept}; try a lower "
+            "--learning-rate, or smaller weights of the losses"
         )
+
+    @staticmethod
+    @rank_zero_only
+    def _alert(trainer: Trainer, text: str) -> None:
+        """Tell whoever has asked W&B to be told, by e-mail or otherwise."""
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.alert(title="training failed", text=text, level="ERROR")
+
+
+class Unread(NamedTuple):
+    """Values of a step that the host has not looked at.
+
+    Attributes:
+        step: whose they are.
+        names: of the losses, the last one their sum; None where the value is the gradients' norm.
+        values: on their way.
+    """
+
+    step: int
+    names: list[str] | None
+    values: LateValues
+
+
+def _is_scaled(trainer: Trainer) -> bool:
+    """Whether gradients are scaled, as in 16 bits."""
+    return getattr(trainer.precision_plugin, "scaler", None) is not None
 
 
 class Termination(Callback):
@@ -200,18 +284,26 @@ class ProgressBar(Callback):
 class ImageGrid(Callback):
     """Pictures of a step after every validation: photograph, its views, and the face decoded from a view.
 
-    They go into `folder`, as step_N.png, and to W&B. The photographs are the user's: so is the folder.
+    They go into `folder`, as step_N.png, and to W&B without the photographs: those are the user's, and so is
+    the folder.
 
     Args:
         photographs: indices -> aligned photographs [B, 3, 224, 224].
         folder: of the pictures.
-        stand_in: whether the photographs are renderings, which the pictures then say.
+        stand_in: whether the photographs are renderings, which the pictures then say; W&B gets those, too.
+        sends_photographs: whether W&B gets the photographs, too.
     """
 
     def __init__(
-        self, photographs: Callable[[Sequence[int]], Tensor], folder: OutputFolder, *, stand_in: bool = False
+        self,
+        photographs: Callable[[Sequence[int]], Tensor],
+        folder: OutputFolder,
+        *,
+        stand_in: bool = False,
+        sends_photographs: bool = False,
     ) -> None:
         self.photographs, self.folder, self.stand_in = photographs, folder, stand_in
+        self.first_sent = 0 if stand_in or sends_photographs else 1
         self.last: StepPictures | None = None
 
     def on_train_batch_end(
@@ -250,7 +342,10 @@ class ImageGrid(Callback):
             grid.save(temporary)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.log_image("pictures", [grid], step=trainer.global_step)
+                sent = contact_sheet(
+                    [row[self.first_sent :] for row in rows], columns=names[self.first_sent :]
+                )
+                logger.log_image("pictures", [sent], step=trainer.global_step)
 
 
 class CoefficientHistograms(Callback):
@@ -289,7 +384,7 @@ class CoefficientHistograms(Callback):
                     f"coefficients/{name}": wandb.Histogram(np_histogram=(values, HISTOGRAM_EDGES))
                     for name, values in zip(("shape", "albedo", "normal"), [*shares, normal], strict=True)
                 }
-                logger.experiment.log(histograms | {"trainer/global_step": trainer.global_step})
+                logger.log_metrics(histograms, step=trainer.global_step)  # type: ignore[arg-type]  # W&B takes them
 
 
 def shares_in_bins(coefficients: Tensor) -> np.ndarray:

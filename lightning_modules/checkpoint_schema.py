@@ -1,318 +1,275 @@
-"""What a checkpoint must hold, checked where it is read: weights, content, and the state of training."""
+"""What a checkpoint must hold, checked once when it is read: whoever uses it trusts it.
 
-from collections.abc import Mapping, Sequence
+One sentence says what is wrong. The first part is what every checkpoint holds, the second what a run that
+goes on from one needs besides.
+"""
+
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
-from lightning import LightningModule
-from torch import Tensor
 
-from .regressor import Regressor
+from .plain.saved_objects import kind_of, why_no_tensor, why_not_tensors
 
-# Under which a checkpoint keeps what is ours; the rest is Lightning's.
 KEY = "unsupervised_morphable_faces"
 PREFIX = "regressor."
 FINGERPRINT = "morphable_model_fingerprint"
-# Far above what any model or network has: a width beyond is damage.
-LARGEST_WIDTH = 2**20
-# Of all that a content holds; a file can repeat one list without end by naming it again.
-MOST_VALUES = 100_000
-MOMENTS = ("exp_avg", "exp_avg_sq")  # AdamW's
+# No encoder here has wider features than 4,096; a width beyond this is a damaged number.
+WIDEST = 1_000_000
+MOMENTS = ("exp_avg", "exp_avg_sq")
 
-_TEXT, _COUNT, _NUMBER = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "number"}
-_TEXT_OR_NONE = {"type": ["string", "null"]}
-_WIDTH = {"type": "integer", "minimum": 1, "maximum": LARGEST_WIDTH}
-_NETWORK = {"type": "object", "required": ["name", "sha256"], "properties": {"name": _TEXT, "sha256": _TEXT}}
+# A check says what is wrong with a value, as "must be ..."; nothing if it is right.
+Check = Callable[[Any], str]
 
 
-def _tensor(kind: str) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "required": ["tensor", "shape"],
-        "properties": {"tensor": {"enum": [kind]}, "shape": {"minItems": 1, "maxItems": 1}},
-    }
-
-
-# Of the content, its tensors described as `_described` does.
-CONTENT = {
-    "type": "object",
-    "required": ["stage", "regressor", "morphable_model", "networks", "centres", "settings"],
-    "properties": {
-        "stage": {"enum": [1, 2]},
-        "regressor": {
-            "type": "object",
-            "required": ["feature_width", "shape_count", "albedo_count", "hidden_width"],
-            "properties": {
-                **dict.fromkeys(("feature_width", "shape_count", "albedo_count", "hidden_width"), _WIDTH),
-                "linear_path": {"type": "boolean"},
-            },
-            "additionalProperties": False,
-        },
-        "morphable_model": {
-            "type": "object",
-            "required": ["kind", "name", "sha256", "shape_components", "albedo_components"],
-            "properties": {
-                **dict.fromkeys(("kind", "name", "sha256"), _TEXT),
-                **dict.fromkeys(("shape_components", "albedo_components"), _COUNT),
-            },
-        },
-        FINGERPRINT: _tensor("floating"),
-        "networks": {
-            "type": "object",
-            "required": ["encoder"],
-            "properties": dict.fromkeys(("encoder", "identity", "judge"), _NETWORK),
-        },
-        "centres": {
-            "type": "object",
-            "additionalProperties": {
-                "type": "object",
-                "required": ["values", "network", "sha256", "source", "count"],
-                "properties": {
-                    "values": _tensor("floating"),
-                    **dict.fromkeys(("network", "sha256", "source"), _TEXT),
-                    "count": _COUNT,
-                },
-                "additionalProperties": False,
-            },
-        },
-        "settings": {
-            "type": "object",
-            "properties": {
-                "morphable_model": _TEXT,
-                "photographs": _TEXT_OR_NONE,
-                "tone_weight": _NUMBER,
-            },
-        },
-        "training_data": {
-            "type": "object",
-            "required": ["kind", "count", "digest"],
-            "properties": {
-                "kind": _TEXT,
-                "count": _COUNT,
-                "digest": _TEXT_OR_NONE,
-                "stand_in": {"type": "boolean"},
-            },
-        },
-        "tone": {
-            "type": "object",
-            "required": ["mean", "variance"],
-            "properties": {"mean": _NUMBER, "variance": _NUMBER},
-        },
-        "random_state": _tensor("bytes"),
-        **dict.fromkeys(("commit", "wandb_id", "terms"), _TEXT_OR_NONE),
-    },
-}
-
-
-def check_checkpoint(checkpoint: Any, name: str) -> None:  # noqa: ANN401 - whatever a file holds
-    """Refuse what is no checkpoint of ours, or not a whole one.
+def check_checkpoint(checkpoint: object, name: str) -> None:
+    """Refuse what is no checkpoint of this project, or a damaged one.
 
     Args:
-        checkpoint: as a file holds it.
+        checkpoint: as read.
         name: of the file.
 
     Raises:
-        ValueError: saying what is missing or wrong.
+        ValueError: in one sentence.
     """
     if not isinstance(checkpoint, dict) or KEY not in checkpoint:
         raise ValueError(
-            f"{name} is no checkpoint of this project: expected what ablations/run.py writes, found "
-            f"{_summary(checkpoint)}"
+            f"{name} is no checkpoint of this project but {_of_another_program(checkpoint)}; expected what "
+            "ablations/run.py writes"
         )
-    try:
-        _check_content(checkpoint[KEY])
-        step = checkpoint.get("global_step")
-        _require(type(step) is int and step >= 0, "global_step is no number of steps")
-        weights = checkpoint.get("state_dict")
-        _require(isinstance(weights, dict), "there is no state_dict")
-        own = {
-            str(key).removeprefix(PREFIX): value
-            for key, value in weights.items()
-            if str(key).startswith(PREFIX)
-        }
-        check_tensors(own, _shapes(checkpoint[KEY]["regressor"]), "the regressor")
-    except _Damage as damage:
-        raise ValueError(f"{name} is no whole checkpoint: {damage}; get it again, or train anew") from None
+    reason = (
+        _wrong({KEY: _is(dict, "a dictionary"), "global_step": _count, "state_dict": _named}, checkpoint, "")
+        or _wrong(CONTENT, checkpoint[KEY], f"{KEY}.")
+        or _wrong(REGRESSOR, checkpoint[KEY]["regressor"], "regressor.")
+        or _wrong(MODEL, checkpoint[KEY]["morphable_model"], "morphable_model.")
+        or _networks(checkpoint[KEY]["networks"])
+        or _centres(checkpoint[KEY]["centres"])
+        or _wrong(DATA, checkpoint[KEY].get("training_data", NO_DATA), "training_data.")
+        or _weights(checkpoint["state_dict"], checkpoint[KEY]["regressor"])
+    )
+    if reason:
+        raise ValueError(f"{name} is damaged, or of another version: {reason}; take another checkpoint")
 
 
-def check_training_state(checkpoint: Mapping[str, Any], module: LightningModule, name: str) -> None:
-    """Refuse to go on from a checkpoint whose optimiser, schedule or random state is not this module's.
+def check_resumable(checkpoint: dict[str, Any], name: str) -> None:
+    """Refuse a checkpoint that no run can go on from: an exported one, or one with a damaged state.
 
-    The optimiser updates weights where its state's shapes say, without a look at their own.
+    An optimiser's moments of other shapes than the weights would be read beyond their end.
 
     Args:
-        checkpoint: which `check_checkpoint` has passed.
-        module: that is to be trained.
+        checkpoint: as `check_checkpoint` let it pass.
         name: of the file.
 
     Raises:
-        ValueError: saying what is missing or wrong.
+        ValueError: in one sentence.
     """
-    shapes = {key: tuple(value.shape) for key, value in module.state_dict().items()}
-    try:
-        for key in ("state_dict", "current_model_state"):
-            if key in checkpoint:
-                check_tensors(checkpoint[key], shapes, key)
-        _check_random_state(checkpoint[KEY].get("random_state"))
-        configured: Any = module.configure_optimizers()
-        _check_optimiser(_only(checkpoint, "optimizer_states"), configured["optimizer"])
-        _check_schedule(_only(checkpoint, "lr_schedulers"), len(configured["optimizer"].param_groups))
-        _require(isinstance(checkpoint.get("loops"), dict), "it does not say where training stands (loops)")
-    except _Damage as damage:
+    if missing := [part for part in STATE if part not in checkpoint]:
         raise ValueError(
-            f"{name} cannot be continued from: {damage}; give another checkpoint, or start anew with "
-            "--overwrite or another --output"
-        ) from None
-
-
-def check_tensors(tensors: Any, shapes: Mapping[str, Sequence[int]], of: str) -> None:  # noqa: ANN401
-    """Refuse tensors of other names or shapes than expected, that are not stored whole, or not finite."""
-    _require(isinstance(tensors, dict), f"{of} is no dictionary of tensors")
-    missing, more = sorted(shapes.keys() - tensors.keys()), sorted(map(str, tensors.keys() - shapes.keys()))
-    _require(not missing, f"{of} lacks {', '.join(missing[:3])}")
-    _require(not more, f"{of} has a tensor that does not belong there ({', '.join(more[:3])})")
-    for name, shape in shapes.items():
-        problem = _problem(tensors[name], shape)
-        _require(not problem, f"{of}: {name} {problem}")
-
-
-class _Damage(Exception):
-    """What is wrong with a checkpoint."""
-
-
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise _Damage(otherwise)
-
-
-def _check_content(content: Any) -> None:  # noqa: ANN401
-    try:
-        described = _described(content, [0])
-    except RecursionError:
-        raise _Damage("its content is nested too deeply") from None
-    error = best_match(Draft202012Validator(CONTENT).iter_errors(described))
-    if error is not None:
-        place = error.json_path.removeprefix("$").removeprefix(".") or "its content"
-        raise _Damage(f"{place}: {error.message[:200]}")
-    widths, model = described["regressor"], described["morphable_model"]
-    for part in ("shape", "albedo"):
-        found, expected = widths[f"{part}_count"], model[f"{part}_components"]
-        _require(
-            found == expected,
-            f"its regressor gives {found} {part} coefficients, its morphable model has {expected}",
+            f"{name} holds weights to use and no {', '.join(missing)} to train on with; give a run's "
+            "checkpoints/last.ckpt"
         )
-    tensors = {"fingerprint": content.get(FINGERPRINT)}
-    tensors |= {f"the centre of {name}": centre["values"] for name, centre in content["centres"].items()}
-    for name, value in tensors.items():
-        problem = "" if value is None else _problem(value, value.shape)
-        _require(not problem, f"{name} {problem}")
+    shapes = list(_in_order(weight_shapes(checkpoint[KEY]["regressor"])).values())
+    reason = (
+        _wrong(STATE, checkpoint, "")
+        or _wrong({"random_state": _random_state}, checkpoint[KEY], f"{KEY}.")
+        or _optimiser(checkpoint["optimizer_states"][0], shapes)
+    )
+    for part in ("current_model_state", "averaging_state"):
+        if not reason and part in checkpoint:
+            reason = _named(checkpoint[part]) and f"{part} {_named(checkpoint[part])}"
+    if not reason and "current_model_state" in checkpoint:
+        reason = _weights(checkpoint["current_model_state"], checkpoint[KEY]["regressor"])
+    if reason:
+        raise ValueError(
+            f"{name} cannot be continued from: {reason}; take another checkpoint, or start anew with "
+            "--overwrite or another --output"
+        )
 
 
-def _described(value: Any, seen: list[int]) -> Any:  # noqa: ANN401
-    """A content as JSON has it: a tensor as its kind and shape, a tuple as a list."""
-    seen[0] += 1
-    _require(seen[0] <= MOST_VALUES, f"its content holds more than {MOST_VALUES:,} values")
-    if isinstance(value, Tensor):
-        kind = "floating" if value.is_floating_point() else "bytes" if value.dtype == torch.uint8 else "other"
-        return {"tensor": kind, "shape": list(value.shape)}
-    if isinstance(value, dict):
-        _require(all(isinstance(key, str) for key in value), "its content has names that are no text")
-        return {key: _described(each, seen) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_described(each, seen) for each in value]
-    return value
+def weight_shapes(widths: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The shapes of a regressor's state dict, by name."""
+    features, hidden = widths["feature_width"], widths["hidden_width"]
+    out = widths["shape_count"] + widths["albedo_count"]
+    shapes: dict[str, tuple[int, ...]] = {"feature_mean": (features,), "feature_scale": (features,)}
+    layers = {"layers.0": (hidden, features), "layers.2": (hidden, hidden), "layers.4": (out, hidden)}
+    if widths.get("linear_path", False):
+        layers["linear"] = (out, features)
+    for layer, (rows, columns) in layers.items():
+        shapes |= {f"{layer}.weight": (rows, columns), f"{layer}.bias": (rows,)}
+    return shapes
 
 
-def _shapes(widths: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    """The shapes of a regressor's tensors, which are not made for it."""
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        regressor = Regressor(**widths)
-    return {name: tuple(value.shape) for name, value in regressor.state_dict().items()}
+# ---------------------------------------------------------------------------------------------- single values
 
 
-def _problem(value: Any, shape: Sequence[int]) -> str:  # noqa: ANN401
-    """What is wrong with a tensor of numbers; empty where nothing is."""
-    if not isinstance(value, Tensor):
-        return f"is no tensor but {type(value).__name__}"
-    if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
-        return "is not stored as plain numbers"
-    if tuple(value.shape) != tuple(shape):
-        return f"must be {list(shape)}, got {list(value.shape)}"
-    if not value.is_floating_point() or value.untyped_storage().nbytes() < value.numel() * value.itemsize:
-        return "is not stored as plain numbers"
-    return "" if bool(torch.isfinite(value).all()) else "has values that are not finite"
+def _is(kind: type | tuple[type, ...], words: str) -> Check:
+    def check(value: object) -> str:
+        right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+        return "" if right else f"must be {words}, got {kind_of(value)}"
+
+    return check
 
 
-def _check_random_state(state: Any) -> None:  # noqa: ANN401
+def _count(value: object) -> str:
+    right = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+    return "" if right else f"must be a count, got {kind_of(value)}"
+
+
+def _width(value: object) -> str:
+    right = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= WIDEST
+    return "" if right else f"must be from 1 to {WIDEST:,}, got {kind_of(value)}"
+
+
+def _number(value: object) -> str:
+    right = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return "" if right else f"must be a number, got {kind_of(value)}"
+
+
+def _optional(check: Check) -> Check:
+    return lambda value: "" if value is None else check(value)
+
+
+def _vector(value: object) -> str:
+    if reason := why_no_tensor(value):
+        return reason
+    right = isinstance(value, torch.Tensor) and value.ndim == 1
+    return "" if right else f"must have one axis, got {kind_of(value)}"
+
+
+def _random_state(value: object) -> str:
     expected = torch.get_rng_state()
-    whole = (
-        isinstance(state, Tensor)
-        and state.layout == torch.strided
-        and state.dtype == expected.dtype
-        and state.shape == expected.shape
+    right = (
+        isinstance(value, torch.Tensor)
+        and value.dtype == expected.dtype
+        and not why_no_tensor(value, tuple(expected.shape))
     )
-    _require(whole, "its random state is missing or damaged")
+    return "" if right else f"must be the {len(expected)} bytes of torch's generator, got {kind_of(value)}"
 
 
-def _only(checkpoint: Mapping[str, Any], key: str) -> dict[str, Any]:
-    found = checkpoint.get(key)
-    whole = isinstance(found, list) and len(found) == 1 and isinstance(found[0], dict)
-    _require(whole, f"{key} is missing or damaged")
-    return found[0]  # type: ignore[index, return-value]  # checked just now
+def _named(value: object) -> str:
+    right = isinstance(value, dict) and all(isinstance(name, str) for name in value)
+    return "" if right else f"must be tensors by name, got {kind_of(value)}"
 
 
-def _check_optimiser(state: dict[str, Any], optimiser: torch.optim.Optimizer) -> None:
-    of = "the optimiser's state"
-    groups, own = state.get("param_groups"), optimiser.param_groups
-    _require(isinstance(groups, list) and len(groups) == len(own), f"{of} has other groups of weights")
-    numbered = iter(range(sum(len(group["params"]) for group in own)))
-    for group, expected in zip(groups, own, strict=True):  # type: ignore[arg-type]  # checked just now
-        _require(isinstance(group, dict), f"{of} has other groups of weights")
-        places = [next(numbered) for _ in expected["params"]]
-        _require(group.get("params") == places, f"{of} has other groups of weights")
-        for name, value in expected.items():
-            if name != "params":
-                _require(_same_kind(group.get(name, value), value), f"{of} has no value to use for {name}")
-    kept, weights = state.get("state"), [weight for group in own for weight in group["params"]]
-    _require(isinstance(kept, dict) and kept.keys() <= set(range(len(weights))), f"{of} is of other weights")
-    for place, values in kept.items():  # type: ignore[union-attr]  # checked just now
-        whole = isinstance(values, dict) and values.keys() == {"step", *MOMENTS}
-        _require(whole, f"{of} of weight {place} is not AdamW's")
-        shapes = {"step": ()} | dict.fromkeys(MOMENTS, tuple(weights[place].shape))
-        check_tensors(values, shapes, f"{of} of weight {place}")
-        _require(float(values["step"]) >= 0, f"{of} of weight {place} has a negative step")
+def _one_dictionary(value: object) -> str:
+    right = isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict)
+    return "" if right else f"must be a list of one dictionary, got {kind_of(value)}"
 
 
-def _check_schedule(state: dict[str, Any], groups: int) -> None:
-    rates = [state.get(name) for name in ("base_lrs", "_last_lr")]
-    steps = [state.get(name) for name in ("last_epoch", "_step_count")]
-    functions = state.get("lr_lambdas")
-    whole = all(
-        isinstance(each, list) and len(each) == groups and all(_same_kind(rate, 0.0) for rate in each)
-        for each in rates
-    )
-    whole &= all(type(step) is int and step >= 0 for step in steps)
-    whole &= isinstance(functions, list) and all(function in ({}, None) for function in functions)
-    _require(whole, "the schedule of the learning rate is damaged")
+TEXT, DICTIONARY = _is(str, "text"), _is(dict, "a dictionary")
+OPTIONAL = "?"  # at the end of a name that need not be there
+CONTENT = {
+    "stage": lambda value: "" if value in (1, 2) else f"must be 1 or 2, got {kind_of(value)}",
+    "regressor": DICTIONARY,
+    "morphable_model": DICTIONARY,
+    f"{FINGERPRINT}?": _vector,
+    "networks": DICTIONARY,
+    "centres": DICTIONARY,
+    "settings": DICTIONARY,
+    "training_data?": DICTIONARY,
+    "commit?": _optional(TEXT),
+    "wandb_id?": _optional(TEXT),
+    "terms?": TEXT,
+}
+REGRESSOR = {
+    **dict.fromkeys(("feature_width", "shape_count", "albedo_count", "hidden_width"), _width),
+    "linear_path?": _is(bool, "true or false"),
+}
+MODEL = {
+    **dict.fromkeys(("kind", "name", "sha256"), TEXT),
+    **dict.fromkeys(("shape_components", "albedo_components"), _count),
+}
+NETWORK = {"name": TEXT, "sha256": TEXT}
+CENTRE = {"values": _vector, "network": TEXT, "sha256": TEXT, "source": TEXT, "count": _count}
+DATA = {"digest": _optional(TEXT), "count": _count}
+NO_DATA = {"digest": None, "count": 0}
+STATE = {
+    "optimizer_states": _one_dictionary,
+    "lr_schedulers": _one_dictionary,
+    "loops": DICTIONARY,
+    "callbacks": DICTIONARY,
+    "pytorch-lightning_version": TEXT,
+}
 
 
-def _same_kind(value: Any, expected: Any) -> bool:  # noqa: ANN401
-    """Whether an optimiser's option is a finite number, a pair of them or a switch, as it should be."""
-    if isinstance(expected, tuple):
-        return isinstance(value, tuple) and len(value) == len(expected) and all(map(_is_finite, value))
-    if expected is None or isinstance(expected, bool):
-        return value is None or isinstance(value, bool)
-    return _is_finite(value)
+# ------------------------------------------------------------------------------------------------------ parts
 
 
-def _is_finite(value: Any) -> bool:  # noqa: ANN401
-    return type(value) in (int, float) and abs(value) < float("inf")
+def _wrong(checks: Mapping[str, Check], content: Mapping[str, Any], where: str) -> str:
+    """What is wrong with a dictionary; entries that no check names are left to whoever knows them."""
+    for label, check in checks.items():
+        name = label.removesuffix(OPTIONAL)
+        if name not in content:
+            if label == name:
+                return f"{where}{name} is missing"
+        elif reason := check(content[name]):
+            return f"{where}{name} {reason}"
+    return ""
 
 
-def _summary(checkpoint: Any) -> str:  # noqa: ANN401
-    if not isinstance(checkpoint, dict):
-        return f"a {type(checkpoint).__name__}"
-    names = [str(name)[:40] for name in checkpoint]
-    return f"{', '.join(names[:4])}{', ...' if len(names) > 4 else ''}" if names else "an empty dictionary"
+def _networks(networks: Mapping[Any, Any]) -> str:
+    if "encoder" not in networks:
+        return "networks.encoder is missing"
+    for role, network in networks.items():
+        reason = DICTIONARY(network)
+        if reason or (reason := _wrong(NETWORK, network, "")):
+            return f"networks.{role}: {reason}"
+    return ""
+
+
+def _centres(centres: Mapping[Any, Any]) -> str:
+    for network, centre in centres.items():
+        reason = DICTIONARY(centre)
+        if reason or (reason := _wrong(CENTRE, centre, "")):
+            return f"centres.{network}: {reason}"
+        if unknown := centre.keys() - CENTRE.keys():
+            return f"centres.{network} has {min(map(str, unknown))}, which no centre has"
+    return ""
+
+
+def _weights(state: Mapping[str, Any], widths: Mapping[str, Any]) -> str:
+    own = {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
+    if not own:
+        return f"its state_dict names no {PREFIX}*"
+    reason = why_not_tensors(own, weight_shapes(widths))
+    return reason and f"its state_dict {reason}"
+
+
+def _in_order(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Parameters as the optimiser numbers them: matrices, then vectors; buffers are none."""
+    parameters = {name: shape for name, shape in shapes.items() if not name.startswith("feature_")}
+    return dict(sorted(parameters.items(), key=lambda item: len(item[1]) < 2))
+
+
+def _optimiser(state: Mapping[str, Any], shapes: list[tuple[int, ...]]) -> str:
+    moments, groups = state.get("state"), state.get("param_groups")
+    if not isinstance(moments, dict) or not isinstance(groups, list):
+        return "optimizer_states must hold `state` and `param_groups`"
+    numbers = [group.get("params") if isinstance(group, dict) else None for group in groups]
+    matrices = sum(len(shape) > 1 for shape in shapes)
+    if numbers != [list(range(matrices)), list(range(matrices, len(shapes)))]:
+        return f"optimizer_states must number {len(shapes)} parameters in two groups"
+    for number, values in moments.items():
+        known = isinstance(number, int) and 0 <= number < len(shapes)
+        if not known or not isinstance(values, dict):
+            return f"optimizer_states has an entry {number!r:.40} of no parameter"
+        for name in ("step", *MOMENTS):
+            shape = shapes[number] if name in MOMENTS else ()
+            if reason := why_no_tensor(values.get(name), shape):
+                return f"optimizer_states has a {name} of parameter {number} that {reason}"
+    return ""
+
+
+def _of_another_program(content: object) -> str:
+    if isinstance(content, Mapping):
+        names = [name for name in content if isinstance(name, str)]
+        if "pytorch-lightning_version" in content:
+            return "another program's, by Lightning"
+        inner = content.get("state_dict", content.get("model"))
+        if isinstance(inner, Mapping):
+            return f"another program's, with the weights of {len(inner)} tensors"
+        tensors = [name for name in names if isinstance(content[name], torch.Tensor)]
+        if tensors:
+            return f"a state dict of {len(tensors)} tensors, such as {tensors[0]}"
+    return kind_of(content)

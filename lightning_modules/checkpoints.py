@@ -9,15 +9,20 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from .checkpoint_files import read_sealed, write_sealed
+from .checkpoint_files import why_not_whole, write_sealed
+
+# Under KEY a checkpoint keeps what is ours; the rest is Lightning's.
 from .checkpoint_schema import FINGERPRINT, KEY, PREFIX, check_checkpoint
 from .faces.morphable_model import MorphableModel
 from .plain.files import require_file, written_atomically
+from .plain.saved_objects import read_saved
+from .recognition.coloured import SUFFIX
 from .recognition.network import RecognitionNetwork
+from .recognition.network_names import place_of_network
 from .recognition.similarity import Centre
 from .regressor import Regressor
 
-__all__ = ["FINGERPRINT", "KEY", "PREFIX"]
+WHAT = "a checkpoint that ablations/run.py wrote"
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -68,6 +73,27 @@ class CheckpointAfterLogging(ModelCheckpoint):
         super().on_train_batch_end(trainer, pl_module, None, None, 0)
 
 
+class StepsGoOn(Callback):
+    """Logs and validations go on at the step at which a run continues.
+
+    Lightning assumes that a checkpoint was saved within a batch. After one that was saved between two batches
+    (see `CheckpointAfterLogging`) it counts one step too many, once more each time that the run continues:
+    curves move, and validations come too early. Comes before every callback that logs.
+    """
+
+    def on_train_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,  # noqa: ANN401 - the hook's
+        batch_idx: int,
+    ) -> None:
+        """Count as the optimiser does."""
+        loop = trainer.fit_loop.epoch_loop
+        loop._batches_that_stepped = trainer.global_step
+        loop.batch_progress.total.ready = loop.batch_progress.total.completed + 1
+
+
 class Provenance(Callback):
     """Keeps in every checkpoint what it was trained with, and the random states.
 
@@ -90,7 +116,7 @@ class Provenance(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Go on from its random state."""
-        torch.set_rng_state(checkpoint[KEY]["random_state"].cpu())
+        torch.set_rng_state(content_of(checkpoint)["random_state"].cpu())
 
 
 def checkpoint_content(
@@ -125,21 +151,23 @@ def checkpoint_content(
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint of ours, whole: its bytes by its digest, its content by `checkpoint_schema`.
+    """A checkpoint of ours, its content checked, see `checkpoint_schema`.
 
     Raises:
         FileNotFoundError: if there is none.
         ValueError: if the file is damaged, or another program's.
     """
-    require_file(path, "a checkpoint that ablations/run.py wrote")
-    try:
-        checkpoint = read_sealed(path)
-    except ValueError as error:
-        raise ValueError(
-            f"{path} cannot be read as a checkpoint ({error}); it is damaged, or another program's"
-        ) from error
+    require_file(path, WHAT)
+    checkpoint = read_saved(path, WHAT)
+    if reason := why_not_whole(path):
+        raise ValueError(f"{path} was changed after it was written ({reason}); get it again: expected {WHAT}")
     check_checkpoint(checkpoint, str(path))
     return checkpoint
+
+
+def content_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """What `checkpoint_content` put in."""
+    return checkpoint[KEY]
 
 
 def load_regressor(path: Path) -> tuple[Regressor, dict[str, Any]]:
@@ -238,6 +266,21 @@ def check_continues(kept: dict[str, Any], asked: dict[str, Any], name: str) -> N
         )
 
 
+def specification_of_network(content: dict[str, Any], role: str) -> str:
+    """How to load a checkpoint's network: its name, or where the settings say that its file lies.
+
+    Args:
+        content: of the checkpoint.
+        role: encoder, identity or judge, one that the checkpoint has.
+    """
+    name = content["networks"][role]["name"]
+    option = "identity_network" if role == "identity" else role
+    given = content.get("settings", {}).get(option)
+    if place_of_network(given) is None:
+        return name
+    return f"{given}{SUFFIX}" if name.endswith(SUFFIX) else given
+
+
 def described(model: dict[str, Any]) -> str:
     """A morphable model in a few words."""
     return (
@@ -265,21 +308,16 @@ def export(source: Path, destination: Path, *, terms: str) -> None:
     weights = {name: value for name, value in checkpoint["state_dict"].items() if name.startswith(PREFIX)}
     content = {name: value for name, value in checkpoint[KEY].items() if name != "random_state"}
     settings = dict(content.get("settings", {}))
-    if "photographs" in settings:
-        settings["photographs"] = _last_name(settings["photographs"])
-    if "morphable_model" in settings:
-        settings["morphable_model"] = _without_folder(settings["morphable_model"])
+    for name in ("photographs", "morphable_model"):
+        if isinstance(settings.get(name), str):
+            settings[name] = without_folders(settings[name])
     content = content | {"settings": settings, "terms": terms}
     with written_atomically(destination) as temporary:
         small = {"state_dict": weights, "global_step": checkpoint["global_step"]}
         write_sealed(small | {KEY: content}, temporary)
 
 
-def _last_name(place: str | None) -> str | None:
-    return None if place is None else Path(place).name
-
-
-def _without_folder(specification: str) -> str:
-    """A morphable model's kind and file, without where it lay: basel:FILE of basel:/home/me/FILE."""
-    kind, colon, place = specification.partition(":")
-    return f"{kind}:{Path(place).name}" if colon else Path(specification).name
+def without_folders(place: str) -> str:
+    """A path, perhaps behind `kind:`, of which only the last name is kept."""
+    kind, colon, path = place.rpartition(":")
+    return f"{kind}{colon}{Path(path).name}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRSchedulerConfig
 from torch import nn
-from torch.optim import AdamW
+from torch.optim import Adam, AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 
@@ -16,11 +16,13 @@ class Optimisation:
 
     Attributes:
         learning_rate: at its highest.
-        weight_decay: of AdamW, decoupled; the paper's "weights regularised towards zero".
+        weight_decay: the paper's "weights regularised towards zero".
         warmup_steps: over which the learning rate rises linearly.
         steps: after which it has fallen to zero along a cosine.
         fused: update all weights in one pass over memory, in a quarter of the time. Lightning clips no
             gradient then where the precision is mixed.
+        decoupled: whether `weight_decay` is the share by which a step shrinks weights, times the learning
+            rate (AdamW), or half of it a factor on their squares in the loss (Adam).
     """
 
     learning_rate: float
@@ -28,6 +30,7 @@ class Optimisation:
     warmup_steps: int
     steps: int
     fused: bool = False
+    decoupled: bool = True
 
     def rate_at(self, step: int) -> float:
         """Share of the learning rate at a step."""
@@ -41,7 +44,8 @@ class Optimisation:
         matrices = [parameter for parameter in module.parameters() if parameter.ndim > 1]
         vectors = [parameter for parameter in module.parameters() if parameter.ndim <= 1]
         groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
-        optimiser = AdamW(
+        kind = AdamW if self.decoupled else Adam
+        optimiser = kind(
             groups, lr=self.learning_rate, weight_decay=self.weight_decay, fused=self.fused or None
         )
         schedule = LambdaLR(optimiser, self.rate_at)

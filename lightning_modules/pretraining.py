@@ -33,7 +33,7 @@ class Pretraining(LightningModule):
         predicted = self.regressor(batch.features)
         loss = parameter_loss(predicted, Prediction(batch.shape, batch.albedo), self.weights)
         value = mean_over_processes(loss)
-        self.log("train/loss/parameter", value, prog_bar=True)
+        self.log("train/loss/parameter", value)
         self.log("train/loss/total", value)
         return loss
 
@@ -48,7 +48,7 @@ class Pretraining(LightningModule):
             self.log(f"validation/explained_{part}_first_ten", explained[:10].mean())
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with warm-up and a cosine."""
+        """Warm-up, then a cosine."""
         return self.optimisation.configure(self.regressor)
 
 

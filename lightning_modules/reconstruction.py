@@ -7,7 +7,13 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from .checkpoints import content_of_model, described, is_same_model, load_regressor
+from .checkpoints import (
+    content_of_model,
+    described,
+    is_same_model,
+    load_regressor,
+    specification_of_network,
+)
 from .faces.loading import load_morphable_model, place_of_model
 from .faces.morphable_model import Faces, MorphableModel
 from .prediction import Prediction
@@ -83,12 +89,6 @@ def load_reconstructor(
     regressor, content = load_regressor(checkpoint)
     model = _morphable_model(content, checkpoint, morphable_model)
     encoder = _encoder(content, checkpoint, encoder_weights)
-    width = len(regressor.feature_mean)
-    if encoder.feature_width != width:
-        raise ValueError(
-            f"{checkpoint} holds a regressor of {width} features, but its encoder {encoder.name} gives "
-            f"{encoder.feature_width}; get the checkpoint again"
-        )
     return Reconstructor(regressor, model, encoder, content).to(device)
 
 
@@ -100,8 +100,8 @@ def _morphable_model(content: dict[str, Any], checkpoint: Path, given: str | Non
         f"{checkpoint} was trained with {described(kept)}; give that model by --morphable-model, or in the "
         f"environment variable {ENVIRONMENT_VARIABLE}"
     )
-    if specification is None:
-        raise ValueError(advice)
+    if not isinstance(specification, str):
+        raise ValueError(f"{checkpoint} does not say where its morphable model lies; {advice}")
     counts = {part: kept[part] for part in ("shape_components", "albedo_components")}
     try:
         model = load_morphable_model(specification, **counts)
@@ -114,7 +114,13 @@ def _morphable_model(content: dict[str, Any], checkpoint: Path, given: str | Non
 
 def _encoder(content: dict[str, Any], checkpoint: Path, weights: Path | None) -> RecognitionNetwork:
     kept = content["networks"]["encoder"]
-    encoder = load_network(kept["name"], weights)
+    name = kept["name"] if weights is not None else specification_of_network(content, "encoder")
+    try:
+        encoder = load_network(name, weights)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{error}; {checkpoint} was trained with the encoder {kept['name']}: bring its file back"
+        ) from error
     if encoder.sha256 != kept["sha256"]:
         raise ValueError(
             f"{checkpoint} was trained with the encoder {kept['name']} ({kept['sha256'][:12]}), but these "

@@ -1,5 +1,6 @@
 """Stage 2: photographs and synthetic faces, every loss, each with its switch: the paper's figure 2."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,13 +22,16 @@ from .losses import (
     tone_loss,
 )
 from .optimisation import Optimisation
+from .plain.precision import at_least_float32
 from .prediction import Prediction
+from .recognition.frame import Crop
 from .recognition.similarity import Centre, in_one_precision
 from .regressor import Regressor
-from .rendered_faces import render_randomly
+from .rendered_faces import draw_scenes, render_drawn
 from .rendering.ranges import SceneRanges
+from .rendering.scenes import DrawnScenes
 from .skin_tone import ToneTarget
-from .teachers import Teachers
+from .teachers import NOTHING_ROUNDED, Teachers
 from .validation import JudgedFaces, joined, judged_faces, validation_scores
 
 # Losses for which a step's faces are rendered, those that compare embeddings, and those that need the
@@ -48,6 +52,7 @@ class Rendering:
         backend: of the rasterizer; chosen by the device if None.
         seed: of the scenes.
         jitter: of the alignment, not in the paper, see `rendered_faces.jittered`.
+        retouched: whether faces that are scored are, not in the paper, see `as_judged`.
     """
 
     photographs: int
@@ -56,6 +61,23 @@ class Rendering:
     backend: str | None = None
     seed: int = 0
     jitter: float = 0.0
+    retouched: bool = True
+
+    def samples(self, size: int, first: int, count: int) -> range:
+        """Which photographs of a step of `size` are rendered, of a process's `count` from `first` on."""
+        return range(first, first + count, max(1, size // self.photographs))
+
+    def draw(self, crop: Crop, step: int, samples: Sequence[int]) -> DrawnScenes:
+        """The scenes in which they are rendered, keyed by seed, step and sample alone."""
+        return draw_scenes(
+            crop,
+            views=self.views,
+            seed=self.seed,
+            step=step,
+            samples=samples,
+            jitter=self.jitter,
+            ranges=self.ranges,
+        )
 
 
 class Everyone(NamedTuple):
@@ -109,6 +131,8 @@ class Regression(LightningModule):
         centres: of the identity network and of the judge, by name; none compares raw cosines.
         tone: what the photographs' skin tone asks of the first albedo component, if anything.
         gradient_norm_interval: steps between two measurements of each loss's gradient; 0 never measures.
+        rounded: in what precision networks look at a step's renderings, by name, see `rounding`; validation
+            and all other networks are exact.
     """
 
     def __init__(
@@ -122,6 +146,7 @@ class Regression(LightningModule):
         centres: dict[str, Centre] | None = None,
         tone: ToneTarget | None = None,
         gradient_norm_interval: int = 100,
+        rounded: Mapping[str, torch.dtype] = NOTHING_ROUNDED,
     ) -> None:
         super().__init__()
         if not weights.on:
@@ -131,13 +156,17 @@ class Regression(LightningModule):
         self.regressor, self.teachers, self.tone = regressor, teachers, tone
         self.weights, self.rendering, self.optimisation = weights, rendering, optimisation
         self.centres = {} if centres is None else centres
-        self.gradient_norm_interval = gradient_norm_interval
+        self.gradient_norm_interval, self.rounded = gradient_norm_interval, dict(rounded)
         self.validated: Prediction | None = None
         self._judged: list[JudgedFaces] = []
 
     def setup(self, stage: str) -> None:
-        """Bring the frozen teachers, which no hook of Lightning's knows of, onto the device."""
+        """Bring teachers and centres, which no hook of Lightning's knows of, onto the device."""
         self.teachers = self.teachers.to(self.device)
+        self.centres = {
+            name: centre._replace(values=centre.values.to(self.device))
+            for name, centre in self.centres.items()
+        }
 
     def training_step(self, batch: StepBatch, batch_idx: int) -> dict[str, Any]:
         """The weighted sum of the losses that are on (`loss`), and the step's `pictures` for callbacks."""
@@ -162,7 +191,10 @@ class Regression(LightningModule):
         if on & OF_RENDERINGS:
             rendered = self.render(predicted, batch)
             seen = self.teachers.see(
-                rendered.images, encode="loopback" in on, identify=bool(on & OF_EMBEDDINGS)
+                rendered.images,
+                encode="loopback" in on,
+                identify=bool(on & OF_EMBEDDINGS),
+                rounded=self.rounded,
             )
             decoded_again = None
             if on & OF_EMBEDDINGS:
@@ -205,6 +237,8 @@ class Regression(LightningModule):
     def everyone(self, predicted: Prediction, photographs: PhotographsOfStep) -> Everyone:
         """This process's photographs and those of the others: moments and contrasts span all of them."""
         embeddings = photographs.embeddings[self.teachers.identity_network.name]
+        # In 16 bits a variance would be known to half a percent.
+        predicted = Prediction(*map(at_least_float32, predicted))
         if not is_distributed():
             return Everyone(predicted, embeddings)
         # In one message: at every one, the processes wait for each other.
@@ -219,29 +253,31 @@ class Regression(LightningModule):
             batch_distribution_loss,
             reduction=self.weights.reduction,
             mean_penalty=self.weights.mean_penalty,
+            unbiased=self.weights.unbiased_moments,
         )
         mean, variance = self._albedo_target(predicted.albedo)
         return loss(predicted.shape) + loss(predicted.albedo, mean=mean, variance=variance)
 
     def render(self, predicted: Prediction, batch: StepBatch) -> Renderings:
         """The photographs that are rendered, evenly spread: the same ones on any number of processes."""
-        shown = slice(None, None, max(1, batch.size // self.rendering.photographs))
+        samples = self.rendering.samples(batch.size, batch.first, len(predicted.shape))
+        shown = slice(None, None, samples.step)
         faces = Prediction(predicted.shape[shown], predicted.albedo[shown])
-        samples = range(batch.first, batch.first + len(predicted.shape))[shown]
-        images = render_randomly(
-            self.teachers.model,
-            faces,
-            self.teachers.crop,
-            views=self.rendering.views,
-            seed=self.rendering.seed,
-            step=batch.step,
-            samples=samples,
-            jitter=self.rendering.jitter,
-            ranges=self.rendering.ranges,
-            backend=self.rendering.backend,
+        drawn = batch.scenes or self.rendering.draw(self.teachers.crop, batch.step, samples)
+        images = render_drawn(
+            self.teachers.model, faces, self.teachers.crop, drawn, backend=self.rendering.backend
         )
-        own = torch.tensor(samples, device=self.device)
+        own = torch.arange(samples.start, samples.stop, samples.step, device=self.device)
         return Renderings(batch.photographs.index[shown], own, faces, images)
+
+    def draw_scenes(self, step: int, size: int, first: int, count: int) -> DrawnScenes | None:
+        """What `render` needs of `count` photographs from the one at place `first` on, on the CPU.
+
+        None where no loss needs a rendering. For whoever makes batches ahead.
+        """
+        if not self.weights.on & OF_RENDERINGS:
+            return None
+        return self.rendering.draw(self.teachers.crop, step, self.rendering.samples(size, first, count))
 
     @property
     def centre(self) -> Centre | None:
@@ -265,7 +301,15 @@ class Regression(LightningModule):
     def validation_step(self, batch: PhotographsOfStep, batch_idx: int) -> None:
         """Render held-back photographs' faces from the front and show them to both networks."""
         predicted = self.regressor(batch.features[self.teachers.encoder.name])
-        self._judged.append(judged_faces(self.teachers, predicted, batch, backend=self.rendering.backend))
+        self._judged.append(
+            judged_faces(
+                self.teachers,
+                predicted,
+                batch,
+                backend=self.rendering.backend,
+                retouched=self.rendering.retouched,
+            )
+        )
 
     def on_validation_epoch_end(self) -> None:
         """Log what the judge says beside what the training network says, and the coefficients' moments."""
@@ -277,7 +321,7 @@ class Regression(LightningModule):
             self.log(f"validation/{name}", score)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with warm-up and a cosine."""
+        """Warm-up, then a cosine."""
         return self.optimisation.configure(self.regressor)
 
     def _albedo_target(self, albedo: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,6 +25,7 @@ class Regressor(nn.Module):
         albedo_count: Kt.
         hidden_width: of both layers.
         linear_path: whether there is one.
+        last_layer_scale: a factor on the last layer's weights at the start; 1 leaves them as they are drawn.
     """
 
     feature_mean: Tensor
@@ -38,6 +39,7 @@ class Regressor(nn.Module):
         *,
         hidden_width: int = HIDDEN_WIDTH,
         linear_path: bool = False,
+        last_layer_scale: float = LAST_LAYER_SCALE,
     ) -> None:
         super().__init__()
         self.shape_count, self.albedo_count = shape_count, albedo_count
@@ -51,7 +53,7 @@ class Regressor(nn.Module):
             nn.Linear(hidden_width, shape_count + albedo_count),
         )
         with torch.no_grad():
-            self.last_layer.weight.mul_(LAST_LAYER_SCALE)
+            self.last_layer.weight.mul_(last_layer_scale)
             self.last_layer.bias.zero_()
         self.linear = nn.Linear(feature_width, shape_count + albedo_count) if linear_path else None
 

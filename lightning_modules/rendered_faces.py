@@ -7,10 +7,11 @@ from torch import Tensor
 
 from .faces.aligned_rendering import AlignedFrame, as_judged, render_aligned, render_frontal
 from .faces.morphable_model import Faces, MorphableModel
+from .plain.precision import constant, without_autocast
 from .prediction import Prediction
 from .recognition.frame import RENDERED_POINTS, WHOLE_FRAME, Crop
 from .rendering.ranges import SceneRanges
-from .rendering.scenes import noise_backgrounds, random_scenes, scene_generators
+from .rendering.scenes import DrawnScenes, backgrounds_of, noise_cells, random_scenes, scene_generators
 
 
 def frame_of(crop: Crop) -> AlignedFrame:
@@ -47,15 +48,56 @@ def render_randomly(
         ranges: of the scenes.
         backend: of the rasterizer.
     """
-    with _exactly(model):
-        generators = scene_generators(seed, step, samples)
-        scenes = random_scenes(generators, views, ranges=ranges)
-        background = noise_backgrounds(generators, views, (crop.size, crop.size)).to(model.shape_mean)
-        frame = frame_of(crop)
-        if jitter:
-            frame = jittered(frame, generators, views, jitter)
+    drawn = draw_scenes(
+        crop, views=views, seed=seed, step=step, samples=samples, jitter=jitter, ranges=ranges
+    )
+    return render_drawn(model, coefficients, crop, drawn, backend=backend)
+
+
+def draw_scenes(
+    crop: Crop,
+    *,
+    views: int,
+    seed: int,
+    step: int,
+    samples: Sequence[int],
+    jitter: float = 0.0,
+    ranges: SceneRanges | None = None,
+) -> DrawnScenes:
+    """What is random in `render_randomly`, on the CPU: for a worker that draws it before it is needed."""
+    generators = scene_generators(seed, step, samples)
+    scenes = random_scenes(generators, views, ranges=ranges)
+    noise = noise_cells(generators, views)
+    template = jittered(frame_of(crop), generators, views, jitter).template if jitter else None
+    return DrawnScenes(scenes, noise, template)
+
+
+def render_drawn(
+    model: MorphableModel,
+    coefficients: Prediction,
+    crop: Crop,
+    drawn: DrawnScenes,
+    *,
+    backend: str | None = None,
+) -> Tensor:
+    """Images [B, N, 3, size, size] of faces in scenes that were drawn; they are moved to the model's device.
+
+    Args:
+        model: the morphable model.
+        coefficients: of B neutral faces.
+        crop: of the aligned frame.
+        drawn: of B faces.
+        backend: of the rasterizer.
+    """
+    with without_autocast(model.shape_mean.device):
+        drawn = drawn.to(model.shape_mean.device)
+        background = backgrounds_of(drawn.noise, (crop.size, crop.size)).to(model.shape_mean)
+        template = drawn.template
+        if template is None:
+            template = constant(crop.to_crop(RENDERED_POINTS), drawn.noise.device)
+        frame = AlignedFrame(template, crop.size)
         faces = _faces(model, coefficients)
-        return render_aligned(model, faces, scenes, frame, background=background, backend=backend)
+        return render_aligned(model, faces, drawn.scenes, frame, background=background, backend=backend)
 
 
 def jittered(
@@ -88,20 +130,24 @@ def render_from_the_front(
     model: MorphableModel, coefficients: Prediction, crop: Crop = WHOLE_FRAME, *, backend: str | None = None
 ) -> Tensor:
     """Images [B, 3, size, size] of faces from the front in even light, to look at."""
-    with _exactly(model):
+    with without_autocast(model.shape_mean.device):
         return render_frontal(model, _faces(model, coefficients), frame_of(crop), backend=backend)[:, 0]
 
 
 def render_for_judge(
-    model: MorphableModel, coefficients: Prediction, *, backend: str | None = None
+    model: MorphableModel, coefficients: Prediction, *, backend: str | None = None, retouched: bool = True
 ) -> Tensor:
-    """Images [B, 3, 224, 224] of faces by which they are judged; see `as_judged`."""
-    return as_judged(render_from_the_front(model, coefficients, backend=backend), frame_of(WHOLE_FRAME))
+    """Images [B, 3, 224, 224] of faces by which they are judged.
 
-
-def _exactly(model: MorphableModel) -> torch.autocast:
-    """Rendering in the model's precision, whatever the trainer's is: pixels need more digits than 16 bits."""
-    return torch.autocast(model.shape_mean.device.type, enabled=False)
+    Args:
+        model: the morphable model.
+        coefficients: of B neutral faces.
+        backend: of the rasterizer.
+        retouched: whether they are softened, and black above the forehead, as `as_judged` does; the paper
+            shows a network what it has rendered.
+    """
+    images = render_from_the_front(model, coefficients, backend=backend)
+    return as_judged(images, frame_of(WHOLE_FRAME)) if retouched else images
 
 
 def _faces(model: MorphableModel, coefficients: Prediction) -> Faces:

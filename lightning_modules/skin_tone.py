@@ -21,6 +21,7 @@ from .faces.landmarks.ibug import five_points
 from .faces.morphable_model import MorphableModel
 from .recognition.frame import CHEEKS, RENDERED_POINTS
 from .rendering.camera import align_to_template, project
+from .rendering.colour import lab_of_srgb
 from .rendering.pose import cameras_from_poses, frontal_poses
 
 # A regression predicts less spread than there is: what the embedding says is spread this much wider about its
@@ -111,8 +112,8 @@ class ToneTarget(nn.Module):
         """The first albedo component [B] whose cheeks have that angle, other components being zero."""
         angles, table = self.angle(embeddings, own), self.angles
         values = torch.linspace(*ALBEDO_RANGE, len(table), device=table.device, dtype=table.dtype)
-        ascending = table[-1] > table[0]
-        keys, values = (table, values) if ascending else (table.flip(0), values.flip(0))
+        keys, order = table.sort()  # without asking whether it rises or falls: a GPU would be waited for
+        values = values[order]
         place = torch.searchsorted(keys, angles.contiguous()).clamp(1, len(keys) - 1)
         share = ((angles - keys[place - 1]) / (keys[place] - keys[place - 1])).clamp(0, 1)
         return torch.lerp(values[place - 1], values[place], share)
@@ -156,6 +157,8 @@ def cheek_vertices(model: MorphableModel) -> Tensor:
 
 
 def _lab(colours: Tensor) -> Tensor:
+    if colours.device.type != "cpu":
+        return lab_of_srgb(colours.detach().float()).to(colours)
     return torch.from_numpy(lab(colours.detach().float().cpu().numpy())).to(colours)
 
 

@@ -1,5 +1,8 @@
 """What teaches the regressor: a morphable model and recognition networks, all frozen."""
 
+from collections.abc import Mapping
+from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -9,6 +12,8 @@ from .faces.morphable_model import MorphableModel
 from .recognition.coloured import Coloured, cheeks_of
 from .recognition.frame import WHOLE_FRAME, Crop
 from .recognition.network import RecognitionNetwork
+
+NOTHING_ROUNDED: Mapping[str, torch.dtype] = MappingProxyType({})
 
 
 class Seen(NamedTuple):
@@ -56,19 +61,31 @@ class Teachers(NamedTuple):
         """The cheeks' colours [B, 3] in the encoder's features [B, D], sRGB in [0, 1], if it holds them."""
         return cheeks_of(features) if isinstance(self.encoder, Coloured) else None
 
-    def see(self, images: Tensor, *, encode: bool = True, identify: bool = True) -> Seen:
+    def see(
+        self,
+        images: Tensor,
+        *,
+        encode: bool = True,
+        identify: bool = True,
+        rounded: Mapping[str, torch.dtype] = NOTHING_ROUNDED,
+    ) -> Seen:
         """Show renderings [B, N, 3, size, size] of `crop` to the networks that are needed, once to each.
 
         Args:
             images: of B faces in N views.
             encode: whether the encoder's features are needed.
             identify: whether the identity network's embeddings are.
+            rounded: by the network's name, the precision of its convolutions where it is not the weights'.
         """
+        encoder, identity = (
+            partial(network, rounding=rounded.get(network.name))
+            for network in (self.encoder, self.identity_network)
+        )
         flat, grid = images.flatten(0, 1), images.shape[:2]
         if self.encoder is self.identity_network:
-            recognition = self.encoder(flat, frame="native")
+            recognition = encoder(flat, frame="native")
             return Seen(recognition.features, recognition.embedding.unflatten(0, grid))
         return Seen(
-            self.encoder(flat).features if encode else None,
-            self.identity_network(flat).embedding.unflatten(0, grid) if identify else None,
+            encoder(flat).features if encode else None,
+            identity(flat).embedding.unflatten(0, grid) if identify else None,
         )

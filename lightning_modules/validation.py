@@ -43,7 +43,12 @@ class JudgedFaces(NamedTuple):
 
 
 def judged_faces(
-    teachers: Teachers, predicted: Prediction, photographs: PhotographsOfStep, *, backend: str | None = None
+    teachers: Teachers,
+    predicted: Prediction,
+    photographs: PhotographsOfStep,
+    *,
+    backend: str | None = None,
+    retouched: bool = True,
 ) -> JudgedFaces:
     """Render the predicted faces from the front and show them to both networks.
 
@@ -52,8 +57,9 @@ def judged_faces(
         predicted: of B photographs.
         photographs: with both networks' embeddings.
         backend: of the rasterizer.
+        retouched: see `render_for_judge`.
     """
-    images = render_for_judge(teachers.model, predicted, backend=backend)
+    images = render_for_judge(teachers.model, predicted, backend=backend, retouched=retouched)
     judge, trained = teachers.judge, teachers.identity_network
     return JudgedFaces(
         *in_one_precision(photographs.embeddings[judge.name], judge(images).embedding),

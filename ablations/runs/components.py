@@ -1,10 +1,11 @@
 """The parts of a training run: morphable model, networks, data, and what photographs say before training."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from datamodules.cheeks import cheek_colours
@@ -16,12 +17,16 @@ from datamodules.synthetic_faces import SyntheticBatch, SyntheticFaces
 from evaluation.metrics.skin_tone import lab
 from lightning_modules.faces.loading import check_specification, load_morphable_model, place_of_model
 from lightning_modules.faces.morphable_model import MorphableModel
-from lightning_modules.plain.devices import chosen_device
 from lightning_modules.plain.even_choice import evenly_chosen
+from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.coloured import Coloured
 from lightning_modules.recognition.network import RecognitionNetwork
+from lightning_modules.recognition.network_names import check_network, network_name, place_of_network
 from lightning_modules.recognition.networks import load_network
+from lightning_modules.recognition.rounding import LOWEST_COSINE, lowest_cosine
 from lightning_modules.recognition.similarity import MINIMUM_FOR_A_CENTRE, Centre, estimate_centre
+from lightning_modules.regression import OF_RENDERINGS
+from lightning_modules.rendered_faces import render_randomly
 from lightning_modules.skin_tone import ToneTarget
 from lightning_modules.teachers import Teachers
 
@@ -33,6 +38,8 @@ from .settings import Settings
 PHOTOGRAPHS_READ = 5000
 # The same for synthetic faces of a pool, and where every one has to be rendered.
 FACES_READ, FRESH_FACES = 100_000, 2048
+# By which it is seen whether a network may round.
+FACES_TRIED = 32
 # Enough for a centre after the validation share is held back.
 STAND_INS = 640
 
@@ -62,7 +69,7 @@ def load_teachers(settings: Settings, execution: Execution) -> Teachers:
     for name in (settings.encoder, settings.identity_network, settings.judge):
         if name not in networks:
             networks[name] = load_network(name)
-    return teachers_of(model, networks, settings).to(chosen_device(execution.device))
+    return teachers_of(model, networks, settings).to(execution.own_device())
 
 
 def teachers_of(
@@ -74,6 +81,42 @@ def teachers_of(
         roles[settings.encoder] = Coloured(networks[settings.encoder])
     names = (settings.encoder, settings.identity_network, settings.judge)
     return Teachers(model, *(roles[name] for name in names))
+
+
+def rounded_networks(teachers: Teachers, settings: Settings, execution: Execution) -> dict[str, torch.dtype]:
+    """The networks whose convolutions a step may round under bf16-mixed, by name, and to what.
+
+    None on the CPU, where they would take several times as long as in float32.
+    """
+    on_gpu = teachers.model.shape_mean.device.type == "cuda"
+    if not on_gpu or execution.precision != "bf16-mixed" or not settings.weights.on & OF_RENDERINGS:
+        return {}
+    return networks_that_may_round(teachers, settings, execution)
+
+
+def networks_that_may_round(
+    teachers: Teachers, settings: Settings, execution: Execution
+) -> dict[str, torch.dtype]:
+    """The networks to whose features and embeddings of rendered faces bfloat16 makes hardly a difference.
+
+    See LOWEST_COSINE; says so of each that is tried.
+    """
+    model, crop = teachers.model, teachers.crop
+    drawn = model.sample(FACES_TRIED, torch.Generator().manual_seed(settings.seed))
+    faces = Prediction(drawn.shape, drawn.albedo)
+    with torch.no_grad():
+        images = render_randomly(
+            model, faces, crop, views=1, seed=settings.seed, step=0, samples=range(FACES_TRIED),
+            backend=execution.rasterizer,
+        )[:, 0]  # fmt: skip
+    rounded: dict[str, torch.dtype] = {}
+    for network in {each.name: each for each in (teachers.encoder, teachers.identity_network)}.values():
+        cosine = lowest_cosine(network, images, torch.bfloat16)
+        if cosine >= LOWEST_COSINE:
+            rounded[network.name] = torch.bfloat16
+        kept = "run in bfloat16" if network.name in rounded else "stay in float32"
+        tell(f"bf16-mixed: the convolutions of {network.name} {kept} (cosine to float32 {cosine:.5f})")
+    return rounded
 
 
 def photographs_of(settings: Settings, execution: Execution, teachers: Teachers) -> Photographs:
@@ -92,7 +135,7 @@ def photographs_of(settings: Settings, execution: Execution, teachers: Teachers)
         return StandInPhotographs(
             teachers.model, networks, count=STAND_INS, backend=execution.rasterizer, **options
         )
-    return Photographs(photograph_folder(settings), networks, **options)
+    return Photographs(photograph_folder(settings), networks, trusting=execution.trust_manifest, **options)
 
 
 def photograph_folder(settings: Settings) -> Path:
@@ -103,7 +146,7 @@ def photograph_folder(settings: Settings) -> Path:
     return Path(settings.photographs.removeprefix("photographs:"))
 
 
-def photograph_files(settings: Settings) -> list[Path] | None:
+def photograph_files(settings: Settings) -> Sequence[Path] | None:
     """The files of --photographs as they are now; None of a stand-in, or where there are none any more."""
     if settings.photographs == "stand-in":
         return None
@@ -113,8 +156,8 @@ def photograph_files(settings: Settings) -> list[Path] | None:
         return None
 
 
-def check_sources(settings: Settings) -> None:
-    """Refuse photographs and morphable models that are not there, before anything is loaded.
+def check_sources(settings: Settings, execution: Execution) -> None:
+    """Refuse photographs, morphable models and networks that are not there, before anything is loaded.
 
     Raises:
         FileNotFoundError: if a file or folder is missing.
@@ -124,17 +167,35 @@ def check_sources(settings: Settings) -> None:
     place = place_of_model(settings.morphable_model)
     if place is not None and not place.exists():
         raise FileNotFoundError(f"--morphable-model {settings.morphable_model}: there is no {place}")
+    networks = (settings.encoder, settings.identity_network or settings.encoder, settings.judge)
+    for network in networks:
+        check_network(network)
+    if network_name(settings.judge) in map(network_name, networks[:2]):
+        raise ValueError(
+            f"the judge {settings.judge} also trains, in a copy of its file; a network scores its own "
+            "training too well: give another --judge"
+        )
     if settings.photographs != "stand-in" and settings.stage != "1":
-        Photographs(photograph_folder(settings)).photographs()
+        Photographs(
+            photograph_folder(settings),
+            cache_folder=execution.cache_folder,
+            trusting=execution.trust_manifest,
+        ).require_some()
 
 
-def inputs_of(settings: Settings) -> Iterable[Path | None]:
-    """The files and folders that a run reads; a checkpoint to resume from may be its own."""
+def inputs_of(settings: Settings, execution: Execution) -> Iterable[Path | None]:
+    """The files and folders that a run reads; a checkpoint to resume from may be its own.
+
+    Where the manifest is trusted, of photographs their folder alone.
+    """
     yield place_of_model(settings.morphable_model)
+    for network in (settings.encoder, settings.identity_network, settings.judge):
+        yield place_of_network(network)
     if settings.photographs != "stand-in":
         yield Path(settings.photographs.partition(":")[2] or settings.photographs)
         yield Path(settings.photographs)
-        yield from photograph_files(settings) or ()
+        if not execution.trust_manifest:
+            yield from photograph_files(settings) or ()
 
 
 def prepare(photographs: Photographs, settings: Settings) -> None:
@@ -176,11 +237,20 @@ def synthetic_of(
         encoder,
         batch_size=settings.synthetic_per_pretraining_step if stage == 1 else settings.synthetic_per_step,
         pool_size=settings.synthetic_faces or None,
+        first_fresh=0 if stage == 1 else faces_of_stage_1(settings, execution),
         seed=settings.seed,
+        ranges=settings.scene_ranges,
         backend=execution.rasterizer,
         cache_folder=execution.cache_folder,
         progress=execution.progress,
     )
+
+
+def faces_of_stage_1(settings: Settings, execution: Execution) -> int:
+    """How many fresh faces stage 1 sees; those that its input is standardised by are the first of them."""
+    batches = execution.trainer.accumulate_grad_batches * settings.pretraining_steps
+    seen = batches * settings.synthetic_per_pretraining_step if settings.pretraining else 0
+    return max(seen, FRESH_FACES)
 
 
 def known_faces(synthetic: SyntheticFaces) -> SyntheticBatch:
@@ -203,7 +273,8 @@ def learn_from_photographs(
     faces = photographs.dataset.batch(training)
     encoder, trained = teachers.encoder.name, teachers.identity_network.name
     judged = photographs.judged_training.batch(np.arange(len(photographs.judged_training))).embeddings
-    sources: dict[str, Tensor] = {settings.judge: judged[settings.judge]}
+    judge = teachers.judge.name
+    sources: dict[str, Tensor] = {judge: judged[judge]}
     if settings.centred:
         sources[trained] = faces.embeddings[trained]
     networks = {

@@ -1,15 +1,17 @@
 """How a training run is executed: devices, intervals, folders; and what a run is known by."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
+import torch
 from lightning.pytorch.strategies import StrategyRegistry
 
 from ablations.runs.settings import Settings
 from ablations.runs.trainer_options import TrainerOptions
-from lightning_modules.plain.devices import chosen_device
+from lightning_modules.dashboard import PROJECT
+from lightning_modules.plain.devices import chosen_device, device_numbers
 from lightning_modules.plain.number_types import NonNegativeInt, PositiveInt
 
 Rasterizer = Literal["numba", "warp", "pytorch3d", "torch"]
@@ -25,7 +27,8 @@ class Execution:
     Attributes:
         rasterizer: numba, warp, pytorch3d or torch; chosen by the device if not given.
         device: auto (GPUs where there are any), cpu, or cuda; Apple's mps has no float64, which cameras need.
-        devices: processes, one a device (on the CPU any number).
+        devices: processes, one a device: auto (all GPUs; one on the CPU), how many (on the CPU any number),
+            or GPUs by their numbers, such as 0,1.
         num_nodes: machines, started by torchrun or SLURM.
         strategy: of Lightning; ddp where there are several processes.
         precision: of Lightning.
@@ -35,6 +38,7 @@ class Execution:
         loggers: where curves go; csv always does, wandb is offline where there is no network or account.
         wandb: the same as wandb among --loggers.
         wandb_project: the project at Weights & Biases.
+        wandb_photographs: send pictures that show photographs there, too; without it renderings alone.
         validation_interval: steps between validations.
         checkpoint_interval: steps between checkpoints: at most so many are lost when a run is killed.
         gradient_norm_interval: steps between measurements of each loss's gradient; 0 never.
@@ -42,6 +46,7 @@ class Execution:
         overwrite: delete what was written in the output folder, and start anew.
         resume: a checkpoint to continue from instead of the folder's last one.
         cache_folder: root of all caches; the user's cache folder if not given.
+        trust_manifest: rely on the list of photographs that the last start made, and touch none of them.
         workers: processes that align photographs; all cores if not given.
         progress: whether to show progress bars.
         trainer: what Lightning's Trainer takes as it is.
@@ -51,7 +56,7 @@ class Execution:
 
     rasterizer: Rasterizer | None = None
     device: Device = "auto"
-    devices: PositiveInt = 1
+    devices: PositiveInt | str = 1
     num_nodes: PositiveInt = 1
     strategy: str = "auto"
     precision: Precision = "32-true"
@@ -60,7 +65,8 @@ class Execution:
     profiler: Literal["simple", "advanced"] | None = None
     loggers: tuple[LoggerName, ...] = ("csv",)
     wandb: bool = False
-    wandb_project: str = "unsupervised-morphable-faces"
+    wandb_project: str = PROJECT
+    wandb_photographs: bool = False
     validation_interval: PositiveInt = 200
     checkpoint_interval: PositiveInt = 50
     gradient_norm_interval: NonNegativeInt = 100
@@ -68,6 +74,7 @@ class Execution:
     overwrite: bool = False
     resume: Path | None = None
     cache_folder: Path | None = None
+    trust_manifest: bool = False
     workers: NonNegativeInt | None = None
     progress: bool = True
     trainer: TrainerOptions = TrainerOptions()  # noqa: RUF009 - frozen
@@ -88,9 +95,23 @@ class Execution:
         """All loggers, each once; the CSV file first, and Weights & Biases where its shorthand is given."""
         return tuple(dict.fromkeys(("csv", *self.loggers, *(("wandb",) if self.wandb else ()))))
 
-    def without_wandb(self) -> Self:
-        """The same without Weights & Biases."""
-        return replace(self, wandb=False, loggers=tuple(name for name in self.loggers if name != "wandb"))
+    @property
+    def device_numbers(self) -> list[int]:
+        """The numbers of this machine's devices, one a process.
+
+        Raises:
+            ValueError: if they are not here.
+        """
+        return device_numbers(self.device, self.devices)
+
+    @property
+    def processes(self) -> int:
+        """How many processes train, on all machines."""
+        return len(self.device_numbers) * self.num_nodes
+
+    def own_device(self, *, say: bool = True) -> torch.device:
+        """This process's device, named on standard error where it is a GPU."""
+        return chosen_device(self.device, numbers=self.device_numbers, say=say)
 
     @property
     def updates_in_one_pass(self) -> bool:
@@ -147,7 +168,7 @@ def check_shares(settings: Settings, execution: Execution) -> None:
     Raises:
         ValueError: naming the option.
     """
-    processes = execution.devices * execution.num_nodes
+    processes = execution.processes
     for name in (
         "rendered", "photographs_per_step", "synthetic_per_step", "synthetic_per_pretraining_step",
     ):  # fmt: skip

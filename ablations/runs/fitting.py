@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,33 +11,38 @@ from typing import Any
 
 import lightning
 from lightning import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 from lightning.pytorch.utilities import rank_zero_only
 
-from lightning_modules.callbacks import Guard, ProgressBar, Termination, TrainingFailed
-from lightning_modules.checkpoint_schema import check_training_state
+from lightning_modules.callbacks import Guard, ProgressBar, Termination
+from lightning_modules.checkpoint_schema import check_resumable
 from lightning_modules.checkpoints import (
-    KEY,
     AtomicCheckpoints,
     CheckpointAfterLogging,
     Provenance,
+    StepsGoOn,
     check_continues,
+    content_of,
     read_checkpoint,
 )
-from lightning_modules.distributed import buffers_stay
-from lightning_modules.plain.devices import chosen_device
+from lightning_modules.distributed import buffers_stay, is_first_process
+from lightning_modules.moving_average import MovingAverage
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.saved_objects import first_line
 from lightning_modules.row_log import RowLog
 
 from . import wandb_runs
+from .curves import LOGS, curve_rows
 from .execution import Execution
 from .freed_memory import keep_freed_memory
 from .settings import Settings
 
+# The file of Lightning's in which all that restores a run from a checkpoint lies.
+RESTORER = "checkpoint_connector.py"
 CHECKPOINTS, LAST, BEST, FINAL = "checkpoints", "last.ckpt", "best.ckpt", "final.ckpt"
-LOGS, TENSORBOARD, PROFILE_NAME = "logs", "tensorboard", "profile"
+TENSORBOARD, PROFILE_NAME = "tensorboard", "profile"
 PROFILE = f"fit-{PROFILE_NAME}.txt"  # as Lightning names it
 # Of Lightning, and why a user of ours need not read it.
 NOISE = (
@@ -91,33 +97,29 @@ def fit(
     start = starting_point(folder.path, resume)
     kept, first_step = {}, 0
     if start is not None:
-        try:
-            checkpoint = read_checkpoint(start)
-        except ValueError as error:
-            advice = "start anew with --overwrite, or give another by --resume"
-            raise ValueError(f"{error}; {advice}") from error
-        kept, first_step = checkpoint[KEY], checkpoint["global_step"]
+        checkpoint = read_checkpoint(start)
+        check_resumable(checkpoint, str(start))
+        kept, first_step = content_of(checkpoint), int(checkpoint["global_step"])
         check_continues(kept, content, str(start))
-        check_training_state(checkpoint, module, str(start))
     if not execution.fast_dev_run:
         names = (LAST,) if best_by is None else (LAST, BEST)
         folder.claims([FINAL, *(f"{CHECKPOINTS}/{name}" for name in names)])
-    loggers = _loggers(execution, settings, folder, first_step, kept, content)
-    identifier = next((logger for logger in loggers if isinstance(logger, WandbLogger)), None)
+    loggers = _loggers(execution, settings, folder, first_step, kept, content, best_by)
     guard = Guard(lambda: last if last.is_file() else None)
     unit = "faces" if content["stage"] == 1 else "photographs"
     watching = [
         Termination(),
+        StepsGoOn(),
         ProgressBar(name, images_per_step, unit=unit, visible=execution.progress),
         guard,
-        *([EMAWeightAveraging(decay=settings.ema, use_buffers=False)] if settings.ema else []),
+        *([MovingAverage(settings.ema)] if settings.ema else []),
         *([LearningRateMonitor("step")] if loggers else []),
         *callbacks,
-        Provenance(content, lambda: {"wandb_id": None if identifier is None else identifier.version}),
+        Provenance(content, lambda: wandb_runs.known_by(loggers)),
         *_checkpoints(checkpoints, execution, best_by),
     ]
     trainer = _trainer(folder, steps, settings, execution, loggers, watching)
-    with _damage_told(guard, start), _failures_told(trainer, guard, first_step, last):
+    with _failures_told(trainer, guard, first_step, last), _restoring(start):
         trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
     if not execution.fast_dev_run:
         trainer.save_checkpoint(folder.path / FINAL, weights_only=False)
@@ -135,10 +137,12 @@ def _trainer(
     loggers: list[Logger],
     callbacks: list[Callback],
 ) -> Trainer:
-    options = execution.trainer
+    options, numbers = execution.trainer, execution.device_numbers
+    device = execution.own_device(say=False)
     return Trainer(
-        accelerator=chosen_device(execution.device, say=False).type,
-        devices=execution.devices,
+        accelerator=device.type,
+        # By their numbers, so that each process has the GPU that its networks are on.
+        devices=numbers if device.type == "cuda" else len(numbers),
         num_nodes=execution.num_nodes,
         strategy=_strategy(execution),
         precision=execution.precision,
@@ -176,6 +180,8 @@ def _failures_told(trainer: Trainer, guard: Guard, first_step: int, last: Path) 
         where = f"the last checkpoint is {last}" if last.is_file() else "no checkpoint was due yet"
         tell(f"stopped at step {trainer.global_step}; {where}: the same command continues")
         raise KeyboardInterrupt from stop
+    except DamagedState:
+        raise
     except ValueError as error:
         # What is given was good for a step: now the faces are beyond what can be rendered.
         if trainer.global_step == first_step:
@@ -189,29 +195,36 @@ def diverged(error: ValueError) -> str:
     return f"training diverged: the faces cannot be rendered any more ({reason})"
 
 
-@contextmanager
-def diverged_told() -> Iterator[None]:
-    """Say of faces that the last step left beyond what can be rendered that training diverged."""
-    try:
-        yield
-    except ValueError as error:
-        advice = "try a lower --learning-rate with another --output"
-        raise TrainingFailed(f"{diverged(error)}; {advice}") from error
+class DamagedState(ValueError):
+    """A checkpoint lacks what a trainer restores from it; the message says which."""
 
 
 @contextmanager
-def _damage_told(guard: Guard, start: Path | None) -> Iterator[None]:
-    """Say of a checkpoint that Lightning cannot restore that it is its training state that is damaged."""
+def _restoring(start: Path | None) -> Iterator[None]:
+    """Whatever Lightning makes of a state that lacks what it put there is said as the checkpoint's fault."""
     try:
         yield
-    except (LookupError, TypeError, AttributeError, RuntimeError, AssertionError) as error:
-        if start is None or guard.began:
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        if start is None or not any(Path(frame.filename).name == RESTORER for frame in frames):
             raise
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise ValueError(
-            f"{start} cannot be continued from ({reason}); "
-            "give another checkpoint, or start anew with --overwrite or another --output"
+        raise DamagedState(
+            f"{start} cannot be continued from: the trainer's state in it is damaged ({first_line(error)}); "
+            "take another checkpoint, or start anew with --overwrite or another --output"
         ) from error
+
+
+def check_final(folder: Path) -> None:
+    """Refuse a finished folder whose final checkpoint was cut off or changed since.
+
+    Raises:
+        ValueError: in one sentence.
+    """
+    try:
+        if (folder / FINAL).is_file():
+            read_checkpoint(folder / FINAL)
+    except ValueError as error:
+        raise ValueError(f"{folder} was finished, but {error}; --overwrite trains it anew") from error
 
 
 def starting_point(folder: Path, resume: Path | None) -> Path | None:
@@ -257,6 +270,7 @@ def _loggers(
     first_step: int,
     kept: dict[str, Any],
     content: dict[str, Any],
+    best_by: str | None,
 ) -> list[Logger]:
     if execution.fast_dev_run:
         return []
@@ -271,7 +285,14 @@ def _loggers(
         loggers.append(TensorBoardLogger(folder.claim_tree(TENSORBOARD), name="", version="", **purge))
     if "wandb" in execution.logs_to:
         folder.claim_tree("wandb")
-        loggers.append(wandb_runs.run_logger(execution, settings, folder.path, content, kept.get("wandb_id")))
+        earlier = curve_rows(folder.path, until=first_step) if is_first_process() else []
+        loggers.append(
+            wandb_runs.run_logger(
+                execution, settings, folder.path, content,
+                kept=kept, rows=earlier, first_step=first_step, best_by=best_by,
+            )
+        )  # fmt: skip
+        wandb_runs.begin(loggers)
     return loggers
 
 
@@ -280,13 +301,14 @@ def _profiler(execution: Execution, folder: OutputFolder) -> Profiler | None:
     if execution.profiler is None:
         return None
     kind = {"simple": SimpleProfiler, "advanced": AdvancedProfiler}[execution.profiler]
-    processes = range(execution.devices) if execution.devices > 1 else ()
+    count = len(execution.device_numbers)
+    processes = range(count) if count > 1 else ()
     folder.claims([PROFILE, *(f"fit-{PROFILE_NAME}-{number}.txt" for number in processes)])
     return kind(folder.path, PROFILE_NAME)
 
 
 def _strategy(execution: Execution) -> Any:  # noqa: ANN401 - a name or a strategy
-    if execution.strategy not in ("auto", "ddp") or execution.devices * execution.num_nodes == 1:
+    if execution.strategy not in ("auto", "ddp") or execution.processes == 1:
         return execution.strategy
     from lightning.pytorch.strategies import DDPStrategy
 

@@ -8,13 +8,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from evaluation.reporting.results import Results, mark_started
-from lightning_modules.checkpoints import read_checkpoint
+from evaluation.reporting.results import mark_started
 from lightning_modules.distributed import is_first_process
-from lightning_modules.plain.files import sha256_of_file
 from lightning_modules.plain.output_folder import OutputFolder
-
-from .fitting import FINAL, tell
 
 LOCK = ".lock"
 
@@ -76,17 +72,3 @@ def alone_in(folder: Path, program: str) -> Iterator[None]:
         for path in made:
             if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
-
-
-def has_final_checkpoint(folder: Path, finished: Results) -> bool:
-    """Whether a finished run's final checkpoint is as it was written; says where it is to be made again."""
-    file = folder / FINAL
-    kept = finished.provenance.get("final_checkpoint")
-    try:
-        read_checkpoint(file)
-        if kept is not None and sha256_of_file(file) != kept["sha256"]:
-            raise ValueError(f"{file} is not the checkpoint that this run wrote")
-    except (ValueError, OSError) as error:
-        tell(f"{error}; it is made again")
-        return False
-    return True

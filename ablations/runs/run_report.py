@@ -22,6 +22,7 @@ from evaluation.reporting.blocks import Block, blocks_by_protocol
 from evaluation.reporting.provenance import provenance
 from evaluation.reporting.results import Counts, Results, Row, write_results
 from evaluation.reporting.tables import Layout, page_of, print_page, say
+from lightning_modules.checkpoints import content_of, read_checkpoint
 from lightning_modules.contact_sheets import contact_sheet as laid_out
 from lightning_modules.contact_sheets import picture
 from lightning_modules.distributed import is_first_process
@@ -39,6 +40,7 @@ from lightning_modules.rendered_faces import frame_of, render_for_judge
 from lightning_modules.teachers import Teachers
 
 SHEET, SHEET_PEOPLE, SHEET_YAW = "contact_sheet.png", 12, (0.0, -35.0, 35.0)
+SHEET_OF_RENDERINGS = "contact_sheet_renderings.png"
 AT_ONCE = 32
 CENTRED = ", centred"  # behind a protocol
 
@@ -98,6 +100,8 @@ def of_run(
     shown = held_back.images(range(min(SHEET_PEOPLE, len(held_back))))
     heading = labelled("held-back photographs, and their faces from three sides", own["stand_in"])
     contact_sheet(module, shown, decoded, folder.claim(SHEET), heading)
+    heading = labelled("faces of held-back photographs from three sides", own["stand_in"])
+    contact_sheet(module, None, decoded, folder.claim(SHEET_OF_RENDERINGS), heading)
     total, trained = len(held_back.paths), len(photographs.training)
     failures = len({index for index, _ in photographs.dataset.faces.failures})
     title = f"{described(settings)}, trained on {trained:,} photographs"
@@ -107,9 +111,22 @@ def of_run(
         content["settings"],
         Counts(total, total - failures, {"no usable face": failures} if failures else {}),
         rows,
-        provenance(**{name: value for name, value in content.items() if name not in ("centres", "commit")}),
+        provenance(
+            departures=settings.departures,
+            **{name: value for name, value in content.items() if name not in ("centres", "commit")},
+        ),
         own["stand_in"],
     )
+
+
+def resumed_from(execution: Execution) -> dict[str, Any]:
+    """What results say of a checkpoint that was asked for: its settings may have been others."""
+    if execution.resume is None:
+        return {}
+    checkpoint = read_checkpoint(execution.resume)
+    content = content_of(checkpoint)
+    own = {"step": int(checkpoint["global_step"]), "settings": content["settings"]}
+    return {"resumed_from": {"name": execution.resume.name, **own}}
 
 
 def described(settings: Settings) -> str:
@@ -140,7 +157,7 @@ def of_stage_1(
     synthetic.setup()
     faces = synthetic.validation_faces()
     with torch.inference_mode():
-        predicted = regressor.to(faces.features.device)(faces.features)
+        predicted = regressor.cpu()(faces.features)
     rows = []
     for part in Prediction._fields:
         explained = explained_variance(getattr(predicted, part), getattr(faces, part))
@@ -153,7 +170,7 @@ def of_stage_1(
     results = Results(
         "run", "Stage 1 alone, on synthetic faces", identity_of(settings, execution),
         Counts(count, count, {}), rows,
-        provenance(morphable_model=teachers.model.describe()),
+        provenance(departures=settings.departures, morphable_model=teachers.model.describe()),
     )  # fmt: skip
     write_results(results, folder)
     return results
@@ -197,7 +214,12 @@ def shown_to(network: Any, module: Regression, faces: Prediction) -> Tensor:  # 
     seen = []
     for start in range(0, len(faces.shape), AT_ONCE):
         some = Prediction(*(part[start : start + AT_ONCE] for part in faces))
-        images = render_for_judge(module.teachers.model, some, backend=module.rendering.backend)
+        images = render_for_judge(
+            module.teachers.model,
+            some,
+            backend=module.rendering.backend,
+            retouched=module.rendering.retouched,
+        )
         seen.append(network(images).embedding)
     return torch.cat(seen)
 
@@ -223,17 +245,23 @@ def coefficient_rows(module: Regression, decoded: Prediction, content: dict[str,
 
 
 def contact_sheet(
-    module: Regression, photographs: Tensor, decoded: Prediction, file: Path, heading: str
+    module: Regression, photographs: Tensor | None, decoded: Prediction, file: Path, heading: str
 ) -> None:
-    """Held-back photographs (the user's own, so the sheet stays in the run's folder) and their faces."""
-    people = Prediction(*(part[: len(photographs)] for part in decoded))
+    """Held-back photographs (the user's own, so the sheet stays in the run's folder) and their faces.
+
+    Without photographs, the faces alone.
+    """
+    count = SHEET_PEOPLE if photographs is None else len(photographs)
+    people = Prediction(*(part[:count] for part in decoded))
     model = module.teachers.model
     frame = frame_of(WHOLE_FRAME)
-    faces = render_frontal(model, model(*people), frame, yaw_degrees=SHEET_YAW)
-    people_shown = torch.cat([photographs[:, None].to(faces), faces], 1)  # [B, 4, 3, 224, 224]
-    size = people_shown.shape[-1]
-    columns = ["photograph", *(f"yaw {yaw:+.0f}°" if yaw else "front" for yaw in SHEET_YAW)]
-    tiles: list[list[Image.Image | None]] = [[picture(one, size) for one in row] for row in people_shown]
+    shown = render_frontal(model, model(*people), frame, yaw_degrees=SHEET_YAW)  # [B, 3, 3, 224, 224]
+    columns = [f"yaw {yaw:+.0f}°" if yaw else "front" for yaw in SHEET_YAW]
+    if photographs is not None:
+        shown = torch.cat([photographs[:, None].to(shown), shown], 1)
+        columns = ["photograph", *columns]
+    size = shown.shape[-1]
+    tiles: list[list[Image.Image | None]] = [[picture(one, size) for one in row] for row in shown]
     if len(tiles) % 2:
         tiles.append([None] * len(columns))
     half = len(tiles) // 2

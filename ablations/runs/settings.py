@@ -2,24 +2,33 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
 
-from lightning_modules.losses import PAPER_WEIGHTS, SUITE_WEIGHTS, LossWeights, MeanPenalty, Reduction
+from lightning_modules.losses import LossWeights, MeanPenalty, Reduction, expected_at_prior, least_variance
 from lightning_modules.plain.declared_options import in_words
 from lightning_modules.plain.number_types import (
+    ClosedUnitInterval,
     JitterShare,
     NonNegativeFinite,
     NonNegativeInt,
+    PositiveFinite,
     PositiveInt,
+    PositiveShare,
     SeedInt,
     ShareBelowOne,
 )
-from lightning_modules.recognition.networks import NetworkName
+from lightning_modules.recognition.network_names import NetworkName, place_of_network
+from lightning_modules.rendering.ranges import SceneRanges
+
+from .departures import FOLLOWING, METHODS, departures_of
 
 Stage = Literal["both", "1", "2"]
 Method = Literal["suite", "paper"]
 Preset = Literal["quick", "standard", "paper-scale"]
+# Photographs of a step below which its moments are mostly noise.
+ENOUGH_FOR_MOMENTS = 64
 
 
 WIDEST = 2**15  # of a hidden layer, whose weights are 4 GiB then; the optimiser keeps twice as much
@@ -34,13 +43,13 @@ class Settings:
     Attributes:
         photographs: a folder of unlabelled photographs, lfw:DIR, or stand-in (renderings, labelled so).
         stage: 1 (synthetic faces only), 2 (from a finished stage 1 of the same settings), or both.
-        method: paper sets every departure from the paper back; suite has them.
+        method: paper sets back every departure from the paper that an option can set back; suite has them.
         preset: the budget. quick: some minutes on two cores; standard: under an hour on two cores;
             paper-scale: a GPU, days on a CPU.
-        morphable_model: open, open:2, basel:FILE or ict:DIR.
+        morphable_model: open, open:2, basel:FILE, bfm-front:FILE, ict:DIR, flame:FILE or gnm:FILE.
         shape_components: of the morphable model; 0 takes all.
         albedo_components: likewise.
-        encoder: the frozen network whose features the regressor reads.
+        encoder: the frozen network whose features the regressor reads; one of a file is arcface:FILE.
         cheek_colour: whether the cheeks' colour belongs to the encoder's features, not in the paper.
         identity_network: whose embeddings make the identity loss; the encoder if not given.
         judge: another network, which training never sees; it scores held-back photographs.
@@ -63,8 +72,16 @@ class Settings:
         reduction: whether coordinates of a coefficient vector are summed or averaged.
         mean_penalty: of the batch distribution: squared as in the paper, or absolute, which lets few
             components keep a mean.
+        unbiased_moments: whether what a batch's size adds to the batch distribution loss is taken out, so
+            that it asks for the prior at every size. Not in the paper.
         centred: whether the mean embedding of photographs is subtracted before cosines in the identity loss.
         jitter: of each view's alignment, not in the paper: standard deviation as a share of the image.
+        white_balance: the largest share of a light's colour that cameras take out, at least half of it each
+            time; 0 leaves all, as in the paper.
+        lowest_exposure: of a random scene; the highest is 1. High, all scenes are equally bright, which is
+            not in the paper.
+        retouched: whether faces are softened, and black above the forehead, before networks score them; not
+            in the paper.
         rendered: photographs of a step that are rendered, over all processes.
         photographs_per_step: photographs of a step, over all processes; those not rendered serve the batch
             distribution alone.
@@ -72,12 +89,16 @@ class Settings:
         synthetic_per_pretraining_step: of stage 1.
         synthetic_faces: how many different ones there are; 0 renders fresh ones at every step.
         hidden_width: of the regressor's layers.
+        standardised: whether features get mean 0 and variance 1 over synthetic faces first; not in the paper.
+        last_layer_scale: a factor on the weights of the regressor's last layer at the start; 1 in the paper.
         linear_start: stage 1 starts from ridge regression in a linear path beside the layers, and stage 2
             multiplies what stage 1 predicts by this; 0 has neither. Not in the paper.
         pretraining_steps: of stage 1.
         max_steps: of stage 2.
         pretraining_learning_rate: of stage 1; lower where it starts from ridge regression.
         learning_rate: of stage 2.
+        decoupled_decay: whether weights shrink by a share at each step (AdamW), or by the gradient of their
+            squares, as in the paper.
         pretraining_weight_decay: of stage 1: strong, or it learns the pool's faces by heart.
         weight_decay: of stage 2.
         warmup_steps: of both stages.
@@ -128,23 +149,30 @@ class Settings:
     tone_weight: NonNegativeFinite | None = None
     reduction: Reduction | None = None
     mean_penalty: MeanPenalty | None = None
+    unbiased_moments: bool | None = None
     centred: bool | None = None
     jitter: JitterShare | None = None
+    white_balance: ClosedUnitInterval | None = None
+    lowest_exposure: PositiveShare | None = None
+    retouched: bool | None = None
     rendered: PositiveInt | None = None
     photographs_per_step: PositiveInt | None = None
     synthetic_per_step: PositiveInt | None = None
     synthetic_per_pretraining_step: PositiveInt | None = None
     synthetic_faces: NonNegativeInt | None = None
     hidden_width: PositiveInt = 1024
+    standardised: bool | None = None
+    last_layer_scale: PositiveFinite | None = None
     linear_start: NonNegativeFinite | None = None
     pretraining_steps: PositiveInt | None = None
     max_steps: PositiveInt | None = None
     pretraining_learning_rate: NonNegativeFinite | None = None
     learning_rate: NonNegativeFinite | None = None
-    pretraining_weight_decay: NonNegativeFinite = 1.0
-    weight_decay: NonNegativeFinite = 0.1
+    decoupled_decay: bool | None = None
+    pretraining_weight_decay: NonNegativeFinite | None = None
+    weight_decay: NonNegativeFinite | None = None
     warmup_steps: NonNegativeInt = 50
-    gradient_clip: NonNegativeFinite = 5.0
+    gradient_clip: NonNegativeFinite | None = None
     ema: ShareBelowOne = 0.0
     validation_fraction: ShareBelowOne = 0.05
     seed: SeedInt = 0
@@ -162,10 +190,10 @@ class Settings:
             chosen["views"] = 1
         if self.linear_start and not self.pretraining:
             raise ValueError("--linear-start begins in the stage 1 that --no-pretraining removes; give one")
-        defaults = METHODS[self.method] | PRESETS[self.preset] | chosen
-        if self.method == "paper" and self.photographs_per_step is None:
-            # In the paper a step's moments come from the photographs that are rendered.
-            defaults["photographs_per_step"] = self.rendered or defaults["rendered"]
+        defaults = PRESETS[self.preset] | METHODS[self.method] | chosen
+        for name, followed in FOLLOWING[self.method].items():
+            given = getattr(self, followed)
+            defaults[name] = defaults[followed] if given is None else given
         missing = {
             name: value for name, value in defaults.items() if getattr(self, name) is None or name in chosen
         }
@@ -185,11 +213,14 @@ class Settings:
             return "default"
         if name == "views" and not self.multi_view:
             return "--no-multi-view"
+        followed = FOLLOWING[self.method].get(name)
+        if followed is not None:
+            return f"as --{followed.replace('_', '-')}, by method {self.method}"
         for origin, table in (
             (f"method {self.method}", METHODS[self.method]),
             (f"preset {self.preset}", PRESETS[self.preset]),
         ):
-            if name in table and not (name == "photographs_per_step" and self.method == "paper"):
+            if name in table:
                 return origin
         return ORIGINS[name]
 
@@ -205,8 +236,8 @@ class Settings:
         }
 
     def _check(self) -> None:
-        names = {self.encoder, self.identity_network}
-        if self.judge in names:
+        names = {_same(self.encoder), _same(self.identity_network)}
+        if _same(self.judge) in names:
             raise ValueError(
                 f"the judge {self.judge} also trains; a network scores its own training too well: "
                 "give another --judge"
@@ -252,14 +283,48 @@ class Settings:
             albedo=self.albedo_weight,
             reduction=self.reduction,
             mean_penalty=self.mean_penalty,
+            unbiased_moments=self.unbiased_moments,
         )
+
+    @property
+    def scene_ranges(self) -> SceneRanges:
+        """Of the random scenes in which faces are rendered."""
+        return SceneRanges(
+            white_balance=(0.5 * self.white_balance, self.white_balance),
+            exposure=(self.lowest_exposure, 1.0),
+        )
+
+    @property
+    def warning(self) -> str | None:
+        """What a user should know of the batch distribution over few photographs; None over many."""
+        count = self.photographs_per_step
+        if "batch_distribution" not in self.weights.on or count >= ENOUGH_FOR_MOMENTS:
+            return None
+        follows = "photographs_per_step" in FOLLOWING[self.method] and count == self.rendered
+        remedy = (
+            f"raise --{'rendered' if follows else 'photographs-per-step'} to {ENOUGH_FOR_MOMENTS} or more"
+        )
+        says = f"warning: the batch distribution sees {count} photographs a step, over all processes: "
+        if self.unbiased_moments:
+            return f"{says}most of its value is noise; {remedy}"
+        noise = expected_at_prior(count, self.mean_penalty)
+        says += f"at the prior itself it is {noise:.2g} a coefficient on average"
+        if self.mean_penalty == "squared":
+            says += f", and it is least at a variance of {least_variance(count):.2f}"
+        return f"{says}; {remedy}, or give --unbiased-moments"
+
+    @property
+    def departures(self) -> list[str]:
+        """The names of the departures from the paper that are on, once options are resolved."""
+        return [departure.name for departure in departures_of(self)]
 
     def of_stage_1(self) -> dict[str, Any]:
         """The settings that stage 1 depends on: runs that share them share it."""
         names = (
             "morphable_model", "shape_components", "albedo_components", "encoder", "cheek_colour",
             "shape_weight", "albedo_weight", "reduction", "synthetic_per_pretraining_step",
-            "synthetic_faces", "hidden_width", "pretraining_steps", "pretraining_learning_rate",
+            "synthetic_faces", "white_balance", "lowest_exposure", "hidden_width", "standardised",
+            "last_layer_scale", "pretraining_steps", "pretraining_learning_rate", "decoupled_decay",
             "pretraining_weight_decay", "warmup_steps", "gradient_clip", "ema", "seed",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names} | {"linear_path": self.linear_path}
@@ -274,46 +339,16 @@ class Settings:
         return asdict(self)
 
 
-def _of_weights(weights: LossWeights) -> dict[str, Any]:
-    return {
-        "shape_weight": weights.shape,
-        "albedo_weight": weights.albedo,
-        "identity_weight": weights.identity,
-        "batch_distribution_weight": weights.batch_distribution,
-        "loopback_weight": weights.loopback,
-        "contrast_weight": weights.contrast,
-        "tone_weight": weights.tone,
-        "reduction": weights.reduction,
-        "mean_penalty": weights.mean_penalty,
-    }
+def _same(network: str | None) -> str | Path | None:
+    """What two options share that name one network, however its file is written."""
+    place = place_of_network(network)
+    return network if place is None else place.resolve()
 
 
-# Every departure from the paper; the suite's values come from the search in benchmarks/search.md.
-METHODS: dict[str, dict[str, Any]] = {
-    "paper": _of_weights(PAPER_WEIGHTS)
-    | {
-        "cheek_colour": False,
-        "centred": False,
-        "jitter": 0.0,
-        "linear_start": 0.0,
-        "views": 3,
-        "learning_rate": 1e-4,
-    },
-    "suite": _of_weights(SUITE_WEIGHTS)
-    | {
-        "cheek_colour": True,
-        "centred": True,
-        "jitter": 0.015,
-        "linear_start": 1.5,
-        "views": 3,
-        "learning_rate": 5e-4,
-    },
-}
 # What the rest follow from, where they are not given.
 ORIGINS = {
     "identity_network": "as --encoder",
     "pretraining_learning_rate": "by --linear-start",
-    "photographs_per_step": "as --rendered, by method paper",
 }
 # Budgets. A step renders `rendered` times `views` pictures; on two cores a picture costs about 20 ms.
 PRESETS: dict[str, dict[str, Any]] = {

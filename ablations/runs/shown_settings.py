@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import get_args
 
 from ablations.runs import components
+from ablations.runs.departures import departures_in_lines
 from ablations.runs.execution import Execution, check_options, identity_of
 from ablations.runs.settings import Method, Settings
 from evaluation.reporting.results import default_output, finished_results
@@ -27,10 +28,16 @@ def preview(settings: Settings, execution: Execution, command: str) -> str:
     folder = (execution.output or default_output(command, identity)).absolute()
     finished = finished_results(folder, command, identity, overwrite=execution.overwrite)
     if finished is None:
-        components.check_sources(full)
+        components.check_sources(full, execution)
     state = "holds this run's results" if finished else "is where its results will go"
     return "\n\n".join(
-        [settings_in_lines(settings, execution), method_in_lines(settings), f"{folder} {state}"]
+        [
+            settings_in_lines(settings, execution),
+            method_in_lines(settings),
+            departures_in_lines(full),
+            *([full.warning] if full.warning else []),
+            f"{folder} {state}",
+        ]
     )
 
 

@@ -21,6 +21,7 @@ from evaluation.reporting.studies import (
     differences,
     mean_grid,
     means,
+    power_sentence,
 )
 from evaluation.reporting.tables import Page, latex, markdown, say, screen
 from lightning_modules.plain.files import write_whole
@@ -75,8 +76,8 @@ def write_comparison(
     method, worth = attribution(study)
     notes = {
         MEANS: caveats(study, None, missing),
-        DIFFERENCES: caveats(study, len(changes), missing),
-        ATTRIBUTION: caveats(study, len(worth), missing),
+        DIFFERENCES: [*caveats(study, len(changes), missing), power_sentence(changes)],
+        ATTRIBUTION: [*caveats(study, len(worth), missing), power_sentence(worth)],
     }
     frames = {
         MEANS: means(study),

@@ -22,11 +22,11 @@ from ..long_work.processes import worker_processes
 from ..long_work.progress import progress_bar
 from .crops import Quality, Selection, align, quality, select_faces
 from .detection import DetectorName, load_detector
-from .images import PhotographError, read_photograph
+from .images import PhotographError, file_content, read_photograph
 from .records import FaceRecord, FaceRecords, FileState, PhotographRecord
 
-# Part of the cache's name: raise it when detection or alignment gives other crops.
-VERSION = 1
+# Part of the cache's name: raise it when reading, detection or alignment gives other crops.
+VERSION = 2
 NO_FACE = "no face found"
 # Photographs per task of a worker process; below two tasks, no process is started.
 TASK = 16
@@ -216,9 +216,12 @@ def process_photographs(face_cache: FaceCache, photographs: list[tuple[int, Path
     with FaceRecords(face_cache.records_file, read_only=True) as records:
         for index, path in photographs:
             try:
-                state, content = path.stat(), path.read_bytes()
+                state, content = path.stat(), file_content(path)
             except OSError as error:
                 results.append((index, f"cannot be read ({error.strerror})", None))
+                continue
+            except PhotographError as error:
+                results.append((index, str(error), None))
                 continue
             digest = hashlib.sha256(content).digest()
             file = FileState(str(path.absolute()), state.st_size, state.st_mtime_ns, digest)

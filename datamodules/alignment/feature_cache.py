@@ -42,14 +42,16 @@ class FaceFeatures:
             numbers=("features", "descriptors"),
         )
         self.folder = self._files.folder
-        self._sort_keys()
 
     def rows(self, keys: np.ndarray) -> np.ndarray:
         """The row [N] of each key, -1 where it was not computed yet."""
-        if len(self._sorted) == 0:
+        known = np.array(self._files.column("keys"))
+        if len(known) == 0:
             return np.full(len(keys), -1)
-        place = np.searchsorted(self._sorted, keys).clip(max=len(self._sorted) - 1)
-        return np.where(self._sorted[place] == keys, self._order[place], -1)
+        order = np.argsort(known)
+        known = known[order]
+        place = np.searchsorted(known, keys).clip(max=len(known) - 1)
+        return np.where(known[place] == keys, order[place], -1)
 
     def features(self, rows: np.ndarray) -> Tensor:
         """The pooled features [N, feature_width]."""
@@ -82,7 +84,6 @@ class FaceFeatures:
         if (self.rows(face_keys(faces)) >= 0).all() and not self._files.damage():
             return
         with self._files.appending() as append:
-            self._sort_keys()
             keys = face_keys(faces)
             # Each key once, in the order of the photographs.
             _, first = np.unique(keys, return_index=True)
@@ -97,12 +98,6 @@ class FaceFeatures:
                         keys=keys[indices],
                     )
                     advance(len(indices))
-        self._sort_keys()
-
-    def _sort_keys(self) -> None:
-        keys = np.array(self._files.column("keys"))
-        self._order = np.argsort(keys)
-        self._sorted = keys[self._order]
 
 
 def to_images(crops: np.ndarray) -> Tensor:

@@ -55,6 +55,8 @@ def _photographs(folder: Path, count: int | None) -> Iterator[Frame]:
             yield Frame(number, read_photograph(paths[number]).pixels)
         except PhotographError as error:
             yield Frame(number, None, str(error))
+        except OSError as error:
+            yield Frame(number, None, f"cannot be read ({error.strerror})")
 
 
 def _video(path: Path, count: int | None) -> Iterator[Frame]:

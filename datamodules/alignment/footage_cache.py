@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -26,7 +28,7 @@ from .feature_cache import to_images
 from .footage import FootageError, read_frames
 
 # Part of the cache's name: raise it when detection or alignment gives other faces.
-VERSION = 1
+VERSION = 2
 AT_ONCE = 32
 SMALLEST_POOL = 4  # videos, below which starting processes does not pay
 
@@ -108,18 +110,42 @@ class FaceWatcher:
 
     def seen(self, path: Path) -> SeenFaces:
         """What was seen in a video or folder; looks now where it was not looked at before."""
-        file = self.cache_file(path)
-        if not file.is_file():
+        kept = self._kept(path)
+        if kept is None:
             self.look(path)
-        with np.load(file) as stored:
-            arrays = {name: torch.from_numpy(stored[name]) for name in stored.files if name != "failures"}
-            failures = json.loads(str(stored["failures"]))
-        return SeenFaces(
-            arrays["frames"],
-            {network.name: arrays[f"features {network.name}"] for network in self.networks},
-            {network.name: arrays[f"descriptors {network.name}"] for network in self.networks},
-            failures,
-        )
+            kept = self._kept(path)
+        if kept is None:
+            raise FootageError(f"{path}: what networks say of its frames is not finite, or cannot be kept")
+        return kept
+
+    def _kept(self, path: Path) -> SeenFaces | None:
+        """What the cache holds of a video; None where it holds nothing, or only what is left of it."""
+        file = self.cache_file(path)
+        try:
+            with file.open("rb") as stream, np.load(stream) as stored:
+                arrays = {name: torch.from_numpy(stored[name]) for name in stored.files if name != "failures"}
+                failures = json.loads(str(stored["failures"]))
+            seen = SeenFaces(
+                arrays["frames"],
+                {network.name: arrays[f"features {network.name}"] for network in self.networks},
+                {network.name: arrays[f"descriptors {network.name}"] for network in self.networks},
+                failures,
+            )
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            AttributeError,
+            TypeError,
+            EOFError,
+            BadZipFile,
+            NotImplementedError,
+            zlib.error,
+        ):
+            return None
+        values = [*seen.features.values(), *seen.descriptors.values()]
+        whole = all(len(each) == len(seen.frames) and bool(each.isfinite().all()) for each in values)
+        return seen if whole and isinstance(failures, dict) else None
 
     def look(self, path: Path) -> Path:
         """Detect, align and describe the faces of one video now, and keep them.

@@ -1,25 +1,49 @@
 """Reads photographs of any usual kind as 8-bit RGB, or says why it cannot."""
 
-import io
+import stat
 import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from lightning_modules.plain.files import read_text
+from lightning_modules.plain.folder_walk import visible_files
 from lightning_modules.plain.output_folder import without_outputs
 
-EXTENSIONS = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"))
-# Photographs that may not be readable: taken up all the same, so that they are named and not passed over.
-OTHER_EXTENSIONS = frozenset(
-    (".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jp2", ".jxl", ".nef", ".raw")
-)
+from .colour_profiles import in_srgb
+from .image_content import FORMATS, UnknownFormatError, opened_image
+
+EXTENSIONS = frozenset(extension for extensions in FORMATS.values() for extension in extensions)
+USUAL_EXTENSIONS = ".jpg, .png, .webp, .tif, .bmp, .gif or .avif"  # for messages
+# Photographs that are not read: taken up all the same, so that they are named and not passed over.
+OTHER_EXTENSIONS = frozenset((
+    ".arw", ".blp", ".cr2", ".cr3", ".cur", ".dcx", ".dds", ".dng", ".emf", ".eps", ".fit", ".fits", ".fli",
+    ".flc", ".gbr", ".heic", ".heif", ".hif", ".icns", ".ico", ".iim", ".im", ".jxl", ".msp", ".nef", ".orf",
+    ".palm", ".pcd", ".pef", ".ps", ".pxr", ".raf", ".ras", ".raw", ".rw2", ".srw", ".wmf", ".xbm", ".xpm",
+))  # fmt: skip
 MAXIMUM_MEGAPIXELS = 150
 SMALLEST_SIDE = 20
 # Larger photographs are reduced while they are read, to a longer side between this and twice this: a face
 # that fills a tenth of it still has the resolution of the canonical frame.
 WORKING_SIDE = 2048
+# Whole numbers of more than 8 bits, and the largest values that cameras and programs write in them: which one
+# is meant is told by the largest that is there.
+CONTAINERS = (2**8 - 1, 2**10 - 1, 2**12 - 1, 2**16 - 1, 2**24 - 1, 2**32 - 1)
+# Numbers with a point up to this are shares of white, brighter lights included.
+BRIGHTEST_SHARE = 16.0
+# What undoes each of Exif's orientations.
+ORIENTATION = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class PhotographError(ValueError):
@@ -27,7 +51,7 @@ class PhotographError(ValueError):
 
 
 class Photograph(NamedTuple):
-    """A photograph as it is shown: upright, first frame, on white where it was transparent.
+    """A photograph as it is shown: upright, in sRGB, first frame, on white where it was transparent.
 
     Attributes:
         pixels: [H, W, 3], RGB, 8 bits, possibly reduced (WORKING_SIDE).
@@ -43,35 +67,66 @@ class Photograph(NamedTuple):
 def read_photograph(file: Path | bytes) -> Photograph:
     """A photograph from a file or from its content.
 
+    Its format is one of `image_content.FORMATS`, whatever the file is called. Colours are converted to sRGB
+    by the profile that the file embeds; Exif that is broken is left out of account.
+
     Raises:
         PhotographError: if it is empty, not an image, damaged, too small or too large.
+        OSError: if the file cannot be read.
     """
-    content = file if isinstance(file, bytes) else file.read_bytes()
+    content = file if isinstance(file, bytes) else file_content(file)
     if not content:
         raise PhotographError("empty file")
     with warnings.catch_warnings():
         # Pillow warns of oddities in metadata and of many pixels; what matters here is an error below.
         warnings.simplefilter("ignore")
-        image = _open(content)
         try:
+            image = opened_image(content)
+            _check_size(image)
             # JPEG is decoded at a half, quarter or eighth of its size where that suffices.
             width, height = image.size
             scale = WORKING_SIDE / max(width, height)
             image.draft(None, (int(width * scale), int(height * scale)))
-            orientation = image.getexif().get(0x0112, 1)
-            pixels = np.asarray(ImageOps.exif_transpose(_rgb(_reduced(image))))
-        except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
+            turn = TURNS.get(_orientation(image))
+            image = _rgb(_reduced(image))
+            pixels = np.asarray(image if turn is None else image.transpose(turn))
+        except UnknownFormatError as error:
+            raise PhotographError(str(error)) from error
+        except PhotographError:
+            raise
+        except (
+            Exception
+        ) as error:  # decoders raise whatever damaged numbers lead to: it is this file's reason
             raise PhotographError(f"damaged image ({error})") from error
-    if orientation in (5, 6, 7, 8):
+    if turn is not None and turn not in (TURNS[2], TURNS[3], TURNS[4]):
         width, height = height, width
     return Photograph(pixels, width, height)
 
 
-def list_photographs(folder: Path, pattern: str = "**/*") -> list[Path]:
-    """All image files of a folder that match a glob pattern, sorted by their path.
+def is_photograph(path: Path) -> bool:
+    """Whether a folder's entry counts as a photograph, by its name; whether it can be read shows later."""
+    return path.suffix.lower() in EXTENSIONS | OTHER_EXTENSIONS
 
-    Those that cannot be read, links to nothing among them, are left to whoever reads them, to say so. What
-    commands wrote into output folders below this one is left out, see `without_outputs`.
+
+def file_content(file: Path) -> bytes:
+    """The bytes of a regular file: a pipe would be waited for, and a device has no end.
+
+    Raises:
+        PhotographError: if it is something else.
+        OSError: if it cannot be read.
+    """
+    mode = file.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a folder says so itself
+        raise PhotographError("not a file, but a pipe or a device")
+    return file.read_bytes()
+
+
+def list_photographs(folder: Path, pattern: str = "**/*") -> list[Path]:
+    """All image files of a folder that match a glob pattern, sorted by their path; hidden ones are left out.
+
+    Links to folders are followed. Those that cannot be read, links to nothing among them, are left to whoever
+    reads them, to say so. What commands wrote into output folders below this one is left out, see
+    `without_outputs`.
 
     Raises:
         FileNotFoundError: if the folder does not exist.
@@ -79,17 +134,12 @@ def list_photographs(folder: Path, pattern: str = "**/*") -> list[Path]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {folder}; name a folder with photographs")
-    files = [
-        path
-        for path in folder.glob(pattern)
-        if path.suffix.lower() in EXTENSIONS | OTHER_EXTENSIONS and not path.is_dir()
-    ]
+    files = [path for path in visible_files(folder, pattern) if is_photograph(path)]
     if not files:
         raise ValueError(
-            f"no photographs match {pattern} in {folder}; expected files ending in "
-            f"{', '.join(sorted(EXTENSIONS))}"
+            f"no photographs match {pattern} in {folder}; expected files such as {USUAL_EXTENSIONS}"
         )
-    return sorted(without_outputs(files, folder), key=lambda path: path.relative_to(folder).as_posix())
+    return without_outputs(files, folder)
 
 
 def read_list(file: Path) -> list[Path]:
@@ -105,25 +155,20 @@ def read_list(file: Path) -> list[Path]:
         raise FileNotFoundError(
             f"no list file {file}; expected a text file with one photograph's path a line"
         )
-    lines = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
-    paths = [file.parent / line for line in lines if line and not line.startswith("#")]
+    lines = (line.strip() for line in read_text(file).splitlines())
+    paths = [_listed(file.parent, line) for line in lines if line and not line.startswith("#")]
     if not paths:
         raise ValueError(f"{file} names no photograph; expected one path a line")
     return paths
 
 
-def _open(content: bytes) -> Image.Image:
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ours is the check below
-    try:
-        image = Image.open(io.BytesIO(content))
-    except UnidentifiedImageError as error:
-        if content[4:8] == b"ftyp":
-            raise PhotographError("a HEIC image or a film, which is not read; convert it to JPEG") from error
-        raise PhotographError("not an image, or of an unknown format") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise PhotographError(f"damaged image ({error})") from error
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+def _listed(folder: Path, line: str) -> Path:
+    """The path that a line names, be it with a Windows path's separators."""
+    path = folder / line
+    return path if "\\" not in line or path.exists() else folder / line.replace("\\", "/")
+
+
+def _check_size(image: Image.Image) -> None:
     megapixels = image.width * image.height / 1e6
     if megapixels > MAXIMUM_MEGAPIXELS:
         raise PhotographError(
@@ -131,7 +176,19 @@ def _open(content: bytes) -> Image.Image:
         )
     if min(image.size) < SMALLEST_SIDE:
         raise PhotographError(f"{image.width} x {image.height} pixels; the smallest side is {SMALLEST_SIDE}")
-    return image
+
+
+def _orientation(image: Image.Image) -> int:
+    """Exif's orientation, be it written as text or a fraction; 1, upright, where it cannot be told."""
+    try:
+        value = image.getexif().get(ORIENTATION, 1)
+        value = value[0] if isinstance(value, tuple) else value
+        if isinstance(value, bytes):
+            value = value.strip(b"\0 ")
+            value = value.decode() if value.isdigit() else value[0]
+        return int(float(str(value).strip("\0 ")))
+    except Exception:
+        return 1
 
 
 def _reduced(image: Image.Image) -> Image.Image:
@@ -140,14 +197,24 @@ def _reduced(image: Image.Image) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """The image in 8-bit RGB: 16 bits scaled down, transparency laid on white."""
+    """The image in 8-bit sRGB: more bits scaled down, transparency laid on white."""
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, np.float64)
-        # 16 bits unless the values say otherwise: Pillow opens 16-bit grey as 32-bit integers on some paths.
-        scale = 255 / 65535 if values.max() > 255 else 1.0
-        image = Image.fromarray((values * scale).clip(0, 255).astype(np.uint8))
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
+        image = _grey_by_range(image)
+    transparent = "A" in image.getbands() or "transparency" in image.info
+    if image.mode not in ("RGB", "RGBA", "CMYK", "L", "LAB") or transparent:
+        image = image.convert("RGBA" if transparent else "RGB")  # keeps the profile
+    image = in_srgb(image)
+    if transparent:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB")
     return image.convert("RGB")
+
+
+def _grey_by_range(image: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits, or with a point, in 8 bits: white is the largest value of its kind."""
+    values = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
+    if image.mode == "F" and values.max() <= BRIGHTEST_SHARE:
+        white = 1.0
+    else:
+        white = float(next((limit for limit in CONTAINERS if values.max() <= limit), values.max()))
+    return Image.fromarray((values * (255 / white)).clip(0, 255).astype(np.uint8))

@@ -10,8 +10,6 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from lightning_modules.plain.files import put_aside
-
 from .crops import Quality
 
 SCHEMA = """
@@ -20,14 +18,11 @@ CREATE TABLE IF NOT EXISTS photographs (digest BLOB PRIMARY KEY, width INTEGER, 
 CREATE TABLE IF NOT EXISTS faces
     (digest BLOB, face INTEGER, points BLOB, quality BLOB, PRIMARY KEY (digest, face));
 """
-
-
 COLUMNS = {
-    "files": ("path", "size", "modified", "digest"),
-    "photographs": ("digest", "width", "height", "reason"),
-    "faces": ("digest", "face", "points", "quality"),
+    "path, size, modified, digest": "files",
+    "digest, width, height, reason": "photographs",
+    "digest, face, points, quality": "faces",
 }
-SECONDS_TO_WAIT = 60
 
 
 class FaceRecord(NamedTuple):
@@ -76,7 +71,17 @@ class FaceRecords:
         if read_only:
             self._connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=60)
         else:
-            self._connection = _opened(file)
+            try:
+                self._connection = _opened(file)
+            except sqlite3.OperationalError as error:
+                if not _is_of_another_schema(error):
+                    raise OSError(
+                        f"{file} cannot be used ({error}); end the program that holds it, or name another "
+                        "--cache-folder"
+                    ) from error
+                self._connection = _made_anew(file, error)
+            except sqlite3.DatabaseError as error:
+                self._connection = _made_anew(file, error)
 
     def __enter__(self) -> Self:
         return self
@@ -144,30 +149,29 @@ class FaceRecords:
 
 
 def _opened(file: Path) -> sqlite3.Connection:
-    """The records, made where there are none; damaged ones are put aside, and all is looked at again.
+    """A connection to the records, made where there are none, once their columns are found to be there."""
+    connection = sqlite3.connect(file, timeout=60)
+    try:
+        with connection:
+            connection.executescript(SCHEMA)
+        for columns, table in COLUMNS.items():
+            connection.execute(f"SELECT {columns} FROM {table} LIMIT 1").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
 
-    Raises:
-        OSError: if another program holds them locked, or nothing can be written there.
-    """
-    for _ in range(2):
-        connection = sqlite3.connect(file, timeout=SECONDS_TO_WAIT)
-        try:
-            with connection:
-                connection.executescript(SCHEMA)
-            for table, columns in COLUMNS.items():
-                connection.execute(f"SELECT {', '.join(columns)} FROM {table} LIMIT 1").fetchall()
-            if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-                raise sqlite3.DatabaseError("its pages are damaged")
-            return connection
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            if "locked" in str(error) or "busy" in str(error):
-                raise OSError(f"{file} is held by another program; wait for it, or stop it") from error
-            if "readonly" in str(error) or "unable to open" in str(error) or "full" in str(error):
-                raise OSError(f"{file} cannot be written ({error}); name another --cache-folder") from error
-            put_aside(file)
-            print(f"{file} was damaged ({error}): put aside, and made again", file=sys.stderr)
-    raise OSError(f"{file} cannot be made; name another --cache-folder")
+
+def _is_of_another_schema(error: sqlite3.OperationalError) -> bool:
+    return "no such column" in str(error)
+
+
+def _made_anew(file: Path, error: sqlite3.Error) -> sqlite3.Connection:
+    """New records in place of damaged ones, which are put aside: a cache is only a cache."""
+    aside = file.with_name(f"{file.name}.damaged")
+    file.replace(aside)
+    print(f"{file} is damaged ({error}): kept as {aside.name}, and made anew", file=sys.stderr)
+    return _opened(file)
 
 
 def _bytes(values: object) -> bytes:

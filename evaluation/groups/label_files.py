@@ -3,10 +3,12 @@
 import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from datamodules.alignment.images import EXTENSIONS
+from lightning_modules.plain.files import read_text
 
 
 class LabelFile(NamedTuple):
@@ -54,6 +56,8 @@ class Matched(NamedTuple):
 
 def read_labels(path: Path, columns: Sequence[str] = ()) -> LabelFile:
     """The labels of a CSV file: a header, a name in the first column, a label in each other one.
+
+    Cells may also be parted by semicolons or tabs, as spreadsheets write them.
 
     Args:
         path: of the file.
@@ -134,10 +138,11 @@ def matched(file: LabelFile, items: Named, place: str) -> Matched:
 def _table(path: Path) -> tuple[list[str], list[list[str]]]:
     """The header, and lines of its length."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream)
-            numbered = [(reader.line_num, line) for line in reader if any(cell.strip() for cell in line)]
-    except (UnicodeDecodeError, csv.Error) as error:
+        text = read_text(path)
+        first = text.lstrip().partition("\n")[0]
+        reader = csv.reader(StringIO(text), delimiter=next((mark for mark in ",;\t" if mark in first), ","))
+        numbered = [(reader.line_num, line) for line in reader if any(cell.strip() for cell in line)]
+    except (ValueError, csv.Error) as error:
         raise ValueError(f"{path} is no CSV file in UTF-8 ({error}); save it as one") from error
     if len(numbered) < 2:
         raise ValueError(

@@ -22,7 +22,8 @@ from lightning_modules.faces.mesh_files.units import Unit
 from lightning_modules.plain.number_types import NonNegativeInt
 from lightning_modules.recognition.coloured import underlying
 from lightning_modules.recognition.network import RecognitionNetwork
-from lightning_modules.recognition.networks import NetworkName, load_network
+from lightning_modules.recognition.network_names import NetworkName, network_name, place_of_network
+from lightning_modules.recognition.networks import load_network
 from lightning_modules.recognition.similarity import Centre
 from lightning_modules.recognition.vggface import Descriptor
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
@@ -42,7 +43,7 @@ class Scoring:
         method: its name in tables; the file's or folder's name if not given.
         data: lfw:DIR, identities:DIR (a folder a person), mofa:DIR, or stand-in; by default what LFW_DIR or
             the configuration file names, or else the stand-in.
-        judge: dlib, sface, facenet or vggface; by default the checkpoint's own judge, or sface.
+        judge: dlib, sface, facenet, vggface or arcface:FILE; by default the checkpoint's own judge, or sface.
         judge_weights: its weight file, where it does not lie in its usual place.
         descriptor_layer: of vggface: fc6, fc6-relu, fc7 or fc7-relu.
         descriptor_crops: of vggface: 1 crop, or the mean over 10 (corners and middle, each also mirrored).
@@ -51,7 +52,7 @@ class Scoring:
         centre_from: instead of the checkpoint's, estimate it from a folder of training photographs.
         morphable_model: of the checkpoint, where it does not lie where it did in training; for meshes and
             renderings, whose mean face is the floor: open by default.
-        unit: of meshes: mm, cm, m, or auto.
+        unit: of meshes: mm, cm, dm, m, um, inch, a number of millimetres, or auto.
         detector: yunet or mtcnn.
         people: score the project's reporting protocol on so many people instead of all photographs; 0 is off.
     """
@@ -129,7 +130,7 @@ def subject_of(scoring: Scoring) -> JudgedMethod:
     if scoring.centred and scoring.centre_from is None:
         if content is None:
             raise ValueError("--centred takes the checkpoint's centre; without one give --centre-from DIR")
-        if judge not in map(underlying, content["centres"]):
+        if network_name(judge) not in map(underlying, content["centres"]):
             raise ValueError(f"the checkpoint keeps no centre of {judge}; give --centre-from DIR")
     place = place_of(scoring.data, KINDS)
     require_files(scored)
@@ -145,6 +146,7 @@ def inputs_of(scoring: Scoring, subject: JudgedMethod) -> list[Path | None]:
         *read_for(subject.scored.path, scoring.morphable_model),
         subject.place.folder,
         scoring.judge_weights,
+        place_of_network(subject.judge),
         scoring.centre_from,
     ]
 

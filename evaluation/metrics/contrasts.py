@@ -12,8 +12,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from scipy import stats
+from scipy.optimize import brentq
 
 from .paired import ROUNDING, Statistic, bootstrap_interval
+
+# A test's level, and the share of true effects that a smallest effect is found in.
+LEVEL, POWER = 0.05, 0.8
 
 
 class Contrast(NamedTuple):
@@ -25,6 +29,7 @@ class Contrast(NamedTuple):
         p_value: of the paired t-test over people that the contrast is 0, not corrected.
         by_seed: [S], the contrast of each seed.
         people: how many stand behind it.
+        standard_error: over people, each with all seeds' scores.
     """
 
     value: float
@@ -32,11 +37,28 @@ class Contrast(NamedTuple):
     p_value: float
     by_seed: np.ndarray
     people: int
+    standard_error: float
 
     @property
     def same_sign(self) -> int:
         """In how many seeds it has the sign of its mean."""
         return int((np.sign(self.by_seed) == np.sign(self.value)).sum())
+
+    def smallest_over_people(self, level: float = LEVEL) -> float:
+        """The smallest contrast that the test over people would find with other people, in POWER of cases.
+
+        Args:
+            level: of the test; that of one among many comparisons is their number times smaller.
+        """
+        return smallest_effect(self.standard_error, self.people, level)
+
+    @property
+    def smallest_over_seeds(self) -> float | None:
+        """The smallest that a t-test over seeds would find with other seeds; None of a single seed."""
+        count = len(self.by_seed)
+        if count < 2:
+            return None
+        return smallest_effect(float(self.by_seed.std(ddof=1)) / count**0.5, count, LEVEL)
 
 
 def contributions(statistic: Statistic) -> np.ndarray:
@@ -77,7 +99,27 @@ def contrast(
     interval = bootstrap_interval(by_person, generator, repeats=repeats)
     # Figures are of the order of 1: where all are 0, what the jackknife's rounding leaves is no difference.
     p_value = paired_p_value(by_person, max(1.0, float(np.abs(scores).max())))
-    return Contrast(float(by_person.mean()), interval, p_value, by_seed_and_person.mean(1), scores.shape[2])
+    count = scores.shape[2]
+    error = float(by_person.std(ddof=1)) / count**0.5
+    return Contrast(float(by_person.mean()), interval, p_value, by_seed_and_person.mean(1), count, error)
+
+
+def smallest_effect(standard_error: float, count: int, level: float) -> float:
+    """The smallest mean that a two-sided t-test finds to differ from 0 in a share of POWER of samples.
+
+    Cohen 1988, chapter 2, by the non-central t distribution.
+
+    Args:
+        standard_error: of the mean.
+        count: of the values behind it, at least 2.
+        level: of the test.
+    """
+    critical = stats.t.ppf(1 - level / 2, count - 1)
+
+    def missed(standard_errors: float) -> float:
+        return float(stats.nct.cdf(critical, count - 1, standard_errors)) - (1 - POWER)
+
+    return float(brentq(missed, 0.0, 10 * critical)) * standard_error
 
 
 def paired_p_value(differences: np.ndarray, scale: float = 1.0) -> float:

@@ -49,7 +49,7 @@ class PosedSurface(NamedTuple):
 
 
 class IntersectionRule(NamedTuple):
-    """When a point has a counterpart on the other surface: all three must hold. Ours; the paper states none.
+    """When a point has a counterpart on the other surface: all must hold. Ours; the paper states none.
 
     The closest point does not lie on the other surface's border (there the other surface may just have
     ended), the two normals agree, and the distance is plausible for two faces (hair, a hand, a missing part).
@@ -57,19 +57,23 @@ class IntersectionRule(NamedTuple):
     Attributes:
         largest_angle_degrees: between the two normals.
         farthest_mm: distance of a counterpart.
+        on_borders: whether a closest point on the other surface's border is a counterpart.
     """
 
     largest_angle_degrees: float = 60.0
     farthest_mm: float = 10.0
+    on_borders: bool = False
 
     def holds(self, normals: NDArray, closest: ClosestPoints) -> NDArray[np.bool_]:
         """For each of P points with normals [P, 3] and its closest point, whether it has a counterpart."""
-        agreement = np.einsum("pa,pa->p", normals, closest.normals)
+        agreement = np.einsum("pa,pa->p", normals, closest.normals).clip(-1, 1)
         return (
-            ~closest.on_border
+            (self.on_borders | ~closest.on_border)
             & (agreement >= np.cos(np.radians(self.largest_angle_degrees)))
             & (closest.distances <= self.farthest_mm)
         )
 
 
 INTERSECTION = IntersectionRule()
+# Leaves no point out.
+EVERYWHERE = IntersectionRule(180.0, np.inf, True)

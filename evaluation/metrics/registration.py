@@ -169,7 +169,7 @@ def _iterate(
         share = (SHRINKING_FROM / max(taken - state.iterations, SHRINKING_FROM)) ** SHRINKING_POWER
         step, moved_mm = point_to_plane_step(*pairs[:4], scaled=settings.scaled, share=share)
         pose = step.after(pose)
-        failure = _gone_astray(pose, start, region, settings)
+        failure = gone_astray(pose, start, region, settings)
         gain = abs(previous - float(pairs.distances.mean()))
         previous = float(pairs.distances.mean())
         small_gain = settings.least_gain_mm is not None and gain < settings.least_gain_mm
@@ -189,9 +189,10 @@ def _too_few(pairs: Pairs, settings: AlignmentSettings) -> str | None:
     )
 
 
-def _gone_astray(
+def gone_astray(
     pose: Similarity, start: Similarity, region: Region, settings: AlignmentSettings
 ) -> str | None:
+    """Why a pose cannot be where a mesh belongs; None if it can."""
     if not np.isfinite([pose.scale, *pose.rotation.flat, *pose.translation]).all():
         return "divergence: a parameter is not finite"
     scaling = pose.scale / start.scale

@@ -18,6 +18,8 @@ from .marked_mesh import (
 RegionKind = Literal["nose tip", "nose tip without forehead", "face disc"]
 # Chosen: the forehead begins so many outer eye distances above the eyes; 27 mm, the brows' upper rim.
 FOREHEAD = 0.3
+# Known from the code of NoW and of FG2018: the disc's centre lies so far up from subnasale to the bridge.
+UP_THE_NOSE = 0.3
 
 
 class Region(NamedTuple):
@@ -47,7 +49,8 @@ def region_of(kind: RegionKind, landmarks: NDArray, *, radius_mm: float, disc_fa
     Args:
         kind: "nose tip": within `radius_mm` of the nose tip; "nose tip without forehead": of these, what lies
             no more than 0.3 outer eye distances above the eyes; "face disc": within `disc_factor` times the
-            mean of outer eye distance and nose length (inner eye corners' middle to subnasale) of subnasale.
+            mean of outer eye distance and nose length (subnasale to the bridge, the middle of the inner eye
+            corners) of the point three tenths of the way from subnasale to the bridge.
         landmarks: [68, 3] of the scan, in mm.
         radius_mm: for the first two.
         disc_factor: for the last.
@@ -71,4 +74,5 @@ def _face_disc(landmarks: NDArray, factor: float) -> Region:
     bridge = landmark(landmarks, INNER_EYE_CORNERS, "inner eye corners")
     landmark(landmarks, OUTER_EYE_CORNERS, "outer eye corners")
     nose_length = np.linalg.norm(bridge - subnasale)
-    return Region(subnasale, float(factor * (outer_eye_distance(landmarks) + nose_length) / 2))
+    radius_mm = float(factor * (outer_eye_distance(landmarks) + nose_length) / 2)
+    return Region(subnasale + UP_THE_NOSE * (bridge - subnasale), radius_mm)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .correspondences import PairingRule
 from .landmark_start import check_size, landmark_start
 from .marked_mesh import NOSE_TIP, MarkedMesh, Unscorable, checked_mesh, landmark
-from .posed_surface import INTERSECTION, PosedSurface
+from .posed_surface import EVERYWHERE, INTERSECTION, PosedSurface
 from .registration import Alignment, AlignmentSettings, align, points_inward, start_failure
 from .scan_protocols import ScanProtocol
 from .scan_region import Region, region_of
@@ -18,6 +18,7 @@ from .similarity_transform import Similarity
 from .surface import Surface, scorable_surface
 from .surface_distance import Distances, distances
 from .triangle_trees import Backend
+from .vertex_registration import align_all_vertices
 
 # The scan's surface is kept so far from the nose tip: no region with what lies close to it reaches farther.
 KEPT_RADIUS_MM = 150.0
@@ -184,13 +185,15 @@ def _alignment_key(start: Similarity, region: Region, protocol: ScanProtocol) ->
     """Equal for two alignments that come out the same."""
     parts = [*start, *region]
     numbers = tuple(None if part is None else np.asarray(part).tobytes() for part in parts)
-    return (*numbers, protocol.refined, alignment_settings(protocol))
+    return (*numbers, protocol.refined, protocol.alignment, alignment_settings(protocol))
 
 
 def _aligned(
     scan: PreparedScan, mesh: Surface, start: Similarity, region: Region, protocol: ScanProtocol
 ) -> Alignment:
     settings = alignment_settings(protocol)
+    if protocol.refined and protocol.alignment == "all vertices":
+        return align_all_vertices(scan.surface, mesh, start, region, settings=settings)
     if protocol.refined or start_failure(start) is not None:
         return align(scan.surface, mesh, start, region, settings)
     flipped = points_inward(scan.surface, mesh, start, region, settings)
@@ -204,7 +207,10 @@ def _measured(
     if alignment.failure is not None:
         return _failed(protocol, alignment.failure, alignment)
     still, moved = PosedSurface(scan.surface), PosedSurface(mesh, alignment.transform, alignment.flipped)
-    measured = partial(distances, region=region, measure=protocol.measure, weighting=protocol.weighting)
+    rule = INTERSECTION if protocol.counted == "intersection" else EVERYWHERE
+    measured = partial(
+        distances, region=region, measure=protocol.measure, weighting=protocol.weighting, rule=rule
+    )
     both = [measured(still, moved)]
     if protocol.directions == "both":
         both.append(measured(moved, still))

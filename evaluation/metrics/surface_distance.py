@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .posed_surface import INTERSECTION, IntersectionRule, PosedSurface
+from .posed_surface import EVERYWHERE, INTERSECTION, IntersectionRule, PosedSurface
 from .scan_region import Region
 
 Measure = Literal["point-to-plane", "point-to-triangle", "point-to-point"]
@@ -56,7 +56,8 @@ def distances(
     """How far the vertices of one surface lie from another, in mm of the common frame.
 
     Args:
-        of: whose vertices are measured; those without a triangle do not count, repeated ones count once.
+        of: whose vertices are measured; those without a triangle do not count, repeated ones count once,
+            unless the rule is EVERYWHERE, under which each line of the file counts, as in published code.
         to: the surface that they are measured to.
         region: only vertices inside count.
         measure: "point-to-triangle" to the closest point of the surface; "point-to-plane" to the tangent
@@ -67,7 +68,8 @@ def distances(
     """
     points, normals = of.vertices()
     areas = of.surface.vertex_areas
-    inside = np.flatnonzero((areas > 0) & region.contains(points))
+    measured = areas > 0 if rule is not EVERYWHERE else np.ones(len(areas), bool)
+    inside = np.flatnonzero(measured & region.contains(points))
     closest = to.closest_points(points[inside])
     kept = rule.holds(normals[inside], closest)
     chosen = points[inside[kept]]
@@ -78,7 +80,7 @@ def distances(
     else:
         offsets = chosen - closest.points[kept]
         found = np.abs(np.einsum("pa,pa->p", closest.normals[kept], offsets))
-    weights = (areas if weighting == "area" else (areas > 0).astype(float))[inside]
+    weights = (areas if weighting == "area" else measured.astype(float))[inside]
     values, weight = np.full(len(points), np.nan), np.zeros(len(points))
     values[inside[kept]], weight[inside[kept]] = found, weights[kept]
     return Distances(values, weight, float(weights[kept].sum() / weights.sum()) if len(inside) else 0.0)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datamodules.face_data import FaceDataset
+from datamodules.filmed_faces import PersonSeen
 from lightning_modules.contact_sheets import contact_sheet, picture
 from lightning_modules.faces.landmarks.ibug import five_points
 from lightning_modules.faces.mesh import Mesh
@@ -38,14 +38,14 @@ class ReconstructedFace(NamedTuple):
 
 
 def faces_of(
-    people: Sequence[FaceDataset], loaded: Reconstructor, preview_size: int
+    people: Sequence[PersonSeen], loaded: Reconstructor, preview_size: int
 ) -> Iterator[ReconstructedFace]:
     """The neutral face of each person, from the mean features of his or her photographs.
 
     Genova et al. 2018, section 4.2: features are averaged and decoded once.
 
     Args:
-        people: the photographs of each, with the encoder's features.
+        people: the photographs or frames of each, with the encoder's features.
         loaded: the checkpoint.
         preview_size: of each picture.
     """

@@ -14,7 +14,6 @@ from jsonschema.exceptions import best_match
 from torch import Tensor
 
 from lightning_modules.plain.files import write_whole
-from lightning_modules.plain.json_content import read_json
 from lightning_modules.plain.output_folder import OutputFolder
 
 RESULTS, STARTED = "results.json", "started.json"
@@ -23,11 +22,8 @@ NOT_MEASURED = "not measured"
 # What the reason of a difference begins with that groups are too small for: likewise.
 NOT_COMPARED = "not compared"
 SCHEMA_VERSION = 1
-STARTED_SCHEMA = {
-    "type": "object",
-    "required": ["command", "settings"],
-    "properties": {"command": {"type": "string"}, "settings": {"type": "object"}},
-}
+# Of what a schema's check says, which quotes the whole value that is wrong.
+LONGEST_MESSAGE = 300
 
 
 class Row(NamedTuple):
@@ -191,7 +187,12 @@ def finished_results(
     if results is not None:
         _check_same(folder / RESULTS, results.command, results.settings, command, settings)
     elif (folder / STARTED).is_file():
-        started = _read(folder / STARTED, STARTED_SCHEMA)
+        started = _read(folder / STARTED)
+        if not _says_what_was_started(started):
+            raise ValueError(
+                f"{folder / STARTED} does not say what was started here: expected `command` and `settings`; "
+                "remove it, or pass --overwrite"
+            )
         _check_same(folder / STARTED, started["command"], started["settings"], command, settings)
     return results
 
@@ -214,12 +215,14 @@ def default_output(command: str, settings: Mapping[str, Any]) -> Path:
 
 def check(document: Mapping[str, Any], name: str = RESULTS) -> None:
     """Raise a ValueError if a document does not follow the schema, or its counts do not add up."""
-    try:
-        error = best_match(_validator().iter_errors(document))
-    except RecursionError:
-        raise ValueError(f"{name} is nested too deeply") from None
+    error = best_match(_validator().iter_errors(document))
     if error is not None:
-        raise ValueError(f"{name} does not follow its schema at {error.json_path}: {error.message[:300]}")
+        message = (
+            error.message
+            if len(error.message) <= LONGEST_MESSAGE
+            else f"{error.message[:LONGEST_MESSAGE]} ..."
+        )
+        raise ValueError(f"{name} does not follow its schema at {error.json_path}: {message}")
     counts = document["counts"]
     if counts["total"] != counts["used"] + sum(counts["failed"].values()):
         raise ValueError(
@@ -262,11 +265,19 @@ def _check_same(
         )
 
 
-def _read(file: Path, schema: dict[str, Any] | None = None) -> dict[str, Any]:
+def _read(file: Path) -> Any:  # noqa: ANN401 - whatever the file holds
     try:
-        return read_json(file, schema)
-    except ValueError as error:
-        raise ValueError(f"{error}; remove it, or pass --overwrite") from error
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deep" if isinstance(error, RecursionError) else error
+        raise ValueError(f"{file} is not JSON ({reason}); remove it, or pass --overwrite") from error
+
+
+def _says_what_was_started(document: object) -> bool:
+    """Whether a document is what `mark_started` writes."""
+    if not isinstance(document, dict):
+        return False
+    return isinstance(document.get("command"), str) and isinstance(document.get("settings"), dict)
 
 
 def _finite(value: float | None) -> float | None:

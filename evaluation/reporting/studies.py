@@ -7,13 +7,20 @@ import numpy as np
 import pandas as pd
 import torch
 
-from evaluation.metrics.contrasts import Contrast, contrast, holm, shapley_weights, smallest_sign_test_p
+from evaluation.metrics.contrasts import (
+    LEVEL,
+    POWER,
+    Contrast,
+    contrast,
+    holm,
+    shapley_weights,
+    smallest_sign_test_p,
+)
 from lightning_modules.plain.stand_in_label import STAND_IN
 
 from .cells import plain_number
 from .grids import Grid
 
-LEVEL = 0.05
 SHAPLEY, LEAVE_ONE_OUT = "Shapley value", "leave-one-out difference"
 RESOLVED, UNRESOLVED = "*", "not resolved at this budget"
 
@@ -155,6 +162,8 @@ def comparison_frame(comparisons: Sequence[Comparison], subject: str) -> pd.Data
             "value": c.contrast.value, "low": c.contrast.interval[0], "high": c.contrast.interval[1],
             "p": c.contrast.p_value, "p_holm": c.corrected, "seeds": len(c.contrast.by_seed),
             "seeds_of_the_same_sign": c.contrast.same_sign, "people": c.contrast.people,
+            "smallest_over_people": c.contrast.smallest_over_people(),
+            "smallest_over_seeds": c.contrast.smallest_over_seeds,
             "resolved": "yes" if c.resolved else UNRESOLVED,
         }
         for c in comparisons
@@ -230,6 +239,28 @@ def caveats(study: Study, comparisons: int | None, failures: Mapping[str, str]) 
     )
     sentences.append(f"{seeds.capitalize()} cannot settle what would change with other seeds{agree}.")
     return sentences + [f"{cell} is missing: {reason}" for cell, reason in failures.items()]
+
+
+def power_sentence(comparisons: Sequence[Comparison]) -> str:
+    """The smallest effects that a table's design would have seen, by metric; for the least certain subject.
+
+    Args:
+        comparisons: of one table.
+    """
+    parts = []
+    for heading in dict.fromkeys(c.metric.heading for c in comparisons):
+        own = [c.contrast for c in comparisons if c.metric.heading == heading]
+        level = LEVEL / len(comparisons)
+        people, corrected = (max(one.smallest_over_people(at) for one in own) for at in (LEVEL, level))
+        over_seeds = [one.smallest_over_seeds for one in own if one.smallest_over_seeds is not None]
+        seeds = f", {max(over_seeds):.2g} over seeds" if over_seeds else ""
+        numbers = f"{people:.2g} ({corrected:.2g} corrected)"
+        parts.append(f"{heading} {numbers} over people{seeds}")
+    return (
+        f"The smallest effects that this design would see in {100 * POWER:.0f} % of repetitions: "
+        f"{'; '.join(parts)}. "
+        f"By t-tests at {LEVEL:g}; corrected for all {len(comparisons)} comparisons in brackets."
+    )
 
 
 def _compare(study: Study, weights: Mapping[str, np.ndarray], seed: int) -> list[Comparison]:

@@ -308,7 +308,7 @@ class ScanEvaluation:
         return labelled(title, self.place.is_stand_in)
 
     def unit_sentences(self) -> list[str]:
-        """Which units were guessed, by the first file of each kind."""
+        """Which units were guessed and what was turned, by the first file of each kind."""
         first = [("scans", self.options.scans.scan_unit, s.scans[0].path) for s in self.subjects if s.scans][
             :1
         ]
@@ -321,6 +321,11 @@ class ScanEvaluation:
                 continue  # becomes a failure row with its reason
             if read.guessed:
                 sentences.append(f"unit of {name}: {read.unit}, guessed from the size of {path.name}")
+            if read.turned:
+                share = f"{read.turned:,} of {len(read.mesh.triangles):,}"
+                sentences.append(
+                    f"triangles of {name}: {share} in {path.name} were wound the other way; turned outward"
+                )
         return sentences
 
     def oracle_sentences(self, columns: Sequence[ConditionColumn]) -> list[str]:

@@ -1,12 +1,14 @@
 """The 68 landmarks of scans and meshes: from files, from a shared topology, or found by a face detector."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from torch import Tensor
 
 from datamodules.alignment.detection import DetectorName, load_detector
 from evaluation.metrics.marked_mesh import NOSE_TIP, MarkedMesh, Unscorable, known
@@ -16,13 +18,19 @@ from evaluation.scans.model_fit import fit_model
 from evaluation.shared.mesh_detection import detected_points
 from lightning_modules.faces.landmarks.ibug import Landmarks, five_points
 from lightning_modules.faces.landmarks.mesh_landmark_files import read_marked_points
+from lightning_modules.faces.landmarks.topologies import topology_landmarks
+from lightning_modules.faces.landmarks.typical_places import misplaced
 from lightning_modules.faces.mesh import Mesh
-from lightning_modules.faces.mesh_files.units import MILLIMETRES
+from lightning_modules.faces.mesh_files.units import millimetres_per
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.faces.surfaces import closest_on_surface
 
-Source = Literal["marked", "completed", "detected"]
+Source = Literal["marked", "topology", "completed", "detected"]
 FEWEST_KNOWN = 4  # landmarks by which the open model is placed without a detector
+# A marked point this far from the surface lies on another mesh, or in another unit or frame; a hole of a scan
+# is let pass, where the surface may have gone on.
+FARTHEST_MM = 10.0
+MOST_STARTS = 4  # of the fit, from where a detector sees the face in different views
 
 
 class Marks(NamedTuple):
@@ -30,8 +38,9 @@ class Marks(NamedTuple):
 
     Attributes:
         points: [68, 3] in the mesh's frame, NaN where not known.
-        source: `marked` in a file; `completed`: some marked, the others those of the open model fitted to the
-            mesh; `detected`: all of them, the fit beginning where a detector sees the face.
+        source: `marked` in a file; `topology`: published vertex ids of a mesh with so many vertices;
+            `completed`: some of these, the others those of the open model fitted to the mesh; `detected`:
+            all of them, the fit beginning where a detector sees the face.
     """
 
     points: NDArray[np.float64]
@@ -51,26 +60,25 @@ class Marker:
         self._open_model, self._detector = open_model, detector
 
     def marks(self, mesh: Mesh, file: Path | None, *, unit: str = "mm") -> Marks:
-        """The landmarks of a mesh in mm, from its landmark file or by detection.
+        """The landmarks of a mesh in mm, from its landmark file, its topology, or by detection.
 
         Args:
             mesh: in mm.
-            file: vertex ids, or points in the mesh's frame; None detects.
+            file: vertex ids, or points in the mesh's frame; None takes those of a known topology, or detects.
             unit: of the file's points, the mesh file's own.
 
         Raises:
-            Unscorable: if the file cannot be used, no face is found, the open model does not fit, or the mesh
-                has no triangle with an area.
+            Unscorable: if the file cannot be used, a point of it lies where a face does not have it or off
+                the surface, no face is found, the open model does not fit, or the mesh has no triangle with
+                an area.
         """
-        if file is None:
+        points = (
+            topology_landmarks(mesh.vertices.double().numpy()) if file is None else _read(mesh, file, unit)
+        )
+        if points is None:
             return Marks(self._transferred(mesh, None), "detected")
-        try:
-            factor = MILLIMETRES[unit]
-            points = factor * read_marked_points(file, mesh.vertices / factor).numpy()
-        except (ValueError, OSError) as error:
-            raise Unscorable(f"unusable landmarks: {error}") from error
         if known(points).all():
-            return Marks(points, "marked")
+            return Marks(points, "topology" if file is None else "marked")
         completed = self._transferred(mesh, points)
         return Marks(np.where(known(points)[:, None], points, completed), "completed")
 
@@ -79,18 +87,64 @@ class Marker:
         surface = scorable_surface(mesh.vertices.numpy(), mesh.triangles.numpy(), "the mesh")
         model = self._open_model()
         own = model.landmarks.on(model.neutral_mean.view(1, -1, 3))[0].double()
+        failures: list[str] = []
+        try:
+            for source, target in self._starts(mesh, points, own):
+                start = fit_similarity(source, target)
+                nose_tip = start.points(own.numpy()[NOSE_TIP : NOSE_TIP + 1])[0]
+                fit = fit_model(surface, model, start, nose_tip)
+                if not fit.failure:
+                    marks = model.landmarks.on(torch.from_numpy(fit.vertices)[None])[0].numpy()
+                    return fit.pose.points(marks)
+                failures.append(fit.failure.removeprefix("no fit: "))
+                if len(failures) == MOST_STARTS:
+                    break
+        except Unscorable:  # no further view shows a face
+            if not failures:
+                raise
+        raise Unscorable(f"no landmarks: {failures[0]}")
+
+    def _starts(
+        self, mesh: Mesh, points: NDArray[np.float64] | None, own: Tensor
+    ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Points of the model and of the mesh that a fit may begin with, the likeliest first."""
         ids = [] if points is None else np.flatnonzero(known(points)).tolist()
         if points is not None and len(ids) >= FEWEST_KNOWN:
-            source, target = own.numpy()[ids], points[ids]
-        else:
-            source, target = five_points(own).numpy(), detected_points(mesh, load_detector(self._detector))
-        start = fit_similarity(source, target)
-        nose_tip = start.points(own.numpy()[NOSE_TIP : NOSE_TIP + 1])[0]
-        fit = fit_model(surface, model, start, nose_tip)
-        if fit.failure:
-            raise Unscorable(f"no landmarks: {fit.failure.removeprefix('no fit: ')}")
-        marks = model.landmarks.on(torch.from_numpy(fit.vertices)[None])[0].numpy()
-        return fit.pose.points(marks)
+            yield own.numpy()[ids], points[ids]
+            return
+        for seen in detected_points(mesh, load_detector(self._detector)):
+            yield five_points(own).numpy(), seen
+
+
+def _read(mesh: Mesh, file: Path, unit: str) -> NDArray[np.float64]:
+    """A landmark file's points [68, 3] in mm, once they are found to be those of a face on this mesh."""
+    try:
+        factor = millimetres_per(unit)
+        points = factor * read_marked_points(file, mesh.vertices / factor).numpy()
+    except (ValueError, OSError) as error:
+        raise Unscorable(f"unusable landmarks: {error}") from error
+    if reason := off_surface(mesh, points) or misplaced(points):
+        raise Unscorable(f"unusable landmarks: {file}: {reason}")
+    return points
+
+
+def off_surface(mesh: Mesh, points: NDArray[np.float64]) -> str:
+    """Which points [68, 3] lie off a mesh's surface, and not over a hole of it; empty if none does."""
+    ids = np.flatnonzero(known(points))
+    vertices = mesh.vertices.double().numpy()
+    nearest, _ = cKDTree(vertices[np.isfinite(vertices).all(1)]).query(points[ids])
+    ids = ids[nearest > FARTHEST_MM]
+    if not len(ids):
+        return ""
+    closest = scorable_surface(vertices, mesh.triangles.numpy(), "the mesh").closest_points(points[ids])
+    off = (closest.distances > FARTHEST_MM) & ~closest.on_border
+    if not off.any():
+        return ""
+    names = ", ".join(str(index + 1) for index in ids[off])
+    return (
+        f"landmark {names} (iBUG, from 1) lies {closest.distances[off].max():.0f} mm off the surface; mark "
+        "it again, leave it out (null), or check the unit"
+    )
 
 
 def carried(marks: Marks, mesh: Mesh) -> Landmarks:

@@ -177,20 +177,25 @@ class MeshFolder:
         beside = landmark_file_beside(path)
         if beside is not None:
             return self._marker.marks(mesh, beside, unit=unit)
-        if self._reference is not None and torch.equal(self._reference.mesh.triangles, mesh.triangles):
+        if self._reference is not None and _same_topology(self._reference.mesh.triangles, mesh.triangles):
             points = self._reference.landmarks.on(mesh.vertices[None])[0].double().numpy()
             return Marks(points, self._reference.source)
-        return self._marker.marks(mesh, self._landmarks)
+        return self._marker.marks(mesh, self._landmarks, unit=unit)
 
     @cached_property
     def _reference(self) -> "Reference | None":
         """The first mesh with its landmarks; None where it cannot be used: each mesh stands for itself."""
         try:
-            mesh = read_mesh_in_mm(self.first_file, self._unit).mesh
-            marks = self._marker.marks(mesh, self._landmarks)
+            read = read_mesh_in_mm(self.first_file, self._unit)
+            mesh, marks = read.mesh, self._marker.marks(read.mesh, self._landmarks, unit=read.unit)
         except (ValueError, OSError):  # an Unscorable is a ValueError, too
             return None
         return Reference(mesh, carried(marks, mesh), marks.source)
+
+
+def _same_topology(one: Tensor, other: Tensor) -> bool:
+    """Whether triangles name the same vertices; which way each is wound was for its own mesh to tell."""
+    return one.shape == other.shape and torch.equal(one.sort(1).values, other.sort(1).values)
 
 
 class MeanFace:

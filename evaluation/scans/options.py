@@ -27,7 +27,8 @@ class ScoredFaces:
         also: more such folders, scored in the same run.
         method: its name in tables; the checkpoint's or folder's name by default.
         average: of a video's frames: embeddings (decoded once), coefficients or meshes.
-        unit: of the meshes: mm, cm, m, or auto, which guesses from their size; .glb is in metres anyway.
+        unit: of the meshes: mm, cm, dm, m, um, inch, a number of millimetres, or auto, which guesses
+            from their size; .glb is in metres if that makes a face.
         mesh_landmarks: a landmark file of the meshes' shared topology (68, 51, 8 or 7 vertex ids).
         morphable_model: where the checkpoint's does not lie in its place; of the baselines beside meshes.
         encoder_weights: the encoder's weight file, where it does not lie in its usual place.
@@ -58,7 +59,7 @@ class ScannedPeople:
         detector: yunet or mtcnn; finds faces in frames, and landmarks where there are none.
         landmarks: a folder of the scans' landmark files, where they lie neither beside the scans nor in
             MICC_landmarks (landmarks, with other scans).
-        scan_unit: of the scans: mm, cm, m, or auto, which guesses from their size.
+        scan_unit: of the scans, likewise.
         seed: of the random faces and the stand-in.
     """
 

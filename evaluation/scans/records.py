@@ -12,30 +12,9 @@ from evaluation.metrics.scan_protocols import ScanProtocol
 from evaluation.metrics.scan_score import ScanScore
 from evaluation.reporting.results import plain
 from lightning_modules.plain.files import write_whole
-from lightning_modules.plain.json_content import read_json
 
 # Of the histogram that pooled statistics are made of: NoW's distances reach a few mm.
 BIN_MM, BINS = 0.02, 1000
-
-
-_TEXT, _NUMBER = {"type": "string"}, {"type": ["number", "null"]}
-RECORDS = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "required": ["subject", "scan", "condition", "method", "protocol", "value_mm", "kept", "heap"],
-        "properties": {
-            **dict.fromkeys(
-                ("subject", "scan", "condition", "method", "protocol", "landmarks", "failure"), _TEXT
-            ),
-            **dict.fromkeys(("value_mm", "scale"), _NUMBER),
-            "kept": {"type": "number"},
-            "converged": {"type": ["boolean", "null"]},
-            "iterations": {"type": ["integer", "null"]},
-            "heap": {"type": ["array", "object", "null"]},
-        },
-    },
-}
 
 
 class Heap(NamedTuple):
@@ -69,7 +48,7 @@ class ScoreRecord:
         converged: whether the alignment converged; None where there was none.
         iterations: of the alignment.
         scale: from the mesh to the scan.
-        landmarks: where the scan's come from: marked, completed or detected.
+        landmarks: where the scan's come from: marked, topology, completed or detected.
         failure: why there is no score, as "kind: detail"; empty if there is one.
         heap: of a protocol that pools points over scans.
     """
@@ -90,9 +69,37 @@ class ScoreRecord:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "ScoreRecord":
-        """The record that `asdict` gave."""
+        """The record that `asdict` gave.
+
+        Raises:
+            TypeError: if an entry is missing, too much, or of another kind; or another error of a value's.
+        """
         heap = content["heap"]
-        return cls(**dict(content) | {"heap": None if heap is None else Heap(*heap)})
+        record = cls(**dict(content) | {"heap": None if heap is None else Heap(*heap)})
+        for name, kinds in KINDS.items():
+            value = getattr(record, name)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                raise TypeError(f"{name} is {value!r:.40}")
+        if record.heap is not None and not _is_histogram(record.heap):
+            raise TypeError("heap is no histogram")
+        return record
+
+
+NUMBER, TEXT, NOTHING = (int, float), (str,), (type(None),)
+KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("subject", "scan", "condition", "method", "protocol", "landmarks", "failure"), TEXT),
+    **dict.fromkeys(("value_mm", "scale"), (*NUMBER, *NOTHING)),
+    "kept": NUMBER,
+    "converged": (bool, *NOTHING),
+    "iterations": (int, *NOTHING),
+}
+
+
+def _is_histogram(heap: Heap) -> bool:
+    numbers = [heap.weight, heap.first, heap.second]
+    if not isinstance(heap.histogram, list) or len(heap.histogram) != BINS:
+        return False
+    return all(isinstance(value, NUMBER) for value in [*numbers, *heap.histogram])
 
 
 def record_of(
@@ -159,8 +166,8 @@ def read_records(file: Path) -> list[ScoreRecord]:
         ValueError: if the file is no such list.
     """
     try:
-        return [ScoreRecord.from_dict(content) for content in read_json(file, RECORDS)]
-    except (ValueError, TypeError, KeyError) as error:
+        return [ScoreRecord.from_dict(content) for content in json.loads(file.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"{file} cannot be read ({error}); remove it and start the command again") from error
 
 

@@ -1,8 +1,7 @@
 """Scores every method's mesh of a subject against the subject's scans, under every protocol."""
 
 import hashlib
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.resources import files
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from datamodules.long_work.cores import available_cores
 from datamodules.long_work.processes import map_in_processes
@@ -27,8 +25,9 @@ from evaluation.scans.records import ScoreRecord, read_records, record_of, write
 from lightning_modules.faces.mesh_files.units import ImplausibleSizeError, Unit, read_mesh_in_mm
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.cache_folders import CacheFolders
-from lightning_modules.plain.files import put_aside, sha256_of_file, written_atomically
+from lightning_modules.plain.files import sha256_of_file, written_atomically
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.saved_objects import read_saved, why_no_tensor
 
 
 class ReadScan(NamedTuple):
@@ -202,9 +201,13 @@ class Scorer:
         changed = replace(protocol, radius_mm=protocol.radius_for(number), radius_overrides_mm={})
         key = [name, _scan_key(scan), self.model.describe(), asdict(changed), self.global_scales.get(name)]
         file = self._cache / f"{_digest(key)}.json"
-        if not self._is_kept(file, _one_record):
+        record = _kept_record(file)
+        if record is None:
             try:
-                mesh = method.mesh(subject, ANY_CONDITION) if method is not None else self.fitted(scan)
+                if method is not None:
+                    mesh = method.mesh(subject, ANY_CONDITION)
+                else:
+                    mesh = self.fitted(scan, in_mm=protocol.scaling != "isotropic")
                 record = record_of(
                     self.mesh_score(mesh, scan, protocol, name, subject.name), protocol, **identity
                 )
@@ -213,46 +216,44 @@ class Scorer:
                     **identity, protocol=protocol.name, value_mm=None, kept=0.0, failure=str(error)
                 )
             write_records([record], file)
-        (record,) = read_records(file)
         return replace(record, **identity)
 
-    def _is_kept(self, file: Path, read: Callable[[Path], Any]) -> bool:
-        """Whether a file of the cache is there and can be read; a damaged one is put aside, and said."""
-        if not file.is_file():
-            return False
-        try:
-            read(file)
-        except Exception as error:  # whatever a damaged file leads to
-            put_aside(file)
-            kind = type(error).__name__
-            print(f"{file} was damaged ({kind}): put aside, and computed again", file=sys.stderr)
-            return False
-        return True
-
-    def fitted(self, scan: ReadScan) -> MarkedMesh:
+    def fitted(self, scan: ReadScan, *, in_mm: bool = False) -> MarkedMesh:
         """The morphable model fitted to a scan; once per scan.
+
+        Args:
+            scan: to fit.
+            in_mm: whether the mesh is as large as the scan; else it has the model's own size, and a protocol
+                that scales finds the fit's scale.
 
         Raises:
             Unscorable: if there is no fit.
         """
-        file = self._cache / f"{_digest(['fit', _scan_key(scan), self.model.describe()])}.pt"
-        if not self._is_kept(file, self._fit_in):
+        kind = "fit in mm" if in_mm else "fit"
+        file = self._cache / f"{_digest([kind, _scan_key(scan), self.model.describe()])}.pt"
+        vertices = self._kept_fit(file)
+        if vertices is None:
             marks = self.model.landmarks.on(self.model.neutral_mean.view(1, -1, 3))[0].double().numpy()
             start = landmark_start(scan.prepared.landmarks, marks, GENOVA)
             nose_tip = scan.prepared.landmarks[NOSE_TIP]
             fit = fit_model(scan.prepared.surface, self.model, start, nose_tip)
             if fit.failure:
                 raise Unscorable(fit.failure)
-            file.parent.mkdir(parents=True, exist_ok=True)
+            vertices = torch.from_numpy(fit.vertices * (fit.pose.scale if in_mm else 1.0)).float()
             with written_atomically(file) as temporary:
-                torch.save(torch.from_numpy(fit.vertices).float(), temporary)
-        return model_mesh(self.model, self._fit_in(file))
+                torch.save(vertices, temporary)
+        return model_mesh(self.model, vertices)
 
-    def _fit_in(self, file: Path) -> Tensor:
-        vertices = torch.load(file, weights_only=True)
-        if vertices.shape != (self.model.neutral_mean.numel() // 3, 3) or not vertices.isfinite().all():
-            raise ValueError(f"{file} holds no fit of this model")
-        return vertices
+    def _kept_fit(self, file: Path) -> torch.Tensor | None:
+        """A fit from an earlier start; None where there is none, or only what is left of one."""
+        try:
+            kept = read_saved(file, "a fitted model's vertices") if file.is_file() else None
+        except ValueError:
+            return None
+        shape = (self.model.neutral_mean.numel() // 3, 3)
+        if kept is None or why_no_tensor(kept, shape) or kept.dtype != torch.float32:
+            return None
+        return kept
 
     def _failed(self, subject: Subject, scan: str, protocol: ScanProtocol, reason: str) -> list[ScoreRecord]:
         """A record without a score for every method in every condition."""
@@ -271,11 +272,6 @@ class Scorer:
         return CacheFolders.below(self.cache_folder).scan_baselines / metrics_digest()
 
 
-def _one_record(file: Path) -> ScoreRecord:
-    (record,) = read_records(file)
-    return record
-
-
 @cache
 def metrics_digest() -> str:
     """Of the source of all metrics and of the fit: what was computed by other code is never reused."""
@@ -286,6 +282,16 @@ def metrics_digest() -> str:
 def _sources() -> Iterator[Any]:
     yield from (path for path in files("evaluation.metrics").iterdir() if path.name.endswith(".py"))
     yield files("evaluation") / "scans" / "model_fit.py"
+    yield files("lightning_modules") / "faces" / "orientation.py"
+
+
+def _kept_record(file: Path) -> ScoreRecord | None:
+    """A baseline's record from an earlier start; None where there is none, or only what is left of one."""
+    try:
+        records = read_records(file) if file.is_file() else []
+    except ValueError:
+        return None
+    return records[0] if len(records) == 1 else None
 
 
 def _scan_key(scan: ReadScan) -> list[object]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from evaluation.reporting.cells import measure, subject
 from evaluation.reporting.results import Results
-from lightning_modules.dashboard import add_to_run
+from lightning_modules.dashboard import CheckpointRun, add_to_run
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.stand_in_label import STAND_IN
 
@@ -20,12 +20,12 @@ def publish(results: Results, folder: OutputFolder, content: Mapping[str, Any] |
     Args:
         results: whose rows that are not quoted are sent.
         folder: of the results.
-        content: of the checkpoint, whose `wandb_id` names the run; without one a run of its own begins.
+        content: of the checkpoint, which names its run; without one, or offline, a run of its own begins.
         project: of W&B.
     """
-    identifier = None if content is None else content.get("wandb_id")
+    made_by = run_of_checkpoint(content)
     run = add_to_run(
-        identifier,
+        made_by,
         numbers_of(results),
         folder.written("*.png"),
         folder=folder.claim_tree("wandb").parent,
@@ -33,8 +33,20 @@ def publish(results: Results, folder: OutputFolder, content: Mapping[str, Any] |
         name=results.command if not results.stand_in else f"{STAND_IN} {results.command}",
         project=project,
     )
-    whose = "that made the checkpoint" if identifier is not None else "of its own: the checkpoint names none"
+    if made_by is None:
+        whose = "of its own: the checkpoint names none"
+    elif run == made_by.identifier:
+        whose = "that made the checkpoint"
+    else:
+        whose = f"of its own in the group of {made_by.identifier}, that made the checkpoint"
     return f"added to the Weights & Biases run {run}, {whose}"
+
+
+def run_of_checkpoint(content: Mapping[str, Any] | None) -> CheckpointRun | None:
+    """The run at W&B that a checkpoint's content names, if it names one."""
+    if content is None or content.get("wandb_id") is None:
+        return None
+    return CheckpointRun(content["wandb_id"], content.get("wandb_group"), content.get("wandb_offline", False))
 
 
 def numbers_of(results: Results) -> dict[str, float]:

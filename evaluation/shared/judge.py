@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Unpack, get_args
+from typing import Any, Unpack
 
 import numpy as np
 
 from datamodules.face_data import FaceOptions
 from datamodules.photographs import Photographs
+from lightning_modules.checkpoints import specification_of_network
 from lightning_modules.recognition.coloured import Coloured, underlying
 from lightning_modules.recognition.network import RecognitionNetwork
-from lightning_modules.recognition.networks import NetworkName
+from lightning_modules.recognition.network_names import NetworkName, check_network, network_name
 from lightning_modules.recognition.similarity import Centre, check_centre, estimate_centre
 
 # Where a checkpoint names none, or a method comes without one.
@@ -28,16 +29,16 @@ def judge_name(
         allow_training_network: whether a network may judge what it has trained; its scores are too good.
 
     Raises:
+        FileNotFoundError: if it is a file that is not there.
         ValueError: if the judge is the checkpoint's training network, or no network.
     """
     networks = {} if content is None else content["networks"]
     trained = {underlying(networks[role]["name"]) for role in ("encoder", "identity") if role in networks}
     if name is None:
-        own = networks.get("judge", {}).get("name")
+        own = specification_of_network(dict(content or {}), "judge") if "judge" in networks else None
         name = own or next(default for default in DEFAULTS if default not in trained)
-    if name not in get_args(NetworkName):
-        raise ValueError(f"no judge is called {name!r}; there are {', '.join(get_args(NetworkName))}")
-    if name in trained and not allow_training_network:
+    check_network(name)
+    if network_name(name) in trained and not allow_training_network:
         raise ValueError(
             f"the checkpoint was trained with {name}, which scores its own training too well; give another "
             "--judge, or --allow-training-network to see by how much"

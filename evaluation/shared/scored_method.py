@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from lightning_modules.plain.files import require_file, sha256_of_file
+from lightning_modules.plain.folder_walk import visible_files
 from lightning_modules.plain.output_folder import without_outputs
 
 Kind = Literal["checkpoint", "meshes", "renderings"]
@@ -92,7 +93,7 @@ def files_by_name(folder: Path, suffixes: Iterable[str] = MESH_SUFFIXES) -> dict
     """
     suffixes = frozenset(suffixes)
     files: dict[str, Path] = {}
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file()]
+    found = [path for path in visible_files(folder) if path.suffix.lower() in suffixes and path.is_file()]
     for path in sorted(without_outputs(found, folder, made_by=FACE_MAKERS)):
         name = path.relative_to(folder).with_suffix("").as_posix()
         files[name] = _one_of(name, files.get(name, path), path)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lightning_modules.plain.precision import without_autocast
 from lightning_modules.rendering import compilation
 from lightning_modules.rendering.compilation import for_each
 
@@ -37,9 +38,9 @@ def linear_combinations(mean: Tensor, coefficients: Tensor, basis: Tensor) -> Te
         basis: [R, at least K], whose precision is kept under autocast. Finite: a row's sum may add zero times
             the next rows' first entries.
     """
-    if torch.is_autocast_enabled(basis.device.type):
+    if torch.amp.is_autocast_available(basis.device.type) and torch.is_autocast_enabled(basis.device.type):
         # A product in 16 bits would move vertices by tenths of a mm.
-        with torch.autocast(basis.device.type, enabled=False):
+        with without_autocast(basis.device):
             return linear_combinations(mean, coefficients.to(basis.dtype), basis)
     tensors = (mean, coefficients, basis)
     if (

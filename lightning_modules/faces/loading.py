@@ -1,4 +1,4 @@
-"""One way to name any morphable model: `open`, `basel:FILE`, `ict:FOLDER`."""
+"""One way to name any morphable model: `open`, `basel:FILE`, `ict:FOLDER`, `flame:FILE` and others."""
 
 import re
 from collections.abc import Callable
@@ -8,10 +8,18 @@ from typing import Any
 import torch
 
 from lightning_modules.faces.loaders.basel import load_basel
+from lightning_modules.faces.loaders.bfm_front import load_bfm_front
+from lightning_modules.faces.loaders.flame import load_flame
+from lightning_modules.faces.loaders.gnm import load_gnm
 from lightning_modules.faces.loaders.ict import load_ict
 from lightning_modules.faces.morphable_model import MorphableModel
 
-SPECIFICATIONS = "`open`, `open:2` (a finer mesh), `basel:FILE` (.h5 or .mat) or `ict:FOLDER`"
+SPECIFICATIONS = (
+    "`open`, `open:2` (a finer mesh), `basel:FILE` (.h5 or .mat), `ict:FOLDER`, `flame:FILE` (.pkl or .npz), "
+    "`gnm:FILE` (.npz) or `bfm-front:FILE` (.mat)"
+)
+# Kinds whose specification names a file or folder.
+KINDS = ("basel", "ict", "flame", "gnm", "bfm-front")
 
 
 def load_morphable_model(
@@ -23,18 +31,23 @@ def load_morphable_model(
     landmarks: Path | None = None,
     ict_subset: str = "face",
     ict_albedo: str = "constant",
+    flame_subset: str = "face",
+    gnm_subset: str = "skin",
     device: str | torch.device = "cpu",
 ) -> MorphableModel:
     """The morphable model that a specification names.
 
     Args:
-        specification: `open` or `open:LEVEL` (built on first use, then cached), `basel:FILE`, `ict:FOLDER`.
+        specification: `open` or `open:LEVEL` (built on first use, then cached), `basel:FILE`, `ict:FOLDER`,
+            `flame:FILE`, `gnm:FILE`, `bfm-front:FILE`.
         shape_components: how many to keep, the first ones; None keeps all.
         albedo_components: likewise.
         expression_components: likewise.
         landmarks: a landmark file of the model's mesh, in place of its own landmarks.
         ict_subset: which part of ICT-FaceKit, see `load_ict`.
         ict_albedo: `constant` or `open`, see `load_ict`.
+        flame_subset: which part of FLAME, see `load_flame`.
+        gnm_subset: which part of GNM Head, see `load_gnm`.
         device: where the model goes.
 
     Raises:
@@ -57,6 +70,24 @@ def load_morphable_model(
             raise ValueError(built) from error
     elif kind == "basel":
         model = load_basel(Path(place), landmarks=landmarks, open_model=_open_model(albedo=0), **counts)
+    elif kind == "bfm-front":
+        model = load_bfm_front(Path(place), landmarks=landmarks, open_model=_open_model(albedo=0), **counts)
+    elif kind == "flame":
+        model = load_flame(
+            Path(place),
+            subset=flame_subset,
+            landmarks=landmarks,
+            open_model=_open_model(albedo=albedo_components),
+            **counts,
+        )
+    elif kind == "gnm":
+        model = load_gnm(
+            Path(place),
+            subset=gnm_subset,
+            landmarks=landmarks,
+            open_model=_open_model(albedo=albedo_components),
+            **counts,
+        )
     else:
         model = load_ict(
             Path(place),
@@ -78,7 +109,7 @@ def check_specification(specification: str) -> None:
     kind, _, place = specification.partition(":")
     if kind == "open" and place in {"", "1", "2"}:
         return
-    if kind not in {"basel", "ict"} or not place:
+    if kind not in KINDS or not place:
         raise ValueError(f"the morphable model {specification!r} is not known; give {SPECIFICATIONS}")
 
 

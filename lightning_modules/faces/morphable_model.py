@@ -16,7 +16,8 @@ class PrincipalComponents(NamedTuple):
 
     Attributes:
         mean: [3V], x0, y0, z0, x1, … (or r, g, b).
-        basis: [3V, K], orthonormal columns, by falling variance.
+        basis: [3V, K], columns of unit length: orthonormal and by falling variance, or a published model's
+            own on a part of its mesh, where they are only nearly orthogonal.
         variance: [K].
         total_variance: sum over all components of the source, also those that were cut at loading.
     """
@@ -37,7 +38,7 @@ class ModelSource(NamedTuple):
     """Which model this is.
 
     Attributes:
-        kind: `open`, `basel` or `ict`.
+        kind: `open`, `basel`, `ict`, `flame`, `gnm` or `bfm-front`.
         name: the recipe or the file's name, never its folder.
         sha256: of the file (for a folder: of its files in order).
         note: what a reader of results must know, such as where the albedo came from.
@@ -198,21 +199,28 @@ class MorphableModel(nn.Module):
         return self._projected("albedo", albedo.flatten(1) - self.albedo_mean)
 
     def _projected(self, part: str, difference: Tensor) -> Tensor:
-        return difference @ getattr(self, f"{part}_basis") / getattr(self, f"{part}_standard_deviation")
+        """By least squares, in double precision; a component that moves nothing is at its mean."""
+        basis = getattr(self, f"{part}_basis").double()
+        deviation = getattr(self, f"{part}_standard_deviation").double()
+        along = difference.double() @ basis @ torch.linalg.pinv(basis.T @ basis, hermitian=True)
+        return torch.where(deviation > 0, along / deviation, 0.0).to(difference)
 
     # ------------------------------------------------------------------ prior, landmarks, normals
 
     def sample(self, count: int, generator: torch.Generator) -> Coefficients:
-        """Coefficients of `count` faces drawn from the prior, a standard normal.
+        """Coefficients of `count` faces drawn from the prior, on the model's device; see `draw`."""
+        return Coefficients(*(part.to(self.shape_mean) for part in self.draw(count, generator)))
 
-        Drawn on the generator's device and moved to the model's, so that a seed means the same faces
-        wherever the model lies.
+    def draw(self, count: int, generator: torch.Generator) -> Coefficients:
+        """Coefficients of `count` faces drawn from the prior, a standard normal, float32.
+
+        On the generator's device, so that a seed means the same faces wherever the model lies.
         """
-        device, dtype = self.shape_mean.device, self.shape_mean.dtype
         sizes = (self.shape_variance.numel(), self.albedo_variance.numel(), self.expression_variance.numel())
         return Coefficients(
             *(
-                torch.randn(count, size, generator=generator, device=generator.device).to(device, dtype)
+                # A trainer of another precision sets torch's default, in which other numbers would come.
+                torch.randn(count, size, generator=generator, device=generator.device, dtype=torch.float32)
                 for size in sizes
             )
         )

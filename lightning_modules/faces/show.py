@@ -60,7 +60,7 @@ class Sheet:
     """What is drawn.
 
     Attributes:
-        model: open, open:2, basel:FILE or ict:DIR.
+        model: open, open:2, basel:FILE, bfm-front:FILE, ict:DIR, flame:FILE or gnm:FILE.
         output: PNG to write; a file of that name is replaced only if this command drew it.
         size: width of each picture in pixels.
         seed: of the random faces.

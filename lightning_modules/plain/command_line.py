@@ -15,7 +15,7 @@ from .declared_options import Option, options_of
 from .files import FULL
 from .help_page import help_page
 from .interruption import INTERRUPTED, SAID, interruptible
-from .number_types import plain_numbers
+from .number_types import plain_values
 from .spelling import CommandLine, is_number
 
 BAD_INPUT = 2
@@ -194,7 +194,7 @@ def _instance(cls: type, given: Namespace) -> Any:  # noqa: ANN401 - of the clas
         **{
             field.name: _instance(hints[field.name], given[field.name])
             if is_dataclass(hints[field.name])
-            else plain_numbers(given[field.name])
+            else plain_values(given[field.name])
             for field in fields(cls)
         }
     )

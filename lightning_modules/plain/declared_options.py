@@ -52,6 +52,18 @@ class Option:
         return self.alternatives == (bool,)
 
     @property
+    def is_whole_number(self) -> bool:
+        """Whether its values are whole numbers."""
+        return all(isinstance(kind, type) and issubclass(kind, int) for kind in self.alternatives) and (
+            not self.is_switch
+        )
+
+    @property
+    def takes_none(self) -> bool:
+        """Whether its value may be none."""
+        return NoneType in get_args(self.kind)
+
+    @property
     def element(self) -> Any:  # noqa: ANN401 - any type
         """The type of an element where the option takes several words, or else None."""
         for kind in self.alternatives:
@@ -161,6 +173,8 @@ def _written(kind: Any) -> _Written:  # noqa: ANN401 - any type
         return _Written("|".join([*first, last]), f"{', '.join(first)} or {last}" if first else last)
     if get_origin(kind) is dict:
         return _Written("{KEY: VALUE, ...}", "a mapping such as {key: value}")
+    if hasattr(kind, "words"):  # a type of text of a certain form
+        return _Written(*kind.words)
     for base, written in _KINDS.items():
         if isinstance(kind, type) and issubclass(kind, base):
             return written

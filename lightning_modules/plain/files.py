@@ -1,5 +1,6 @@
 """Reading and writing files safely: content hashes and writes that are whole or absent."""
 
+import codecs
 import errno
 import hashlib
 import itertools
@@ -15,6 +16,14 @@ TAKES_NOTHING = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno
 FULL_DISK = "No space left on device"  # in the words of libraries that keep no number
 # A name has at most 255 bytes; a temporary one holds so many characters of the file's own.
 KEPT_OF_STEM = 40
+# Byte order marks and what follows them; UTF-32's little-endian one begins with UTF-16's.
+ENCODINGS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 @contextmanager
@@ -115,6 +124,27 @@ TEMPORARY = 8  # characters that `tempfile` puts between a name's ends
 
 def _temporary_prefix(path: Path) -> str:
     return f".{path.stem[:KEPT_OF_STEM]}-"
+
+
+def read_text(path: Path) -> str:
+    """A text file's content: UTF-8, or what its byte order mark says, lines ended by a line feed alone.
+
+    The mark itself is left out: editors on Windows write one, and Python would take it for a letter.
+
+    Raises:
+        ValueError: if the bytes are no text in that encoding.
+        OSError: if the file cannot be read.
+    """
+    content = Path(path).read_bytes()
+    encoding = next((name for mark, name in ENCODINGS.items() if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is no text in {error.encoding} (byte {error.start} is {content[error.start]:#04x}); "
+            "save it as UTF-8"
+        ) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _umask() -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     PositiveFinite = float
     NonNegativeFinite = float
     ShareBelowOne = float
+    PositiveShare = float
     JitterShare = float
     FieldOfView = float
     ClosedUnitInterval = float
@@ -32,6 +33,7 @@ else:
     PositiveFinite = restricted_number_type("PositiveFinite", float, [(">", 0), ("<", math.inf)])
     NonNegativeFinite = restricted_number_type("NonNegativeFinite", float, [(">=", 0), ("<", math.inf)])
     ShareBelowOne = restricted_number_type("ShareBelowOne", float, [(">=", 0), ("<", 1)])
+    PositiveShare = restricted_number_type("PositiveShare", float, [(">", 0), ("<=", 1)])
     # Of an image's side; with more, faces leave their pictures.
     JitterShare = restricted_number_type("JitterShare", float, [(">=", 0), ("<", 0.25)])
     FieldOfView = restricted_number_type("FieldOfView", float, [(">", 0), ("<", 180)])
@@ -46,9 +48,10 @@ __all__ = [
     "NonNegativeInt",
     "PositiveFinite",
     "PositiveInt",
+    "PositiveShare",
     "SeedInt",
     "ShareBelowOne",
-    "plain_numbers",
+    "plain_values",
     "range_of",
 ]
 
@@ -70,18 +73,18 @@ def range_of(kind: Any) -> str | None:  # noqa: ANN401 - any type
     return " and ".join(parts)
 
 
-def plain_numbers(value: Any) -> Any:  # noqa: ANN401 - of an option
-    """The same with plain `int` and `float` in place of types with a range, in lists and mappings, too.
+def plain_values(value: Any) -> Any:  # noqa: ANN401 - of an option
+    """The same with plain numbers and text in place of types with a range or a form, lists and mappings too.
 
     A checkpoint that held one of those types could not be read by `weights_only=True`.
     """
     if isinstance(value, bool):
         return value
-    for plain in (int, float):
+    for plain in (int, float, str):
         if isinstance(value, plain):
             return plain(value)
     if type(value) in (list, tuple):
-        return type(value)(plain_numbers(each) for each in value)
+        return type(value)(plain_values(each) for each in value)
     if type(value) is dict:
-        return {plain_numbers(key): plain_numbers(each) for key, each in value.items()}
+        return {plain_values(key): plain_values(each) for key, each in value.items()}
     return value

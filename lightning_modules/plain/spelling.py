@@ -1,7 +1,8 @@
 """A command line's words as `--name=value`, one an option, whatever spelling a user chose.
 
-Hyphens or underscores; `--x` and `--no-x` of switches, also with a value, as W&B's agents write them; several
-words after an option that takes a list; files of options in the place of the `--config` that names them.
+Hyphens or underscores; `--x` and `--no-x` of switches; several words after an option that takes a list; files
+of options in the place of the `--config` that names them. Values also as W&B's agents write them, which is as
+Python prints them: `--no-x=True`, `--seed=1.0`, `--views=None`.
 """
 
 import difflib
@@ -82,7 +83,7 @@ class CommandLine:
             for key, content in options_in_file(Path(value)):
                 yield from self._in_file(key, content, value)
             return
-        yield f"--{name}={value}"
+        yield f"--{name}={_of_its_kind(option, value)}"
 
     def _in_file(self, key: str, content: Any, file: str) -> Iterator[str]:  # noqa: ANN401 - YAML's
         name = _name(key)
@@ -100,7 +101,7 @@ class CommandLine:
         elif option.element is not None and content is not None and not isinstance(content, list):
             raise ValueError(f"{file}: {key} takes a list, such as [{as_text(content)}]")
         else:
-            yield f"--{name}={as_text(content)}"
+            yield f"--{name}={_of_its_kind(option, as_text(content))}"
 
     def _refuse(self, name: str, shown: str) -> NoReturn:
         for prefix, advice in self.refused.items():
@@ -131,8 +132,26 @@ def _listed(option: Option, values: Sequence[str]) -> str:
         return values[0]
     if len(values) == 1 and values[0][:1] == "[":
         return values[0]  # as machines write lists
-    numbers = isinstance(option.element, type) and issubclass(option.element, (int, float))
-    return f"[{', '.join(value if numbers and is_number(value) else json.dumps(value) for value in values)}]"
+    whole = isinstance(option.element, type) and issubclass(option.element, int)
+    numbers = whole or (isinstance(option.element, type) and issubclass(option.element, float))
+    written = [_without_point(value) if whole else value for value in values]
+    return f"[{', '.join(value if numbers and is_number(value) else json.dumps(value) for value in written)}]"
+
+
+def _of_its_kind(option: Option, value: str) -> str:
+    """A value as the option's type has it, where Python wrote it as another: None, or 1.0 for 1."""
+    if value == "None" and option.takes_none:
+        return "null"
+    return _without_point(value) if option.is_whole_number else value
+
+
+def _without_point(value: str) -> str:
+    """A whole number without a point or an exponent; anything else as it is."""
+    try:
+        int(value)
+    except ValueError:
+        return str(int(float(value))) if is_number(value) and float(value).is_integer() else value
+    return value
 
 
 def is_number(word: str) -> bool:

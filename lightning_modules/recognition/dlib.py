@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from lightning_modules.plain.cache_folders import CacheFolders
 
-from .converted_weights import Weights, cached_conversion
+from .converted_weights import Weights, network_of_conversion
 from .dlib_file import read_dlib_file
 from .frame import DLIB_CROP
 from .network import RecognitionNetwork
@@ -87,8 +87,8 @@ def load_dlib(path: Path | None = None, cache_folder: Path | None = None) -> Dli
         "face_recognition_models", "models/dlib_face_recognition_resnet_model_v1.dat", REQUIREMENT
     )
     check_sha256(source, SHA256, f"pip install --force-reinstall '{REQUIREMENT}'")
-    weights = cached_conversion(source, "dlib-1", convert, CacheFolders.below(cache_folder).recognition)
-    return Dlib(weights, SHA256)
+    folder = CacheFolders.below(cache_folder).recognition
+    return network_of_conversion(source, "dlib-1", convert, lambda weights: Dlib(weights, SHA256), folder)
 
 
 def convert(source: Path) -> Weights:

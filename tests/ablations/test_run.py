@@ -19,7 +19,7 @@ from ablations.runs import components
 from ablations.runs.fitting import CHECKPOINTS
 from ablations.runs.output_folders import alone_in
 from evaluation.reporting.results import read_results
-from lightning_modules import checkpoints
+from lightning_modules import checkpoints, rendered_faces
 from lightning_modules.checkpoints import KEY, load_regressor, read_checkpoint
 from lightning_modules.plain.manifests import MANIFEST
 from lightning_modules.regression import Regression
@@ -77,6 +77,7 @@ def test_a_run_leaves_results_checkpoints_pictures_and_logs(
     assert results.counts == (24, 24, {})
     assert {row.metric for row in results.rows} >= {"similarity", "top-1", "|mean - target|", "beyond 3 sd"}
     assert results.provenance["networks"]["judge"]["name"] == "sface"
+    assert "contrast loss" in results.provenance["departures"]
     with Image.open(folder / "contact_sheet.png") as sheet:
         assert sheet.width == 2 * 4 * 224
     assert [file.name for file in (folder / "pictures").iterdir()] == ["step_0000004.png"]
@@ -96,9 +97,9 @@ def test_a_run_leaves_results_checkpoints_pictures_and_logs(
         "results.json final.ckpt contact_sheet.png",
     ):
         assert word in printed.out
-    assert printed.err.splitlines() == [
-        "fewer than 500 training photographs: the identity loss compares raw cosines"
-    ]
+    few, cosines = printed.err.splitlines()
+    assert few.startswith("warning: the batch distribution sees 8 photographs a step, over all processes")
+    assert cosines == "fewer than 500 training photographs: the identity loss compares raw cosines"
 
 
 def test_the_same_command_prints_a_finished_result_and_trains_nothing(
@@ -111,25 +112,6 @@ def test_the_same_command_prints_a_finished_result_and_trains_nothing(
     assert capsys.readouterr().out == before
 
 
-@pytest.mark.parametrize("share", [0, 0.5, None], ids=["emptied", "cut", "another run's"])
-def test_a_final_checkpoint_that_was_damaged_is_made_again(
-    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str], share: float | None
-) -> None:
-    assert start("--output", "out") == 0
-    final, last = tmp_path / "out" / "final.ckpt", tmp_path / "out" / "checkpoints" / "last.ckpt"
-    before = read_checkpoint(final)
-    if share is None:
-        shutil.copyfile(last, final)
-    else:
-        os.truncate(final, int(share * final.stat().st_size))
-    assert start("--output", "out") == 0
-    assert re.search(r"final.ckpt .*; it is made again\n", capsys.readouterr().err)
-    after = read_checkpoint(final)
-    assert all(torch.equal(after["state_dict"][name], value) for name, value in before["state_dict"].items())
-    assert start("--output", "out") == 0
-    assert "nothing is trained" in capsys.readouterr().err
-
-
 def test_a_user_sees_no_notice_of_lightning_s(
     start: Start, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
 ) -> None:
@@ -137,7 +119,8 @@ def test_a_user_sees_no_notice_of_lightning_s(
     assert start("--max-steps", 3, "--checkpoint-interval", 1) == 0
     assert [logging.getLogger(name).level for name in ("lightning.pytorch", "lightning.fabric")] == levels
     assert not recwarn.list
-    assert len(capfd.readouterr().err.splitlines()) == 1
+    beginnings = [line.split()[0] for line in capfd.readouterr().err.splitlines()]
+    assert beginnings == ["warning:", "fewer"]  # of moments and of centres, as in the first test
 
 
 def test_progress_shows_both_stages(
@@ -241,6 +224,32 @@ def test_stage_1_starts_from_ridge_regression_and_stage_2_from_a_multiple(
     torch.testing.assert_close(started[:, ~first_albedo], 2 * expected[:, ~first_albedo])
     # The skin tone's own start is another.
     assert torch.allclose(started[:, first_albedo], 2 * expected[:, first_albedo]) == (not tone)
+
+
+def test_the_paper_s_method_trains_without_what_it_sets_back(start: Start, tmp_path: Path) -> None:
+    assert start("--method", "paper", "--photographs-per-step", 2, "--synthetic-faces", 0) == 0
+    folder = folder_of(tmp_path)
+    regressor, content = load_regressor(folder / "final.ckpt")
+    assert regressor.linear is None
+    assert not regressor.feature_mean.any()
+    assert torch.equal(regressor.feature_scale, torch.ones_like(regressor.feature_scale))
+    assert content["networks"]["encoder"]["name"] == "dlib"
+    assert set(losses_of(folder)[0]) == {"parameter", "identity", "batch_distribution", "loopback", "total"}
+    departures = read_results(folder).provenance["departures"]
+    assert departures == [
+        "another encoder", "cached features of photographs", "aligned renderings", "open morphable model",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("retouched", [True, False])
+def test_faces_are_retouched_for_networks_that_score_them_only_where_it_is_asked_for(
+    start: Start, monkeypatch: pytest.MonkeyPatch, retouched: bool
+) -> None:
+    seen = []
+    render = rendered_faces.as_judged
+    monkeypatch.setattr(rendered_faces, "as_judged", lambda *given: seen.append(1) or render(*given))
+    assert start("--retouched" if retouched else "--no-retouched") == 0
+    assert bool(seen) == retouched
 
 
 def test_without_a_linear_start_there_is_no_linear_path(start: Start, tmp_path: Path) -> None:
@@ -508,6 +517,20 @@ def test_a_finished_run_does_not_go_on_from_another_checkpoint(
     assert Path("mine/final.ckpt").is_file()
 
 
+@pytest.mark.parametrize("left", [0, 1000])
+def test_a_finished_run_whose_final_checkpoint_was_cut_off_is_not_finished(
+    start: Start, capsys: pytest.CaptureFixture[str], left: int
+) -> None:
+    assert start("--output", "mine") == 0
+    final = Path("mine/final.ckpt")
+    final.write_bytes(final.read_bytes()[:left])
+    assert start("--output", "mine") == 2
+    said = refused(capsys)
+    assert said.startswith("error: mine was finished, but mine/final.ckpt is ")
+    assert said.endswith("--overwrite trains it anew")
+    assert start("--output", "mine", "--overwrite") == 0
+
+
 def test_a_finished_run_says_that_nothing_is_trained_and_that_photographs_changed(
     start: Start, material: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -623,27 +646,6 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_last_checkpoint_whole(
 # ---------------------------------------------------------------------- Weights & Biases
 
 
-def test_wandb_offline_keeps_its_id(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    wandb = pytest.importorskip("wandb")
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    with monkeypatch.context() as patch:
-        spoil(patch, 5, lambda values: {name: value * float("nan") for name, value in values.items()})
-        assert start("--wandb", "--no-pretraining") == 1
-    wandb.finish()
-    folder = folder_of(tmp_path)
-    before = read_checkpoint(folder / CHECKPOINTS / "last.ckpt")[KEY]["wandb_id"]
-    assert before
-    assert start("--wandb", "--no-pretraining") == 0
-    wandb.finish()
-    assert read_checkpoint(folder / "final.ckpt")[KEY]["wandb_id"] == before
-    runs = [file.name for file in (folder / "wandb").iterdir() if file.name.startswith("offline-run")]
-    assert len(runs) >= 1
-    assert all(before in name for name in runs)  # a second one of the same second ends in a number
-
-
 def test_wandb_without_an_account_logs_offline_and_says_so(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -680,6 +682,9 @@ def test_a_dry_run_prints_where_each_setting_comes_from_and_loads_nothing(
     assert ["--contrast-weight", "0", "method", "paper"] in lines
     assert ["--judge", "sface", "default"] in lines
     assert ["--contrast-weight:", "0", "instead", "of", "2"] in lines
+    assert ["another", "encoder:", "no", "option", "sets", "it", "back"] in lines
+    assert not any(line[:2] == ["contrast", "loss:"] for line in lines)
+    assert any(line[:4] == ["warning:", "the", "batch", "distribution"] for line in lines)
     assert not (tmp_path / "runs").exists()
 
 
@@ -720,6 +725,52 @@ def test_curves_arrive_in_tensorboard_s_event_file(start: Start, tmp_path: Path)
     assert len(curve) == len(rows) == 6
     assert curve == pytest.approx(rows)
     assert "validation/judge_similarity" in events.Tags()["scalars"]
+
+
+def tensorboard_curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard shows of a run's losses and validation scores, but for how fast it was."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    return {
+        name: [(event.step, event.value) for event in events.Scalars(name)]
+        for name in events.Tags()["scalars"]
+        if name.startswith(("train/loss/", "validation/"))
+    }
+
+
+IN_TENSORBOARD = (
+    "--loggers", "tensorboard", "--trainer.log-every-n-steps", 1, "--no-pretraining", "--max-steps", 12
+)  # fmt: skip
+
+
+def test_tensorboard_shows_of_a_run_that_continues_every_step_once(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert start(*IN_TENSORBOARD, "--output", "whole") == 0
+    step = Regression.training_step
+    for stop in (5, 7, 9):
+
+        def interrupted(module: Regression, batch: object, batch_idx: int, stop: int = stop) -> object:
+            if module.global_step == stop:
+                raise KeyboardInterrupt
+            return step(module, batch, batch_idx)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Regression, "training_step", interrupted)
+            assert start(*IN_TENSORBOARD, "--output", "stopped") == 130
+    assert start(*IN_TENSORBOARD, "--output", "stopped") == 0
+    whole, stopped = (tensorboard_curves(tmp_path / name) for name in ("whole", "stopped"))
+    assert [step for step, _ in whole["train/loss/total"]] == list(range(12))
+    assert [step for step, _ in whole["validation/judge_similarity"]] == [3, 7, 11]
+    assert stopped == whole
+
+
+def test_overwriting_leaves_nothing_of_the_run_before_in_tensorboard(start: Start, tmp_path: Path) -> None:
+    assert start(*IN_TENSORBOARD, "--output", "mine") == 0
+    assert start(*IN_TENSORBOARD[:-1], 6, "--output", "mine", "--overwrite") == 0
+    assert [step for step, _ in tensorboard_curves(tmp_path / "mine")["train/loss/total"]] == list(range(6))
+    assert len(list((tmp_path / "mine" / "tensorboard").glob("events.*"))) == 1
 
 
 def test_accumulated_gradients_survive_a_stop_bit_for_bit(

@@ -21,15 +21,19 @@ def sweep(name: str) -> dict[str, Any]:
     return yaml.safe_load((FOLDER / name).read_text(encoding="utf-8"))
 
 
-def command_line(content: dict[str, Any], point: dict[str, Any]) -> list[str]:
-    """As an agent writes it, from the program on."""
+def command_line(content: dict[str, Any], point: dict[str, Any], spelling: str | None = None) -> list[str]:
+    """As an agent writes it, from the program on; `spelling` replaces the file's own way to write options."""
     utils = pytest.importorskip("wandb.sdk.launch.sweeps.utils")
     values = {"args": {name: {"value": value} for name, value in point.items()}}
     written = utils.create_sweep_command_args(values) | {
         "env": ["/usr/bin/env"], "interpreter": ["python"], "program": [content["program"]]
     }  # fmt: skip
     words = []
-    for word in utils.create_sweep_command(list(content["command"])):
+    command = [
+        spelling if spelling is not None and word.startswith("${args") else word
+        for word in content["command"]
+    ]
+    for word in utils.create_sweep_command(command):
         words += written[word[2:-1]] if word.startswith("${") else [word]
     assert words[:3] == ["/usr/bin/env", "python", "ablations/run.py"]
     return words[3:]
@@ -63,6 +67,31 @@ def test_every_point_of_the_grid_is_the_run_that_it_names() -> None:
     assert len(seen) == len(points)
 
 
+@pytest.mark.parametrize("name", ["sweep.yaml", "tuning.yaml", "weights.yaml"])
+def test_runs_and_sweep_are_of_one_project(name: str) -> None:
+    content = sweep(name)
+    _, execution = settings_of(command_line(content, {}))
+    assert content["project"] == execution.wandb_project
+
+
+@pytest.mark.parametrize("name", ["sweep.yaml", "tuning.yaml", "weights.yaml"])
+def test_a_step_of_every_sweep_has_enough_photographs_for_the_batch_distribution(name: str) -> None:
+    settings, _ = settings_of(command_line(sweep(name), {}))
+    assert settings.photographs_per_step >= 64
+
+
+def test_the_spelling_that_agents_have_by_default_means_the_same_runs() -> None:
+    content = sweep("sweep.yaml")
+    for point in grid_points(content):
+        words = command_line(content, point, "${args}")
+        assert f"--no-loopback={point['no-loopback']}" in words
+        assert settings_of(words) == settings_of(command_line(content, point))
+    words = command_line(content, {"seed": 1.0, "views": None, "learning-rate": 5e-5}, "${args}")
+    assert words[-3:] == ["--seed=1.0", "--views=None", "--learning-rate=5e-05"]
+    settings, _ = settings_of(words)
+    assert (settings.seed, settings.learning_rate) == (1, 5e-5)
+
+
 def test_every_corner_of_the_search_and_points_inside_are_runs() -> None:
     content = sweep("tuning.yaml")
     ranges = {name: (given["min"], given["max"]) for name, given in content["parameters"].items()}
@@ -77,7 +106,7 @@ def test_every_corner_of_the_search_and_points_inside_are_runs() -> None:
         assert execution.wandb
 
 
-@pytest.mark.parametrize("name", ["sweep.yaml", "tuning.yaml"])
+@pytest.mark.parametrize("name", ["sweep.yaml", "tuning.yaml", "weights.yaml"])
 def test_both_optimise_a_score_that_no_reported_person_enters(name: str) -> None:
     assert sweep(name)["metric"] == {"name": "validation/judge_similarity", "goal": "maximize"}
 

@@ -52,3 +52,29 @@ def test_bad_label_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("a.jpg 1\n\nb.jpg\n")
     with pytest.raises(ValueError, match=r"labels\.txt, line 3: expected an image and its identity"):
         read_labels(tmp_path / "labels.txt")
+    (tmp_path / "labels.txt").write_text("a.jpg 1\nb.jpg 2\na.jpg 2\n")
+    with pytest.raises(ValueError, match=r"line 3: a\.jpg is 2 here and 1 before; keep one"):
+        read_labels(tmp_path / "labels.txt")
+    (tmp_path / "labels.txt").write_text("\n")
+    with pytest.raises(ValueError, match=r"labels\.txt names no image"):
+        read_labels(tmp_path / "labels.txt")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbfone/a.jpg 1\r\nb.jpg 2\r\n",
+        b"one\\a.jpg\t1\nb.jpg\t2\n",
+        b"one/a.jpg, 1\nb.jpg;2\n",
+        "one/a.jpg 1\nb.jpg 2\n".encode("utf-16"),
+    ],
+)
+def test_label_files_are_read_with_every_separator_and_encoding(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "labels.txt").write_bytes(content)
+    assert read_labels(tmp_path / "labels.txt") == {"one/a.jpg": "1", "b.jpg": "2"}
+
+
+def test_a_label_file_of_another_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("images/a.jpg 1\nimages/b.jpg 2\n")
+    with pytest.raises(ValueError, match=r"none of the 2 images that .*labels\.txt names, such as images/a"):
+        IdentityFolder(tmp_path, labels=tmp_path / "labels.txt").photographs()

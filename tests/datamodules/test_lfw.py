@@ -1,3 +1,4 @@
+import codecs
 import sys
 from pathlib import Path
 
@@ -54,14 +55,73 @@ def test_development_pairs_are_one_fold(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("2\t1\nAnn_Bee\t1\t3\n", "announces 4 pairs and has 1; get it anew"),
-        ("a photograph\n", r"pairs\.txt is not a list of LFW pairs"),
-        ("1\nAnn_Bee\t1\nEve\t1\t2\n", "a pair has 3 or 4 columns"),
+        ("", "its first line must count pairs .* got nothing"),
+        (
+            "a photograph\n",
+            r"pairs\.txt is not a list of LFW pairs: its first line must count .* a photograph",
+        ),
+        ("0\n", "its first line must count pairs of a kind"),
+        ("10 0\n", "its first line must count pairs of a kind"),
+        ("1\nAnn_Bee\t1\nEve\t1\t2\n", "line 2 must be `Name 1 2` or `Name 1 Other 2`, got Ann_Bee 1"),
+        ("1\n\nAnn_Bee\t1\tx\nEve\t1\t2\n", "line 3 must be `Name 1 2` or .* got Ann_Bee 1 x"),
     ],
 )
 def test_damaged_pair_lists_are_refused(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "pairs.txt").write_text(content)
     with pytest.raises(ValueError, match=message):
         read_pairs(tmp_path / "pairs.txt")
+
+
+FORMS = {
+    "tabs": lambda text: text.encode(),
+    "blanks": lambda text: text.replace("\t", " ").encode(),
+    "several blanks": lambda text: text.replace("\t", "    ").encode(),
+    "commas": lambda text: text.replace("\t", ", ").encode(),
+    "Windows": lambda text: text.replace("\n", "\r\n").encode(),
+    "byte order mark": lambda text: codecs.BOM_UTF8 + text.encode(),
+    "UTF-16": lambda text: text.replace("\n", "\r\n").encode("utf-16"),
+    "blank lines": lambda text: text.replace("\n", " \n\n").encode(),
+    "no last line end": lambda text: text.rstrip().encode(),
+    "padded": lambda text: text.replace("\t1", "\t0001").encode(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_lists_are_read_in_all_forms_that_readers_of_the_field_take(tmp_path: Path, form: str) -> None:
+    root = write_lfw(tmp_path)
+    for name in ("pairs.txt", "pairsDevTrain.txt", "peopleDevTrain.txt"):
+        file = root / "lists" / name
+        read = read_people if name.startswith("people") else read_pairs
+        expected = read(file)
+        file.write_bytes(FORMS[form](file.read_text()))
+        assert read(file) == expected
+
+
+def test_names_of_people_alone_or_with_blanks_are_names(tmp_path: Path) -> None:
+    file = tmp_path / "people.txt"
+    file.write_text("Ann_Bee\nEve\n")
+    assert read_people(file) == ["Ann_Bee", "Eve"]
+    file.write_text("2\nAnn Bee\t3\nEve\t1\n")
+    assert read_people(file) == ["Ann_Bee", "Eve"]
+    file.write_text("1\nAnn Bee 3\n")
+    assert read_people(file) == ["Ann_Bee"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", r"people\.txt names nobody; get it anew"),
+        ("0\n", r"people\.txt names nobody; get it anew"),
+        ("3\nAnn_Bee\t3\nEve\t1\n", "announces 3 people and has 2; get it anew"),
+        ("2\n1\nAnn_Bee\t3\n2\nEve\t1\n", "announces 2 people and has 1; get it anew"),
+        ("1\nAnn_Bee\t3\tx\n", "line 2 must be `Name count`, got Ann_Bee 3 x"),
+        ("<html>\n<body class=x>\n", "line 2 must be `Name count`, got <body class=x>"),
+    ],
+)
+def test_damaged_lists_of_people_are_refused(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "people.txt").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_people(tmp_path / "people.txt")
 
 
 def test_people_lists_leave_out_counts(tmp_path: Path) -> None:
@@ -129,6 +189,17 @@ def test_the_retrieval_subset_excludes_development_people(tmp_path: Path, tiny: 
     development = data.retrieval_subset(300, development=True)
     assert names(development.gallery) == ["Ann_Bee_0001", "Ann_Bee_0002"]
     assert development.identity.tolist() == [0, 0]
+
+
+@pytest.mark.usefixtures("stub_detector")
+def test_development_people_of_another_folder_are_refused(tmp_path: Path, tiny: TinyNetwork) -> None:
+    root = write_lfw(tmp_path)
+    (root / "lists" / "peopleDevTrain.txt").write_text("2\nann_bee\t3\nEve_\t1\n")
+    data = prepared(root, tiny)
+    with pytest.raises(ValueError, match=r"none of the 2 names in .*peopleDevTrain\.txt, such as Eve_, is a"):
+        data.retrieval_subset(300)
+    with pytest.raises(ValueError, match="none of the 2 names"):
+        data.development_people()
 
 
 @pytest.mark.usefixtures("stub_detector")

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from datamodules import photographs as photographs_module
+from datamodules.alignment.face_cache import FaceCache
 from datamodules.face_data import FaceBatch
 from datamodules.photographs import Photographs, is_held_back
 from lightning_modules.recognition.similarity import cosine_similarity
@@ -247,3 +249,99 @@ def test_the_judge_s_loader_reads_each_face_once_in_order(
     photographs = prepared(many, tiny, judge=judge, batch_size=2, validation_fraction=0.3)
     index = torch.cat([batch.index for batch in photographs.judged_dataloader()])
     assert index.tolist() == list(range(len(photographs.validation)))
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """How often photographs were listed, and how many were aligned or asked for."""
+    counts = {"listed": 0, "aligned": 0}
+    listing, aligning = photographs_module.list_photographs, FaceCache.align
+
+    def listed(*arguments: object) -> list[Path]:
+        counts["listed"] += 1
+        return listing(*arguments)
+
+    def aligned(cache: FaceCache, paths: list[Path], **options: object) -> object:
+        counts["aligned"] += len(paths)
+        return aligning(cache, paths, **options)
+
+    monkeypatch.setattr(photographs_module, "list_photographs", listed)
+    monkeypatch.setattr(FaceCache, "align", aligned)
+    return counts
+
+
+def same_faces(one: Photographs, other: Photographs) -> None:
+    assert list(one.dataset.paths) == list(other.dataset.paths)
+    for first, second in zip(one.dataset.faces[:4], other.dataset.faces[:4], strict=True):
+        assert first.tobytes() == second.tobytes()
+    assert one.dataset.faces.failures == other.dataset.faces.failures
+    assert one.training.tolist() == other.training.tolist()
+
+
+def test_a_later_start_lists_once_and_asks_for_no_photograph_that_is_as_it_was(
+    many: Path, tiny: TinyNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = prepared(many, tiny)
+    counts = counted(monkeypatch)
+    again = prepared(many, tiny)
+    assert counts == {"listed": 1, "aligned": 0}
+    same_faces(first, again)
+    assert first.provenance() == again.provenance()
+
+
+def test_what_was_added_changed_or_removed_is_found_and_nothing_else_is_asked_for(
+    many: Path, tiny: TinyNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(many, tiny)
+    write_photograph(many / "01.png", 50)  # changed
+    write_photograph(many / "05-new.png", 51)
+    (many / "10.png").unlink()
+    (many / "03.png").rename(many / "zz.png")
+    counts = counted(monkeypatch)
+    found = prepared(many, tiny)
+    assert counts == {"listed": 1, "aligned": 3}
+    fresh = prepared(many, tiny, cache_folder=many.parent / "another cache")
+    same_faces(found, fresh)
+    same_faces(prepared(many, tiny), fresh)
+
+
+def test_a_start_that_trusts_touches_no_photograph_and_says_what_it_trusts(
+    many: Path, tiny: TinyNetwork, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    first = prepared(many, tiny, batch_size=4)
+    shutil.move(many, many.parent / "away")
+    counts = counted(monkeypatch)
+    trusting = prepared(many, tiny, batch_size=4, trusting=True, progress=True)
+    assert counts == {"listed": 0, "aligned": 0}
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"trusts the list of 24 photographs of {many} that was made on 2" in said
+    assert "new and changed ones are not looked for" in said
+    same_faces(first, trusting)
+    assert trusting.batch(0).index.tolist() == first.batch(0).index.tolist()
+
+
+def test_a_start_that_trusts_a_folder_never_listed_lists_it(many: Path, tiny: TinyNetwork) -> None:
+    assert len(prepared(many, tiny, trusting=True).dataset) == 24
+
+
+def test_a_list_is_not_taken_for_the_photographs_where_their_cache_was_deleted(
+    many: Path, tiny: TinyNetwork
+) -> None:
+    first = prepared(many, tiny)
+    shutil.rmtree(first.cache.folder / "crops")
+    first.cache.records_file.unlink()
+    again = prepared(many, tiny)
+    same_faces(first, again)
+    assert len(again.dataset.images([0, 1])) == 2
+
+
+def test_some_photographs_are_required_without_listing_all(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = counted(monkeypatch)
+    Photographs(many, cache_folder=tmp_path / "cache").require_some()
+    assert counts["listed"] == 0
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no photographs match"):
+        Photographs(tmp_path / "empty", cache_folder=tmp_path / "cache").require_some()
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        Photographs(tmp_path / "absent", cache_folder=tmp_path / "cache").require_some()

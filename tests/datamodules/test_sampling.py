@@ -1,7 +1,19 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
-from datamodules.sampling import StepLoader, StepSampler, first_step_of, mixed_seed
+from datamodules.sampling import (
+    STEPS_AHEAD,
+    StepLoader,
+    StepSampler,
+    first_step_of,
+    loader_of,
+    mixed_seed,
+    pinned,
+)
+from lightning_modules.rendering.scenes import DrawnScenes, random_scenes, scene_generators
 
 
 def test_an_epoch_takes_every_sample_at_most_once_and_drops_the_partial_batch() -> None:
@@ -54,3 +66,50 @@ def test_seeds_of_neighbouring_steps_and_samples_differ() -> None:
     }
     assert len(seeds) == 2000
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_a_loader_that_works_ahead_gives_the_same_batches_in_order() -> None:
+    made: list[int] = []
+
+    def batch(step: int) -> torch.Tensor:
+        made.append(step)
+        return torch.full((2,), float(step))
+
+    stream = iter(StepLoader(batch, lambda: 7, ahead=2))
+    assert [float(next(stream)[0]) for _ in range(3)] == [7, 8, 9]
+    stream.close()
+    assert made == list(range(7, 7 + len(made)))
+    assert 4 <= len(made) <= 6  # three that were asked for, and at most so many before they are
+
+
+def test_what_fails_in_a_batch_that_is_made_ahead_reaches_who_asks_for_it() -> None:
+    def batch(step: int) -> int:
+        if step == 2:
+            raise ValueError("step 2 cannot be read")
+        return step
+
+    stream = iter(StepLoader(batch, lambda: 0, ahead=2))
+    assert [next(stream), next(stream)] == [0, 1]
+    with pytest.raises(ValueError, match="step 2 cannot be read"):
+        next(stream)
+
+
+@pytest.mark.parametrize(("device", "ahead"), [("cpu", 0), ("cuda:3", STEPS_AHEAD)])
+def test_a_gpu_s_batches_are_made_ahead_by_a_thread(device: str, ahead: int) -> None:
+    trainer = SimpleNamespace(
+        global_rank=1, world_size=2, global_step=4, accumulate_grad_batches=1,
+        strategy=SimpleNamespace(root_device=torch.device(device)),
+    )  # fmt: skip
+    loader = loader_of(lambda step, *, rank, world_size: (step, rank, world_size), trainer)
+    assert (loader.ahead, loader.device) == (ahead, torch.device(device))
+    assert loader.batch(9) == (9, 1, 2)
+    assert loader.first_step() == 4
+
+
+def test_all_parts_of_a_batch_are_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    pins: list[object] = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda part: pins.append(part) or part)
+    scenes = DrawnScenes(random_scenes(scene_generators(0, 0, [0]), 1), torch.rand(1, 1, 3, 6, 6))
+    batch = {"step": 3, "features": {"small": torch.rand(2)}, "scenes": scenes}
+    assert pinned(batch)["step"] == 3
+    assert len(pins) == 1 + 10

@@ -1,5 +1,7 @@
+import copy
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,11 +9,12 @@ import torch
 from torch import Tensor
 
 from datamodules.sampling import step_sampler
-from datamodules.synthetic_faces import VALIDATION, SyntheticFaces, draw_synthetic
+from datamodules.synthetic_faces import VALIDATION, SyntheticFaces, UnseenFaces, render_synthetic
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.recognition.frame import DLIB_CROP, SFACE_CROP, WHOLE_FRAME, Crop
 from lightning_modules.recognition.resampling import resample
 from lightning_modules.rendering.ranges import SceneRanges
+from lightning_modules.rendering.scenes import DrawnScenes, noise_cells, random_scenes
 
 from .conftest import TinyNetwork
 
@@ -47,7 +50,9 @@ def test_darker_skin_looks_darker(small_model: MorphableModel, tiny: TinyNetwork
 def test_faces_are_drawn_into_the_networks_crop(small_model: MorphableModel, crop: Crop) -> None:
     def drawn(into: Crop) -> Tensor:
         generators = [torch.Generator().manual_seed(seed) for seed in range(3)]
-        return draw_synthetic(small_model, torch.zeros(3, 4), torch.zeros(3, 3), into, generators)
+        scenes = DrawnScenes(random_scenes(generators, 1), noise_cells(generators, 1))
+        faces = UnseenFaces(torch.zeros(3, 4), torch.zeros(3, 3), scenes)
+        return render_synthetic(small_model, faces, into)
 
     middle = slice(round(0.3 * crop.size), round(0.7 * crop.size))  # the face alone, no background
     cut, direct = (
@@ -84,6 +89,14 @@ def test_without_a_pool_no_face_comes_twice(
     faces = faces_of(small_model, tiny, tmp_path, pool_size=None)
     drawn = torch.cat([faces.batch(step).shape for step in range(4)])
     assert len(drawn.unique(dim=0)) == 24
+
+
+def test_fresh_faces_of_a_second_stage_are_none_of_the_first_s(
+    small_model: MorphableModel, tiny: TinyNetwork, tmp_path: Path
+) -> None:
+    first = faces_of(small_model, tiny, tmp_path, pool_size=None)
+    second = faces_of(small_model, tiny, tmp_path, pool_size=None, first_fresh=12)
+    torch.testing.assert_close(second.batch(0), first.batch(2), rtol=0, atol=0)
 
 
 def test_shape_and_albedo_are_independent_standard_normals(
@@ -139,3 +152,26 @@ def test_a_batch_that_cannot_be_split_is_refused(
     faces = faces_of(small_model, tiny, tmp_path, pool_size=None)
     with pytest.raises(ValueError, match="batch of 6 cannot be split evenly over 4 processes"):
         faces.batch(0, world_size=4)
+
+
+def test_model_and_encoder_are_brought_onto_the_trainer_s_device(
+    small_model: MorphableModel, tiny: TinyNetwork, tmp_path: Path
+) -> None:
+    faces = faces_of(copy.deepcopy(small_model), copy.deepcopy(tiny), tmp_path, pool_size=None)
+    faces.trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("meta")))
+    faces.setup("fit")
+    assert faces.model.shape_mean.is_meta
+    assert all(buffer.is_meta for buffer in faces.encoder.buffers())
+
+
+@pytest.mark.parametrize("pool_size", [12, None])
+def test_what_a_worker_prepares_is_completed_to_the_step_s_batch(
+    small_model: MorphableModel, tiny: TinyNetwork, tmp_path: Path, pool_size: int | None
+) -> None:
+    faces = faces_of(small_model, tiny, tmp_path, pool_size=pool_size)
+    faces.prepare_data()
+    faces.setup()
+    (prepared,) = islice(faces.train_dataloader(), 1)
+    assert isinstance(prepared, UnseenFaces) == (pool_size is None)
+    completed = faces.on_after_batch_transfer(prepared, 0)
+    torch.testing.assert_close(completed, faces.batch(0), rtol=0, atol=0)

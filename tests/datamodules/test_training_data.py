@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from datamodules.photographs import Photographs
-from datamodules.synthetic_faces import SyntheticFaces
+from datamodules.synthetic_faces import SyntheticFaces, UnseenFaces
 from datamodules.training_data import TrainingData
 from lightning_modules.faces.morphable_model import MorphableModel
 
@@ -64,7 +64,10 @@ def test_without_the_parameter_loss_no_synthetic_face_is_rendered(build: object,
 
 def test_a_loader_begins_where_the_trainer_stands(build: object) -> None:
     data = build()
-    data.trainer = SimpleNamespace(global_rank=1, world_size=2, global_step=3, accumulate_grad_batches=1)
+    data.trainer = SimpleNamespace(
+        global_rank=1, world_size=2, global_step=3, accumulate_grad_batches=1,
+        strategy=SimpleNamespace(root_device=torch.device("cpu")),
+    )  # fmt: skip
     batches = iter(data.train_dataloader())
     for step in (3, 4):
         batch, expected = next(batches), data.batch(step, rank=1, world_size=2)
@@ -104,3 +107,23 @@ def test_photographs_that_cannot_be_spread_evenly_are_refused(
 
 def test_nothing_of_the_data_is_kept_in_a_checkpoint(build: object) -> None:
     assert build().state_dict() == {}
+
+
+def test_a_batch_brings_the_scenes_that_are_asked_for(build: object) -> None:
+    data = build()
+    asked: list[tuple[int, int, int, int]] = []
+    data.scenes = lambda *place: asked.append(place)
+    data.batch(5, rank=1, world_size=2)
+    assert asked == [(5, 8, 4, 4)]
+    (faces,) = data.val_dataloader()
+    assert data.on_after_batch_transfer(faces, 0) is faces
+
+
+def test_synthetic_faces_of_no_pool_are_rendered_where_the_step_is(build: object) -> None:
+    data = build()
+    data.synthetic.pool_size = None
+    prepared = data.prepared(3)
+    assert isinstance(prepared.synthetic, UnseenFaces)
+    rendered = data.on_after_batch_transfer(prepared, 0).synthetic
+    torch.testing.assert_close(rendered, data.batch(3).synthetic, rtol=0, atol=0)
+    assert rendered.features.shape[0] == 4

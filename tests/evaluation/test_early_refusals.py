@@ -82,7 +82,7 @@ def test_what_shows_photographs_cannot_use(
     for said, given in (
         ("absent.jpg does not exist", [method, "absent.jpg"]),
         ("--device cuda:99: ", [method, "a.png", "--device=cuda:99"]),
-        ("cannot be read as a checkpoint", [damaged, "a.png"]),
+        ("expected a checkpoint that ablations/run.py wrote", [damaged, "a.png"]),
         ("must be at least 1, got 0", [method, "a.png", *SIZES_OF_ZERO[main]]),
     ):
         words = [*given[1:], given[0]] if main is qualitative.main else given
@@ -118,7 +118,7 @@ def test_a_device_that_is_not_there(main: Main, device: str, capsys: pytest.Capt
 @pytest.mark.parametrize("main", WITH_CHECKPOINT)
 def test_a_file_that_is_no_checkpoint(main: Main, capsys: pytest.CaptureFixture) -> None:
     assert "absent.ckpt does not exist" in refused(main, ["absent.ckpt"], capsys)
-    assert "cannot be read as a checkpoint" in refused(main, ["damaged.ckpt"], capsys)
+    assert "expected a checkpoint that ablations/run.py wrote" in refused(main, ["damaged.ckpt"], capsys)
 
 
 @pytest.mark.parametrize("main", [m for m in WITH_CHECKPOINT if m is not micc.main])

@@ -187,7 +187,7 @@ def test_photographs_that_cannot_be_used_are_named_with_their_reason(
     assert run(photographs, "--jaw=fixed") == 1
     table = failures(tmp_path)
     for reason in (
-        "no landmark file (none{.pts,.ljson,.json,.txt,.npy} in",
+        "no landmark file (none{.pts,.ljson,.json,.txt,.npy,.csv} in",
         "short.pts must hold 68 points x y in pixels (or 51, without the jaw)",
         "few.npy: 3 landmarks beside those of the jaw; a pose takes at least 5",
         "outside.npy: no landmark lies inside the photograph",

@@ -30,10 +30,11 @@ from tests.evaluation.scanned_people import (
 
 @pytest.fixture(autouse=True)
 def no_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No data set is known here, and the morphable model is the face-like one."""
+    """No data set is known here, and the morphable model is the face-like one, also where it was kept."""
     monkeypatch.delenv("MICC_DIR", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setattr(evaluation, "load_morphable_model", lambda *_, **__: face_like_model())
+    monkeypatch.setattr(evaluation, "open_model", face_like_model)
 
 
 @pytest.fixture
@@ -124,7 +125,7 @@ def test_what_cannot_be_scored_is_a_row_with_its_reason_and_the_exit_status_says
 
 
 @pytest.mark.parametrize(
-    ("scale", "kind"), [(5.0, "implausible size"), (float("nan"), "unusable mesh")], ids=["size", "nan"]
+    ("scale", "kind"), [(8.0, "implausible size"), (float("nan"), "unusable mesh")], ids=["size", "nan"]
 )
 def test_a_mesh_of_no_size_or_no_number_fails_alone(
     tmp_path: Path, data: Path, scale: float, kind: str

@@ -130,7 +130,7 @@ def test_missing_and_bad_meshes_leave_an_empty_place_and_are_named(
         ("a=none", "none, the method a, does not exist; expected a checkpoint or a folder of meshes"),
         ("a=photographs", "holds no file ending in .glb, .obj, .ply"),
         ("a=strays", "none of the 1 files names an item"),
-        ("a=photographs/a.png", "a.png cannot be read as a checkpoint"),
+        ("a=photographs/a.png", "a.png is a picture; expected a checkpoint"),
     ],
 )
 def test_bad_input_is_said_in_a_sentence(

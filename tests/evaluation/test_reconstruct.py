@@ -10,13 +10,18 @@ import torch
 import trimesh
 from PIL import Image
 
+from datamodules import filmed_faces
+from datamodules.alignment import face_cache, footage_cache
 from datamodules.alignment.feature_cache import to_images
+from datamodules.alignment.footage import read_frames
+from datamodules.stand_in_scans import write_video
 from evaluation import reconstruct
 from evaluation.reconstruct import main
 from evaluation.reconstruction import face_files
 from evaluation.reconstruction.file_names import files_of, names_of
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.faces.mesh_files.any_format import read_mesh
+from lightning_modules.plain.files import sha256_of_file
 from lightning_modules.plain.manifests import MANIFEST
 from tests import miniatures
 from tests.datamodules.conftest import write_photograph
@@ -268,8 +273,8 @@ def test_a_checkpoint_of_another_morphable_model_is_refused_before_photographs_a
     ("arguments", "message"),
     [
         (["none.ckpt", "photographs"], "none.ckpt does not exist; expected a checkpoint"),
-        (["text.ckpt", "photographs"], "text.ckpt cannot be read as a checkpoint"),
-        (["small.ckpt", "nowhere"], "nowhere does not exist; expected a photograph (.bmp"),
+        (["text.ckpt", "photographs"], "text.ckpt is a text file; expected a checkpoint"),
+        (["small.ckpt", "nowhere"], "nowhere does not exist; expected a photograph (such as .jpg"),
         (["small.ckpt", "empty"], "no photographs match **/* in empty"),
         (["small.ckpt", "photographs", "--face=-1"], "face must be largest, all or a number from 0"),
         (["small.ckpt", "photographs", "--face=biggest"], "biggest"),
@@ -459,3 +464,73 @@ def test_files_of_others_in_the_folder_are_kept_and_named(
     assert run(photographs) == 2
     assert "d.png exists and was not written by reconstruct.py; move it away" in capsys.readouterr().err
     assert (tmp_path / "faces" / "d.png").read_text() == "theirs"
+
+
+# ---------------------------------------------------------------------- videos
+
+
+def filmed(path: Path, photographs: Path) -> Path:
+    """A video whose frames are the photographs of a folder, largest ones first."""
+    frames = [cv2.imread(str(file))[:, :, ::-1] for file in sorted(photographs.rglob("*.png"))]
+    write_video(path, frames)
+    return path
+
+
+@pytest.fixture
+def frame_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finds faces in frames as this file's tests find them in photographs."""
+    for module in (footage_cache, filmed_faces):
+        monkeypatch.setattr(module, "load_detector", lambda name: face_cache.load_detector(name))
+
+
+@pytest.mark.usefixtures("frame_detector")
+def test_a_video_becomes_the_face_of_its_frames_mean_features(
+    run: Run, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    video = filmed(tmp_path / "ann.avi", photographs)
+    assert run(video) == 0
+    kept = document(tmp_path, "ann")
+    assert kept["videos"] == [{"file": "ann.avi", "sha256": sha256_of_file(video), "frames": 3, "used": 3}]
+    crops = [
+        cv2.resize(np.ascontiguousarray(frame.pixels), (224, 224), interpolation=cv2.INTER_LINEAR)
+        for frame in read_frames(video)
+    ]
+    features = small_network("dlib")(to_images(np.stack(crops))).features
+    regressor, _ = load_regressor(tmp_path / "small.ckpt")
+    with torch.no_grad():
+        expected = regressor(features.mean(0, keepdim=True))
+    np.testing.assert_allclose(kept["shape"], expected.shape[0], atol=2e-3)
+    assert (tmp_path / "faces" / "ann.png").is_file()
+    assert "1 of 1 photographs used" in capsys.readouterr().out
+    before = (tmp_path / "faces" / "ann.glb").stat().st_mtime_ns
+    assert run(video) == 0
+    assert (tmp_path / "faces" / "ann.glb").stat().st_mtime_ns == before
+
+
+@pytest.mark.usefixtures("frame_detector")
+def test_videos_and_photographs_of_a_folder_are_made_side_by_side_or_as_one_person(
+    run: Run, photographs: Path, tmp_path: Path
+) -> None:
+    filmed(photographs / "a.avi", photographs)
+    (photographs / "broken.mp4").write_text("no video")
+    assert run(photographs) == 1
+    made = {path.relative_to(tmp_path / "faces").as_posix() for path in (tmp_path / "faces").rglob("*.glb")}
+    assert made == {"a.png.glb", "a.avi.glb", "b.glb", "more/c.glb"}
+    assert results(tmp_path)["counts"] == {"total": 5, "used": 4, "failed": {"unusable video": 1}}
+    assert "broken.mp4" in failures(tmp_path)
+    assert run(photographs, "--one-person", "--overwrite") == 1
+    kept = document(tmp_path, "photographs")
+    assert (len(kept["photographs"]), [film["used"] for film in kept["videos"]]) == (3, [3])
+
+
+@pytest.mark.usefixtures("frame_detector")
+def test_a_video_takes_the_frames_that_are_asked_for_and_no_face_by_number(
+    run: Run, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    video = filmed(tmp_path / "ann.avi", photographs)
+    assert run(video, "--frames", 1) == 0
+    assert document(tmp_path, "ann")["videos"][0]["frames"] == 1
+    assert run(video) == 2  # the folder holds another setting
+    assert "frames: 1 there, 'all' now" in capsys.readouterr().err
+    assert run(video, "--face", "all") == 2
+    assert "ann.avi shows one person, the largest face; leave --face all out" in capsys.readouterr().err

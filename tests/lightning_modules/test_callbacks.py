@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from lightning import Trainer
+from lightning.pytorch.callbacks import Callback
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -125,7 +126,7 @@ def test_a_gradient_that_is_not_finite_stops(build: object) -> None:
 def test_a_gradient_scaler_s_overflows_pass_until_there_are_too_many_in_a_row(build: object) -> None:
     # What mixed precision in 16 bits does on a GPU: the scaler skips the step and scales less.
     module, guard = build(), Guard(lambda: None)
-    scaled = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=object()), global_step=7)
+    scaled = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=object()), global_step=7, loggers=[])
     weight = module.regressor.layers[-1].weight
     for factor, count in ((float("inf"), MOST_OVERFLOWS - 1), (1.0, 1), (float("inf"), MOST_OVERFLOWS - 1)):
         weight.grad = torch.full_like(weight, factor)
@@ -133,6 +134,68 @@ def test_a_gradient_scaler_s_overflows_pass_until_there_are_too_many_in_a_row(bu
             guard.on_before_optimizer_step(scaled, module, None)
     with pytest.raises(TrainingFailed, match="stopped at step 7: 20 gradients in a row are not finite"):
         guard.on_before_optimizer_step(scaled, module, None)
+
+
+def spoil_from(module: Regression, step: int, factor: float) -> None:
+    """Multiply the identity loss from a step on."""
+    weighted_sum = module.weighted_sum
+
+    def spoilt(losses: dict[str, Tensor], number: int) -> Tensor:
+        if number >= step:
+            losses = losses | {"identity": losses["identity"] * factor}
+        return weighted_sum(losses, number)
+
+    module.weighted_sum = spoilt
+
+
+@pytest.mark.parametrize("factor", [float("nan"), 1e9])
+def test_values_that_are_read_a_step_later_spoil_no_weight(build: object, factor: float) -> None:
+    # As on a GPU, whose values are looked at when it has long gone on.
+    module = build()
+    spoil_from(module, 1, factor)
+    with pytest.raises(TrainingFailed, match=r"stopped at step 1: the loss became .* \(identity\); no check"):
+        fit(module, Guard(lambda: None, at_once=False), batches=4)
+    assert module.trainer.global_step == 2  # the step that was wrong has passed
+    state = module.optimizers().state_dict()["state"].values()
+    assert all(torch.isfinite(part).all() for one in state for part in one.values())
+    # What the optimiser was given in that step is nothing: its average is one step's, fallen by beta.
+    for parameter, weight in zip(module.regressor.parameters(), module.state_dict().values(), strict=False):
+        assert torch.isfinite(weight).all()
+        assert float(parameter.grad.abs().max()) == 0
+
+
+def test_the_last_step_s_values_are_read_before_the_end(build: object) -> None:
+    module = build()
+    spoil_from(module, 2, float("nan"))
+    with pytest.raises(TrainingFailed, match=r"stopped at step 2: the loss became nan"):
+        fit(module, Guard(lambda: None, at_once=False), batches=3)
+
+
+def test_no_checkpoint_is_written_of_a_step_that_was_wrong(build: object, tmp_path: Path) -> None:
+    module = build()
+    spoil_from(module, 1, float("nan"))
+
+    class Save(Callback):
+        """Writes one right after the step."""
+
+        def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+            trainer.save_checkpoint(tmp_path / f"{trainer.global_step}.ckpt")
+
+    with pytest.raises(TrainingFailed, match="stopped at step 1"):
+        fit(module, Guard(lambda: None, at_once=False), Save())
+    assert [file.name for file in tmp_path.iterdir()] == ["1.ckpt"]
+
+
+def test_overflows_that_are_read_later_are_counted_alike(build: object) -> None:
+    module, guard = build(), Guard(lambda: None, at_once=False)
+    scaled = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=object()), global_step=0)
+    weight = module.regressor.layers[-1].weight
+    weight.grad = torch.full_like(weight, float("inf"))
+    for scaled.global_step in range(MOST_OVERFLOWS):
+        guard.on_before_optimizer_step(scaled, module, None)
+    assert torch.isinf(weight.grad).all()  # the scaler has to see it
+    with pytest.raises(TrainingFailed, match="stopped at step 19: 20 gradients in a row are not finite"):
+        guard.on_train_end(scaled, module)
 
 
 def test_the_bar_shows_stage_losses_and_rate(

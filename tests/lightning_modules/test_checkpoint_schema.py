@@ -4,196 +4,187 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
 
-from lightning_modules.checkpoint_schema import FINGERPRINT, KEY, check_checkpoint, check_training_state
-from lightning_modules.checkpoints import checkpoint_content
-from lightning_modules.losses import SUITE_WEIGHTS
-from lightning_modules.optimisation import Optimisation
-from lightning_modules.pretraining import Pretraining
-from lightning_modules.teachers import Teachers
+from lightning_modules.checkpoint_schema import (
+    KEY,
+    check_checkpoint,
+    check_resumable,
+    weight_shapes,
+)
+from lightning_modules.regressor import Regressor
 
-from .conftest import small_regressor
-
-Change = Callable[[dict[str, Any]], Any]
-
-
-def of_module(teachers: Teachers) -> tuple[dict[str, Any], Pretraining]:
-    """A checkpoint with what training goes on from, and the module that it is of."""
-    module = Pretraining(small_regressor(), SUITE_WEIGHTS, Optimisation(1e-3, 0.1, 2, 10))
-    configured: Any = module.configure_optimizers()
-    optimiser, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
-    sum(part.square().mean() for part in module.regressor(torch.ones(2, 20))).backward()
-    optimiser.step()
-    schedule.step()
-    content = checkpoint_content(
-        stage=1, regressor=module.regressor, model=teachers.model,
-        networks={"encoder": teachers.encoder}, centres={}, settings={"morphable_model": "open"},
-        training_data={"kind": "photographs", "count": 3, "digest": "0", "stand_in": False},
-        tone={"mean": 0.0, "variance": 1.0}, commit=None, random_state=torch.get_rng_state(),
-    )  # fmt: skip
-    checkpoint = {
-        "state_dict": dict(module.state_dict()), "global_step": 1, KEY: content, "loops": {},
-        "optimizer_states": [optimiser.state_dict()], "lr_schedulers": [schedule.state_dict()],
-    }  # fmt: skip
-    return copy.deepcopy(checkpoint), module
+WIDTHS = {"feature_width": 5, "shape_count": 3, "albedo_count": 2, "hidden_width": 4, "linear_path": True}
+Content = dict[str, Any]
 
 
-def setting(*path: Any, to: Any) -> Change:  # noqa: ANN401
-    """Puts a value in a place."""
-
-    def change(checkpoint: dict[str, Any]) -> None:
-        *above, last = path
-        for step in above:
-            checkpoint = checkpoint[step]
-        checkpoint[last] = to
-
-    return change
-
-
-def without(*path: Any) -> Change:  # noqa: ANN401
-    """Takes a place away."""
-
-    def change(checkpoint: dict[str, Any]) -> None:
-        *above, last = path
-        for step in above:
-            checkpoint = checkpoint[step]
-        del checkpoint[last]
-
-    return change
-
-
-def in_a_circle(checkpoint: dict[str, Any]) -> None:
-    checkpoint[KEY]["settings"]["again"] = checkpoint[KEY]
-
-
-def that_doubles(checkpoint: dict[str, Any]) -> None:
-    values: list[Any] = ["ha"]
-    for _ in range(40):
-        values = [values, values]
-    checkpoint[KEY]["settings"]["laughs"] = values
-
-
-FIRST = "regressor.layers.0.weight"
-DAMAGES = {
-    "no stage": (without(KEY, "stage"), "'stage' is a required property"),
-    "a stage of text": (setting(KEY, "stage", to="2"), r"stage: '2' is not one of"),
-    "no content": (setting(KEY, to=None), "its content: None is not of type 'object'"),
-    "content of a number": (setting(KEY, to=5), "its content: 5 is not of type"),
-    "no widths": (without(KEY, "regressor"), "'regressor' is a required property"),
-    "a negative width": (setting(KEY, "regressor", "hidden_width", to=-4), "less than the minimum"),
-    "a huge width": (setting(KEY, "regressor", "hidden_width", to=10**12), "greater than the maximum"),
-    "a width of text": (setting(KEY, "regressor", "hidden_width", to="wide"), "is not of type 'integer'"),
-    "an unknown width": (setting(KEY, "regressor", "depth", to=3), "'depth' was unexpected"),
-    "another width": (setting(KEY, "regressor", "hidden_width", to=17), r"must be \[17, 20\], got \[16"),
-    "other counts": (setting(KEY, "regressor", "shape_count", to=5), "gives 5 shape coefficients, its m"),
-    "no networks": (setting(KEY, "networks", to=[]), r"networks: \[\] is not of type 'object'"),
-    "no encoder": (setting(KEY, "networks", to={}), "'encoder' is a required property"),
-    "a digest of a number": (setting(KEY, "networks", "encoder", "sha256", to=1), "is not of type 'string'"),
-    "a centre of text": (setting(KEY, "centres", "sface", to="middle"), "centres.sface: 'middle' is not"),
-    "no settings": (setting(KEY, "settings", to=None), "settings: None is not of type 'object'"),
-    "no model": (without(KEY, "morphable_model"), "'morphable_model' is a required property"),
-    "a fingerprint of text": (setting(KEY, FINGERPRINT, to="x"), "is not of type 'object'"),
-    "training data of text": (setting(KEY, "training_data", to="x"), "training_data: 'x' is not"),
-    "a tone of text": (setting(KEY, "tone", "mean", to="dark"), "tone.mean: 'dark' is not of type 'number'"),
-    "names of numbers": (setting(KEY, "settings", 7, to=7), "names that are no text"),
-    "a circle": (in_a_circle, "nested too deeply|more than 100,000"),
-    "a content without end": (that_doubles, "holds more than 100,000 values"),
-    "no step": (without("global_step"), "global_step is no number of steps"),
-    "a step of text": (setting("global_step", to="7"), "global_step is no number of steps"),
-    "no weights": (without("state_dict"), "there is no state_dict"),
-    "weights in a list": (setting("state_dict", to=[]), "there is no state_dict"),
-    "a missing tensor": (without("state_dict", FIRST), "the regressor lacks layers.0.weight"),
-    "a superfluous tensor": (setting("state_dict", "regressor.extra", to=torch.ones(1)), r"\(extra\)"),
-    "a tensor of another shape": (setting("state_dict", FIRST, to=torch.ones(3)), r"got \[3\]"),
-    "a sparse tensor": (setting("state_dict", FIRST, to=torch.eye(16, 20).to_sparse()), "plain numbers"),
-    "a tensor on meta": (setting("state_dict", FIRST, to=torch.ones(16, 20, device="meta")), "plain num"),
-    "a tensor of one value": (setting("state_dict", FIRST, to=torch.ones(1, 1).expand(16, 20)), "plain num"),
-    "a tensor of integers": (setting("state_dict", FIRST, to=torch.ones(16, 20).int()), "plain numbers"),
-    "a tensor that is text": (setting("state_dict", FIRST, to="ones"), "is no tensor but str"),
-    "a weight of NaN": (setting("state_dict", FIRST, to=torch.full((16, 20), torch.nan)), "not finite"),
-}  # fmt: skip
+def whole() -> Content:
+    """A checkpoint as a run writes it, with its optimiser's state."""
+    regressor = Regressor(**WIDTHS)
+    parameters = [value for value in regressor.parameters() if value.ndim > 1]
+    parameters += [value for value in regressor.parameters() if value.ndim == 1]
+    state = {
+        number: {"step": torch.tensor(3.0), "exp_avg": value.detach(), "exp_avg_sq": value.detach() ** 2}
+        for number, value in enumerate(parameters)
+    }
+    groups = [{"params": list(range(4)), "lr": 0.1}, {"params": list(range(4, 8)), "lr": 0.1}]
+    centre = {"values": torch.ones(7), "network": "sface", "sha256": "00", "source": "some", "count": 600}
+    return {
+        "global_step": 3,
+        "pytorch-lightning_version": "2.6",
+        "state_dict": {f"regressor.{name}": value for name, value in regressor.state_dict().items()},
+        "loops": {},
+        "callbacks": {},
+        "optimizer_states": [{"state": state, "param_groups": groups}],
+        "lr_schedulers": [{"last_epoch": 3}],
+        KEY: {
+            "stage": 2,
+            "regressor": dict(WIDTHS),
+            "morphable_model": {
+                "kind": "open",
+                "name": "open",
+                "sha256": "00",
+                "shape_components": 3,
+                "albedo_components": 2,
+            },
+            "morphable_model_fingerprint": torch.ones(7),
+            "networks": {"encoder": {"name": "dlib", "sha256": "00"}},
+            "centres": {"sface": centre},
+            "settings": {"seed": 0},
+            "training_data": {"kind": "photographs", "count": 9, "digest": "00", "stand_in": False},
+            "commit": None,
+            "random_state": torch.get_rng_state(),
+        },
+    }
 
 
-@pytest.mark.parametrize(("change", "reason"), DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_damaged_checkpoint_is_one_sentence(teachers: Teachers, change: Change, reason: str) -> None:
-    checkpoint, _ = of_module(teachers)
-    check_checkpoint(checkpoint, "some.ckpt")
-    change(checkpoint)
-    with pytest.raises(ValueError, match=rf"^some.ckpt is no whole checkpoint: .*({reason}).*; get it again"):
-        check_checkpoint(checkpoint, "some.ckpt")
+def at(content: Content, *path: Any) -> Any:  # noqa: ANN401
+    for part in path:
+        content = content[part]
+    return content
+
+
+def put(*path: Any, to: Any) -> Callable[[Content], None]:  # noqa: ANN401
+    return lambda content: at(content, *path[:-1]).__setitem__(path[-1], to)
+
+
+def drop(*path: Any) -> Callable[[Content], None]:  # noqa: ANN401
+    return lambda content: at(content, *path[:-1]).pop(path[-1])
+
+
+def test_a_whole_checkpoint_passes_and_shapes_are_the_regressors() -> None:
+    check_checkpoint(whole(), "a.ckpt")
+    check_resumable(whole(), "a.ckpt")
+    for linear in (True, False):
+        widths = WIDTHS | {"linear_path": linear}
+        shapes = {name: tuple(value.shape) for name, value in Regressor(**widths).state_dict().items()}
+        assert weight_shapes(widths) == shapes
+
+
+def test_what_an_exported_checkpoint_leaves_out_is_only_missed_by_whoever_continues() -> None:
+    small = {name: value for name, value in whole().items() if name in (KEY, "global_step", "state_dict")}
+    del small[KEY]["random_state"], small[KEY]["training_data"], small[KEY]["commit"]
+    check_checkpoint(small, "a.ckpt")
+    with pytest.raises(ValueError, match=r"a\.ckpt holds weights to use and no optimizer_states, lr_sched"):
+        check_resumable(small, "a.ckpt")
 
 
 @pytest.mark.parametrize(
-    ("foreign", "found"),
+    ("content", "what"),
     [
-        ({"state_dict": {}, "epoch": 1}, "state_dict, epoch"),
-        ({f"module.layer{i}.weight": torch.ones(1) for i in range(9)}, r"module.layer0.weight, .*, \.\.\."),
-        ({}, "an empty dictionary"),
-        ([1, 2], "a list"),
-        (nn.Parameter(torch.ones(2)).data, "a Tensor"),
+        (None, "nothing"),
+        ([1, 2], "a list of 2"),
+        (torch.zeros(3), r"a tensor of shape \[3\]"),
+        ({}, "a dictionary of 0"),
+        ({"module.fc.weight": torch.zeros(2)}, "a state dict of 1 tensors, such as module.fc.weight"),
+        ({"state_dict": {"a": torch.zeros(2)}}, "another program's, with the weights of 1 tensors"),
+        (
+            {"model": {"a": torch.zeros(2)}, "optimizer": {}},
+            "another program's, with the weights of 1 tensors",
+        ),
+        ({"pytorch-lightning_version": "2", "state_dict": {}}, "another program's, by Lightning"),
     ],
 )
-def test_another_program_s_checkpoint_is_called_what_it_holds(foreign: object, found: str) -> None:
-    with pytest.raises(ValueError, match=f"is no checkpoint of this project: expected .* found {found}$"):
-        check_checkpoint(foreign, "some.ckpt")
+def test_other_programs_checkpoints_are_told(content: object, what: str) -> None:
+    with pytest.raises(ValueError, match=rf"a\.ckpt is no checkpoint of this project but {what}; expected"):
+        check_checkpoint(content, "a.ckpt")
 
 
-def test_checking_changes_no_random_state(teachers: Teachers) -> None:
-    checkpoint, _ = of_module(teachers)
-    before = torch.get_rng_state()
-    check_checkpoint(checkpoint, "some.ckpt")
-    assert torch.equal(torch.get_rng_state(), before)
+OF_EVERY_CHECKPOINT = [
+    (put(KEY, to=None), f"{KEY} must be a dictionary, got nothing"),
+    (drop("global_step"), "global_step is missing"),
+    (put("global_step", to=-1), "global_step must be a count, got int -1"),
+    (put("global_step", to="7"), "global_step must be a count"),
+    (put("state_dict", to=[]), "state_dict must be tensors by name"),
+    (put(KEY, "stage", to=3), "stage must be 1 or 2"),
+    (drop(KEY, "regressor"), "regressor is missing"),
+    (drop(KEY, "regressor", "feature_width"), "regressor.feature_width is missing"),
+    (put(KEY, "regressor", "hidden_width", to=-4), "hidden_width must be from 1 to 1,000,000, got int -4"),
+    (put(KEY, "regressor", "hidden_width", to=10**12), "hidden_width must be from 1 to"),
+    (
+        put(KEY, "regressor", "hidden_width", to=5),
+        "layers.0.weight that has the shape .4, 5. instead of .5, 5.",
+    ),
+    (put(KEY, "regressor", "hidden_width", to="4"), "hidden_width must be from 1 to"),
+    (put(KEY, "regressor", "linear_path", to=1), "linear_path must be true or false"),
+    (put(KEY, "regressor", "linear_path", to=False), "has 2 tensors too many, such as linear"),
+    (drop(KEY, "morphable_model", "sha256"), "morphable_model.sha256 is missing"),
+    (put(KEY, "morphable_model", "shape_components", to=None), "shape_components must be a count"),
+    (put(KEY, "morphable_model_fingerprint", to=torch.ones(2, 2)), "fingerprint must have one axis"),
+    (put(KEY, "networks", to=[]), "networks must be a dictionary"),
+    (drop(KEY, "networks", "encoder"), "networks.encoder is missing"),
+    (put(KEY, "networks", "judge", to="sface"), "networks.judge: must be a dictionary"),
+    (put(KEY, "networks", "encoder", "name", to=3), "networks.encoder: name must be text"),
+    (put(KEY, "centres", "sface", "values", to=[1.0]), "centres.sface: values is a list of 1, no tensor"),
+    (put(KEY, "centres", "sface", "more", to=1), "centres.sface has more, which no centre has"),
+    (drop(KEY, "centres", "sface", "count"), "centres.sface: count is missing"),
+    (put(KEY, "settings", to=None), "settings must be a dictionary"),
+    (put(KEY, "training_data", to=[]), "training_data must be a dictionary"),
+    (drop(KEY, "training_data", "digest"), "training_data.digest is missing"),
+    (put(KEY, "commit", to=7), "commit must be text"),
+    (put("state_dict", to={"other": torch.ones(2)}), r"its state_dict names no regressor\.\*"),
+    (drop("state_dict", "regressor.layers.0.bias"), "lacks 1 of 10 tensors, such as layers.0.bias"),
+    (put("state_dict", "regressor.layers.0.bias", to=torch.ones(3)), r"has the shape \[3\] instead of \[4\]"),
+    (put("state_dict", "regressor.layers.0.bias", to=None), "layers.0.bias that is nothing, no tensor"),
+    (put("state_dict", "regressor.layers.0.bias", to=torch.ones(4).to_sparse()), "is no dense tensor"),
+    (put("state_dict", "regressor.layers.0.bias", to=torch.ones(4, device="meta")), "is no dense tensor"),
+    (put("state_dict", "regressor.layers.0.bias", to=torch.full((4,), torch.nan)), "are not finite"),
+    (put("state_dict", "regressor.layers.9.bias", to=torch.ones(4)), "1 tensors too many, such as layers.9"),
+]
+
+
+@pytest.mark.parametrize(("damage", "reason"), OF_EVERY_CHECKPOINT)
+def test_every_kind_of_damage_is_one_sentence(damage: Callable[[Content], None], reason: str) -> None:
+    content = copy.deepcopy(whole())
+    damage(content)
+    with pytest.raises(ValueError, match=rf"^a\.ckpt is damaged, or of another version: .*{reason}.*; take"):
+        check_checkpoint(content, "a.ckpt")
 
 
 OPTIMISER = ("optimizer_states", 0)
-MOMENT = (*OPTIMISER, "state", 0, "exp_avg")
-SCHEDULE = ("lr_schedulers", 0)
-TRAINING_DAMAGES = {
-    "no optimiser": (without("optimizer_states"), "optimizer_states is missing or damaged"),
-    "an empty optimiser": (setting("optimizer_states", to=[]), "optimizer_states is missing or damaged"),
-    "no schedule": (without("lr_schedulers"), "lr_schedulers is missing or damaged"),
-    "no loops": (without("loops"), "does not say where training stands"),
-    "a larger moment": (setting(*MOMENT, to=torch.ones(64, 64)), r"must be \[16, 20\], got \[64, 64\]"),
-    "a smaller moment": (setting(*MOMENT, to=torch.ones(1)), r"must be \[16, 20\], got \[1\]"),
-    "a moment without memory": (setting(*MOMENT, to=torch.ones(1, 1).expand(16, 20)), "plain numbers"),
-    "a moment on meta": (setting(*MOMENT, to=torch.ones(16, 20, device="meta")), "plain numbers"),
-    "a moment of NaN": (setting(*MOMENT, to=torch.full((16, 20), torch.nan)), "not finite"),
-    "a moment too few": (without(*MOMENT), "of weight 0 is not AdamW's"),
-    "a moment too many": (setting(*OPTIMISER, "state", 0, "max", to=torch.ones(1)), "is not AdamW's"),
-    "a step of a matrix": (setting(*OPTIMISER, "state", 0, "step", to=torch.ones(2, 2)), r"must be \[\]"),
-    "a negative step": (setting(*OPTIMISER, "state", 0, "step", to=torch.tensor(-1.0)), "negative step"),
-    "more weights": (setting(*OPTIMISER, "state", 99, to={}), "is of other weights"),
-    "other groups": (setting(*OPTIMISER, "param_groups", to=[]), "other groups of weights"),
-    "weights in another order": (
-        setting(*OPTIMISER, "param_groups", 0, "params", to=[2, 1, 0]), "other groups of weights",
-    ),
-    "a rate of text": (setting(*OPTIMISER, "param_groups", 0, "lr", to="high"), "no value to use for lr"),
-    "betas of one": (setting(*OPTIMISER, "param_groups", 0, "betas", to=(0.9,)), "no value to use for betas"),
-    "no rates": (setting(*SCHEDULE, "base_lrs", to=[]), "the schedule of the learning rate is damaged"),
-    "a count of text": (setting(*SCHEDULE, "last_epoch", to="6"), "the schedule of the learning rate is d"),
-    "functions": (setting(*SCHEDULE, "lr_lambdas", to=[{"a": 1}, {}]), "the schedule of the learning rate"),
-    "no random state": (without(KEY, "random_state"), "its random state is missing or damaged"),
-    "a random state cut": (setting(KEY, "random_state", to=torch.zeros(9, dtype=torch.uint8)), "its random"),
-    "other weights": (setting("state_dict", "regressor.extra", to=torch.ones(1)), "does not belong there"),
-    "an average's weights": (setting("current_model_state", to={}), "current_model_state lacks regressor"),
-}  # fmt: skip
+OF_A_RUN = [
+    (put("optimizer_states", to=[]), "optimizer_states must be a list of one dictionary, got a list of 0"),
+    (put("lr_schedulers", to=None), "lr_schedulers must be a list of one dictionary"),
+    (put("loops", to=3), "loops must be a dictionary"),
+    (put(KEY, "random_state", to="text"), "random_state must be the .* bytes of torch's generator"),
+    (put(KEY, "random_state", to=torch.get_rng_state()[:99]), "random_state must be the"),
+    (drop(KEY, "random_state"), "random_state is missing"),
+    (put(*OPTIMISER, "state", 0, "exp_avg", to=torch.ones(1)), "exp_avg of parameter 0 that has the shape"),
+    (put(*OPTIMISER, "state", 5, "exp_avg_sq", to=torch.ones(9)), "exp_avg_sq of parameter 5 that has the"),
+    (put(*OPTIMISER, "state", 0, "step", to=torch.ones(2)), "a step of parameter 0 that has the shape"),
+    (put(*OPTIMISER, "state", 99, to={}), "entry 99 of no parameter"),
+    (drop(*OPTIMISER, "state"), "must hold `state` and `param_groups`"),
+    (put(*OPTIMISER, "param_groups", to=[]), "must number 8 parameters in two groups"),
+    (put("current_model_state", to={}), "its state_dict names no regressor"),
+    (put("averaging_state", to=[]), "averaging_state must be tensors by name"),
+]
 
 
-@pytest.mark.parametrize(("change", "reason"), TRAINING_DAMAGES.values(), ids=TRAINING_DAMAGES.keys())
-def test_training_does_not_go_on_from_a_damaged_state(
-    teachers: Teachers, change: Change, reason: str
+@pytest.mark.parametrize(("damage", "reason"), OF_A_RUN)
+def test_a_state_that_no_run_can_go_on_from_is_refused(
+    damage: Callable[[Content], None], reason: str
 ) -> None:
-    checkpoint, module = of_module(teachers)
-    check_training_state(checkpoint, module, "some.ckpt")
-    change(checkpoint)
-    with pytest.raises(ValueError, match=rf"^some.ckpt cannot be continued from: .*{reason}.*; give anoth"):
-        check_training_state(checkpoint, module, "some.ckpt")
-
-
-def test_an_optimiser_that_was_never_used_is_whole(teachers: Teachers) -> None:
-    checkpoint, module = of_module(teachers)
-    checkpoint["optimizer_states"][0]["state"] = {}
-    check_training_state(checkpoint, module, "some.ckpt")
-    weights: Tensor = checkpoint["state_dict"][FIRST]
-    assert weights.shape == (16, 20)
+    content = copy.deepcopy(whole())
+    damage(content)
+    check_checkpoint(content, "a.ckpt")
+    with pytest.raises(ValueError, match=rf"^a\.ckpt cannot be continued from: .*{reason}.*; take another"):
+        check_resumable(content, "a.ckpt")

@@ -26,7 +26,11 @@ def content(teachers: Teachers, regressor: Regressor) -> dict:
     return checkpoint_content(
         stage=2, regressor=regressor, model=teachers.model,
         networks={"encoder": teachers.encoder, "judge": teachers.judge}, centres={},
-        settings={"seed": 3, "photographs": "/somewhere/private/faces"},
+        settings={
+            "seed": 3,
+            "photographs": "/somewhere/private/faces",
+            "morphable_model": "basel:/home/ann/private/model.h5",
+        },
     )  # fmt: skip
 
 
@@ -58,7 +62,7 @@ def test_an_exported_checkpoint_is_small_and_carries_its_terms(written: Path, tm
     assert small[KEY]["terms"] == "research only"
     assert "random_state" not in small[KEY]
     before = read_checkpoint(written)[KEY]["settings"]
-    assert small[KEY]["settings"] == before | {"photographs": "faces"}
+    assert small[KEY]["settings"] == before | {"photographs": "faces", "morphable_model": "basel:model.h5"}
     assert (tmp_path / "small.ckpt").stat().st_size < 0.7 * written.stat().st_size
 
 
@@ -88,17 +92,24 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_says_so(
 
 def test_a_damaged_file_is_named(written: Path) -> None:
     written.write_bytes(written.read_bytes()[:1000])
-    with pytest.raises(
-        ValueError,
-        match=r"run.ckpt cannot be read as a checkpoint \(it was cut off, or its end was",
-    ):
+    with pytest.raises(ValueError, match=r"run.ckpt is cut off or damaged \(1,000 bytes are left\); get it"):
         read_checkpoint(written)
 
 
 def test_another_program_s_checkpoint_is_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
-    with pytest.raises(ValueError, match=r"other.ckpt is no checkpoint of this project"):
+    with pytest.raises(
+        ValueError, match=r"other.ckpt is no checkpoint of this project but another program's"
+    ):
         read_checkpoint(tmp_path / "other.ckpt")
+
+
+def test_a_byte_that_was_changed_is_seen(written: Path) -> None:
+    whole = written.read_bytes()
+    place = whole.index(small_regressor().last_layer.weight.detach().numpy().tobytes()[:8])
+    written.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    with pytest.raises(ValueError, match=r"run.ckpt was changed after it was written \(.* its checksum"):
+        read_checkpoint(written)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -20,18 +20,22 @@ Results = dict[str, dict[str, torch.Tensor]]
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """What two gloo processes compute together."""
-    output = tmp_path_factory.mktemp("two") / "results.pt"
+    return together(2, "cpu", tmp_path_factory.mktemp("two") / "results.pt")
+
+
+def together(count: int, device: str, output: Path) -> Results:
+    """What so many processes compute together."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     script = str(Path(__file__).with_name("two_processes.py"))
     processes = [
         subprocess.Popen(
-            [sys.executable, script, str(rank), port, str(output)],
+            [sys.executable, script, str(rank), str(count), device, port, str(output)],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
-        for rank in range(2)
+        for rank in range(count)
     ]  # fmt: skip
     for process in processes:
         printed, _ = process.communicate(timeout=300)
@@ -64,3 +68,19 @@ def test_one_process_is_its_own_global_batch() -> None:
     values = torch.randn(3, 2)
     assert global_batch(values) is values
     assert torch.equal(mean_over_processes(values), values)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here")
+def test_all_gpus_together_compute_what_one_process_on_the_cpu_computes(tmp_path: Path) -> None:
+    # As many as share four rendered photographs evenly.
+    count = max(number for number in (1, 2, 4) if number <= torch.cuda.device_count())
+    results = together(count, "cuda", tmp_path / "results.pt")
+    for off in (None, *SWITCHES):
+        module = build(**({} if off is None else {off: 0.0}))
+        _, loss, _ = step_of(module, small_batch(8))
+        loss.backward()
+        gradient = torch.cat([parameter.grad.flatten() for parameter in module.regressor.parameters()])
+        torch.testing.assert_close(results[str(off)]["value"], loss.detach(), rtol=1e-4, atol=0)
+        assert float((results[str(off)]["gradient"] - gradient).norm() / gradient.norm()) < 1e-3
+    assert results["mean"]["value"].tolist() == [(count - 1) / 2, 10 * (count - 1) / 2]

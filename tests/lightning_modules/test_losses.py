@@ -10,7 +10,9 @@ from lightning_modules.losses import (
     PAPER_WEIGHTS,
     batch_distribution_loss,
     contrast_loss,
+    expected_at_prior,
     identity_loss,
+    least_variance,
     loopback_loss,
     parameter_distance,
     parameter_loss,
@@ -129,6 +131,77 @@ def test_batch_distribution_can_have_another_target() -> None:
     assert float(batch_distribution_loss(shifted, "sum", mean=0.9, variance=0.5)) == pytest.approx(
         0, abs=1e-20
     )
+
+
+# Batches by which averages are taken, fewer of large ones; 32 coordinates each.
+MONTE_CARLO = pytest.mark.parametrize(("count", "batches"), [(8, 40_000), (64, 5000), (256, 1250)])
+
+
+def normal_batches(count: int, batches: int) -> Tensor:
+    """Columns [N, batches] of N standard normal coefficients."""
+    generator = torch.Generator().manual_seed(count)
+    return torch.randn(count, 32 * batches, dtype=torch.float64, generator=generator)
+
+
+@MONTE_CARLO
+@pytest.mark.parametrize("penalty", ["squared", "absolute"])
+def test_the_expected_batch_distribution_at_the_prior_is_that_of_the_formula(
+    count: int, batches: int, penalty: str
+) -> None:
+    # The average's standard error is below 0.5 % of it.
+    measured = float(batch_distribution_loss(normal_batches(count, batches), "mean", mean_penalty=penalty))
+    assert measured == pytest.approx(expected_at_prior(count, penalty), rel=0.02)
+
+
+@pytest.mark.parametrize(("count", "expected"), [(8, 0.4107), (64, 0.0474), (256, 0.01175)])
+def test_the_numbers_of_the_docstring_are_those_of_the_formula(count: int, expected: float) -> None:
+    assert (
+        expected_at_prior(count)
+        == pytest.approx(1 / count + 2 / (count - 1))
+        == pytest.approx(expected, rel=2e-3)
+    )
+
+
+@MONTE_CARLO
+@pytest.mark.parametrize("penalty", ["squared", "absolute"])
+def test_unbiased_moments_are_expected_to_be_zero_at_the_prior(
+    count: int, batches: int, penalty: str
+) -> None:
+    drawn = normal_batches(count, batches)
+    loss = batch_distribution_loss(drawn, "mean", mean_penalty=penalty, unbiased=True)
+    assert float(loss) == pytest.approx(0, abs=0.02 * expected_at_prior(count, penalty))
+
+
+@pytest.mark.parametrize(("mean", "variance"), [(0.5, 1.0), (0.0, 0.5), (-0.3, 2.0)])
+def test_unbiased_moments_are_expected_to_be_the_distance_of_the_true_moments(
+    mean: float, variance: float
+) -> None:
+    drawn = mean + math.sqrt(variance) * normal_batches(8, 40_000)
+    loss = batch_distribution_loss(drawn, "mean", unbiased=True)
+    assert float(loss) == pytest.approx(mean**2 + (variance - 1) ** 2, rel=0.02)
+
+
+@pytest.mark.parametrize(("count", "batches"), [(8, 10_000), (64, 2000)])
+def test_the_batch_distribution_is_least_below_the_prior_s_variance_unless_it_is_unbiased(
+    count: int, batches: int
+) -> None:
+    drawn, variances = normal_batches(count, batches), torch.linspace(0.5, 1.3, 81)
+
+    def least(*, unbiased: bool) -> float:
+        losses = [
+            float(batch_distribution_loss(drawn * variance.sqrt(), "mean", unbiased=unbiased))
+            for variance in variances
+        ]
+        return float(variances[losses.index(min(losses))])
+
+    assert least(unbiased=False) == pytest.approx(least_variance(count), abs=0.015)
+    assert least(unbiased=True) == pytest.approx(1.0, abs=0.015)
+
+
+def test_unbiased_moments_keep_a_gradient_where_all_faces_are_alike() -> None:
+    coefficients = torch.ones(4, 2, requires_grad=True)
+    batch_distribution_loss(coefficients, "sum", mean_penalty="absolute", unbiased=True).backward()
+    assert coefficients.grad.isfinite().all()
 
 
 def test_one_face_has_no_batch_distribution() -> None:

@@ -60,6 +60,24 @@ def test_one_pass_continues_bit_for_bit_from_its_saved_state(tmp_path: Path) -> 
     assert torch.equal(continued.bias, layer.bias)
 
 
+def test_a_penalty_in_the_loss_is_adam_s_of_half_the_squares() -> None:
+    layers = [torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)]
+    layers[1].load_state_dict(layers[0].state_dict())
+    penalised, plain = (
+        Optimisation(0.1, decay, 0, 10, decoupled=False).configure(layer)["optimizer"]
+        for layer, decay in zip(layers, (0.5, 0.0), strict=True)
+    )
+    for step in range(3):
+        for layer in layers:
+            layer.zero_grad()
+            (layer.weight.sum() * (1 + step) - 2 * layer.bias.sum()).backward()
+        (0.5 * layers[1].weight.square().sum() / 2).backward()
+        penalised.step()
+        plain.step()
+    torch.testing.assert_close(layers[1].weight, layers[0].weight)
+    torch.testing.assert_close(layers[1].bias, layers[0].bias)
+
+
 def test_weights_without_a_gradient_shrink_towards_zero() -> None:
     layer = torch.nn.Linear(3, 2, bias=False)
     before = layer.weight.detach().clone()

@@ -69,7 +69,7 @@ def test_what_is_off_is_not_computed(build: Build, monkeypatch: pytest.MonkeyPat
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("computed although it is off")
 
-    monkeypatch.setattr(regression, "render_randomly", forbidden)
+    monkeypatch.setattr(regression, "render_drawn", forbidden)
     assert set(terms_of(build(identity=0.0, loopback=0.0), small_batch())) == {
         "parameter",
         "batch_distribution",
@@ -305,3 +305,32 @@ def test_every_precision_of_the_trainer_has_much_the_same_losses(build: Build, p
     logged = {name: float(trainer.callback_metrics[f"train/loss/{name}"]) for name in expected}
     assert logged == pytest.approx(expected, rel=0.03)
     assert float(trainer.callback_metrics["validation/judge_similarity"]) == pytest.approx(0, abs=1)
+
+
+def test_moments_of_coefficients_in_16_bits_are_taken_in_float32(build: Build) -> None:
+    module, batch = build(), small_batch()
+    exact = Prediction(torch.randn(8, 4).bfloat16(), torch.randn(8, 3).bfloat16())
+    everyone = module.everyone(exact, batch.photographs)
+    assert everyone.predicted.shape.dtype == everyone.predicted.albedo.dtype == torch.float32
+    expected = module.batch_distribution(Prediction(*(part.float() for part in exact)))
+    assert torch.equal(module.batch_distribution(everyone.predicted), expected)
+    double = Prediction(*(part.double() for part in exact))
+    assert module.everyone(double, batch.photographs).predicted.shape.dtype == torch.float64
+
+
+def test_a_step_looks_at_its_renderings_in_the_precision_that_it_is_told(
+    build: Build, teachers: Teachers
+) -> None:
+    seen: list[object] = []
+    forward = teachers.encoder.forward
+
+    def watched(images: Tensor, **options: object) -> object:
+        seen.append(options["rounding"])
+        return forward(images, **options)
+
+    teachers.encoder.forward = watched
+    module = build()
+    terms_of(module, small_batch())
+    module.rounded = {"small": torch.bfloat16}
+    terms_of(module, small_batch())
+    assert seen == [None, torch.bfloat16]

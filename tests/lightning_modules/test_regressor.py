@@ -33,6 +33,21 @@ def test_predictions_start_near_the_mean_face() -> None:
     assert float(torch.cat(predicted, 1).detach().std()) < 0.2
 
 
+def test_a_last_layer_that_is_not_scaled_starts_as_it_is_drawn() -> None:
+    started = []
+    for scale in (1.0, 0.3):
+        torch.manual_seed(0)
+        started.append(Regressor(6, 2, 2, last_layer_scale=scale))
+    whole, small = started
+    torch.manual_seed(0)
+    drawn = torch.nn.Sequential(
+        torch.nn.Linear(6, 1024), torch.nn.Linear(1024, 1024), torch.nn.Linear(1024, 4)
+    )
+    assert torch.equal(whole.last_layer.weight, drawn[-1].weight)
+    torch.testing.assert_close(small.last_layer.weight, 0.3 * drawn[-1].weight)
+    assert torch.equal(whole.layers[0].weight, small.layers[0].weight)
+
+
 def test_a_linear_path_is_rebuilt_from_a_regressor_s_widths() -> None:
     regressor = Regressor(6, 2, 2, linear_path=True)
     Regressor(**regressor.widths).load_state_dict(regressor.state_dict())

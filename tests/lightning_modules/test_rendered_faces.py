@@ -64,6 +64,12 @@ def test_a_judge_sees_faces_softened_and_black_above_the_forehead(teachers: Teac
     assert float(softer.diff(dim=-1).abs().max()) < 0.6 * float(below.diff(dim=-1).abs().max())
 
 
+def test_a_judge_sees_faces_as_they_are_rendered_where_they_are_not_retouched(teachers: Teachers) -> None:
+    mean = Prediction(torch.zeros(1, 4), torch.zeros(1, 3))
+    rendered = render_from_the_front(teachers.model, mean)
+    assert torch.equal(render_for_judge(teachers.model, mean, retouched=False), rendered)
+
+
 def test_softening_keeps_an_even_image_and_spreads_a_point() -> None:
     frame = frame_of(WHOLE_FRAME)
     even = torch.full((1, 3, 224, 224), 0.5)

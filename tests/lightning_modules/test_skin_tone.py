@@ -134,3 +134,12 @@ def test_embeddings_that_tell_nothing_give_everyone_nearly_the_mean(skin: Morpha
     embeddings = torch.randn(3000, 4, generator=generator)
     target = ToneTarget.fit(embeddings, cheeks(embeddings, 0, generator), skin)
     assert float(target.angle(embeddings).std()) < 2.5
+
+
+@pytest.mark.parametrize("angles", [torch.linspace(-60, 60, 61), torch.linspace(60, -60, 61)])
+def test_a_table_may_rise_or_fall(angles: torch.Tensor) -> None:
+    # Embeddings say nothing, the offset's angle is 30 degrees: three quarters of the way to 60.
+    offset = torch.tensor([50 + 10 * 3**-0.5, 0.0, 10.0])
+    target = ToneTarget(torch.zeros(8, 3), offset, angles)
+    expected = 1.5 if angles[-1] > 0 else -1.5
+    torch.testing.assert_close(target(torch.rand(4, 8)), torch.full((4,), expected), atol=1e-4, rtol=0)

@@ -1,9 +1,10 @@
-"""Run by test_distributed.py in two processes: a full step's value and gradient on each process's share."""
+"""Run by test_distributed.py in several processes: a full step's value and gradient on each one's share."""
 
 import sys
 from dataclasses import replace
 
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
@@ -48,23 +49,32 @@ def build(**losses: float) -> Regression:
     )
 
 
-def main(rank: int, port: str, output: str) -> None:
+def main(rank: int, count: int, device: torch.device, port: str, output: str) -> None:
     """Step with everything on, then with each loss off; save the averaged value and the gradient."""
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    backend = "gloo"
+    if device.type == "cuda":
+        backend, device = "nccl", torch.device("cuda", rank)
+        torch.cuda.set_device(device)
+    distributed.init_process_group(
+        backend, init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=count
+    )
     results = {}
     for off in (None, *SWITCHES):
         module = build(**({} if off is None else {off: 0.0}))
+        module.to(device)
+        module.setup("fit")
         step = DistributedDataParallel(Step(module), **buffers_stay())
-        loss = step(miniatures.small_batch(8, rank=rank, world_size=2))
+        batch = miniatures.small_batch(8, rank=rank, world_size=count)
+        loss = step(move_data_to_device(batch, device))
         loss.backward()
         value = loss.detach().clone()
         distributed.all_reduce(value)
         gradient = torch.cat([parameter.grad.flatten() for parameter in module.regressor.parameters()])
-        results[str(off)] = {"value": value / 2, "gradient": gradient}
-    gathered = global_batch(torch.full((2, 3), float(rank)))
+        results[str(off)] = {"value": value.cpu() / count, "gradient": gradient.cpu()}
+    gathered = global_batch(torch.full((2, 3), float(rank), device=device)).cpu()
     results["gathered"] = {"value": gathered, "gradient": gathered}
-    mean = mean_over_processes(torch.tensor([rank, 10.0 * rank]).requires_grad_())
+    mean = mean_over_processes(torch.tensor([rank, 10.0 * rank], device=device).requires_grad_()).cpu()
     results["mean"] = {"value": mean, "gradient": torch.tensor(mean.requires_grad)}
     if rank == 0:
         torch.save(results, output)
@@ -73,4 +83,4 @@ def main(rank: int, port: str, output: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
+    main(int(sys.argv[1]), int(sys.argv[2]), torch.device(sys.argv[3]), sys.argv[4], sys.argv[5])

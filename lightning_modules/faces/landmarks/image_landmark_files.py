@@ -1,19 +1,18 @@
 """Reads landmarks that were marked in a photograph: iBUG's .pts, JSON, LJSON, text or NumPy."""
 
-import json
 import re
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_modules.faces.landmarks.ibug import NUMBER_OF_LANDMARKS
-from lightning_modules.faces.landmarks.mesh_landmark_files import read_values
-from lightning_modules.plain.files import require_file
+from lightning_modules.faces.landmarks.point_lists import read_point_list
+from lightning_modules.plain.files import read_text, require_file
 
-IMAGE_SUFFIXES = (".pts", ".ljson", ".json", ".txt", ".npy")
+IMAGE_SUFFIXES = (".pts", ".ljson", ".json", ".txt", ".npy", ".csv")
 WITHOUT_JAW = 51
 FORMS = (
     f"{NUMBER_OF_LANDMARKS} points x y in pixels (or {WITHOUT_JAW}, without the jaw), as "
@@ -41,8 +40,8 @@ def read_image_landmarks(path: Path) -> Tensor:
     path = Path(path)
     require_file(path, f"a landmark file with {FORMS}")
     try:
-        points = np.array(_points(path), dtype=float)  # null becomes NaN
-    except (ValueError, TypeError, KeyError, OSError, EOFError, ElementTree.ParseError) as error:
+        points = _points(path)
+    except (ValueError, TypeError, KeyError, OSError, EOFError) as error:
         raise ValueError(f"{path} cannot be read as landmarks ({error}); give {FORMS}") from error
     if points.shape not in {(NUMBER_OF_LANDMARKS, 2), (WITHOUT_JAW, 2)}:
         raise ValueError(f"{path} must hold {FORMS}, got an array of shape {list(points.shape)}")
@@ -51,15 +50,14 @@ def read_image_landmarks(path: Path) -> Tensor:
     return torch.from_numpy(landmarks)
 
 
-def _points(path: Path) -> list | np.ndarray:
-    if path.suffix not in IMAGE_SUFFIXES:
+def _points(path: Path) -> NDArray[np.float64]:
+    suffix = path.suffix.lower()
+    if suffix not in IMAGE_SUFFIXES:
         raise ValueError(f"unknown suffix {path.suffix!r}")
-    if path.suffix == ".pts":
-        return _pts(path.read_text()) - 1.0
-    points = read_values(path)
-    if path.suffix != ".npy" and path.suffix != ".txt" and isinstance(json.loads(path.read_text()), dict):
-        return np.array(points, dtype=float)[:, ::-1]
-    return points
+    if suffix == ".pts":
+        return _pts(read_text(path)) - 1.0
+    listed = read_point_list(path, (NUMBER_OF_LANDMARKS, WITHOUT_JAW))
+    return listed.values[:, ::-1] if listed.is_ljson else listed.values
 
 
 def _pts(text: str) -> np.ndarray:

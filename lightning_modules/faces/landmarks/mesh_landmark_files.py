@@ -1,4 +1,4 @@
-"""Reads 68 iBUG landmarks, or some, from a file: JSON, text, NumPy, LJSON or MeshLab's picked points."""
+"""Reads 68 iBUG landmarks, or some, from a file: JSON, LJSON, text, NumPy or MeshLab's picked points."""
 
 import json
 from pathlib import Path
@@ -6,13 +6,15 @@ from xml.etree import ElementTree
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
 from lightning_modules.faces.landmarks.ibug import NUMBER_OF_LANDMARKS, Landmarks, landmarks_on_vertices
-from lightning_modules.plain.files import require_file
+from lightning_modules.faces.landmarks.point_lists import file_of_suffix, read_point_list
+from lightning_modules.plain.files import read_text, require_file
 
-SUFFIXES = (".ljson", ".json", ".txt", ".npy", ".pp")
+SUFFIXES = (".ljson", ".json", ".txt", ".npy", ".pp", ".csv")
 FORMS = f"68 vertex ids or 68 points x y z, as {', '.join(SUFFIXES)}"
 # Which iBUG landmarks (0-based) a list of so many points holds. Seven are those of the NoW challenge; the tip
 # of the nose may follow.
@@ -27,16 +29,17 @@ def landmark_file_beside(mesh_file: Path) -> Path | None:
 
     A .json that `reconstruct.py` wrote beside its meshes holds coefficients, and is none.
     """
-    candidates = (mesh_file.with_suffix(suffix) for suffix in SUFFIXES)
-    return next((path for path in candidates if path.is_file() and not _holds_coefficients(path)), None)
+    stem = mesh_file.with_suffix("")
+    found = (file_of_suffix(stem, (suffix,)) for suffix in SUFFIXES)
+    return next((path for path in found if path is not None and not _holds_coefficients(path)), None)
 
 
 def _holds_coefficients(path: Path) -> bool:
-    if path.suffix != ".json":
+    if path.suffix.lower() != ".json":
         return False
     try:
-        content = json.loads(path.read_text())
-    except ValueError:
+        content = json.loads(read_text(path))
+    except (ValueError, OSError, RecursionError):
         return False
     return isinstance(content, dict) and "coefficient_unit" in content
 
@@ -44,12 +47,13 @@ def _holds_coefficients(path: Path) -> bool:
 def read_landmarks(path: Path) -> Tensor:
     """The 68 landmarks of a file, in iBUG's order.
 
-    Forms: JSON with a list of vertex ids or of points; text with one id or one point a line (spaces or
-    commas, # starts a comment); a NumPy array; LJSON of version 2 (`landmarks.points`) or 3 (one group's
-    `landmarks.points`), where a null coordinate means a point that was not marked.
+    Forms: JSON with a list of vertex ids or of points; text or CSV with one id or one point a line (blanks,
+    commas, semicolons or tabs; # starts a comment; a header may name x, y and z); a NumPy array; LJSON of
+    every version, whose labels tell which point is which, where a null coordinate means a point that was not
+    marked.
 
     Args:
-        path: of the suffix .json, .ljson, .txt, .npy or .pp.
+        path: of a suffix in SUFFIXES.
 
     Returns:
         [68] int64 vertex ids or [68, 3] float64 points in the file's unit, NaN where not marked.
@@ -61,7 +65,9 @@ def read_landmarks(path: Path) -> Tensor:
     array = _array(Path(path), FORMS)
     if array.shape not in {(NUMBER_OF_LANDMARKS,), (NUMBER_OF_LANDMARKS, 3)}:
         raise ValueError(f"{path} must hold {FORMS}, got an array of shape {list(array.shape)}")
-    return torch.from_numpy(array)
+    if array.ndim == 1 and np.isnan(array).any():
+        raise ValueError(f"{path} must hold whole numbers where it lists vertex ids; give {FORMS}")
+    return torch.from_numpy(array.astype(np.int64) if array.ndim == 1 else array)
 
 
 def read_marked_points(path: Path, vertices: Tensor) -> Tensor:
@@ -71,7 +77,7 @@ def read_marked_points(path: Path, vertices: Tensor) -> Tensor:
         path: as for `read_landmarks`, or a list of fewer points or vertex ids: 51 (without the jaw), 7 (the
             NoW challenge's: outer and inner corner of the right eye, inner and outer of the left, below the
             nose, right and left mouth corner), 8 (these and the nose's tip). MeshLab's picked points (.pp)
-            count in the order of picking.
+            count in the order of picking; inactive ones keep their places, and are not known.
         vertices: [V, 3] that vertex ids refer to.
 
     Returns:
@@ -85,54 +91,37 @@ def read_marked_points(path: Path, vertices: Tensor) -> Tensor:
     array = _array(Path(path), forms)
     if len(array) not in PARTIAL or array.shape[1:] not in {(), (3,)}:
         raise ValueError(f"{path} must hold {forms}, got an array of shape {list(array.shape)}")
-    if array.ndim == 1:
-        if array.min() < 0 or array.max() >= len(vertices):
-            raise ValueError(
-                f"{path} names vertices {array.min()} to {array.max()}, but the mesh has 0 to "
-                f"{len(vertices) - 1}; give the file that belongs to this mesh"
-            )
-        array = vertices.double().numpy()[array]
+    if np.isnan(array).all():
+        raise ValueError(f"{path} marks no point; mark some, or leave the file out")
     points = np.full((NUMBER_OF_LANDMARKS, 3), np.nan)
-    points[list(PARTIAL[len(array)])] = array
+    points[list(PARTIAL[len(array)])] = array if array.ndim == 2 else _of_vertices(array, vertices, path)
     return torch.from_numpy(points)
 
 
-def _array(path: Path, forms: str) -> np.ndarray:
-    """A landmark file's numbers: ids as integers, points as floats."""
+def _of_vertices(ids: NDArray[np.float64], vertices: Tensor, path: Path) -> NDArray[np.float64]:
+    """The points [P, 3] of vertex ids [P], NaN where one is NaN."""
+    named = ids[~np.isnan(ids)].astype(np.int64)
+    if named.min() < 0 or named.max() >= len(vertices):
+        raise ValueError(
+            f"{path} names vertices {named.min()} to {named.max()}, but the mesh has 0 to "
+            f"{len(vertices) - 1}; give the file that belongs to this mesh"
+        )
+    points = np.full((len(ids), 3), np.nan)
+    points[~np.isnan(ids)] = vertices.double().numpy()[named]
+    return points
+
+
+def _array(path: Path, forms: str) -> NDArray[np.float64]:
+    """A landmark file's numbers; ids are whole, or NaN where missing."""
     require_file(path, f"a landmark file with {forms}")
     try:
-        array = np.array(read_values(path), dtype=float)  # null becomes NaN
+        array = read_point_list(path, tuple(PARTIAL)).values
     except (ValueError, TypeError, KeyError, OSError, EOFError, ElementTree.ParseError) as error:
         raise ValueError(f"{path} cannot be read as landmarks ({error}); give {forms}") from error
-    if array.ndim != 1:
-        return array
-    if not np.array_equal(array, np.floor(array)):  # NaN too
+    given = array[~np.isnan(array)]
+    if array.ndim == 1 and not (np.array_equal(given, np.floor(given)) and (abs(given) < 2**53).all()):
         raise ValueError(f"{path} must hold whole numbers where it lists vertex ids; give {forms}")
-    return array.astype(np.int64)
-
-
-def read_values(path: Path) -> list | np.ndarray:
-    """What a file of one of SUFFIXES lists, unchecked; errors are those of its format's reader."""
-    if path.suffix == ".npy":
-        return np.load(path, allow_pickle=False)
-    if path.suffix == ".txt":
-        return np.loadtxt(path, delimiter="," if "," in path.read_text() else None, ndmin=1)
-    if path.suffix == ".pp":
-        points = ElementTree.parse(path).getroot().iter("point")
-        return [
-            [float(point.attrib[axis]) for axis in "xyz"] for point in points if point.get("active") != "0"
-        ]
-    if path.suffix not in {".json", ".ljson"}:
-        raise ValueError(f"unknown suffix {path.suffix!r}")
-    content = json.loads(path.read_text())
-    if isinstance(content, list):
-        return content
-    if "groups" in content:  # LJSON 3
-        groups = content["groups"]
-        if len(groups) != 1:
-            raise ValueError(f"one group of landmarks expected, found {', '.join(sorted(groups)) or 'none'}")
-        (content,) = groups.values()
-    return content["landmarks"]["points"]
+    return array
 
 
 def landmarks_from_file(path: Path, vertices: Tensor) -> Landmarks:

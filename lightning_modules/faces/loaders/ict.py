@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_modules.faces.albedo_transfer import transferred_albedo
+from lightning_modules.faces.albedo_transfer import borrowed_albedo
 from lightning_modules.faces.landmarks.ibug import NUMBER_OF_LANDMARKS, Landmarks, landmarks_on_vertices
 from lightning_modules.faces.landmarks.mesh_landmark_files import landmarks_from_file
 from lightning_modules.faces.landmarks.transfer import completed_landmarks
 from lightning_modules.faces.loaders.file_content import checked_count
 from lightning_modules.faces.loaders.principal_components import principal_components
 from lightning_modules.faces.mesh_files.obj import read_obj, read_obj_vertices
-from lightning_modules.faces.morphable_model import ModelSource, MorphableModel, PrincipalComponents
+from lightning_modules.faces.morphable_model import ModelSource, MorphableModel
 from lightning_modules.plain.files import require_file, sha256_of_files
 
 WHERE = "the folder FaceXModel of https://github.com/ICT-VGL/ICT-FaceKit"
@@ -27,9 +27,6 @@ MILLIMETRES_PER_UNIT = 10.0  # the files are in cm
 # Blendshape weights lie in [0, 1] and have no published distribution. As in the open model, few are active
 # at a time: each of J shapes with probability 3 / J and a weight even in [0, 1], whose mean square is 1 / 3.
 EXPRESSIONS_AT_A_TIME = 3
-
-# sRGB of the one colour that all vertices get where no albedo is transferred: mid skin.
-CONSTANT_ALBEDO = (0.70, 0.55, 0.48)
 
 
 def load_ict(
@@ -83,7 +80,7 @@ def load_ict(
     triangles = _kept_triangles(neutral_path, kept)
     vertices = mean.unflatten(0, (-1, 3))
     found = _landmarks(folder, landmarks, vertices, triangles, kept, open_model)
-    colours, note = _albedo(folder, albedo, vertices, triangles, found, open_model)
+    colours, note = borrowed_albedo(str(folder), albedo, vertices, triangles, found, open_model)
     indices = folder / "vertex_indices.json"
     files = [neutral_path, *identities, *expressions, *([indices] if indices.is_file() else [])]
     return MorphableModel(
@@ -160,26 +157,3 @@ def _landmarks(
             f"take a subset with `face`, or give {WHERE}"
         )
     return landmarks_on_vertices(torch.from_numpy(np.searchsorted(kept, listed)), "file")
-
-
-def _albedo(
-    folder: Path,
-    albedo: str,
-    vertices: Tensor,
-    triangles: Tensor,
-    landmarks: Landmarks | str,
-    open_model: Callable[[], MorphableModel] | None,
-) -> tuple[PrincipalComponents, str]:
-    """The albedo and the sentence that says where it came from."""
-    if albedo == "constant":
-        mean = torch.tensor(CONSTANT_ALBEDO).repeat(len(vertices))
-        return PrincipalComponents(mean, torch.zeros(len(mean), 0), torch.zeros(0), 0.0), (
-            "albedo: one constant colour, the model has none of its own"
-        )
-    if albedo != "open":
-        raise ValueError(f"the albedo of {folder} must be 'constant' or 'open', got {albedo!r}")
-    if open_model is None:
-        raise ValueError(f"no open model was given to transfer an albedo to {folder} from; take 'constant'")
-    source = open_model()
-    components = transferred_albedo(source, vertices, triangles, landmarks)
-    return components, f"albedo: transferred by closest point from {source.provenance.name}"

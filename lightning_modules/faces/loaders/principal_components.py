@@ -1,4 +1,4 @@
-"""Principal components of a linear Gaussian model whose modes are not orthogonal."""
+"""Components of a linear Gaussian model from modes that need not be orthogonal."""
 
 import torch
 from torch import Tensor
@@ -37,3 +37,22 @@ def principal_components(mean: Tensor, modes: Tensor) -> PrincipalComponents:
     towards_modes = torch.where(modes.sum(1) @ basis < 0, -1.0, 1.0)
     basis = (basis * towards_modes).to(mean)
     return PrincipalComponents(mean, basis, variance.to(mean), float(variance.sum()))
+
+
+def own_components(mean: Tensor, modes: Tensor, count: int | None = None) -> PrincipalComponents:
+    """The model's own components, so that its published coefficients keep their meaning.
+
+    Each column is a mode at unit length and its variance the length's square, in the file's order. Where a
+    mesh was cut, columns are no longer orthogonal; `MorphableModel.shape_coefficients` allows for that. A
+    mode that moves nothing stays, with a variance of zero.
+
+    Args:
+        mean: [3V].
+        modes: [3V, K], one standard deviation each.
+        count: how many to keep, the first ones; None keeps all.
+    """
+    variance = modes.double().square().sum(0)
+    total = float(variance.sum())
+    kept, variance = modes[:, :count], variance[:count]
+    basis = kept / variance.sqrt().clamp_min(torch.finfo(torch.float64).tiny)
+    return PrincipalComponents(mean, basis.to(mean).contiguous(), variance.to(mean), total)

@@ -2,18 +2,23 @@
 
 import json
 import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import trimesh
-from torch import Tensor
 
 from lightning_modules.faces.mesh import Mesh, checked_mesh
+from lightning_modules.faces.mesh_files.colours import as_fractions
+from lightning_modules.faces.mesh_files.gltf_arrays import Gltf, array_of, read_gltf, refuse_compression
+from lightning_modules.faces.mesh_files.polygons import fan, strip
 from lightning_modules.faces.normals import vertex_normals
 from lightning_modules.rendering.colour import decode_srgb, encode_srgb
 
 MILLIMETRES_PER_METRE = 1000.0
+MID_GREY = 0.5  # sRGB, of vertices without a colour among others
+_TRIANGLES = 4  # mode of a primitive
 _FLOAT, _UNSIGNED, _ARRAY_BUFFER, _ELEMENT_BUFFER = 5126, 5125, 34962, 34963
 
 
@@ -71,45 +76,146 @@ def glb_bytes(mesh: Mesh) -> bytes:
 
 
 def read_glb(path: Path) -> Mesh:
-    """All meshes of a binary glTF file as one, placed by its nodes, in mm.
+    """All meshes of a binary glTF file as one, placed by the nodes of its scene, in mm.
 
-    Colours are those of the vertices (COLOR_0); textures are not sampled.
+    Primitives that share an array of vertices keep sharing it, so that vertices keep their number. Colours
+    are those of the vertices (COLOR_0), mid grey where only other primitives have some; textures are not
+    sampled, and skins do not bend.
 
     Raises:
-        ValueError: naming the file, if it cannot be read or holds no mesh.
+        ValueError: naming the file and the part, if it cannot be read or holds no mesh.
     """
+    gltf = read_gltf(path)
+    parts = _Parts([], [], [], [])
     try:
-        # The scene places the meshes, but rounds colours to 8 bits; the arrays beneath have them whole.
-        graph = trimesh.load_scene(path, file_type="glb", process=False).graph
-        placed = [graph[node] for node in graph.nodes_geometry]
-        with open(path, "rb") as file:
-            parts = trimesh.exchange.gltf.load_glb(file)["geometry"]
-    except Exception as error:  # trimesh raises whatever a damaged file leads to
-        raise ValueError(f"{path} cannot be read as GLB ({error}); export the mesh again") from error
-    vertices, triangles, colours, offset = [], [], [], 0
-    for transform, name in placed:
-        part = parts[name]
-        if "faces" not in part:  # points or lines
-            continue
-        metres = part["vertices"] @ transform[:3, :3].T + transform[:3, 3]
-        vertices.append(torch.from_numpy(metres * MILLIMETRES_PER_METRE).float())
-        triangles.append(torch.from_numpy(np.asarray(part["faces"], dtype=np.int64)) + offset)
-        colours.append(_linear_colours(part))
-        offset += len(metres)
-    if not vertices:
+        for transform, number in _placed_meshes(gltf):
+            _add_mesh(gltf, gltf.content["meshes"][number], transform, parts)
+    except (KeyError, IndexError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(
+            f"{path} cannot be read as GLB: its description lacks or misstates something ({error!r}); export "
+            "the mesh again"
+        ) from error
+    if not parts.vertices:
         raise ValueError(f"{path} holds no vertices; give a mesh file")
-    known = [colour for colour in colours if colour is not None]
-    linear = torch.cat(known) if len(known) == len(colours) else None
-    encoded = None if linear is None else encode_srgb(linear)
-    return checked_mesh(path, Mesh(torch.cat(vertices), torch.cat(triangles), encoded))
+    colours = None
+    if any(colour is not None for colour in parts.colours):
+        grey = torch.tensor(MID_GREY)
+        colours = torch.cat(
+            [
+                grey.expand(len(points), 3) if colour is None else encode_srgb(torch.from_numpy(colour))
+                for points, colour in zip(parts.vertices, parts.colours, strict=True)
+            ]
+        )
+    metres = np.concatenate(parts.vertices)
+    triangles = np.concatenate([np.zeros((0, 3), np.int64), *parts.triangles])
+    return checked_mesh(
+        path,
+        Mesh(torch.from_numpy(metres * MILLIMETRES_PER_METRE).float(), torch.from_numpy(triangles), colours),
+    )
 
 
-def _linear_colours(part: dict) -> Tensor | None:
-    """[V, 3] in [0, 1] of floats, or of normalised integers, with or without alpha."""
-    stored = part.get("vertex_colors")
-    if stored is None and "visual" in part:  # where trimesh puts them if the mesh has a material
-        stored = part["visual"].vertex_attributes.get("color")
-    if stored is None:
-        return None
-    scale = np.iinfo(stored.dtype).max if np.issubdtype(stored.dtype, np.integer) else 1
-    return torch.from_numpy(stored[:, :3].astype(np.float32) / scale)
+class _Parts(NamedTuple):
+    """What was read so far: vertices [V, 3] in metres, triangles, linear colours or None, and V of each."""
+
+    vertices: list[np.ndarray]
+    triangles: list[np.ndarray]
+    colours: list[np.ndarray | None]
+    counts: list[int]
+
+
+def _placed_meshes(gltf: Gltf) -> Iterator[tuple[np.ndarray, int]]:
+    """The meshes of the scene with their transforms [4, 4], depth first; all where there is no node."""
+    nodes, scenes = gltf.content.get("nodes") or [], gltf.content.get("scenes") or []
+    if not nodes:
+        yield from ((np.eye(4), number) for number in range(len(gltf.content.get("meshes") or [])))
+        return
+    if scenes:
+        roots = scenes[gltf.content.get("scene", 0)].get("nodes") or []
+    else:
+        below = {child for node in nodes for child in node.get("children") or []}
+        roots = [number for number in range(len(nodes)) if number not in below]
+    waiting = [(np.eye(4), number) for number in reversed(roots)]
+    visited = 0
+    while waiting:
+        above, number = waiting.pop()
+        node = nodes[number]
+        visited += 1
+        if visited > len(nodes):
+            raise ValueError(
+                f"{gltf.path}: node {number} has two parents or is its own; export the mesh again"
+            )
+        here = above @ _transform(node)
+        if "mesh" in node:
+            yield here, node["mesh"]
+        waiting += [(here, child) for child in reversed(node.get("children") or [])]
+
+
+def _transform(node: dict[str, Any]) -> np.ndarray:
+    """A node's own transform [4, 4], a matrix or translation, rotation and scale."""
+    if "matrix" in node:
+        return np.array(node["matrix"], np.float64).reshape(4, 4).T
+    x, y, z, w = np.array(node.get("rotation", (0, 0, 0, 1)), np.float64)
+    rotation = np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+    transform = np.eye(4)
+    transform[:3, :3] = rotation * np.array(node.get("scale", (1, 1, 1)), np.float64)
+    transform[:3, 3] = node.get("translation", (0, 0, 0))
+    return transform
+
+
+def _add_mesh(gltf: Gltf, mesh: dict[str, Any], transform: np.ndarray, parts: _Parts) -> None:
+    """Adds a mesh's primitives; those of one array of positions share its vertices."""
+    offsets: dict[tuple[int, int | None], int] = {}
+    for primitive in mesh["primitives"]:
+        refuse_compression(gltf, primitive)
+        mode = primitive.get("mode", _TRIANGLES)
+        if mode not in _MODES:  # points or lines
+            continue
+        attributes = primitive["attributes"]
+        key = attributes["POSITION"], attributes.get("COLOR_0")
+        positions = array_of(gltf, key[0]).astype(np.float64)
+        if positions.ndim != 2 or positions.shape[1] != 3:
+            raise ValueError(f"{gltf.path}: its positions are not x, y, z; export the mesh again")
+        if key not in offsets:
+            offsets[key] = sum(parts.counts)
+            parts.vertices.append(positions @ transform[:3, :3].T + transform[:3, 3])
+            parts.colours.append(None if key[1] is None else _linear_colours(gltf, key[1], len(positions)))
+            parts.counts.append(len(positions))
+        ids = np.arange(len(positions))
+        if "indices" in primitive:
+            ids = array_of(gltf, primitive["indices"], scaled=False).astype(np.int64)
+        if len(ids) and ids.max() >= len(positions):
+            raise ValueError(
+                f"{gltf.path}: a triangle names vertex {ids.max()}, but its primitive has {len(positions)}; "
+                "export the mesh again"
+            )
+        triangles = _MODES[mode](ids)
+        if np.linalg.det(transform[:3, :3]) < 0:  # a mirrored node's triangles are wound the other way
+            triangles = triangles[:, ::-1]
+        parts.triangles.append(triangles + offsets[key])
+
+
+def _separate(ids: np.ndarray) -> np.ndarray:
+    if len(ids) % 3:
+        raise ValueError(
+            f"a primitive lists {len(ids)} corners, which are no triangles; export the mesh again"
+        )
+    return ids.reshape(-1, 3)
+
+
+_MODES: dict[int, Callable[[np.ndarray], np.ndarray]] = {_TRIANGLES: _separate, 5: strip, 6: fan}
+
+
+def _linear_colours(gltf: Gltf, accessor: int, count: int) -> np.ndarray:
+    """[V, 3] in [0, 1], with or without alpha; integers are normalised whether or not the file says so."""
+    stored = array_of(gltf, accessor, scaled=False)
+    if stored.ndim != 2 or stored.shape[1] not in (3, 4) or len(stored) != count:
+        raise ValueError(f"{gltf.path}: its vertex colours are not r, g, b for each vertex; export it again")
+    if np.issubdtype(stored.dtype, np.integer):
+        return stored[:, :3].astype(np.float32) / np.float32(np.iinfo(stored.dtype).max)
+    return as_fractions(str(gltf.path), stored[:, :3])

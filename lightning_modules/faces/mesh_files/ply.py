@@ -1,49 +1,94 @@
 """Reads and writes PLY, ascii and binary."""
 
-import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-import trimesh
+from torch import Tensor
 
 from lightning_modules.faces.mesh import Mesh, checked_mesh
+from lightning_modules.faces.mesh_files.colours import as_fractions
+from lightning_modules.faces.mesh_files.ply_elements import Columns, read_elements
+from lightning_modules.faces.mesh_files.polygons import fan, strip
 
 _COORDINATES = "xyz"
 _CHANNELS = ("red", "green", "blue")
+_CHANNEL_NAMES = (
+    _CHANNELS, ("diffuse_red", "diffuse_green", "diffuse_blue"), ("r", "g", "b"),
+)  # fmt: skip
+_POLYGONS, _STRIPS, _FANS = ("face",), ("tristrips", "tristrip"), ("trifans", "trifan")
+_IDS = ("vertex_indices", "vertex_index")
+RESTART = -1  # ends a strip within a list
 
 
 def read_ply(path: Path) -> Mesh:
-    """Reads a PLY file, its vertices in the file's order; polygons become triangles.
+    """Reads a PLY file, its vertices in the file's order; polygons and strips become triangles.
+
+    Colours are those of the vertices. Texture coordinates and textures are not read.
 
     Raises:
-        ValueError: naming the file, if it cannot be read as PLY, is truncated, or holds no mesh.
+        ValueError: naming the file and the element, if it cannot be read as PLY, ends early, or is no mesh.
     """
-    try:
-        with open(path, "rb") as file:
-            content: dict[str, Any] = trimesh.exchange.ply.load_ply(file)
-        vertices = np.asarray(content["vertices"], dtype=np.float32)
-        triangles = np.zeros((0, 3), dtype=np.int64)
-        if len(content.get("faces", [])):
-            triangles = trimesh.geometry.triangulate_quads(content["faces"]).astype(np.int64)
-        declared = re.findall(rb"element (?:vertex|face) (\d+)", path.read_bytes()[:65536])
-    except Exception as error:  # trimesh raises whatever a damaged file leads to
+    elements = read_elements(path, ("vertex", *_POLYGONS, *_STRIPS, *_FANS))
+    vertices = elements.get("vertex", Columns(0, {}, {}))
+    if vertices.count and not all(axis in vertices.numbers for axis in _COORDINATES):
+        raise ValueError(f"{path}: its vertices have no x, y and z; export the mesh again")
+    points = np.zeros((0, 3))
+    if vertices.count:
+        points = np.stack([vertices.numbers[axis] for axis in _COORDINATES], -1)
+    triangles = [np.zeros((0, 3), np.int64)]
+    for name, columns in elements.items():
+        if name != "vertex" and columns.count:
+            triangles.append(_triangles(path, name, columns))
+    return checked_mesh(
+        path,
+        Mesh(
+            torch.from_numpy(points.astype(np.float32)),
+            torch.from_numpy(np.concatenate(triangles)),
+            _colours(path, vertices),
+        ),
+    )
+
+
+def _colours(path: Path, vertices: Columns) -> Tensor | None:
+    for names in _CHANNEL_NAMES:
+        if vertices.count and all(name in vertices.numbers for name in names):
+            stored = [vertices.numbers[name] for name in names]
+            return torch.from_numpy(as_fractions(str(path), np.stack(stored, -1)))
+    return None
+
+
+def _triangles(path: Path, name: str, columns: Columns) -> np.ndarray:
+    """Triangles [T, 3] of polygons, strips or fans."""
+    lists = next((columns.lists[key] for key in _IDS if key in columns.lists), None)
+    if lists is None:
+        raise ValueError(f"{path}: its {name} elements list no vertex_indices; export the mesh again")
+    ids = np.asarray(lists.values)
+    if not np.issubdtype(ids.dtype, np.integer) and not (np.abs(ids) < 2**53).all():
+        raise ValueError(f"{path}: a {name} names a vertex that is no number; export the mesh again")
+    ids = ids.astype(np.int64)
+    if name not in _POLYGONS:
+        cut = strip if name in _STRIPS else fan
+        ends = np.cumsum(lists.lengths)
+        parts = [part for one in np.split(ids, ends[:-1]) for part in _between_restarts(one)]
+        return np.concatenate([np.zeros((0, 3), np.int64), *map(cut, parts)])
+    short = np.flatnonzero(lists.lengths < 3)
+    if len(short):
         raise ValueError(
-            f"{path} cannot be read as PLY ({error}), or has no vertices; export the mesh again"
-        ) from error
-    # Text that ends early gives fewer rows without an error; a polygon gives one triangle or more.
-    found = [len(vertices), len(triangles)]
-    if any(rows < int(count) for rows, count in zip(found, declared, strict=False)):
-        raise ValueError(
-            f"{path} is truncated: {len(vertices)} vertices and {len(triangles)} triangles of "
-            f"{' and '.join(count.decode() for count in declared)}; export the mesh again"
+            f"{path}: {name} {short[0] + 1} of {columns.count} (from 1) has {lists.lengths[short[0]]} "
+            "corners instead of 3 or more; export the mesh again"
         )
-    colours = content.get("vertex_colors")
-    if colours is not None:
-        scale = 255 if np.issubdtype(colours.dtype, np.integer) else 1
-        colours = torch.from_numpy(colours[:, :3].astype(np.float32) / scale)
-    return checked_mesh(path, Mesh(torch.from_numpy(vertices), torch.from_numpy(triangles), colours))
+    # Each polygon becomes a fan about its first corner; its triangles follow each other.
+    counts = lists.lengths - 2
+    polygon = np.repeat(np.arange(len(counts)), counts)
+    first = (np.cumsum(lists.lengths) - lists.lengths)[polygon]
+    step = np.arange(len(polygon)) - (np.cumsum(counts) - counts)[polygon]
+    return np.stack([ids[first], ids[first + step + 1], ids[first + step + 2]], -1)
+
+
+def _between_restarts(ids: np.ndarray) -> list[np.ndarray]:
+    """Strips that a list holds one after the other, each ended by -1."""
+    return [part[part != RESTART] for part in np.split(ids, np.flatnonzero(ids == RESTART))]
 
 
 def ply_bytes(mesh: Mesh, *, ascii_text: bool) -> bytes:

@@ -9,6 +9,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from lightning_modules.faces.mesh_files.colours import EIGHT_BITS, SIXTEEN_BITS, as_fractions
+from lightning_modules.faces.mesh_files.material_files import Material, named_file, named_files, read_library
+
+# Pictures are opened as these alone: for others Pillow may start a program.
+PICTURE_FORMATS = (
+    "BMP", "DDS", "GIF", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "SGI", "TGA", "TIFF", "WEBP",
+)  # fmt: skip
+LARGEST_PICTURE = 16_384**2  # pixels
+_GREY = 0.5
+
 
 class Corners(NamedTuple):
     """The corners of all triangles: vertex [T, 3], texture vertex [T, 3] or -1, material's name [T]."""
@@ -16,11 +26,6 @@ class Corners(NamedTuple):
     vertices: np.ndarray
     texture: np.ndarray
     materials: np.ndarray
-
-
-class _Material(NamedTuple):
-    diffuse: np.ndarray | None
-    texture: Path | None
 
 
 def colours_from_materials(
@@ -32,74 +37,95 @@ def colours_from_materials(
 
     Args:
         path: of the OBJ file; libraries lie beside it, textures beside those.
-        libraries: names of the material files.
+        libraries: what follows `mtllib`, a statement each, which may name several files.
         corners: which vertex takes what from where.
-        coordinates: [.., 2] texture coordinates, v upwards.
+        coordinates: [.., 2] texture coordinates, v upwards; a corner whose own are NaN takes no colour.
         count: V.
 
     Returns:
         None if no corner has a colour. A file that is named but missing is warned of.
 
     Raises:
-        ValueError: if a texture is no picture.
+        ValueError: naming the file, if a texture is no picture, or a colour none.
     """
-    materials: dict[str, _Material] = {}
-    for name in libraries:
-        library = path.parent / name
-        if library.is_file():
-            materials |= _read_library(library)
-        else:
+    materials: dict[str, Material] = {}
+    for statement in libraries:
+        found, missing = named_files(path.parent, statement)
+        for library in found:
+            materials |= read_library(library)
+        for name in missing:
             warnings.warn(f"{path} names the materials {name}, which are missing: no colours", stacklevel=3)
     sums, weights = np.zeros((count, 3)), np.zeros(count)
-    for name, material in materials.items():
+    for name in dict.fromkeys(corners.materials):
+        material = _of_name(materials, name)
+        if material is None:
+            continue
         vertices = corners.vertices[corners.materials == name].ravel()
         texture = corners.texture[corners.materials == name].ravel()
-        if material.texture is not None and not material.texture.is_file():
-            warnings.warn(f"{path} names the texture {material.texture.name}, which is missing", stacklevel=3)
-        elif material.texture is not None and len(vertices):
-            colours = _sampled(material.texture, coordinates[texture[texture >= 0]])
-            np.add.at(sums, vertices[texture >= 0], colours)
-            np.add.at(weights, vertices[texture >= 0], 1)
+        file = None if material.texture is None else named_file(material.folder, material.texture)
+        if material.texture is not None and file is None:
+            warnings.warn(f"{path} names the texture {material.texture}, which is missing", stacklevel=3)
+        elif file is not None:
+            placed = texture >= 0
+            placed[placed] = np.isfinite(coordinates[texture[placed]]).all(1)
+            scaled = coordinates[texture[placed]] * material.scale + material.offset
+            np.add.at(sums, vertices[placed], _sampled(file, scaled))
+            np.add.at(weights, vertices[placed], 1)
             continue
         if material.diffuse is not None:
             np.add.at(sums, vertices, material.diffuse)
             np.add.at(weights, vertices, 1)
     if not weights.any():
         return None
-    colours = np.where(weights[:, None] > 0, sums / np.maximum(weights, 1)[:, None], 0.5)
+    colours = np.where(weights[:, None] > 0, sums / np.maximum(weights, 1)[:, None], _GREY)
     return torch.from_numpy(colours.astype(np.float32))
 
 
-def _read_library(library: Path) -> dict[str, _Material]:
-    materials, name = {}, ""
-    for line in library.read_text(encoding="utf-8", errors="replace").splitlines():
-        key, *values = line.split(None, 1)[:2] or [""]
-        rest = values[0].strip() if values else ""
-        if key == "newmtl":
-            name = rest
-            materials[name] = _Material(None, None)
-        elif key == "Kd" and name:
-            materials[name] = materials[name]._replace(diffuse=np.array(rest.split()[:3], dtype=float))
-        elif key == "map_Kd" and name:
-            # Options such as "-s 1 1 1" stand before the file's name, which may hold blanks otherwise.
-            file = rest.split()[-1] if rest.startswith("-") else rest
-            materials[name] = materials[name]._replace(texture=library.parent / file.replace("\\", "/"))
-    return materials
+def _of_name(materials: dict[str, Material], name: str) -> Material | None:
+    """The material that `usemtl` means; a comment may follow its name, or quotes stand about it."""
+    for called in (name, name.strip('"'), name.split(" #")[0].rstrip(), name.split("#")[0].rstrip()):
+        if called in materials:
+            return materials[called]
+    return None
 
 
 def _sampled(path: Path, coordinates: np.ndarray) -> np.ndarray:
     """Bilinear samples [N, 3] of a picture that repeats, at [N, 2] coordinates, v upwards."""
-    try:
-        with Image.open(path) as file:
-            picture = np.asarray(file.convert("RGB"), dtype=float) / 255
-    except OSError as error:
-        raise ValueError(f"the texture {path} cannot be read as a picture; get it again") from error
+    picture = _picture(path)
     height, width, _ = picture.shape
-    x = coordinates[:, 0] * width - 0.5
-    y = (1 - coordinates[:, 1]) * height - 0.5
+    x = coordinates[:, 0] % 1.0 * width - 0.5
+    y = (1 - coordinates[:, 1] % 1.0) * height - 0.5
     left, top = np.floor(x).astype(int), np.floor(y).astype(int)
     across, down = (x - left)[:, None], (y - top)[:, None]
     rows, columns = (top % height, (top + 1) % height), (left % width, (left + 1) % width)
     above = picture[rows[0], columns[0]] * (1 - across) + picture[rows[0], columns[1]] * across
     below = picture[rows[1], columns[0]] * (1 - across) + picture[rows[1], columns[1]] * across
-    return above * (1 - down) + below * down
+    largest = EIGHT_BITS if picture.dtype == np.uint8 else 1.0
+    return (above * (1 - down) + below * down) / largest
+
+
+def _picture(path: Path) -> np.ndarray:
+    """A picture [H, W, 3], in 8 bits or as fractions."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow makes of large or odd files; refused below, or read
+            with Image.open(path, formats=PICTURE_FORMATS) as file:
+                width, height = file.size
+                if width * height <= LARGEST_PICTURE:
+                    return _pixels(path, file)
+    except Exception as error:  # whatever a decoder raises
+        raise ValueError(f"the texture {path} cannot be read as a picture ({error}); get it again") from error
+    raise ValueError(
+        f"the texture {path} has {width} x {height} pixels, more than {LARGEST_PICTURE:,}; scale it down"
+    )
+
+
+def _pixels(path: Path, file: Image.Image) -> np.ndarray:
+    if file.mode.startswith(("I", "F")):  # grey in 16 or 32 bits, which Pillow would clip
+        values = np.asarray(file)
+        if file.mode.startswith("I") and values.size and values.max() > EIGHT_BITS:
+            grey = (values / SIXTEEN_BITS).clip(0, 1)
+        else:
+            grey = as_fractions(str(path), values)
+        return np.repeat(grey[..., None], 3, -1)
+    return np.asarray(file.convert("RGB"))

@@ -1,6 +1,9 @@
 import pytest
+import torch
+from torch import Tensor
 
-from ablations.runs.components import teachers_of
+from ablations.runs.components import networks_that_may_round, rounded_networks, teachers_of
+from ablations.runs.execution import Execution
 from ablations.runs.settings import Settings
 from lightning_modules.teachers import Teachers
 from tests.miniatures import SmallNetwork, small_model
@@ -25,3 +28,32 @@ def test_another_identity_network_stays_as_it_is() -> None:
     found = teachers(identity_network="facenet")
     assert (found.encoder.name, found.identity_network.name) == ("dlib-colour", "facenet")
     assert found.crop != found.encoder.crop
+
+
+class Unsteady(SmallNetwork):
+    """A network whose features are small differences of large numbers."""
+
+    def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features, _ = super().describe(images)
+        features = (features @ torch.eye(20) + 100) - 100
+        return features, features @ self.projection
+
+
+def test_networks_round_only_where_that_makes_no_difference(capsys: pytest.CaptureFixture[str]) -> None:
+    identity = Unsteady(3)
+    identity.name = "facenet"
+    given = teachers(identity_network="facenet")._replace(identity_network=identity)
+    found = networks_that_may_round(given, Settings().resolved(), Execution(precision="bf16-mixed"))
+    assert found == {"dlib-colour": torch.bfloat16}
+    steady, unsteady = capsys.readouterr().err.splitlines()
+    assert steady.startswith(
+        "bf16-mixed: the convolutions of dlib-colour run in bfloat16 (cosine to float32 0.9"
+    )
+    assert unsteady.startswith(
+        "bf16-mixed: the convolutions of facenet stay in float32 (cosine to float32 0."
+    )
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_on_the_cpu_no_network_rounds(precision: str) -> None:
+    assert rounded_networks(teachers(), Settings().resolved(), Execution(precision=precision)) == {}

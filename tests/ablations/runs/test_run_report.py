@@ -113,6 +113,22 @@ def test_the_contact_sheet_has_each_photograph_beside_its_face(module: Regressio
     assert (sheet[top + 224 :, 4 * 224 :] == 255).all()
 
 
+@torch.no_grad()
+def test_the_sheet_without_photographs_has_the_same_faces(
+    module: Regression, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_report, "SHEET_PEOPLE", 4)
+    for name, photographs in (("whole.png", torch.zeros(4, 3, 224, 224)), ("faces.png", None)):
+        run_report.contact_sheet(module, photographs, faces(8), tmp_path / name, "people")
+    whole, alone = (
+        np.asarray(Image.open(tmp_path / name))[-2 * 224 :] for name in ("whole.png", "faces.png")
+    )
+    assert alone.shape[1] == 6 * 224
+    for half in (0, 1):
+        of_whole = whole[:, (4 * half + 1) * 224 : (4 * half + 4) * 224]
+        assert np.array_equal(of_whole, alone[:, 3 * half * 224 : 3 * (half + 1) * 224])
+
+
 def test_what_is_printed_fits_a_screen(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -173,7 +189,7 @@ def test_stage_1_reports_on_rank_0_alone(monkeypatch: pytest.MonkeyPatch) -> Non
         ({"loopback": False, "pretraining": False, "linear_start": 0.0},
          "suite method, no-loopback+no-pretraining, linear start 0.0, quick preset"),
         ({"contrast_weight": 0.0, "centred": False},
-         "suite method, contrast weight 0.0, centred False, quick preset"),
+         "suite method, centred False, contrast weight 0.0, quick preset"),
         ({"multi_view": False},
          "suite method, no-multi-view, identity and loopback both see one view, quick preset"),
         ({"method": "paper", "views": 2}, "paper method, views 2, quick preset"),

@@ -70,13 +70,35 @@ def test_the_suite_is_the_default_and_centres_tones_and_averages() -> None:
     assert settings.identity_network == settings.encoder == "dlib"
 
 
-def test_the_paper_method_takes_every_departure_back() -> None:
+def test_the_paper_method_has_the_paper_s_weights_and_moments_of_rendered_photographs() -> None:
     settings = parse("--method", "paper")
     assert settings.weights == PAPER_WEIGHTS
     assert (settings.centred, settings.views) == (False, 3)
     assert (settings.tone_weight, settings.contrast_weight, settings.cheek_colour) == (0, 0, False)
     assert settings.photographs_per_step == settings.rendered
     assert parse("--method", "paper", "--rendered", "16").photographs_per_step == 16
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ("--method paper", "sees 8 photographs a step, .* it is 0.41 a coefficient .* variance of 0.73; raise"
+         " --rendered to 64 or more, or give --unbiased-moments"),
+        ("--method paper --rendered 32", "sees 32 photographs"),
+        ("--method paper --unbiased-moments", "most of its value is noise; raise --rendered to 64"),
+        ("--photographs-per-step 16", "sees 16 .* on average; raise --photographs-per-step"),
+    ],
+)  # fmt: skip
+def test_moments_of_few_photographs_are_warned_of(argv: str, words: str) -> None:
+    assert re.search(words, parse(*argv.split()).warning)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    ["", "--method paper --rendered 64", "--method paper --no-batch-distribution", "--preset standard"],
+)
+def test_moments_of_many_photographs_or_of_none_need_no_warning(argv: str) -> None:
+    assert parse(*argv.split()).warning is None
 
 
 def test_stage_1_learns_slowly_where_it_starts_from_ridge_regression() -> None:
@@ -98,7 +120,9 @@ def test_a_preset_changes_the_budget_only(preset: str) -> None:
     budget = {name: value for name, value in PRESETS[preset].items() if value != PRESETS["quick"][name]}
     given = {} if preset == "quick" else {"preset": preset}
     assert changed("--preset", preset) == budget | given
-    assert not set(PRESETS[preset]) & set(METHODS["paper"])
+    # A pool is how the suite saves time; the paper has none, whatever the budget.
+    assert set(PRESETS[preset]) & set(METHODS["paper"]) == {"synthetic_faces"}
+    assert parse("--method", "paper", "--preset", preset).synthetic_faces == 0
 
 
 def test_nothing_is_left_open() -> None:
@@ -151,6 +175,9 @@ def test_what_cannot_be_is_refused(argv: str, message: str) -> None:
         ("--identity-weight=-1", "--identity-weight must be at least 0, got -1"),
         ("--identity-weight=.inf", "--identity-weight must be at least 0, got .inf"),
         ("--loopback-weight=.nan", "--loopback-weight must be at least 0, got .nan"),
+        ("--white-balance 2", "--white-balance must be at least 0 and at most 1, got 2"),
+        ("--lowest-exposure 0", "--lowest-exposure must be above 0 and at most 1, got 0"),
+        ("--last-layer-scale 0", "--last-layer-scale must be above 0, got 0"),
         ("--ema 1", "--ema must be at least 0 and below 1, got 1"),
         ("--jitter 100", "--jitter must be at least 0 and below 0.25, got 100"),
         ("--seed=-1", "--seed must be at least 0 and below 4294967296, got -1"),
@@ -193,7 +220,8 @@ def test_runs_share_stage_1_unless_an_option_of_stage_1_differs() -> None:
     ):
         assert parse(argument).of_stage_1() == stage_1
     for argument in ("--seed=1", "--pretraining-steps=9", "--shape-weight=2", "--encoder=facenet",
-                     "--no-cheek-colour"):  # fmt: skip
+                     "--no-cheek-colour", "--white-balance=0", "--lowest-exposure=0.5", "--no-standardised",
+                     "--last-layer-scale=1", "--no-decoupled-decay"):  # fmt: skip
         assert parse(argument).of_stage_1() != stage_1
 
 

@@ -44,5 +44,3 @@ def test_a_refused_option_names_ours(capsys: pytest.CaptureFixture[str]) -> None
 def test_loggers_are_csv_and_those_named_each_once() -> None:
     assert parse()[1].logs_to == ("csv",)
     assert parse("--loggers", "tensorboard", "wandb", "--wandb")[1].logs_to == ("csv", "tensorboard", "wandb")
-    both = parse("--loggers", "wandb", "tensorboard")[1]
-    assert both.without_wandb().logs_to == ("csv", "tensorboard")

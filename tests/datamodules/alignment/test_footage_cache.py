@@ -43,6 +43,23 @@ def test_features_of_the_frames_with_a_face_are_kept_and_the_others_counted(
     assert tiny.asked == asked
 
 
+@pytest.mark.parametrize("left", [b"", b"PK\x03\x04 cut off", b"text", None])
+def test_what_is_left_of_a_kept_video_is_looked_at_again(
+    tmp_path: Path, tiny: TinyNetwork, left: bytes | None
+) -> None:
+    video = film(tmp_path / "a.avi", False, True, False)
+    watcher = FaceWatcher([tiny], cache_folder=tmp_path / "cache")
+    seen = watcher.seen(video)
+    file = watcher.cache_file(video)
+    if left is None:
+        with np.load(file) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        np.savez(file, **arrays | {"features tiny": np.full((2, 12), np.nan, np.float32)})
+    else:
+        file.write_bytes(left)
+    torch.testing.assert_close(watcher.seen(video).features["tiny"], seen.features["tiny"])
+
+
 def test_footage_without_any_face_has_no_features(tmp_path: Path, tiny: TinyNetwork) -> None:
     watcher = FaceWatcher([tiny], cache_folder=tmp_path / "cache")
     seen = watcher.seen(film(tmp_path / "a.avi", True, True))

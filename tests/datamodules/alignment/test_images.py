@@ -1,4 +1,7 @@
 import io
+import os
+import struct
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from datamodules.alignment import images
+from datamodules.alignment.image_content import FORMATS
 from datamodules.alignment.images import PhotographError, list_photographs, read_list, read_photograph
 
 
@@ -172,15 +176,161 @@ def test_photographs_are_listed_by_pattern_in_a_fixed_order(tmp_path: Path) -> N
 def test_a_missing_folder_and_one_without_photographs_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no folder .*absent; name a folder with photographs"):
         list_photographs(tmp_path / "absent")
-    with pytest.raises(ValueError, match=r"no photographs match \*\*/\* in .*expected files ending in \.bmp"):
+    with pytest.raises(
+        ValueError, match=r"no photographs match \*\*/\* in .*expected files such as \.jpg, \.png"
+    ):
         list_photographs(tmp_path)
 
 
 def test_a_list_names_photographs_relative_to_itself(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("# mine\n\nfolder/a.jpg\n/elsewhere/b.jpg\n")
     assert read_list(tmp_path / "list.txt") == [tmp_path / "folder/a.jpg", Path("/elsewhere/b.jpg")]
+    (tmp_path / "list.txt").write_bytes("folder\\a.jpg\r\nJosé.jpg\r\n".encode("utf-16"))
+    assert read_list(tmp_path / "list.txt") == [tmp_path / "folder/a.jpg", tmp_path / "José.jpg"]
     (tmp_path / "empty.txt").write_text("# nothing\n")
     with pytest.raises(ValueError, match=r"empty\.txt names no photograph; expected one path a line"):
         read_list(tmp_path / "empty.txt")
     with pytest.raises(FileNotFoundError, match=r"no list file .*absent\.txt"):
         read_list(tmp_path / "absent.txt")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([0.0, 0.5, 1.0]), (0, 127, 255)),
+        (np.array([0.0, 0.5, 3.0]), (0, 127, 255)),  # a light brighter than white
+        (np.array([-0.5, np.nan, 1.0]), (0, 0, 255)),
+        (np.array([0.0, 100.0, 200.0]), (0, 100, 200)),
+        (np.array([0.0, 2048.0, 4095.0]), (0, 127, 255)),
+        (np.array([0.0, 32768.0, 65535.0]), (0, 127, 255)),
+    ],
+)
+def test_numbers_with_a_point_are_scaled_by_their_range(values: np.ndarray, expected: tuple) -> None:
+    image = Image.fromarray(np.repeat(values, 900).reshape(90, 30).astype(np.float32))
+    pixels = read_photograph(encoded(image, "TIFF")).pixels
+    assert tuple(pixels[[15, 45, 75], 5, 0].tolist()) == expected
+
+
+@pytest.mark.parametrize(
+    ("largest", "expected"), [(200, 200), (1023, 255), (4095, 255), (65535, 255), (2**24 - 1, 255)]
+)
+def test_whole_numbers_are_scaled_by_the_bits_that_they_take(largest: int, expected: int) -> None:
+    image = Image.fromarray(np.full((30, 30), largest, np.int32 if largest > 65535 else np.uint16))
+    assert read_photograph(encoded(image, "TIFF")).pixels[5, 5].tolist() == [expected] * 3
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"Exif\0\0garbage without a header of its own",
+        b"Exif\0\0II*\0\xff\xff\xff\x7f",
+        b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + bytes(range(200)),
+        b"",
+    ],
+)
+def test_broken_exif_is_left_out_of_account(kind: str, exif: bytes) -> None:
+    options = {"quality": 98, "subsampling": 0} if kind == "JPEG" else {}
+    content = encoded(corner_marked(), kind, exif=exif, **options)
+    assert_orange_at_the_top_left(read_photograph(content).pixels, 6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [(3, b"\x00\x06\0\0"), (2, b"6\0\0\0"), (4, b"\0\0\0\x06"), (1, b"\x06\0\0\0")]
+)
+def test_an_orientation_of_another_type_and_beside_broken_entries_is_kept(kind: int, value: bytes) -> None:
+    entries = [
+        (0x010F, 2, 2_000_000_000, b"\0\0\0\x08"),  # a maker whose name lies nowhere
+        (0x0112, kind, 2 if kind == 2 else 1, value),
+        (0x011A, 5, 1, b"\xff\xff\xff\xff"),  # a resolution beyond the end
+    ]
+    table = b"".join(struct.pack(">HHI4s", *entry) for entry in entries)
+    exif = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">H", len(entries)) + table + bytes(4)
+    stored = corner_marked().transpose(Image.Transpose.ROTATE_90)
+    photograph = read_photograph(encoded(stored, "JPEG", quality=98, subsampling=0, exif=exif))
+    assert_orange_at_the_top_left(photograph.pixels, 6)
+    assert (photograph.width, photograph.height) == (40, 30)
+
+
+@pytest.mark.parametrize("extension", sorted(images.EXTENSIONS))
+def test_every_extension_that_is_announced_is_read(tmp_path: Path, extension: str) -> None:
+    kind = next(kind for kind, extensions in FORMATS.items() if extension in extensions)
+    if kind in ("PSD", "QOI"):  # which Pillow cannot write
+        pytest.skip(f"Pillow writes no {kind}")
+    mode = {".pgm": "L", ".pbm": "1", ".pfm": "F"}.get(extension, "P" if kind == "GIF" else "RGB")
+    image = corner_marked("L").point(lambda value: value / 255, "F") if mode == "F" else corner_marked(mode)
+    path = tmp_path / f"a{extension.upper()}"
+    image.save(path, kind)
+    assert list_photographs(tmp_path) == [path]
+    assert read_photograph(path).pixels.shape == (30, 40, 3)
+
+
+def test_every_extension_that_pillow_knows_is_read_or_listed() -> None:
+    Image.init()
+    no_photographs = {"PDF", "MPEG", "HDF5", "GRIB", "BUFR"}
+    of_images = {
+        extension for extension, kind in Image.registered_extensions().items() if kind not in no_photographs
+    }
+    assert of_images <= images.EXTENSIONS | images.OTHER_EXTENSIONS | {".ftc", ".ftu", ".grib"}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 90 90\n",
+            "an image of the format EPS, which is not read",
+        ),
+        (b"\xc5\xd0\xd3\xc6" + bytes(60), "an EPS image, which is not read"),
+        (
+            encoded(corner_marked(), "ICO"),
+            "an image of the format ICO, which is not read; convert it to JPEG",
+        ),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "a Git LFS pointer; fetch"),
+        (b"\n<!DOCTYPE html><html></html>", "a web page, such as a failed download leaves"),
+        (b"%PDF-1.7\n", "a PDF, which is not read"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL image, which is not read"),
+        (b"II*\0\xff\xff\xff\xff" + bytes(40), "a TIFF of a kind that is not read"),
+    ],
+)
+def test_other_files_are_told_by_their_content(content: bytes, reason: str) -> None:
+    with pytest.raises(PhotographError, match=reason):
+        read_photograph(content)
+
+
+def test_postscript_called_jpg_starts_no_other_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("started a program"))
+    eps = encoded(corner_marked(), "EPS")
+    (tmp_path / "a.jpg").write_bytes(eps)
+    with pytest.raises(PhotographError, match="an image of the format EPS, which is not read"):
+        read_photograph(tmp_path / "a.jpg")
+
+
+def test_whatever_a_decoder_raises_is_the_photographs_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise struct.error("unpack requires a buffer of 4 bytes")
+
+    monkeypatch.setattr(images, "_rgb", fail)
+    with pytest.raises(PhotographError, match=r"damaged image \(unpack requires a buffer of 4 bytes\)"):
+        read_photograph(encoded(corner_marked()))
+
+
+def test_hidden_files_are_left_out_and_links_to_folders_followed(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "photographs", tmp_path / "elsewhere"
+    for path in (folder / "a.png", folder / "._a.png", folder / ".thumbnails/a.png", elsewhere / "b.png"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        corner_marked().save(path)
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "round").symlink_to(folder)
+    assert list_photographs(folder) == [folder / "a.png", folder / "linked/b.png"]
+    assert list_photographs(folder, "*/*.png") == [folder / "linked/b.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders")
+def test_a_pipe_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg")
+    assert list_photographs(tmp_path) == [tmp_path / "a.jpg"]
+    with pytest.raises(PhotographError, match="not a file, but a pipe or a device"):
+        read_photograph(tmp_path / "a.jpg")

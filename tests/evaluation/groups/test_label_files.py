@@ -33,6 +33,19 @@ def test_a_mark_of_utf8_and_quotes_are_understood(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        b"name;sex;note\r\nAnn;f;a, b\r\n",
+        b'name\tsex\tnote\nAnn\tf\t"a, b"\n',
+        'name,sex,note\nAnn,f,"a, b"\n'.encode("utf-16"),
+    ],
+)
+def test_tables_as_spreadsheets_write_them_are_read(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "labels.csv").write_bytes(content)
+    assert read_labels(tmp_path / "labels.csv").labels == {"sex": {"Ann": "f"}, "note": {"Ann": "a, b"}}
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "holds no labels; expected a header such as name,sex,age and a line for each person"),

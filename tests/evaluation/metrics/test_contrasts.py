@@ -9,6 +9,7 @@ from evaluation.metrics.contrasts import (
     holm,
     paired_p_value,
     shapley_weights,
+    smallest_effect,
     smallest_sign_test_p,
 )
 from evaluation.metrics.paired import Statistic, jackknife_standard_error, mean_statistic
@@ -21,6 +22,28 @@ def generator() -> torch.Generator:
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape)
+
+
+# ---------------------------------------------------------------------- power
+
+
+@pytest.mark.parametrize(("count", "level"), [(3, 0.05), (20, 0.05), (20, 0.001)])
+def test_the_smallest_effect_is_found_in_four_of_five_samples(count: int, level: float) -> None:
+    samples = normal(40_000, count) + smallest_effect(1 / np.sqrt(count), count, level)
+    found = stats.ttest_1samp(samples, 0.0, axis=1).pvalue < level
+    assert found.mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_a_contrast_knows_what_it_would_see_with_other_people_and_other_seeds() -> None:
+    scores = np.stack([np.zeros((3, 50)), normal(3, 50) + np.array([[0.0], [0.2], [0.4]])])
+    found = contrast(scores, np.array([-1.0, 1.0]), generator())
+    by_person, by_seed = scores[1].mean(0), scores[1].mean(1)
+    assert found.standard_error == pytest.approx(by_person.std(ddof=1) / np.sqrt(50))
+    assert found.smallest_over_people() == pytest.approx(smallest_effect(found.standard_error, 50, 0.05))
+    assert found.smallest_over_people(0.001) > found.smallest_over_people()
+    expected = smallest_effect(by_seed.std(ddof=1) / np.sqrt(3), 3, 0.05)
+    assert found.smallest_over_seeds == pytest.approx(expected)
+    assert contrast(scores[:, :1], np.array([-1.0, 1.0]), generator()).smallest_over_seeds is None
 
 
 # ---------------------------------------------------------------------- contributions

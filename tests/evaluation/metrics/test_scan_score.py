@@ -183,7 +183,12 @@ EYES_ONLY = with_landmarks(OTHER, dict.fromkeys([17, 26, 27, 30, 31, 33, 35, 48,
         (SCAN._replace(vertices=SCAN.vertices + 500), OTHER, GENOVA, "empty mesh: the scan has no triangle"),
         (SCAN, OTHER, replace(GENOVA, radius_mm=145.0), "region too large: it reaches 155 mm"),
         (SCAN, OTHER._replace(vertices=OTHER.vertices * 9), GENOVA, "scale collapse: it changed"),
-        (SCAN, OTHER._replace(vertices=OTHER.vertices + 300), PROTOCOLS["fg2018"], "hardly any intersection"),
+        (
+            SCAN,
+            OTHER._replace(vertices=OTHER.vertices + 300),
+            replace(PROTOCOLS["fg2018"], counted="intersection"),
+            "hardly any intersection",
+        ),
     ],
 )
 def test_what_cannot_be_scored_fails_with_its_reason_and_has_no_value(

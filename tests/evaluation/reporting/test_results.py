@@ -145,6 +145,37 @@ def test_a_file_that_is_not_ours_is_named(tmp_path: Path) -> None:
         read_results(tmp_path)
 
 
+WRONG = ["null", "[]", "3", '"text"', "{}", "[" * 100_000, '{"a":' * 100_000]
+
+
+@pytest.mark.parametrize("content", WRONG)
+def test_results_that_are_json_of_another_kind_are_one_sentence(tmp_path: Path, content: str) -> None:
+    (tmp_path / "results.json").write_text(content)
+    with pytest.raises(ValueError, match=r"results\.json (is not JSON|does not follow its schema)") as caught:
+        finished_results(tmp_path, "micc", RESULTS.settings)
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *WRONG,
+        '{"command": "micc"}',
+        '{"command": 3, "settings": {}}',
+        '{"command": "micc", "settings": null}',
+    ],
+)
+def test_a_mark_of_started_work_that_says_something_else_is_one_sentence(
+    tmp_path: Path, content: str
+) -> None:
+    (tmp_path / "started.json").write_text(content)
+    message = (
+        r"started\.json (is not JSON|does not say what was started here).*; ?remove it, or pass --overwrite"
+    )
+    with pytest.raises(ValueError, match=message):
+        finished_results(tmp_path, "micc", RESULTS.settings)
+
+
 def test_the_same_command_gets_its_finished_results(tmp_path: Path) -> None:
     assert finished_results(tmp_path / "absent", "micc", RESULTS.settings) is None
     write_results(RESULTS, OutputFolder(tmp_path, "micc"))

@@ -13,6 +13,7 @@ from evaluation.reporting.studies import (
     differences,
     mean_grid,
     means,
+    power_sentence,
     signed,
     written_p,
 )
@@ -137,6 +138,23 @@ def test_a_table_says_what_stands_behind_it_and_what_it_cannot_say() -> None:
     assert "Holm" not in " ".join(caveats(made_up_study(), None, {}))
     one = " ".join(caveats(two_by_two(exact(1, 2, 3, 4)[:, :1]), None, {}))
     assert "1 seed a variant cannot settle what would change with other seeds." in one
+
+
+def test_a_table_says_the_smallest_effect_that_its_design_would_see() -> None:
+    found = differences(made_up_study())
+    said = power_sentence(found)
+    own = [c.contrast for c in found if c.metric.heading == "AUC"]
+    widest = max(own, key=lambda one: one.smallest_over_people())
+    people, corrected = widest.smallest_over_people(), widest.smallest_over_people(0.05 / len(found))
+    seeds = max(one.smallest_over_seeds for one in own)
+    assert f"AUC {people:.2g} ({corrected:.2g} corrected) over people, {seeds:.2g} over seeds" in said
+    assert said.startswith("The smallest effects that this design would see in 80 % of repetitions: ")
+    frame = comparison_frame(found, "variant")
+    assert frame["smallest_over_people"].tolist() == [c.contrast.smallest_over_people() for c in found]
+
+
+def test_one_seed_says_nothing_of_others() -> None:
+    assert "over seeds" not in power_sentence(differences(two_by_two(exact(1, 2, 3, 4)[:, :1])))
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.interpolate import RBFInterpolator
+from scipy.spatial import Delaunay
 
 from evaluation.metrics.marked_mesh import Unscorable
 from evaluation.scans import landmarks
 from evaluation.scans.landmarks import Marker, carried
+from lightning_modules.faces.landmarks import topologies
+from lightning_modules.faces.landmarks.topologies import Topology
+from lightning_modules.faces.landmarks.typical_places import TYPICAL_PLACES
 from lightning_modules.faces.mesh import Mesh
 from tests.evaluation.metrics.face_like import face_like
 from tests.evaluation.scanned_people import face_like_model
@@ -39,12 +44,77 @@ def test_some_marked_points_are_completed_and_kept_as_they_are(tmp_path: Path) -
     np.testing.assert_allclose(marks.points[30], face.landmarks[30], atol=4)
 
 
+def typical_face() -> Mesh:
+    """A surface through the places where a face has its landmarks."""
+    x, y = np.meshgrid(np.arange(-80, 80.1, 3), np.arange(-90, 75.1, 3))
+    flat = np.stack([x.ravel(), y.ravel()], 1)
+    depth = RBFInterpolator(TYPICAL_PLACES[:, :2], TYPICAL_PLACES[:, 2], smoothing=1)(flat)
+    vertices, triangles = np.column_stack([flat, depth]), Delaunay(flat).simplices
+    return Mesh(torch.from_numpy(vertices).float(), torch.from_numpy(triangles).long(), None)
+
+
 def test_all_marked_points_need_no_model(tmp_path: Path) -> None:
-    points = np.random.default_rng(0).normal(size=(68, 3))
-    np.save(tmp_path / "all.npy", points)
-    marks = Marker(lambda: pytest.fail("not needed")).marks(mesh_of(), tmp_path / "all.npy")
+    np.save(tmp_path / "all.npy", TYPICAL_PLACES)
+    marks = Marker(lambda: pytest.fail("not needed")).marks(typical_face(), tmp_path / "all.npy")
     assert marks.source == "marked"
-    np.testing.assert_array_equal(marks.points, points)
+    np.testing.assert_array_equal(marks.points, TYPICAL_PLACES)
+
+
+@pytest.mark.parametrize(
+    ("moved", "reason"),
+    [
+        ((0, 0, 60), r"landmark 31 \(iBUG, from 1\) lies \d+ mm off the surface; mark it again"),
+        ((-44, 35, -37), r"landmark 31 \(iBUG, from 1\) lies .* mm from where a face has it, by the others"),
+    ],
+)
+def test_a_wrong_landmark_fails_and_is_named(tmp_path: Path, moved: tuple[int, ...], reason: str) -> None:
+    points = TYPICAL_PLACES.copy()
+    points[30] += moved
+    np.save(tmp_path / "all.npy", points)
+    with pytest.raises(Unscorable, match=rf"unusable landmarks: .*all\.npy: {reason}"):
+        Marker(face_like_model).marks(typical_face(), tmp_path / "all.npy")
+
+
+def test_a_landmark_over_a_hole_of_a_scan_is_believed(tmp_path: Path) -> None:
+    np.save(tmp_path / "all.npy", TYPICAL_PLACES)
+    whole = typical_face()
+    hole = (whole.vertices[:, :2] - torch.tensor([-30.0, 35.0])).norm(dim=1) < 25
+    holed = whole._replace(triangles=whole.triangles[~hole[whole.triangles].any(1)])
+    assert Marker(face_like_model).marks(holed, tmp_path / "all.npy").source == "marked"
+
+
+def test_a_known_topology_needs_neither_file_nor_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh = typical_face()
+    ids = np.linalg.norm(mesh.vertices.numpy()[None] - TYPICAL_PLACES[:, None], axis=-1).argmin(1)
+    known = {len(mesh.vertices): Topology("face-like", dict(enumerate(ids.tolist())))}
+    monkeypatch.setattr(topologies, "TOPOLOGIES", known)
+    marks = Marker(lambda: pytest.fail("not needed")).marks(mesh, None)
+    assert marks.source == "topology"
+    np.testing.assert_allclose(marks.points, mesh.vertices.numpy()[ids])
+
+
+def test_a_topology_with_some_landmarks_is_completed_by_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh, face = mesh_of(), face_like(4.0)
+    some = (30, 33, 36, 39, 42, 45, 48, 54)
+    ids = {
+        index: int(np.linalg.norm(face.vertices - face.landmarks[index], axis=1).argmin()) for index in some
+    }
+    monkeypatch.setattr(topologies, "TOPOLOGIES", {len(mesh.vertices): Topology("face-like", ids)})
+    marks = Marker(face_like_model).marks(mesh, None)
+    assert marks.source == "completed"
+    assert np.isfinite(marks.points).all()
+    np.testing.assert_allclose(marks.points[30], mesh.vertices.numpy()[ids[30]])
+
+
+def test_a_fit_that_fails_from_the_front_begins_anew_from_another_view(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    right, wrong = five_of_model(), five_of_model() + np.array([0, 0, 400])
+    views = iter([wrong, right])
+    monkeypatch.setattr(landmarks, "load_detector", lambda name: None)
+    monkeypatch.setattr(landmarks, "detected_points", lambda mesh, detect: views)
+    marks = Marker(face_like_model).marks(mesh_of(), None)
+    np.testing.assert_allclose(marks.points[30], face_like(4.0).landmarks[30], atol=4)
 
 
 def test_a_landmark_file_that_cannot_be_used_fails_with_its_reason(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +66,18 @@ def test_random_faces_differ_between_subjects_and_not_between_conditions() -> No
     assert np.abs(ann - bob).max() > 0.1
     mean = MeanFace(face_like_model()).mesh(ANN, "x").vertices
     assert not np.allclose(mean, ann)
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("mm", 1.0), ("m", 0.001), ("cm", 0.1)])
+def test_points_of_a_shared_topology_are_in_the_unit_of_its_meshes(
+    tmp_path: Path, unit: str, factor: float
+) -> None:
+    face = face_like(5.0)
+    write_face(tmp_path / "meshes/ann.obj", face, scale=factor)
+    file = tmp_path / "points.json"
+    points = [None if np.isnan(point).any() else (factor * point).tolist() for point in face.landmarks]
+    file.write_text(json.dumps([[None] * 3 if point is None else point for point in points]))
+    folder = MeshFolder("theirs", tmp_path / "meshes", Marker(face_like_model), unit=unit, landmarks=file)
+    marked = folder.mesh(ANN, ANY_CONDITION).landmarks
+    expected = np.isfinite(face.landmarks).all(1)
+    np.testing.assert_allclose(marked[expected], face.landmarks[expected], atol=1.0)

@@ -1,4 +1,5 @@
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,15 @@ def test_a_failed_score_leaves_no_number() -> None:
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
-    for text in ("{", '[{"subject": "ann"}]'):
+    record = ScoreRecord("ann", "", "any", "ours", "genova", 1.5, 0.9)
+    changed = [
+        json.dumps([asdict(record) | change])
+        for change in (
+            {"value_mm": "1.5"}, {"kept": None}, {"subject": 3}, {"converged": 1}, {"iterations": 2.5},
+            {"more": 1}, {"heap": [1, 2, 3, 4]}, {"heap": 7}, {"heap": [1, 2, 3, [1] * 7]},
+        )
+    ]  # fmt: skip
+    for text in ("{", "null", "3", "[null]", '[{"subject": "ann"}]', "[" * 100_000, *changed):
         (tmp_path / "ann.json").write_text(text)
         with pytest.raises(ValueError, match=r"ann\.json cannot be read .*; remove it"):
             read_records(tmp_path / "ann.json")

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -35,8 +37,26 @@ def test_a_training_network_may_not_judge_unless_it_is_allowed(name: str) -> Non
 
 
 def test_an_unknown_judge_is_refused() -> None:
-    with pytest.raises(ValueError, match="no judge is called 'arcface'; there are dlib"):
+    with pytest.raises(ValueError, match="no recognition network is called 'arcface'; there are dlib"):
         judge_name("arcface", None)
+
+
+def test_a_judge_of_a_file_is_known_by_its_content(tmp_path: Path) -> None:
+    (tmp_path / "a.pth").write_bytes(b"abc")  # SHA-256 ba7816bf...
+    (tmp_path / "copy.pth").write_bytes(b"abc")
+    (tmp_path / "b.pth").write_bytes(b"other")
+    roles = {"encoder": "arcface-ba7816bf-colour", "judge": "sface"}
+    content = {"networks": {role: {"name": name} for role, name in roles.items()}}
+    assert judge_name(f"arcface:{tmp_path / 'b.pth'}", content) == f"arcface:{tmp_path / 'b.pth'}"
+    with pytest.raises(ValueError, match=r"was trained with arcface:.*copy\.pth, which scores its own"):
+        judge_name(f"arcface:{tmp_path / 'copy.pth'}", content)
+    with pytest.raises(FileNotFoundError, match=r"none\.pth does not exist"):
+        judge_name(f"arcface:{tmp_path / 'none.pth'}", content)
+    # The checkpoint's own judge is loaded from where its settings say that its file lies.
+    content["networks"]["judge"] = {"name": "arcface-ba7816bf"}
+    content["networks"]["encoder"] = {"name": "dlib"}
+    content["settings"] = {"judge": f"arcface:{tmp_path / 'a.pth'}"}
+    assert judge_name(None, content) == f"arcface:{tmp_path / 'a.pth'}"
 
 
 @pytest.mark.parametrize("coloured", [False, True])

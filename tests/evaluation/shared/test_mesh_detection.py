@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from datamodules.alignment.detection import Detection
 from evaluation.metrics.marked_mesh import Unscorable
 from evaluation.shared.mesh_detection import axis_turns, detected_points, unprojected
 from tests.evaluation.seen_faces_of_meshes import detector_at, five_of_model, mesh_of
@@ -15,7 +16,7 @@ def test_there_are_24_turns_of_the_axes_and_the_first_changes_nothing() -> None:
 
 
 def test_detected_pixels_become_points_of_the_surface() -> None:
-    points = detected_points(mesh_of(), detector_at(five_of_model()))
+    points = next(detected_points(mesh_of(), detector_at(five_of_model())))
     np.testing.assert_allclose(points[:, :2], five_of_model()[:, :2], atol=4)
 
 
@@ -31,4 +32,24 @@ def test_a_point_in_a_hole_takes_the_nearest_pixel_and_one_far_away_none() -> No
 
 def test_a_mesh_without_a_face_is_refused() -> None:
     with pytest.raises(Unscorable, match="no face found: the detector sees none"):
-        detected_points(mesh_of(), lambda picture: [])
+        next(detected_points(mesh_of(), lambda picture: []))
+
+
+def test_a_face_that_is_seen_only_in_part_is_looked_at_from_more_views() -> None:
+    drawn = []
+
+    def detect(picture: np.ndarray) -> list[Detection]:
+        """Beside the mesh in every view along an axis, on it from the side."""
+        drawn.append(picture)
+        seen = detector_at(five_of_model())(picture)
+        return seen if len(drawn) > 24 else [seen[0]._replace(points=seen[0].points - 300)]
+
+    points = next(detected_points(mesh_of(), detect))
+    assert len(drawn) == 36  # six around the front, six around the best of the other frames
+    assert np.isfinite(points).all()
+
+
+def test_a_face_whose_points_never_lie_on_the_mesh_is_not_found() -> None:
+    beside = Detection(np.zeros(4), np.full((5, 2), -300.0), 0.9)
+    with pytest.raises(Unscorable, match="a point that the detector sees does not lie on the mesh"):
+        next(detected_points(mesh_of(), lambda picture: [beside]))

@@ -102,6 +102,22 @@ def test_an_ict_folder_is_passed_its_options(monkeypatch: pytest.MonkeyPatch, ma
     assert (given["subset"], given["albedo"], given["shape_components"]) == ("face+head", "open", 4)
 
 
+@pytest.mark.parametrize(("kind", "subset"), [("flame", "head"), ("gnm", "skin+eyes")])
+def test_a_file_of_another_model_is_passed_its_options(
+    monkeypatch: pytest.MonkeyPatch, make_model: MakeModel, kind: str, subset: str
+) -> None:
+    given = {}
+
+    def load(path: Path, **options: object) -> MorphableModel:
+        given.update(options, path=path)
+        return make_model()
+
+    monkeypatch.setattr(loading, f"load_{kind}", load)
+    load_morphable_model(f"{kind}:some/file", **{f"{kind}_subset": subset}, expression_components=4)
+    assert given["path"] == Path("some/file")
+    assert (given["subset"], given["expression_components"]) == (subset, 4)
+
+
 def test_the_model_goes_to_the_device(open_levels: list[int]) -> None:
     model = load_morphable_model("open", device=torch.device("meta"))
     assert model.shape_basis.device.type == "meta"

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lightning_modules.plain.devices import chosen_device
+from lightning_modules.plain.devices import chosen_device, device_numbers
 
 
 @pytest.fixture
@@ -9,7 +9,8 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: f"GPU {number}")
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    for name in ("LOCAL_RANK", "SLURM_LOCALID"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -59,3 +60,47 @@ def test_what_is_no_device_here_is_refused(name: str, message: str) -> None:
 def test_a_gpu_beyond_the_last_is_refused() -> None:
     with pytest.raises(ValueError, match="--device cuda:2: there are 2 GPUs here, numbered from 0"):
         chosen_device("cuda:2")
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize("launcher", ["LOCAL_RANK", "SLURM_LOCALID"])
+def test_a_process_has_the_gpu_at_its_place_among_those_named(
+    launcher: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert chosen_device("auto", numbers=[1, 0]) == torch.device("cuda", 1)
+    monkeypatch.setenv(launcher, "1")
+    assert chosen_device("auto", numbers=[1, 0]) == torch.device("cuda", 0)
+    with pytest.raises(ValueError, match="--devices means 1 of this machine, but its process 1 was started"):
+        chosen_device("auto", numbers=[1])
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(
+    ("devices", "numbers"),
+    [("auto", [0, 1]), (1, [0]), ("2", [0, 1]), ("1,0", [1, 0]), ("1,", [1])],
+)
+def test_devices_are_gpus_in_order_or_by_number(devices: int | str, numbers: list[int]) -> None:
+    assert device_numbers("auto", devices) == device_numbers("cuda", devices) == numbers
+
+
+@pytest.mark.parametrize(("devices", "count"), [("auto", 1), (1, 1), (5, 5)])
+def test_on_the_cpu_there_may_be_any_number_of_processes(devices: int | str, count: int) -> None:
+    assert device_numbers("cpu", devices) == list(range(count))
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(
+    ("device", "devices", "message"),
+    [
+        ("auto", 3, "--devices 3: there are 2 GPUs here"),
+        ("auto", "0,2", "--devices 0,2: there are 2 GPUs here"),
+        ("auto", "1,1", "--devices 1,1 names a GPU twice"),
+        ("cpu", "0,1", "--devices 0,1 names GPUs, but the run is on the CPU"),
+        ("auto", "all", "--devices all: expected auto, how many, or GPUs by their numbers"),
+        ("auto", "0", "--devices 0: expected auto, how many"),
+        ("auto", -1, "--devices -1: expected auto"),
+    ],
+)
+def test_devices_that_are_not_here_are_refused(device: str, devices: int | str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        device_numbers(device, devices)

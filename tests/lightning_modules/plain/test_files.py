@@ -1,3 +1,4 @@
+import codecs
 import hashlib
 import json
 import os
@@ -7,6 +8,7 @@ import pytest
 
 from lightning_modules.plain.files import (
     delete_leftovers,
+    read_text,
     require_file,
     sha256_of_file,
     sha256_of_files,
@@ -136,3 +138,28 @@ def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
         require_file(tmp_path / "none", "a scan")
     with pytest.raises(FileNotFoundError, match="is a folder; expected a scan"):
         require_file(tmp_path, "a scan")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a\nb\n",
+        b"a\r\nb\r\n",
+        b"a\rb\r",
+        codecs.BOM_UTF8 + b"a\nb\n",
+        "a\r\nb\n".encode("utf-16"),
+        codecs.BOM_UTF16_BE + "a\nb\n".encode("utf-16-be"),
+        "a\nb\n".encode("utf-32"),
+    ],
+)
+def test_text_is_read_without_byte_order_mark_and_with_one_kind_of_line_end(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "a.txt").write_bytes(content)
+    assert read_text(tmp_path / "a.txt") == "a\nb\n"
+
+
+def test_bytes_that_are_no_text_are_refused_with_their_place(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("José".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"a\.txt is no text in utf-8 \(byte 3 is 0xe9\); save it as UTF-8"):
+        read_text(tmp_path / "a.txt")

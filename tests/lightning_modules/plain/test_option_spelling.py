@@ -97,6 +97,26 @@ def test_a_switch_is_turned_off_in_each_way_that_agents_of_sweeps_write(given: s
     assert parse(given).with_salt is expected
 
 
+@pytest.mark.parametrize(
+    ("given", "name", "expected"),
+    [
+        ("--minutes=30.0", "minutes", 30), ("--minutes=1e2", "minutes", 100), ("--heat=5e-05", "heat", 5e-5),
+        ("--heat=2", "heat", 2.0), ("--heat=None", "heat", None), ("--sizes=[3, 4]", "sizes", [3, 4]),
+        ("--guests=['ann', 'bob']", "guests", ("ann", "bob")), ("--loaf-name=None", "loaf_name", "None"),
+        ("--manner=plain", "manner", "plain"), ("--inner.deep-value=7.0", "inner", Inner(7)),
+    ],
+)  # fmt: skip
+def test_a_value_is_read_as_python_prints_it(given: str, name: str, expected: object) -> None:
+    assert getattr(parse(given), name) == expected
+
+
+def test_whole_numbers_of_lists_and_of_files_may_have_a_point(tmp_path: Path) -> None:
+    assert parse("--sizes", "3.0", "4").sizes == [3, 4]
+    file = tmp_path / "baking.yaml"
+    file.write_text("minutes: 30.0\n")
+    assert parse("--config", str(file)).minutes == 30
+
+
 def test_leading_words_set_options_in_their_order_and_a_list_takes_the_rest() -> None:
     baking = parse("rye", "ann", "bob", "--minutes", "3", leading=("loaf_name", "guests"))
     assert (baking.loaf_name, baking.guests, baking.minutes) == ("rye", ("ann", "bob"), 3)
@@ -123,6 +143,8 @@ def test_numbers_have_python_s_own_types() -> None:
         (["--minutes=0"], "--minutes must be at least 1, got 0"),
         (["--share", "1"], "--share must be at least 0 and below 1, got 1"),
         (["--heat=.inf"], "--heat must be at least 0, got .inf"),
+        (["--minutes=1.5"], "--minutes must be at least 1, got 1.5"),
+        (["--minutes=None"], "--minutes: expected a whole number that is at least 1, got None"),
         (["--minutes=long"], "--minutes: expected a whole number that is at least 1, got long"),
         (["--manner=rude"], "--manner: expected plain or fancy, got rude"),
         (["--sizes", "big"], '--sizes: expected a whole number, or several separated by blanks, got ["big"]'),

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.plain.files import sha256_of_file
-from lightning_modules.recognition.facenet import FILES, FaceNet, load_facenet
+from lightning_modules.recognition.facenet import FILES, FaceNet, load_facenet, shapes
 from lightning_modules.recognition.networks import load_network
 from lightning_modules.recognition.resampling import resample
 from lightning_modules.recognition.weight_files import WeightFileError
@@ -60,18 +60,48 @@ def test_missing_weights_explain_where_to_get_them(tmp_path: Path, monkeypatch: 
         load_facenet()
 
 
-@pytest.mark.parametrize("content", [b"", b"not a pickle", b"PK\x03\x04 cut"])
-def test_a_corrupt_file_is_refused_with_its_hash(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (b"not a pickle", "is a text file"),
+        (b"PK\x03\x04 cut", "is cut off or damaged"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
+        (b"\x80\x02 neither this nor that", "is damaged, or holds objects of other kinds"),
+    ],
+)
+def test_a_corrupt_file_is_refused_with_what_it_is(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / FILES[0]
     path.write_bytes(content)
-    with pytest.raises(WeightFileError, match=rf"{sha256_of_file(path)}\) does not hold .*InceptionResnetV1"):
+    with pytest.raises(WeightFileError, match=rf"{FILES[0]} {reason}.*; download {FILES[0]}") as caught:
         load_facenet(path)
+    assert "weights_only" not in str(caught.value)
 
 
-def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pt")
-    with pytest.raises(WeightFileError, match=r"does not hold facenet-pytorch's InceptionResnetV1"):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (
+            {"weight": torch.zeros(2)},
+            r"lacks 602 of 602 tensors, such as .*; it has 1 others, such as weight",
+        ),
+        ([torch.zeros(2)], "holds a list of 1 where tensors by name are expected"),
+    ],
+)
+def test_weights_of_another_network_are_refused(tmp_path: Path, content: object, reason: str) -> None:
+    torch.save(content, tmp_path / "other.pt")
+    message = rf"does not hold facenet-pytorch's InceptionResnetV1: it {reason}"
+    with pytest.raises(WeightFileError, match=message):
         load_facenet(tmp_path / "other.pt")
-    torch.save([torch.zeros(2)], tmp_path / "list.pt")
-    with pytest.raises(WeightFileError, match=r"does not hold facenet-pytorch's InceptionResnetV1"):
-        load_facenet(tmp_path / "list.pt")
+
+
+def test_names_with_a_prefix_are_told_by_it(tmp_path: Path) -> None:
+    tensors = {f"module.{name}": torch.zeros(shape) for name, shape in shapes().items()}
+    torch.save(tensors, tmp_path / "other.pt")
+    with pytest.raises(WeightFileError, match=r"lacks 602 of 602 .*; its names begin with 'module\.'"):
+        load_facenet(tmp_path / "other.pt")
+
+
+def test_files_without_the_counters_of_batch_norms_are_read(tmp_path: Path) -> None:
+    torch.save({name: torch.zeros(shape) for name, shape in shapes().items()}, tmp_path / "old.pt")
+    assert load_facenet(tmp_path / "old.pt").feature_width == 1792

@@ -19,7 +19,7 @@ def network(request: pytest.FixtureRequest) -> RecognitionNetwork:
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="called 'arcface'; there are dlib, sface, facenet, vggface"):
-        load_network("arcface")  # type: ignore[arg-type]  # on purpose
+        load_network("arcface")
 
 
 def test_widths_are_as_declared_and_embeddings_have_unit_length(

@@ -33,7 +33,9 @@ def test_it_agrees_with_onnxruntime(face_like_images: Tensor) -> None:
 
 def test_another_file_is_refused_with_both_hashes(tmp_path: Path) -> None:
     (tmp_path / "other.onnx").write_bytes(b"other")
-    with pytest.raises(WeightFileError, match=rf"other\.onnx has SHA-256 .*, expected {SHA256}; pip install"):
+    with pytest.raises(
+        WeightFileError, match=rf"other\.onnx has SHA-256 .*, expected {SHA256}: it is .*; pip install"
+    ):
         load_sface(tmp_path / "other.onnx")
 
 

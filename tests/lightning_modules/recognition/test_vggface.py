@@ -154,7 +154,7 @@ def test_a_corrupt_file_is_refused_with_its_hash(tmp_path: Path) -> None:
     path = tmp_path / FILE
     path.write_bytes(b"not HDF5")
     with pytest.raises(
-        WeightFileError, match=rf"{sha256_of_file(path)}\) does not hold keras-vggface's VGG-16"
+        WeightFileError, match=rf"{sha256_of_file(path)}\) does not hold keras-vggface's VGG-16: it is a text"
     ):
         load_vggface(path)
 

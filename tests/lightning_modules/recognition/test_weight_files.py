@@ -24,7 +24,10 @@ def source(tmp_path: Path) -> Path:
 
 def test_a_wrong_hash_is_named_with_the_expected_one(source: Path) -> None:
     found = weight_files.sha256_of_file(source)
-    with pytest.raises(WeightFileError, match=rf"published\.bin has SHA-256 {found}, expected 00ff; do this"):
+    with pytest.raises(
+        WeightFileError,
+        match=rf"published\.bin has SHA-256 {found}, expected 00ff: it is a text file; do this",
+    ):
         check_sha256(source, "00ff", "do this")
 
 

@@ -1,11 +1,15 @@
 import pytest
 import torch
+from lightning.pytorch.plugins.precision import HalfPrecision
 
 from lightning_modules.rendering.ranges import SceneRanges
 from lightning_modules.rendering.scenes import (
+    DrawnScenes,
     Scenes,
+    backgrounds_of,
     colour_backgrounds,
     noise_backgrounds,
+    noise_cells,
     random_scenes,
     scene_generators,
 )
@@ -81,3 +85,26 @@ def test_noise_is_interpolated_from_corner_to_corner() -> None:
 def test_no_views_are_refused() -> None:
     with pytest.raises(ValueError, match="views must be at least 1, got 0"):
         random_scenes(scene_generators(0, 0, [0]), 0)
+
+
+def test_what_is_drawn_ahead_moves_as_a_whole_and_keeps_its_precision() -> None:
+    drawn = DrawnScenes(random_scenes(scene_generators(0, 0, range(2)), 3), torch.rand(2, 3, 3, 6, 6))
+    assert drawn.template is None
+    with_template = DrawnScenes(drawn.scenes, drawn.noise, torch.rand(2, 3, 5, 2)).to(torch.device("meta"))
+    parts: list[torch.Tensor] = []
+    with_template.changed(lambda part: parts.append(part) or part)
+    # Five of poses, four of lights, the noise and the template.
+    assert len(parts) == 11
+    assert all(part.is_meta for part in parts)
+    # As Lightning does with a batch of a run in 16 bits.
+    plugin = HalfPrecision("bf16-true")
+    batch = plugin.convert_input({"scenes": drawn, "features": torch.rand(3)})
+    assert batch["features"].dtype == torch.bfloat16
+    assert batch["scenes"] is drawn
+
+
+def test_backgrounds_are_drawn_in_two_steps_as_in_one() -> None:
+    noise = noise_cells(scene_generators(0, 0, range(2)), 3)
+    assert noise.shape == (2, 3, 3, 6, 6)
+    in_one = noise_backgrounds(scene_generators(0, 0, range(2)), 3, (20, 30))
+    assert torch.equal(backgrounds_of(noise, (20, 30)), in_one)

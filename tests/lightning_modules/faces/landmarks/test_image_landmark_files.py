@@ -25,6 +25,10 @@ def test_ljson_lists_y_before_x(tmp_path: Path) -> None:
     for name, content in (
         ("two", {"version": 2, "landmarks": landmarks}),
         ("three", {"version": 3, "groups": {"LJSON": {"landmarks": landmarks}}}),
+        (
+            "one",
+            {"groups": [{"label": "", "landmarks": [{"point": point} for point in landmarks["points"]]}]},
+        ),
     ):
         path = tmp_path / f"{name}.ljson"
         path.write_text(json.dumps(content))
@@ -35,7 +39,8 @@ def test_json_text_and_numpy_list_x_before_y(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(POINTS.tolist()))
     np.savetxt(tmp_path / "a.txt", POINTS, delimiter=",")
     np.save(tmp_path / "a.npy", POINTS)
-    for suffix in ("json", "txt", "npy"):
+    (tmp_path / "a.CSV").write_bytes(b"\xef\xbb\xbfx,y\r\n" + (tmp_path / "a.txt").read_bytes())
+    for suffix in ("json", "txt", "npy", "CSV"):
         assert read_image_landmarks(tmp_path / f"a.{suffix}").tolist() == POINTS.tolist()
 
 
@@ -59,7 +64,8 @@ def test_points_that_are_not_there_are_nan(tmp_path: Path) -> None:
         ("a.pts", pts(POINTS).replace("0.000", "here"), "cannot be read as landmarks"),
         ("a.json", "{}", "cannot be read as landmarks"),
         ("a.json", "[[1, 2, 3]]", r"must hold 68 points .* got an array of shape \[1, 3\]"),
-        ("a.csv", "1", "unknown suffix '.csv'"),
+        ("a.pp", "1", "unknown suffix '.pp'"),
+        ("a.ljson", '{"groups": [3]}', "cannot be read as landmarks .each of `groups` must hold"),
     ],
 )
 def test_anything_else_is_refused(tmp_path: Path, name: str, content: str, message: str) -> None:

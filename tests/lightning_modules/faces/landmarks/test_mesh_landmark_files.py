@@ -67,8 +67,12 @@ def test_points_that_nobody_marked_are_nan(tmp_path: Path) -> None:
         ("a.json", "{}", "cannot be read as landmarks"),
         ("a.txt", "one two", "cannot be read as landmarks"),
         ("a.npy", "text", "cannot be read as landmarks"),
-        ("a.csv", "1", "unknown suffix '.csv'"),
-        ("a.ljson", '{"groups": {"one": {}, "two": {}}}', "one group of landmarks expected, found one, two"),
+        ("a.obj", "1", "unknown suffix '.obj'"),
+        ("a.json", "null", "cannot be read as landmarks"),
+        ("a.json", json.dumps([None] * 68), "must hold whole numbers where it lists vertex ids"),
+        ("a.json", json.dumps([1e300] * 68), "must hold whole numbers where it lists vertex ids"),
+        ("a.ljson", '{"landmarks": {"points": null}}', "cannot be read as landmarks"),
+        ("a.ljson", '{"groups": {"one": {}, "two": {}}}', "the group one has no `landmarks.points`"),
     ],
 )
 def test_anything_else_is_refused(tmp_path: Path, name: str, content: str, message: str) -> None:
@@ -129,6 +133,25 @@ def test_damaged_picked_points_are_refused(tmp_path: Path) -> None:
         read_marked_points(tmp_path / "a.pp", torch.zeros(3, 3))
 
 
+def test_an_inactive_picked_point_is_not_known_and_the_others_stay(tmp_path: Path) -> None:
+    lines = [f'<point x="{i}" y="0" z="0" active="{int(i != 2)}" name="{i}"/>' for i in range(8)]
+    path = tmp_path / "picked.pp"
+    path.write_text(PICKED.format(points="\n".join(lines)))
+    points = read_marked_points(path, torch.zeros(3, 3))
+    assert points.isfinite().all(1).nonzero().flatten().tolist() == [30, 33, 36, 39, 45, 48, 54]
+    assert points[45].tolist() == [3, 0, 0]
+
+
+def test_vertex_ids_that_are_not_given_are_not_known(tmp_path: Path) -> None:
+    (tmp_path / "ids.json").write_text("[0, 1, null, 3, 4, 5, 6]")
+    marked = read_marked_points(tmp_path / "ids.json", torch.from_numpy(POINTS))
+    assert marked[42].isnan().all()
+    assert marked[45].tolist() == POINTS[3].tolist()
+    (tmp_path / "ids.json").write_text(json.dumps([None] * 7))
+    with pytest.raises(ValueError, match=r"ids\.json marks no point; mark some, or leave the file out"):
+        read_marked_points(tmp_path / "ids.json", torch.from_numpy(POINTS))
+
+
 def test_a_landmark_file_beside_a_mesh_is_found_by_its_name(tmp_path: Path) -> None:
     mesh = tmp_path / "ann.obj"
     assert landmark_file_beside(mesh) is None
@@ -138,6 +161,9 @@ def test_a_landmark_file_beside_a_mesh_is_found_by_its_name(tmp_path: Path) -> N
     assert landmark_file_beside(mesh) == file
     marked = write(tmp_path / "ann.json", IDS)
     assert landmark_file_beside(mesh) == marked
+    capitals = tmp_path / "ann.LJSON"
+    capitals.write_text("{}")
+    assert landmark_file_beside(mesh) == capitals
 
 
 def test_coefficients_beside_a_reconstructed_mesh_are_not_taken_for_landmarks(tmp_path: Path) -> None:

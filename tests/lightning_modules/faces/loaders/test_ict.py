@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from lightning_modules.faces.albedo_transfer import CONSTANT_ALBEDO
 from lightning_modules.faces.loaders import ict
-from lightning_modules.faces.loaders.ict import CONSTANT_ALBEDO, load_ict
+from lightning_modules.faces.loaders.ict import load_ict
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.faces.morphable_model import MorphableModel

@@ -70,7 +70,7 @@ def test_ply_polygons_and_colours_as_fractions_are_read(tmp_path: Path) -> None:
         "0 0 0 0.5 0.25 0\n1 0 0 1 1 1\n1 1 0 1 1 1\n0 1 0 1 1 1\n4 0 1 2 3\n"
     )
     mesh = read_mesh(tmp_path / "quad.ply")
-    assert mesh.triangles.tolist() == [[0, 1, 2], [2, 3, 0]]
+    assert mesh.triangles.tolist() == [[0, 1, 2], [0, 2, 3]]
     assert mesh.colours[0].tolist() == [0.5, 0.25, 0]
 
 

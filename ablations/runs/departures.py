@@ -1,0 +1,372 @@
+"""Every departure from the paper: what the paper does, what is done here, why, and what sets it back.
+
+One list. From it come the methods' values, what `--dry-run` and results say, and the tables of
+docs/training.md. The text of the paper at hand lost its numbers: what it does not state is listed apart, and
+is no departure.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lightning_modules.losses import PAPER_WEIGHTS, SUITE_WEIGHTS
+from lightning_modules.plain.declared_options import in_words
+
+if TYPE_CHECKING:
+    from .settings import Method, Settings
+
+
+class As(NamedTuple):
+    """The value of another option."""
+
+    option: str
+
+
+class Choice(NamedTuple):
+    """An option's value under each method.
+
+    Attributes:
+        paper: a value, or As another option.
+        suite: a value, or None where the preset has it.
+    """
+
+    paper: Any
+    suite: Any
+
+
+@dataclass(frozen=True)
+class Departure:
+    """Where a run may differ from the paper.
+
+    Attributes:
+        name: in a few words, as results list it.
+        paper: what the paper does.
+        here: what is done instead.
+        why: the reason.
+        options: those that set it back; none where no option of run.py can by itself.
+        loss: without which there is no departure, such as contrast; none if it is of every run.
+        set_back: how a user could set it back who has what it takes, where there are no options.
+        present: whether resolved settings have it, where there are no options.
+    """
+
+    name: str
+    paper: str
+    here: str
+    why: str
+    options: Mapping[str, Choice] = field(default_factory=dict)
+    loss: str | None = None
+    set_back: str | None = None
+    present: Callable[["Settings"], bool] = lambda settings: True
+
+    def is_on(self, settings: "Settings") -> bool:
+        """Whether resolved settings have it."""
+        if self.loss is not None and self.loss not in settings.weights.on:
+            return False
+        if not self.options:
+            return self.present(settings)
+        return any(
+            getattr(settings, name) != self.value_of_the_paper(name, settings) for name in self.options
+        )
+
+    def value_of_the_paper(self, name: str, settings: "Settings") -> Any:  # noqa: ANN401 - any option's
+        """An option's value in the paper, beside the other resolved settings."""
+        value = self.options[name].paper
+        return getattr(settings, value.option) if isinstance(value, As) else value
+
+    @property
+    def commands(self) -> list[str]:
+        """The options that set it back, each as a user would type it."""
+        return [_typed(name, choice.paper) for name, choice in self.options.items()]
+
+
+class Unstated(NamedTuple):
+    """What the paper at hand does not state, so that any value is ours.
+
+    Attributes:
+        name: in a few words.
+        here: what is done.
+        options: those in which the methods differ.
+    """
+
+    name: str
+    here: str
+    options: Mapping[str, Choice] = {}
+
+
+def _weight(name: str) -> Choice:
+    return Choice(getattr(PAPER_WEIGHTS, name), getattr(SUITE_WEIGHTS, name))
+
+
+DEPARTURES: Sequence[Departure] = (
+    Departure(
+        "pool of synthetic faces",
+        "fresh faces at every step",
+        "drawn from a pool that is rendered once",
+        "their features never change, and cost more than a training step",
+        {"synthetic_faces": Choice(0, None)},
+    ),
+    Departure(
+        "cheeks' colour among the features",
+        "a recognition network's features alone",
+        "also the mean colour of the cheeks",
+        "a recognition network overlooks light and camera, and most of what tells skin tone with them",
+        {"cheek_colour": Choice(False, True)},
+    ),
+    Departure(
+        "standardised features",
+        "as the network gives them",
+        "with mean 0 and variance 1 over synthetic faces",
+        "every network's features then train at the same rate",
+        {"standardised": Choice(False, True)},
+    ),
+    Departure(
+        "small last layer",
+        "starts like the others",
+        "starts at 0.3 of what is drawn",
+        "predictions start near the mean face",
+        {"last_layer_scale": Choice(1.0, 0.3)},
+    ),
+    Departure(
+        "linear start",
+        "a network trained on synthetic faces",
+        "the same network with a linear path beside its layers: stage 1 starts from ridge regression, stage "
+        "2 from 1.5 times what stage 1 predicts",
+        "what a network learns on renderings carries over to photographs worse than ridge regression does, "
+        "and both regress to the mean",
+        {"linear_start": Choice(0.0, 1.5)},
+    ),
+    Departure(
+        "weights of the losses",
+        "w_s 0.4, w_t 0.002, w_batch 10, w_loop 1e-4 (all recalled), identity 1",
+        "1, 1, 16, 0.1, 16",
+        "from a search; on the paper's scale albedo starves",
+        {
+            "shape_weight": _weight("shape"),
+            "albedo_weight": _weight("albedo"),
+            "identity_weight": _weight("identity"),
+            "batch_distribution_weight": _weight("batch_distribution"),
+            "loopback_weight": _weight("loopback"),
+        },
+    ),
+    Departure(
+        "mean over coordinates",
+        "squared norms: a sum over a face's coefficients (recalled)",
+        "the mean over them",
+        "weights keep their meaning with another number of components",
+        {"reduction": _weight("reduction")},
+    ),
+    Departure(
+        "moments over more photographs",
+        "over those that are rendered",
+        "over all photographs of a step, most of them not rendered",
+        "moments need no rendering, and those of few faces are noise",
+        {"photographs_per_step": Choice(As("rendered"), None)},
+        loss="batch_distribution",
+    ),
+    Departure(
+        "absolute means",
+        "means are squared in the batch distribution",
+        "their absolute values",
+        "few components keep a mean, those in which photographs differ most from renderings: at the same "
+        "average, likeness is better",
+        {"mean_penalty": _weight("mean_penalty")},
+        loss="batch_distribution",
+    ),
+    Departure(
+        "unbiased moments",
+        "moments of a batch, with what its size adds",
+        "a switch, off: the noise's share is estimated and subtracted",
+        "the paper's form is least at a variance below 1: 0.73 with 8 faces, 0.96 with 64",
+        {"unbiased_moments": Choice(False, False)},
+        loss="batch_distribution",
+    ),
+    Departure(
+        "centred identity",
+        "the cosine of embeddings",
+        "after subtracting their mean over photographs",
+        "`dlib`'s embeddings share a common part",
+        {"centred": Choice(False, True)},
+    ),
+    Departure(
+        "contrast loss",
+        "none",
+        "each rendering must tell its own photograph from the others of the batch",
+        "cosines alone are content with what all faces share",
+        {"contrast_weight": _weight("contrast")},
+        loss="contrast",
+    ),
+    Departure(
+        "skin tone loss",
+        "none",
+        "start and target of the first albedo component, from what photographs' cheeks say by the embedding "
+        "and by themselves",
+        "the map from features to tone learnt on renderings does not carry over, and a prior with other "
+        "tones than the photographs' turns light people dark",
+        {"tone_weight": _weight("tone")},
+        loss="tone",
+    ),
+    Departure(
+        "jitter",
+        "none",
+        "each view's alignment is moved a little",
+        "a detector's points are not exact either",
+        {"jitter": Choice(0.0, 0.015)},
+    ),
+    Departure(
+        "white balance",
+        "a light's colour as it is",
+        "cameras take out half to all of it",
+        "cameras do, and photographs' faces are less tinted than lights",
+        {"white_balance": Choice(0.0, 1.0)},
+    ),
+    Departure(
+        "even exposure",
+        "lights of varying intensity",
+        "only the ratio of two lights varies: every scene's exposure lies between 0.75 and 1",
+        "cameras expose for the face",
+        {"lowest_exposure": Choice(0.3, 0.75)},
+    ),
+    Departure(
+        "retouched for the judge",
+        "networks score what is rendered",
+        "softened, and black above the forehead",
+        "chosen on development people: photographs that resemble every rendering then mislead a judge less",
+        {"retouched": Choice(False, True)},
+    ),
+    Departure(
+        "clipped gradients",
+        "none that is stated",
+        "to a norm of 5",
+        "one step of extreme faces cannot undo the training",
+        {"gradient_clip": Choice(0.0, 5.0)},
+    ),
+    Departure(
+        "decoupled decay",
+        "weights are regularised towards zero, how much is not stated",
+        "AdamW: 1 in stage 1, 0.1 in stage 2, times the learning rate, of matrices only",
+        "a pool of faces is learnt by heart otherwise",
+        {
+            "decoupled_decay": Choice(False, True),
+            "pretraining_weight_decay": Choice(1e-4, 1.0),
+            "weight_decay": Choice(1e-4, 0.1),
+        },
+    ),
+    Departure(
+        "another encoder",
+        "FaceNet NN2: 1024 pooled features, a 128-D embedding",
+        "`dlib`, `sface`, `facenet` (Inception-ResNet-v1) or `vggface`",
+        "NN2's weights were never published",
+    ),
+    Departure(
+        "cached features of photographs",
+        "computed at every step",
+        "computed once",
+        "exact: the encoder is frozen, and photographs are not augmented",
+    ),
+    Departure(
+        "aligned renderings",
+        "random poses, as the camera sees them",
+        "five points of each face lie where a photograph's would: scale, shift and roll are taken out, and "
+        "gradients also pass through the camera",
+        "the networks here read aligned faces",
+    ),
+    Departure(
+        "open morphable model",
+        "Basel 2017, 199 + 199 components",
+        "the open model, with as many",
+        "Basel's licence does not allow to share it",
+        set_back="`--morphable-model basel:FILE`",
+        present=lambda settings: not settings.morphable_model.startswith("basel:"),
+    ),
+    Departure(
+        "stand-in photographs",
+        "VGG-Face's 2.6 million photographs",
+        "rendered stand-ins, where none are given",
+        "the suite trains without any download",
+        set_back="`--photographs DIR`",
+        present=lambda settings: settings.photographs == "stand-in",
+    ),
+)
+UNSTATED: Sequence[Unstated] = (
+    Unstated(
+        "learning rate of stage 2",
+        "1e-4 under `paper`, 5e-4 under `suite`",
+        {"learning_rate": Choice(1e-4, 5e-4)},
+    ),
+    Unstated("optimiser", "Adam, with a warm-up of 50 steps and a cosine down to zero"),
+    Unstated("faces of a step, steps", "by the preset; 8 rendered photographs in `quick` and `standard`"),
+    Unstated("width of the layers", "1024, recalled"),
+    Unstated("random poses and lights", "`lightning_modules/rendering/ranges.py`: two lights, 2 to 5 m away"),
+    Unstated("light from everywhere", "20 to 50 % of the exposure; no fall-off"),
+    Unstated("gloss", "the specular constant is 0.15"),
+    Unstated("background of renderings", "smooth noise"),
+    Unstated(
+        "number of views",
+        "three for identity, as stated; the same three serve loopback",
+        {"views": Choice(3, 3)},
+    ),
+    Unstated("validation", "held-back photographs, scored by a network that never trains"),
+)
+
+
+def _values(method: "Method") -> Iterator[tuple[str, Any]]:
+    for options in (*(each.options for each in DEPARTURES), *(each.options for each in UNSTATED)):
+        for name, choice in options.items():
+            yield name, getattr(choice, method)
+
+
+# What a method sets, except where another option or the preset is followed.
+METHODS: dict[str, dict[str, Any]] = {
+    method: {
+        name: value for name, value in _values(method) if value is not None and not isinstance(value, As)
+    }
+    for method in ("paper", "suite")
+}
+# Options that follow others, by method.
+FOLLOWING: dict[str, dict[str, str]] = {
+    method: {name: value.option for name, value in _values(method) if isinstance(value, As)}
+    for method in ("paper", "suite")
+}
+
+
+def departures_of(settings: "Settings") -> list[Departure]:
+    """The departures from the paper that resolved settings have."""
+    return [departure for departure in DEPARTURES if departure.is_on(settings)]
+
+
+def departures_in_lines(settings: "Settings") -> str:
+    """The departures that resolved settings have, one a line, and what sets each back."""
+    lines = []
+    for departure in departures_of(settings):
+        remedy = " ".join(departure.commands) or (departure.set_back or "no option sets it back").strip("`")
+        lines.append(f"  {departure.name}: {remedy}")
+    return "\n".join(["Departures from the paper, and what sets each back:", *lines])
+
+
+def tables() -> str:
+    """The tables of docs/training.md, in Markdown."""
+    heading = "| | paper | here | why | set back by |\n|---|---|---|---|---|"
+    rows = (
+        f"| {each.name} | {each.paper} | {each.here} | {each.why} | "
+        f"{' '.join(f'`{command}`' for command in each.commands) or each.set_back or 'nothing'} |"
+        for each in DEPARTURES
+    )
+    unstated = (f"| {each.name} | {each.here} |" for each in UNSTATED)
+    return "\n".join(
+        [
+            heading,
+            *rows,
+            "",
+            "What the paper at hand does not state:",
+            "",
+            "| | here |\n|---|---|",
+            *unstated,
+        ]
+    )
+
+
+def _typed(name: str, value: Any) -> str:  # noqa: ANN401 - any option's
+    spelling = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{spelling}" if value else f"--no-{spelling}"
+    return f"--{spelling} {value.option.upper() if isinstance(value, As) else in_words(value)}"

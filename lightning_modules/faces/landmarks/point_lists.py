@@ -1,0 +1,172 @@
+"""Lists of points or vertex ids in files: JSON, LJSON, text, CSV, NumPy and MeshLab's picked points."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_modules.faces.landmarks.ljson import is_number_or_null, ljson_landmarks
+from lightning_modules.plain.files import read_text
+
+# Far above what 68 points take in any of the forms; more is another kind of file.
+LARGEST_BYTES = 16 * 2**20
+NOT_A_NUMBER = {"", "nan", "null", "none", "na", "n/a", "-"}
+
+
+class PointList(NamedTuple):
+    """What a file lists.
+
+    Attributes:
+        values: [P] or [P, D] float64, NaN where nothing was marked.
+        is_ljson: whether it is LJSON, which lists y before x in images.
+    """
+
+    values: NDArray[np.float64]
+    is_ljson: bool
+
+
+def file_of_suffix(stem: Path, suffixes: tuple[str, ...]) -> Path | None:
+    """The first file of a name with one of these suffixes, in small letters or capitals.
+
+    Args:
+        stem: folder and name, without the suffix; dots in it stay.
+        suffixes: with their dots, the most wanted first.
+    """
+    spellings = [spelt for suffix in suffixes for spelt in (suffix, suffix.upper(), suffix.title())]
+    candidates = (stem.with_name(stem.name + suffix) for suffix in spellings)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def read_point_list(path: Path, counts: tuple[int, ...]) -> PointList:
+    """The points or ids of a file of the suffix .json, .ljson, .txt, .csv, .npy or .pp, in any letter case.
+
+    Args:
+        path: of the file, which exists.
+        counts: how many points or ids are wanted: how many picked points were meant where some are missing.
+
+    Raises:
+        ValueError: if it holds anything else.
+        OSError: if it cannot be read.
+    """
+    if (size := path.stat().st_size) > LARGEST_BYTES:
+        raise ValueError(f"{size / 2**20:.0f} MB are no list of landmarks")
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return PointList(_numpy_array(path), False)
+    if suffix in {".txt", ".csv"}:
+        return PointList(_table(read_text(path)), False)
+    if suffix == ".pp":
+        return PointList(_picked_points(read_text(path), counts), False)
+    if suffix not in {".json", ".ljson"}:
+        raise ValueError(f"unknown suffix {path.suffix!r}")
+    content = _parsed_json(read_text(path))
+    if isinstance(content, dict):
+        return PointList(ljson_landmarks(content, counts), True)
+    return PointList(_json_list(content), False)
+
+
+def _parsed_json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def _json_list(content: object) -> NDArray[np.float64]:
+    if not isinstance(content, list):
+        raise ValueError("a list or LJSON expected")
+    rows = [row if isinstance(row, list) else [row] for row in content]
+    if len({(isinstance(row, list), len(row) if isinstance(row, list) else 1) for row in content}) > 1:
+        raise ValueError("all points must have as many coordinates")
+    if not all(is_number_or_null(value) for row in rows for value in row):
+        raise ValueError("numbers or null expected")
+    return np.array(content, dtype=np.float64)  # null becomes NaN
+
+
+def _numpy_array(path: Path) -> NDArray[np.float64]:
+    """An array of numbers; memory-mapped first, since a header can claim terabytes."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a damaged header raises whatever its text leads to
+        raise ValueError(str(error) or type(error).__name__) from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf" or array.ndim not in {1, 2}:
+        raise ValueError("an array of numbers with one or two axes expected")
+    return np.array(array, dtype=np.float64)
+
+
+def _table(text: str) -> NDArray[np.float64]:
+    """Lines of numbers, parted by blanks, tabs, commas or semicolons; # starts a comment.
+
+    A first line of words is a header; where it names x and y, and z, only these columns count. Nothing
+    between two separators means a number that is not there.
+    """
+    numbered = [(number, line.split("#")[0].strip(" ")) for number, line in enumerate(text.splitlines(), 1)]
+    numbered = [(number, line) for number, line in numbered if line.strip()]
+    separator = next((mark for mark in ";," if any(mark in line for _, line in numbered)), None)
+    if separator is None and any("\t\t" in line or line != line.strip("\t") for _, line in numbered):
+        separator = "\t"  # something is missing between two of them
+    rows = [
+        (number, [part.strip().strip('"') for part in line.split(separator)]) for number, line in numbered
+    ]
+    header = [word.lower() for word in rows[0][1]] if rows and not any(map(_is_number, rows[0][1])) else []
+    rows = rows[1:] if header else rows
+    if {"x", "y"} <= set(header):
+        if short := [number for number, row in rows if len(row) != len(header)]:
+            raise ValueError(f"line {short[0]} has not as many columns as the header")
+        columns = [header.index(name) for name in "xyz" if name in header]
+        rows = [(number, [row[column] for column in columns]) for number, row in rows]
+    elif rows and separator and all(len(row) > 1 and not row[-1] for _, row in rows):
+        rows = [(number, row[:-1]) for number, row in rows]  # a separator ends each line
+    if not rows:
+        raise ValueError("it holds no numbers")
+    for number, row in rows:
+        if len(row) != len(rows[0][1]):
+            raise ValueError(f"line {number} has {len(row)} numbers, line {rows[0][0]} has {len(rows[0][1])}")
+        if wrong := [part for part in row if not (_is_number(part) or part.lower() in NOT_A_NUMBER)]:
+            raise ValueError(f"line {number}: {wrong[0]!r} is no number")
+    array = np.array([[_number(part) for part in row] for _, row in rows])
+    return array.ravel() if 1 in array.shape else array
+
+
+def _is_number(part: str) -> bool:
+    try:
+        return np.isfinite(_number(part))
+    except ValueError:
+        return False
+
+
+def _number(part: str) -> float:
+    # Tables of semicolons come from where the comma is the decimal point.
+    return float("nan") if part.lower() in NOT_A_NUMBER else float(part.replace(",", "."))
+
+
+def _picked_points(text: str, counts: tuple[int, ...]) -> NDArray[np.float64]:
+    """MeshLab's picked points in their order; inactive ones, and those that numbered names skip, are NaN."""
+    points = list(ElementTree.fromstring(text).iter("point"))
+    values = np.full((len(points), 3), np.nan)
+    for row, point in enumerate(points):
+        if point.get("active") != "0":
+            values[row] = [float(point.attrib[axis]) for axis in "xyz"]
+    numbers = [int(name) for point in points if (name := point.get("name", "")).isdecimal()]
+    if len(numbers) < len(points) or len(set(numbers)) < len(numbers) or not numbers:
+        return values
+    if sorted(numbers) == list(range(min(numbers), min(numbers) + len(numbers))):
+        return values  # none is missing: their order counts, whatever they are called
+    # Numbered from 0 or 1, some were deleted: the list was as long as one that is wanted.
+    meant = {(count, first) for count in counts for first in (0, 1) if _spans(numbers, count, first)}
+    if len(meant) != 1:
+        raise ValueError(
+            f"points named {', '.join(map(str, sorted(numbers)))} do not tell which are missing; pick all, "
+            "and make those inactive that are not to be used"
+        )
+    ((count, first),) = meant
+    placed = np.full((count, 3), np.nan)
+    placed[np.array(numbers) - first] = values
+    return placed
+
+
+def _spans(numbers: list[int], count: int, first: int) -> bool:
+    return min(numbers) >= first and max(numbers) == first + count - 1

@@ -1,0 +1,18 @@
+"""Text of mesh and material files, whatever wrote it."""
+
+import codecs
+from pathlib import Path
+
+_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+
+
+def text_of(path: Path) -> str:
+    r"""A file's text without byte order mark, lines ended by `\n`; letters in no known coding become �."""
+    content = path.read_bytes()
+    coding = "utf-8"
+    for mark, named in _MARKS:
+        if content.startswith(mark):
+            content, coding = content[len(mark) :], named
+            break
+    text = content.decode(coding, errors="replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text

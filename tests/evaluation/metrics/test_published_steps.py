@@ -1,0 +1,118 @@
+"""NoW and FG2018 beside the steps of their published code, worked out here once more by other means."""
+
+from dataclasses import replace
+
+import igl
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
+
+from evaluation.metrics.marked_mesh import MarkedMesh
+from evaluation.metrics.scan_protocols import FG2018, NOW, SEVEN_LANDMARKS
+from evaluation.metrics.scan_score import score_scan
+from tests.evaluation.metrics.face_like import face_like
+
+OUTER_RIGHT, INNER_RIGHT, INNER_LEFT, OUTER_LEFT, NOSE_BOTTOM = range(5)
+
+
+def distances_to(points: NDArray, vertices: NDArray, triangles: NDArray) -> NDArray:
+    squared = igl.point_mesh_squared_distance(
+        np.ascontiguousarray(points), np.ascontiguousarray(vertices), triangles
+    )[0]
+    return np.sqrt(squared)
+
+
+def by_seven_points(mesh: NDArray, scan: NDArray) -> tuple[float, NDArray, NDArray]:
+    """The similarity of Procrustes analysis: scale, rotation, translation."""
+    mesh_mean, scan_mean = mesh.mean(0), scan.mean(0)
+    u, s, vt = np.linalg.svd((scan - scan_mean).T @ (mesh - mesh_mean))
+    assert np.linalg.det(u @ vt) > 0
+    scale = s.sum() / ((mesh - mesh_mean) ** 2).sum()
+    return scale, u @ vt, scan_mean - scale * u @ vt @ mesh_mean
+
+
+def published(scan: MarkedMesh, mesh: MarkedMesh, factor: float, *, refined: bool) -> NDArray:
+    """The distances from the vertices of the cropped scan to the mesh, landmarks' order as in their code."""
+    order = [36, 39, 42, 45, 33, 48, 54]
+    truth, given = scan.landmarks[order], mesh.landmarks[order]
+    scale, rotation, translation = by_seven_points(given, truth)
+    aligned = scale * mesh.vertices @ rotation.T + translation
+    bridge = (truth[INNER_RIGHT] + truth[INNER_LEFT]) / 2
+    centre = truth[NOSE_BOTTOM] + 0.3 * (bridge - truth[NOSE_BOTTOM])
+    eyes, nose = (
+        np.linalg.norm(a - b)
+        for a, b in ((truth[OUTER_RIGHT], truth[OUTER_LEFT]), (bridge, truth[NOSE_BOTTOM]))
+    )
+    cropped = scan.vertices[np.linalg.norm(scan.vertices - centre, axis=1) <= factor * (eyes + nose) / 2]
+
+    def moved(x: NDArray) -> NDArray:
+        return x[0] * aligned @ Rotation.from_rotvec(x[1:4]).as_matrix().T + 100 * x[4:]
+
+    if not refined:
+        return distances_to(cropped, aligned, mesh.triangles)
+    found = least_squares(
+        lambda x: distances_to(cropped, moved(x), mesh.triangles), np.eye(7)[0], xtol=1e-10, ftol=1e-12,
+        gtol=1e-12, diff_step=1e-6,
+    )  # fmt: skip
+    return distances_to(cropped, moved(found.x), mesh.triangles)
+
+
+def pair(number: int) -> tuple[MarkedMesh, MarkedMesh]:
+    """A scan, and a reconstruction in another pose and size with errors of its own."""
+    chance = np.random.default_rng(number)
+    scan = face_like(5.0, nose_mm=20 + number, scattered=True)
+    mesh = face_like(6.0, nose_mm=24 - number)
+    x, y = mesh.vertices[:, 0], mesh.vertices[:, 1]
+    wrong = chance.normal(size=3) * 3
+    bent = mesh.vertices.copy()
+    bent[:, 2] += wrong[0] * np.cos(x / 30) + wrong[1] * np.sin(y / 40) + wrong[2] * np.exp(-(y**2) / 800)
+    noise = chance.normal(size=scan.vertices.shape) * 0.3
+    turn = Rotation.from_rotvec(chance.uniform(-0.3, 0.3, 3)).as_matrix()
+    size = chance.uniform(0.8, 1.2)
+    marks = mesh.landmarks + chance.normal(size=mesh.landmarks.shape)
+    return (
+        scan._replace(vertices=scan.vertices + noise),
+        MarkedMesh(size * bent @ turn.T, mesh.triangles, size * marks @ turn.T),
+    )
+
+
+@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("protocol", [NOW, FG2018], ids=lambda protocol: protocol.name)
+def test_scores_are_those_of_the_published_steps(number: int, protocol: object) -> None:
+    scan, mesh = pair(number)
+    expected = published(scan, mesh, protocol.disc_factor, refined=protocol.refined)
+    score = score_scan(scan, mesh, protocol)
+    assert score.failure is None
+    found = score.scan_to_mesh.values_mm
+    found = found[np.isfinite(found)]
+    assert len(found) == len(expected)
+    assert score.kept_fraction == 1
+    for statistic in (np.median, np.mean, lambda values: np.sqrt((values**2).mean())):
+        assert statistic(found) == pytest.approx(statistic(expected), abs=0.005)
+    reported = np.median(expected) if protocol is NOW else np.sqrt((expected**2).mean())
+    assert score.value_mm == pytest.approx(reported, abs=0.005)
+
+
+def test_the_right_crop_and_every_vertex_matter() -> None:
+    scan, mesh = pair(1)
+    expected = np.median(published(scan, mesh, NOW.disc_factor, refined=True))
+    dropping = score_scan(scan, mesh, replace(NOW, counted="intersection"))
+    sampled = score_scan(scan, mesh, replace(NOW, alignment="point-to-plane"))
+    assert abs(dropping.value_mm - expected) > 1e-4 or dropping.kept_fraction < 1
+    assert abs(sampled.value_mm - expected) > 1e-3
+
+
+def test_a_vertex_far_from_the_mesh_counts() -> None:
+    scan, mesh = pair(2)
+    part = mesh.triangles[(mesh.vertices[mesh.triangles].mean(1)[:, 1] > 0)]
+    upper = mesh._replace(triangles=part)
+    score = score_scan(scan, upper, FG2018)
+    expected = published(scan, upper, FG2018.disc_factor, refined=False)
+    assert score.failure is None
+    assert score.value_mm == pytest.approx(np.sqrt((expected**2).mean()), abs=1e-6)
+
+
+def test_the_seven_landmarks_are_corners_of_eyes_and_mouth_and_subnasale() -> None:
+    assert SEVEN_LANDMARKS == (36, 39, 42, 45, 33, 48, 54)
