@@ -44,10 +44,10 @@ class AtomicCheckpoints(TorchCheckpointIO):
                 write_sealed(checkpoint, temporary)
         except (OSError, RuntimeError) as error:
             # torch's writer turns a full disk into a RuntimeError of its own.
-            error = error.__cause__ or error
+            reason = error.__cause__ or error
             kept = "the one before it is whole" if Path(path).is_file() else "there is none before it"
             raise OSError(
-                f"checkpoint {path} could not be written ({error}); {kept}: free some space and start "
+                f"checkpoint {path} could not be written ({reason}); {kept}: free some space and start "
                 "the same command again"
             ) from error
 

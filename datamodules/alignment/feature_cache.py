@@ -80,7 +80,6 @@ class FaceFeatures:
         Where nothing is missing, nothing is written.
         """
         self._files.refresh()
-        self._sort_keys()
         if (self.rows(face_keys(faces)) >= 0).all() and not self._files.damage():
             return
         with self._files.appending() as append:

@@ -1,8 +1,6 @@
 import csv
 import json
 import logging
-import os
-import re
 import shutil
 import sys
 from collections.abc import Callable
