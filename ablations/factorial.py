@@ -302,7 +302,7 @@ def estimate(folder: Path, left: int, at_a_time: int | None) -> str:
     taken = []
     for file in sorted(folder.glob(f"*/*/{cell.STATE}")):
         state = cell.read_state(file.parent)
-        if state["state"] == cell.FINISHED:
+        if state.get("state") == cell.FINISHED:
             taken.append(sum(state["seconds"].values()))
     if not taken:
         return "how long they take is known when the first one is finished"

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import os
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, Unpack
 
@@ -13,6 +14,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from lightning_modules.plain.files import as_bytes, write_whole
 from lightning_modules.recognition.network import RecognitionNetwork
 
 from .alignment.crops import Quality, Selection
@@ -220,11 +222,14 @@ class FaceDataModule(LightningDataModule):
 
     def _write_failures(self, paths: Sequence[Path], faces: AlignedFaces) -> None:
         file = self.failures_file(paths)
-        file.parent.mkdir(exist_ok=True)
-        with file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["photograph", "reason"])
-            writer.writerows((paths[index], reason) for index, reason in faces.failures)
+        stream = StringIO(newline="")
+        writer = csv.writer(stream)
+        writer.writerow(["photograph", "reason"])
+        writer.writerows((paths[index], reason) for index, reason in faces.failures)
+        content = as_bytes(stream.getvalue())
+        # A cache that can only be read is read.
+        if not file.is_file() or file.read_bytes() != content:
+            write_whole(file, content)
 
 
 def _as_it_is(batch: FaceBatch) -> FaceBatch:

@@ -9,6 +9,8 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
+from lightning_modules.plain.failures import as_one_reason
+from lightning_modules.plain.files import as_bytes
 from lightning_modules.recognition.network import RecognitionNetwork
 
 from .alignment.crops import Selection
@@ -102,7 +104,8 @@ class MICC(LightningDataModule):
         if path is None:
             return Sighting(subject.name, condition, None, f"no footage: {condition}")
         try:
-            return Sighting(subject.name, condition, self.watcher.seen(path))
+            with as_one_reason(f"{path} cannot be read"):
+                return Sighting(subject.name, condition, self.watcher.seen(path))
         except (ValueError, OSError) as error:
             return Sighting(subject.name, condition, None, str(error))
 
@@ -129,7 +132,7 @@ class MICC(LightningDataModule):
             "subjects": sum(not subject.missing for subject in subjects),
             "scans": len(scans),
             "marked": sum(scan.landmarks is not None for scan in scans),
-            "digest": hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest(),
+            "digest": hashlib.sha256(as_bytes("\n".join(sorted(lines)))).hexdigest(),
             "stand_in": False,
         }
 

@@ -217,6 +217,7 @@ class SyntheticFaces(LightningDataModule):
         return RowFiles(
             self.cache_folder / self._digest(purpose),
             {name: np.dtype((np.float32, width)) for name, width in widths.items()},
+            numbers=("features",),
         )
 
     def _digest(self, purpose: int) -> str:
@@ -233,6 +234,8 @@ class SyntheticFaces(LightningDataModule):
 
     def _fill(self, purpose: int, count: int) -> None:
         files = self._files(purpose)
+        if len(files) >= count and not files.damage():
+            return
         with files.appending() as append:
             missing = range(len(files), count)
             with progress_bar("Rendering synthetic faces", len(missing), visible=self.progress) as advance:

@@ -9,6 +9,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from .checkpoint_files import why_not_whole, write_sealed
+
 # Under KEY a checkpoint keeps what is ours; the rest is Lightning's.
 from .checkpoint_schema import FINGERPRINT, KEY, PREFIX, check_checkpoint
 from .faces.morphable_model import MorphableModel
@@ -38,13 +40,14 @@ class AtomicCheckpoints(TorchCheckpointIO):
             OSError: with the sentence that names the file and its space, when the disk is full.
         """
         try:
-            with written_atomically(Path(path)) as temporary:
-                torch.save(checkpoint, temporary)
+            with written_atomically(Path(path), durable=True) as temporary:
+                write_sealed(checkpoint, temporary)
         except (OSError, RuntimeError) as error:
             # torch's writer turns a full disk into a RuntimeError of its own.
+            reason = error.__cause__ or error
             kept = "the one before it is whole" if Path(path).is_file() else "there is none before it"
             raise OSError(
-                f"checkpoint {path} could not be written ({error}); {kept}: free some space and start "
+                f"checkpoint {path} could not be written ({reason}); {kept}: free some space and start "
                 "the same command again"
             ) from error
 
@@ -156,6 +159,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     require_file(path, WHAT)
     checkpoint = read_saved(path, WHAT)
+    if reason := why_not_whole(path):
+        raise ValueError(f"{path} was changed after it was written ({reason}); get it again: expected {WHAT}")
     check_checkpoint(checkpoint, str(path))
     return checkpoint
 
@@ -309,7 +314,7 @@ def export(source: Path, destination: Path, *, terms: str) -> None:
     content = content | {"settings": settings, "terms": terms}
     with written_atomically(destination) as temporary:
         small = {"state_dict": weights, "global_step": checkpoint["global_step"]}
-        torch.save(small | {KEY: content}, temporary)
+        write_sealed(small | {KEY: content}, temporary)
 
 
 def without_folders(place: str) -> str:

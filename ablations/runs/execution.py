@@ -84,6 +84,11 @@ class Execution:
         strategies = ["auto", *StrategyRegistry.available_strategies()]
         if self.strategy not in strategies:
             raise ValueError(f"--strategy must be one of {', '.join(strategies)}; got {self.strategy}")
+        if self.strategy.endswith(("_spawn", "_fork", "_notebook")):
+            raise ValueError(
+                f"--strategy {self.strategy} copies a run into processes that cannot take it; give ddp, "
+                "which starts each of them anew"
+            )
 
     @property
     def logs_to(self) -> tuple[LoggerName, ...]:

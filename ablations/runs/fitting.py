@@ -12,7 +12,7 @@ from typing import Any
 import lightning
 from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.profilers import AdvancedProfiler, Profiler, SimpleProfiler
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -31,6 +31,7 @@ from lightning_modules.distributed import buffers_stay, is_first_process
 from lightning_modules.moving_average import MovingAverage
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.saved_objects import first_line
+from lightning_modules.row_log import RowLog
 
 from . import wandb_runs
 from .curves import LOGS, curve_rows
@@ -185,7 +186,13 @@ def _failures_told(trainer: Trainer, guard: Guard, first_step: int, last: Path) 
         # What is given was good for a step: now the faces are beyond what can be rendered.
         if trainer.global_step == first_step:
             raise
-        raise guard.failed(trainer, f"the faces cannot be rendered any more ({error})") from error
+        raise guard.failed(trainer, diverged(error)) from error
+
+
+def diverged(error: ValueError) -> str:
+    """What became of a training whose faces the renderer refuses; its advice is for who chose the camera."""
+    reason, _, _ = str(error).partition(";")
+    return f"training diverged: the faces cannot be rendered any more ({reason})"
 
 
 class DamagedState(ValueError):
@@ -271,7 +278,7 @@ def _loggers(
     # Every row is written at once: those before a checkpoint are never logged again.
     version = f"from_step_{first_step:07d}"
     folder.claims([f"{LOGS}/{version}/{name}" for name in ("metrics.csv", "hparams.yaml")])
-    loggers: list[Logger] = [CSVLogger(folder.path, name=LOGS, version=version, flush_logs_every_n_steps=1)]
+    loggers: list[Logger] = [RowLog(folder.path, name=LOGS, version=version, flush_logs_every_n_steps=1)]
     if "tensorboard" in execution.logs_to:
         # What is done again after the last checkpoint replaces what an earlier start logged of it.
         purge: dict[str, Any] = {"purge_step": first_step} if first_step else {}

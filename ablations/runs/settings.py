@@ -31,6 +31,9 @@ Preset = Literal["quick", "standard", "paper-scale"]
 ENOUGH_FOR_MOMENTS = 64
 
 
+WIDEST = 2**15  # of a hidden layer, whose weights are 4 GiB then; the optimiser keeps twice as much
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the result of a run depends on.
@@ -240,6 +243,8 @@ class Settings:
                 f"the judge {self.judge} also trains; a network scores its own training too well: "
                 "give another --judge"
             )
+        if self.hidden_width > WIDEST:
+            raise ValueError(f"--hidden-width must be at most {WIDEST:,}, got {self.hidden_width:,}")
         if self.stage == "1" and not self.pretraining:
             raise ValueError("--stage 1 is the pretraining that --no-pretraining removes; give one of them")
         # The skin tone loss knows one component only: it does not train a regressor by itself.

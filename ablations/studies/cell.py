@@ -19,10 +19,20 @@ from typing import Any
 from filelock import FileLock
 
 from lightning_modules.plain.files import write_whole
+from lightning_modules.plain.json_content import read_json
 
 PLAN, STATE, LOG, LOCK = "plan.json", "state.json", "log.txt", "lock"
 FINISHED, FAILED, INTERRUPTED = "finished", "failed", "interrupted"
 STATUS_FAILED, STATUS_INTERRUPTED = 1, 130
+STATE_SCHEMA = {
+    "type": "object",
+    "required": ["state", "seconds"],
+    "properties": {
+        "state": {"type": "string"},
+        "seconds": {"type": "object", "additionalProperties": {"type": "number"}},
+        "reason": {"type": "string"},
+    },
+}
 SECONDS_BETWEEN_LOOKS, SECONDS_TO_STOP = 0.2, 120.0
 
 
@@ -90,7 +100,10 @@ def last_line(log: Path) -> str:
 def read_state(folder: Path) -> dict[str, Any]:
     """What is known of a cell: `state`, `seconds` of each step over all starts, and `reason` of a failure."""
     file = folder / STATE
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    try:
+        return read_json(file, STATE_SCHEMA) if file.is_file() else {}
+    except ValueError:  # damaged: then nothing is known of it
+        return {}
 
 
 def write_state(folder: Path, state: str, seconds: dict[str, float], reason: str | None = None) -> None:

@@ -3,10 +3,9 @@
 import hashlib
 from array import array
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ from lightning_modules.plain.failures import counted_by_kind
 from lightning_modules.plain.files import written_atomically
 
 from ..long_work.cores import available_cores
+from ..long_work.processes import worker_processes
 from ..long_work.progress import progress_bar
 from .crops import Quality, Selection, align, quality, select_faces
 from .detection import DetectorName, load_detector
@@ -149,10 +149,7 @@ class FaceCache:
             for task in tasks:
                 yield process_photographs(*task)
             return
-        # spawn: forked children of a process that runs torch or OpenCV threads may hang.
-        with ProcessPoolExecutor(
-            workers, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
-        ) as pool:
+        with worker_processes(workers) as pool:
             try:
                 running = {pool.submit(process_photographs, *task) for task in islice(tasks, 3 * workers)}
                 while running:

@@ -39,6 +39,7 @@ class FaceFeatures:
                 "descriptors": np.dtype((np.float32, network.embedding_width)),
                 "keys": KEY,
             },
+            numbers=("features", "descriptors"),
         )
         self.folder = self._files.folder
 
@@ -82,7 +83,13 @@ class FaceFeatures:
         batch_size: int = 32,
         progress: bool = True,
     ) -> None:
-        """Compute and store what is missing of these faces, on the network's device."""
+        """Compute and store what is missing of these faces, on the network's device.
+
+        Where nothing is missing, nothing is written.
+        """
+        self._files.refresh()
+        if (self.rows(face_keys(faces)) >= 0).all() and not self._files.damage():
+            return
         with self._files.appending() as append:
             keys = face_keys(faces)
             # Each key once, in the order of the photographs.

@@ -1,11 +1,19 @@
 """Arrays that grow row by row, in memory-mapped files: one file a column, rows only ever appended."""
 
-from collections.abc import Callable, Iterator, Mapping
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
+
+from lightning_modules.plain.files import put_aside
+
+# The column that every folder has besides: a CRC-32 of each row, over its columns in their order.
+CHECKS, CHECK = "checks", np.dtype(np.uint32)
+AT_ONCE = 4096  # rows that are checked together
 
 
 class RowFiles:
@@ -13,21 +21,23 @@ class RowFiles:
 
     A row counts once every column has it, so a process that is stopped leaves nothing that is wrong: the next
     one that appends cuts what is half-written. Reading maps the files, so memory stays flat however many
-    rows there are.
+    rows there are; it writes nothing. Rows carry check sums: see `damage`.
 
     Args:
-        folder: made if need be.
+        folder: made when rows are appended.
         columns: the type of one row of each column, such as `np.dtype((np.float32, 256))`.
+        numbers: columns whose rows are finite and never all zero.
     """
 
-    def __init__(self, folder: Path, columns: Mapping[str, np.dtype]) -> None:
-        self.folder, self.columns = folder, dict(columns)
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: Path, columns: Mapping[str, np.dtype], *, numbers: Sequence[str] = ()) -> None:
+        self.folder, self.columns, self.numbers = folder, dict(columns), tuple(numbers)
         self.refresh()
 
     def refresh(self) -> None:
         """Look again how many rows there are; another process may have appended."""
         self._count = min(self._size(name) // dtype.itemsize for name, dtype in self.columns.items())
+        if self._has_checks():
+            self._count = min(self._count, self._size(CHECKS) // CHECK.itemsize)
 
     def __len__(self) -> int:
         return self._count
@@ -39,16 +49,40 @@ class RowFiles:
             return np.empty((0, *shape), base)
         return np.memmap(self._file(name), base, "r", shape=(self._count, *shape))
 
+    def damage(self) -> str:
+        """Why the rows are not what was written; empty where they are. Reads all of them.
+
+        Of rows that an older version wrote without check sums, it is only known that numbers are finite and
+        not all zero.
+        """
+        if self._count and self._has_checks():
+            kept = np.fromfile(self._file(CHECKS), CHECK, self._count)
+            for start in range(0, self._count, AT_ONCE):
+                rows = self._rows(start, min(start + AT_ONCE, self._count))
+                wrong = np.flatnonzero(_checks(rows) != kept[start : start + AT_ONCE])
+                if len(wrong):
+                    return f"row {start + int(wrong[0])} is not what was written"
+        elif self._count:
+            return self._implausible(self._rows(0, self._count))
+        return ""
+
     @contextmanager
     def appending(self) -> Iterator[Callable[..., None]]:
         """A function that appends rows, given by column; only one process at a time gets it.
 
-        It raises a ValueError, and appends nothing, if a column's rows are of another shape or number.
+        It raises a ValueError, and appends nothing, if a column's rows are of another shape or number, or if
+        numbers are not finite or all zero. Rows that were damaged are put aside before, and said.
         """
+        self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "lock"), ExitStack() as stack:
             self.refresh()
-            files = {name: stack.enter_context(self._file(name).open("ab")) for name in self.columns}
-            for name, dtype in self.columns.items():
+            self._put_damage_aside()
+            checks = b"" if self._has_checks() else _checks(self._rows(0, self._count)).tobytes()
+            written = self.columns | {CHECKS: CHECK}
+            files = {name: stack.enter_context(self._file(name).open("ab")) for name in written}
+            files[CHECKS].write(checks)
+            for name, dtype in written.items():
+                files[name].flush()
                 files[name].truncate(self._count * dtype.itemsize)
 
             def append(**rows: np.ndarray) -> None:
@@ -59,15 +93,54 @@ class RowFiles:
                         raise ValueError(
                             f"rows of {name} must be {list(expected)}, got {list(rows[name].shape)}"
                         )
-                for name, dtype in self.columns.items():
-                    files[name].write(np.ascontiguousarray(rows[name], dtype.base).tobytes())
+                same = {
+                    name: np.ascontiguousarray(rows[name], dtype.base) for name, dtype in self.columns.items()
+                }
+                if count and (reason := self._implausible(same)):
+                    raise ValueError(f"{reason}; nothing was added to {self.folder}")
+                # Last the check sums: a row counts once it has one.
+                for name, values in (same | {CHECKS: _checks(same)}).items():
+                    files[name].write(values.tobytes())
                     files[name].flush()
                 self._count += count
 
             yield append
+
+    def _put_damage_aside(self) -> None:
+        reason = self.damage()
+        if not reason:
+            return
+        for name in (*self.columns, CHECKS):
+            put_aside(self._file(name))
+        self.refresh()
+        print(f"{self.folder} was damaged ({reason}): put aside, and computed again", file=sys.stderr)
+
+    def _implausible(self, rows: Mapping[str, np.ndarray]) -> str:
+        for name in self.numbers:
+            values = rows[name].reshape(len(rows[name]), -1)
+            if not np.isfinite(values).all():
+                return f"{name} holds values that are not finite"
+            if not values.any(axis=1).all():
+                return f"{name} holds a row of zeros"
+        return ""
+
+    def _rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        return {name: self.column(name)[start:stop] for name in self.columns}
+
+    def _has_checks(self) -> bool:
+        return self._file(CHECKS).exists()
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.bin"
 
     def _size(self, name: str) -> int:
         return self._file(name).stat().st_size if self._file(name).exists() else 0
+
+
+def _checks(rows: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The check sum [N] of each row."""
+    count = len(next(iter(rows.values())))
+    if count == 0:
+        return np.empty(0, CHECK)
+    parts = [np.ascontiguousarray(values).reshape(count, -1).view(np.uint8) for values in rows.values()]
+    return np.array([zlib.crc32(line.data) for line in np.concatenate(parts, axis=1)], CHECK)

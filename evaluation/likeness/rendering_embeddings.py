@@ -17,6 +17,7 @@ from datamodules.long_work.row_files import RowFiles
 from datamodules.stand_in_photographs import StandInPhotographs
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.cache_folders import CacheFolders
+from lightning_modules.plain.files import as_bytes
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.reconstruction import Reconstructor
@@ -67,7 +68,7 @@ def embed_all(
     columns = {"descriptors": np.dtype((np.float32, width)), "reasons": REASON, "keys": KEY}
     files = RowFiles(folder, columns)
     # Another process may be computing for hours; who needs nothing new does not wait for it.
-    if len(_missing(files, keys)):
+    if len(_missing(files, keys)) or files.damage():
         _compute(files, keys, describe, progress=progress)
     row = {key: number for number, key in enumerate(files.column("keys").tolist())}
     rows = np.array([row[key] for key in keys.tolist()], int)
@@ -83,7 +84,7 @@ def _compute(files: RowFiles, keys: np.ndarray, describe: Describe, *, progress:
             for start in range(0, len(missing), AT_ONCE):
                 some = missing[start : start + AT_ONCE]
                 descriptors, reasons = describe(some)
-                encoded = np.array([reason.encode()[: REASON.itemsize] for reason in reasons], REASON)
+                encoded = np.array([as_bytes(reason)[: REASON.itemsize] for reason in reasons], REASON)
                 append(descriptors=descriptors, reasons=encoded, keys=keys[some])
                 advance(len(some))
 

@@ -12,6 +12,7 @@ from evaluation.reporting.results import plain
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.plain.files import write_whole, written_atomically
+from lightning_modules.plain.json_content import read_json
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.prediction import Prediction
 
@@ -19,6 +20,12 @@ MESHES = (".glb", ".obj", ".ply")
 COEFFICIENTS, PREVIEW = ".json", ".png"
 SUFFIXES = (*MESHES, COEFFICIENTS, PREVIEW)
 SCHEMA_VERSION = 1
+_NUMBERS = {"type": "array", "items": {"type": "number"}}
+DOCUMENT = {
+    "type": "object",
+    "required": ["shape", "albedo"],
+    "properties": {"shape": _NUMBERS, "albedo": _NUMBERS},
+}
 
 
 class FaceFiles(NamedTuple):
@@ -62,10 +69,9 @@ class FaceFiles(NamedTuple):
         if not all(self.path(suffix).is_file() for suffix in SUFFIXES):
             return None
         try:
-            content = json.loads(self.path(COEFFICIENTS).read_text(encoding="utf-8"))
+            return read_json(self.path(COEFFICIENTS), DOCUMENT)
         except ValueError:
             return None
-        return content if isinstance(content, dict) else None
 
     def finished_from(self, source: Mapping[str, Any]) -> bool:
         """Whether all files are there and were made from this source."""

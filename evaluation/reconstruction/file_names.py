@@ -4,6 +4,7 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path, PurePath
 
 from evaluation.reporting.results import RESULTS, STARTED
@@ -11,6 +12,8 @@ from evaluation.shared.lifecycle import TABLES
 
 from .face_files import SUFFIXES
 
+# Bytes of a name, of the 255 that file systems take: endings and numbers are added.
+LONGEST = 200
 # What a face's file must not be called.
 RESERVED = frozenset((RESULTS, STARTED, *TABLES))
 
@@ -48,6 +51,15 @@ def _end(place: PurePath, length: int) -> str:
     return "/".join([*["_"] * (length - len(parts)), *parts[-length:]])
 
 
+def _of_bearable_length(name: PurePath) -> str:
+    """A name to which endings can be added: one that is too long is cut, and stays unlike all others."""
+    last = name.name
+    if len(os.fsencode(last)) > LONGEST:
+        digest = sha256(os.fsencode(last)).hexdigest()[:12]
+        last = f"{os.fsencode(last)[: LONGEST - 13].decode(errors='ignore')}-{digest}"
+    return name.with_name(last).as_posix()
+
+
 def names_of(
     faces: Sequence[tuple[str, int]], numbered: bool, endings: Sequence[str] = SUFFIXES
 ) -> list[str]:
@@ -59,15 +71,16 @@ def names_of(
         endings: what the names of a face's files end in.
 
     Returns:
-        The file without its suffix; with it where that is another's, or the command's.
+        The file without its suffix; with it where that is another's, or the command's; cut where it is too
+        long for what is added.
     """
-    stems = {file: Path(file).with_suffix("").as_posix() for file, _ in faces}
+    stems = {file: _of_bearable_length(Path(file).with_suffix("")) for file, _ in faces}
     shared = Counter(f"{stem}{ending}" for stem in stems.values() for ending in endings)
     names: dict[str, str] = {}
     taken: set[str] = set()
     for file, stem in stems.items():
         is_shared = any(shared[f"{stem}{ending}"] > 1 for ending in endings)
-        longer = (file + count * "_" for count in itertools.count())
+        longer = (_of_bearable_length(Path(file)) + count * "_" for count in itertools.count())
         for name in longer if is_shared else itertools.chain([stem], longer):
             made = {f"{name}{ending}" for ending in endings}
             if not (made & taken or {each.lower() for each in made} & RESERVED):

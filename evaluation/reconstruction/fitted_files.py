@@ -16,11 +16,23 @@ from lightning_modules.faces.landmarks.pose_fitting import Fit
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.plain.files import write_whole, written_atomically
+from lightning_modules.plain.json_content import read_json
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.rendering.camera import Cameras
 from lightning_modules.rendering.pose import head_angles
 
 SCHEMA_VERSION = 1
+_NUMBERS = {"type": "object", "additionalProperties": {"type": ["number", "array"]}}
+DOCUMENT = {
+    "type": "object",
+    "required": ["source", "pose", "residuals"],
+    "properties": {
+        "source": {"type": "object"},
+        "pose": {**_NUMBERS, "required": ["yaw_degrees", "pitch_degrees", "roll_degrees", "centre_mm"]},
+        "residuals": {**_NUMBERS, "required": ["mean_pixels", "root_mean_square_pixels", "landmarks"]},
+        "seconds": {"type": "number"},
+    },
+}
 FITTED, NEUTRAL = "", "-neutral"  # what the meshes' names end in
 
 
@@ -64,10 +76,9 @@ class FittedFiles(NamedTuple):
         if not all(self.path(ending).is_file() for ending in self.endings):
             return None
         try:
-            content = json.loads(self.path(".json").read_text(encoding="utf-8"))
+            return read_json(self.path(".json"), DOCUMENT)
         except ValueError:
             return None
-        return content if isinstance(content, dict) else None
 
 
 def endings_of(formats: Sequence[str]) -> list[str]:

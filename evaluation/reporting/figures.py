@@ -14,8 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
-from lightning_modules.plain.files import write_whole
+from lightning_modules.plain.files import as_characters, write_whole
 from lightning_modules.plain.output_folder import OutputFolder
 
 DOTS_PER_INCH = 150
@@ -166,5 +167,7 @@ def _encoded(figure: Figure, suffix: str) -> bytes:
     stream = BytesIO()
     # No date: the same figure is the same file.
     metadata = {"CreationDate": None} if suffix == ".pdf" else {"Software": None}
+    for text in figure.findobj(Text):
+        text.set_text(as_characters(text.get_text()))
     figure.savefig(stream, format=suffix[1:], dpi=DOTS_PER_INCH, metadata=metadata)
     return stream.getvalue()

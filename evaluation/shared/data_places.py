@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import platformdirs
-import yaml
 
 from lightning_modules.plain.stand_in_label import labelled
+from lightning_modules.plain.yaml_options import options_in_file
 
 STAND_IN = "stand-in"
 # A data set's kind and the environment variable that names its folder.
@@ -89,10 +89,10 @@ def read_configuration(file: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file} is not YAML ({str(error).splitlines()[0]})") from error
-    if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
+        content = dict(options_in_file(file, of=""))
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read ({error.strerror})") from error
+    if not all(isinstance(value, str) for value in content.values()):
         raise ValueError(f"{file} must hold lines `KIND: DIR`, such as `lfw: /data/lfw`")
     return content
 

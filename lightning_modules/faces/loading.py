@@ -1,5 +1,6 @@
 """One way to name any morphable model: `open`, `basel:FILE`, `ict:FOLDER`, `flame:FILE` and others."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,12 @@ def load_morphable_model(
         "expression_components": expression_components,
     }
     if kind == "open":
-        model = load_basel(_open_model_file(int(place or 1)), landmarks=landmarks, **counts)
+        try:
+            model = load_basel(_open_model_file(int(place or 1)), landmarks=landmarks, **counts)
+        except ValueError as error:
+            # Nobody gives it out.
+            built = re.sub(r"get (it|the file) again", "delete the file: it is built again", str(error))
+            raise ValueError(built) from error
     elif kind == "basel":
         model = load_basel(Path(place), landmarks=landmarks, open_model=_open_model(albedo=0), **counts)
     elif kind == "bfm-front":

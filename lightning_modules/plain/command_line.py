@@ -5,12 +5,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
+from io import TextIOWrapper
 from typing import Any, NoReturn, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 
 from .completion import completion_script
 from .declared_options import Option, options_of
+from .files import FULL
 from .help_page import help_page
 from .interruption import INTERRUPTED, SAID, interruptible
 from .number_types import plain_values
@@ -68,15 +70,31 @@ def one_sentence_for_bad_input() -> Iterator[None]:
     Raises:
         SystemExit: with status 2 for bad input, with 130 when interrupted.
     """
+    if isinstance(sys.stdout, TextIOWrapper):
+        # Names of files may hold bytes that are no characters.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with interruptible():
             yield
-    except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, OSError, ImportError, MemoryError) as error:
+        print(f"error: {_in_one_sentence(error)}", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from error
     except KeyboardInterrupt:
         print(SAID, file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
+
+
+def _in_one_sentence(error: Exception) -> str:
+    """An error in words, without the number that the system has for it."""
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory ({str(error) or 'the system gave none'}); take less at a time"
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    files = " and ".join(str(file) for file in (error.filename, error.filename2) if file is not None)
+    sentence = f"{files or 'a file'}: {error.strerror}"
+    if error.errno in FULL:
+        return f"{sentence}; free some space and start the same command again: what is finished is kept"
+    return sentence
 
 
 class _Parser(ArgumentParser):

@@ -1,13 +1,21 @@
 """Reading and writing files safely: content hashes and writes that are whole or absent."""
 
 import codecs
+import errno
 import hashlib
+import itertools
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# What a disk says when it takes nothing more, and which of it freeing space mends.
+FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+TAKES_NOTHING = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG, errno.EFBIG}
+FULL_DISK = "No space left on device"  # in the words of libraries that keep no number
+# A name has at most 255 bytes; a temporary one holds so many characters of the file's own.
+KEPT_OF_STEM = 40
 # Byte order marks and what follows them; UTF-32's little-endian one begins with UTF-16's.
 ENCODINGS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -29,10 +37,31 @@ def written_atomically(path: Path, *, durable: bool = False) -> Iterator[Path]:
         path: of the file; its folder is made.
         durable: whether the content is on the disk before it takes its place, so that not even a power cut
             leaves a part. It costs some milliseconds a file.
+
+    Raises:
+        OSError: naming the file, the reason and what to do, where the disk takes nothing more.
     """
     path = Path(path)
+    try:
+        with _written(path, durable=durable) as temporary:
+            yield temporary
+    except (OSError, RuntimeError) as error:
+        number = getattr(error, "errno", None)
+        full = number in FULL or FULL_DISK in str(error)
+        if not full and number not in TAKES_NOTHING:
+            raise
+        reason = FULL_DISK if full else os.strerror(number)  # type: ignore[arg-type]  # of TAKES_NOTHING
+        advice = "free some space" if full else "make its folder writable, or name another"
+        raise OSError(
+            f"{path} could not be written ({reason}); what was written before is kept: {advice}, and start "
+            "the same command again"
+        ) from error
+
+
+@contextmanager
+def _written(path: Path, *, durable: bool) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_temporary_prefix(path), suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -48,10 +77,53 @@ def written_atomically(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: str | bytes) -> Path:
-    """The path, with text (UTF-8) or bytes; a reader sees the old file or the new one, never a part."""
+    """The path, with text (UTF-8) or bytes; a reader sees the old file or the new one, never a part.
+
+    What is no character, as in names of files that are not UTF-8, is written as its escape, which JSON reads
+    back as it was.
+    """
     with written_atomically(path, durable=True) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.write_bytes(as_bytes(content) if isinstance(content, str) else content)
     return path
+
+
+def as_bytes(text: str) -> bytes:
+    """A text in UTF-8; what is no character, as names of files may have it, as its escape."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def as_characters(text: str) -> str:
+    """A text to draw, see `as_bytes`."""
+    return as_bytes(text).decode()
+
+
+def delete_leftovers(path: Path) -> None:
+    """Delete what killed processes left of writing a file; no other may be writing it."""
+    if not path.parent.is_dir():
+        return
+    begins, ends = _temporary_prefix(path), path.suffix
+    length = len(begins) + TEMPORARY + len(ends)
+    for other in path.parent.iterdir():
+        name = other.name
+        if len(name) == length and name.startswith(begins) and name.endswith(ends) and not other.is_dir():
+            other.unlink()
+
+
+def put_aside(path: Path) -> Path | None:
+    """Rename a damaged file of a cache, so that it can be made again; its new name, None of none."""
+    if not path.exists():
+        return None
+    names = (path.with_name(f"{path.name}.damaged{number or ''}") for number in itertools.count())
+    aside = next(name for name in names if not name.exists())
+    path.rename(aside)
+    return aside
+
+
+TEMPORARY = 8  # characters that `tempfile` puts between a name's ends
+
+
+def _temporary_prefix(path: Path) -> str:
+    return f".{path.stem[:KEPT_OF_STEM]}-"
 
 
 def read_text(path: Path) -> str:
@@ -90,7 +162,7 @@ def sha256_of_file(path: Path) -> str:
 def sha256_of_files(paths: Iterable[Path]) -> str:
     """SHA-256 over several files: over the lines "name, file's SHA-256" in the names' order."""
     lines = sorted(f"{path.name} {sha256_of_file(path)}\n" for path in paths)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return hashlib.sha256(as_bytes("".join(lines))).hexdigest()
 
 
 def require_file(path: Path, what: str) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from .files import delete_leftovers
 from .manifests import MANIFEST, append_to_manifest, read_manifest, write_manifest
 
 # What a folder of a version without manifests is known by.
@@ -135,6 +136,7 @@ class OutputFolder:
         """
         if not self.registers:
             return ""
+        self._delete_leftovers()
         if self.owner() is None:
             found = sorted({path for pattern in (*MARKS, *older) for path in self.root.glob(pattern)})
             self._note([("output" if path.is_dir() else "file", self._key(path)) for path in found])
@@ -264,6 +266,15 @@ class OutputFolder:
             return self.root / OutputFolder(self.root, self.command)._checked_key(key)
         except ValueError:
             return None
+
+    def _delete_leftovers(self) -> None:
+        """Delete what a killed process left of files that it was writing, see `files.written_atomically`."""
+        if self.root.is_dir() and self.owner() == self.command:
+            self._reload()
+            for key, kind in self._known.items():
+                path = self._inside_or_none(key) if kind == "file" else None
+                if path is not None:
+                    delete_leftovers(path)
 
     def _key(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()

@@ -25,34 +25,37 @@ class Nested:
     value: dict[Any, Any]
 
 
-def options_in_file(file: Path) -> list[tuple[str, Any]]:
+def options_in_file(file: Path, of: str = "--config ") -> list[tuple[str, Any]]:
     """The options of a YAML mapping in its order, each with its name as the file writes it and its value.
+
+    Args:
+        file: of YAML.
+        of: what sentences say before its name.
 
     Raises:
         ValueError: if it is no such file, says an option twice, or unfolds to more than options need.
     """
+    called = f"{of}{file}"
     if file.is_dir():
-        raise ValueError(f"--config {file} is a folder; give a YAML file of options")
+        raise ValueError(f"{called} is a folder; give a YAML file of options")
     with file.open("rb") as stream:
         content = stream.read(LARGEST + 1)
     if len(content) > LARGEST:
-        raise ValueError(f"--config {file} is larger than 1 MiB, which is no file of options")
+        raise ValueError(f"{called} is larger than 1 MiB, which is no file of options")
     try:
         node = yaml.compose(content.decode("utf-8-sig"), yaml.SafeLoader)
         if node is None:
             return []
         if not isinstance(node, yaml.MappingNode):
-            raise ValueError(f"--config {file} must hold lines such as `max-steps: 100`, one an option")
-        _check_size(node, file)
-        return list(_pairs(node, file))
+            raise ValueError(f"{called} must hold lines such as `max-steps: 100`, one an option")
+        _check_size(node, called)
+        return list(_pairs(node, called))
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"--config {file} is not UTF-8 text ({error.reason} at byte {error.start})"
-        ) from error
+        raise ValueError(f"{called} is not UTF-8 text ({error.reason} at byte {error.start})") from error
     except yaml.YAMLError as error:
-        raise ValueError(f"--config {file} is not YAML: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{called} is not YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
-        raise ValueError(f"--config {file} is nested too deeply for a file of options") from error
+        raise ValueError(f"{called} is nested too deeply for a file of options") from error
 
 
 def as_text(value: Any) -> str:  # noqa: ANN401 - what YAML holds
@@ -64,17 +67,17 @@ def as_text(value: Any) -> str:  # noqa: ANN401 - what YAML holds
     return str(value)
 
 
-def _pairs(node: yaml.MappingNode, file: Path, place: str = "") -> Iterator[tuple[str, Any]]:
+def _pairs(node: yaml.MappingNode, called: str, place: str = "") -> Iterator[tuple[str, Any]]:
     said = set()
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise ValueError(f"--config {file} has a line whose option is no name")
+            raise ValueError(f"{called} has a line whose option is no name")
         name = f"{place}{key.value}"
         if name.replace("-", "_") in said:
-            raise ValueError(f"--config {file} sets {name} twice")
+            raise ValueError(f"{called} sets {name} twice")
         said.add(name.replace("-", "_"))
         if isinstance(value, yaml.MappingNode):
-            yield name, Nested(list(_pairs(value, file, f"{name}.")), _constructed(value))
+            yield name, Nested(list(_pairs(value, called, f"{name}.")), _constructed(value))
         else:
             yield name, _constructed(value)
 
@@ -84,7 +87,7 @@ def _constructed(node: yaml.Node) -> Any:  # noqa: ANN401 - what YAML holds
     return loader.construct_document(node)
 
 
-def _check_size(root: yaml.Node, file: Path) -> None:
+def _check_size(root: yaml.Node, called: str) -> None:
     """Count nodes as often as aliases repeat them, and stop before they are too many."""
     waiting, seen = [root], 0
     while waiting:
@@ -92,7 +95,7 @@ def _check_size(root: yaml.Node, file: Path) -> None:
         seen += 1
         if seen > MOST_VALUES:
             raise ValueError(
-                f"--config {file} unfolds to more than {MOST_VALUES:,} values; write them without aliases"
+                f"{called} unfolds to more than {MOST_VALUES:,} values; write them without aliases"
             )
         if isinstance(node, yaml.MappingNode):
             waiting += [part for pair in node.value for part in pair]

@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -294,6 +295,44 @@ def test_bad_input_is_said_in_a_sentence(
     assert status_of(main, arguments) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_name_that_is_no_utf_8_is_a_failure_row_and_loses_nothing(
+    run: Run, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (photographs / "b.png").rename(photographs / os.fsdecode(b"caf\xe9.png"))
+    for _ in range(2):  # computed, then read
+        assert run(photographs) == 1
+        assert "2 of 3 photographs used" in capsys.readouterr().out
+        assert results(tmp_path)["counts"]["used"] == 2
+        assert "caf\\udce9.png,,,cannot be read (its name is not UTF-8; rename it)" in failures(tmp_path)
+
+
+def test_names_that_leave_no_room_for_endings_are_cut(run: Run, photographs: Path, tmp_path: Path) -> None:
+    for number in range(2):
+        (photographs / "ab"[number:][:1]).with_suffix(".png").rename(photographs / f"{250 * 'n'}{number}.png")
+    assert run(photographs, "--face=all") == 0
+    made = [path.name for path in (tmp_path / "faces").glob("n*.json")]
+    assert len(made) == 2
+    assert all(name.startswith(180 * "n") and len(name) < 220 for name in made)
+
+
+def test_a_full_disk_names_the_file_and_what_to_do(
+    run: Run,
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", full)
+        assert run(photographs) == 2
+    error = capsys.readouterr().err
+    assert "a.png could not be written (No space left on device); what was written before is kept" in error
+    assert run(photographs) == 0
 
 
 def test_names_of_files_never_collide() -> None:

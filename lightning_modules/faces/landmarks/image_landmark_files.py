@@ -42,7 +42,7 @@ def read_image_landmarks(path: Path) -> Tensor:
     try:
         points = _points(path)
     except (ValueError, TypeError, KeyError, OSError, EOFError) as error:
-        raise ValueError(f"{path} cannot be read as landmarks ({error}); give {FORMS}") from error
+        raise ValueError(f"{path} cannot be read as landmarks ({str(error)[:200]}); give {FORMS}") from error
     if points.shape not in {(NUMBER_OF_LANDMARKS, 2), (WITHOUT_JAW, 2)}:
         raise ValueError(f"{path} must hold {FORMS}, got an array of shape {list(points.shape)}")
     landmarks = np.full((NUMBER_OF_LANDMARKS, 2), np.nan)

@@ -117,7 +117,7 @@ def _array(path: Path, forms: str) -> NDArray[np.float64]:
     try:
         array = read_point_list(path, tuple(PARTIAL)).values
     except (ValueError, TypeError, KeyError, OSError, EOFError, ElementTree.ParseError) as error:
-        raise ValueError(f"{path} cannot be read as landmarks ({error}); give {forms}") from error
+        raise ValueError(f"{path} cannot be read as landmarks ({str(error)[:200]}); give {forms}") from error
     given = array[~np.isnan(array)]
     if array.ndim == 1 and not (np.array_equal(given, np.floor(given)) and (abs(given) < 2**53).all()):
         raise ValueError(f"{path} must hold whole numbers where it lists vertex ids; give {forms}")

@@ -126,7 +126,7 @@ def _table(text: str) -> NDArray[np.float64]:
         if len(row) != len(rows[0][1]):
             raise ValueError(f"line {number} has {len(row)} numbers, line {rows[0][0]} has {len(rows[0][1])}")
         if wrong := [part for part in row if not (_is_number(part) or part.lower() in NOT_A_NUMBER)]:
-            raise ValueError(f"line {number}: {wrong[0]!r} is no number")
+            raise ValueError(f"line {number}: {wrong[0][:40]!r} is no number")
     array = np.array([[_number(part) for part in row] for _, row in rows])
     return array.ravel() if 1 in array.shape else array
 

@@ -1,5 +1,6 @@
 """Reads the MATLAB file of the Basel Face Model 2009."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from lightning_modules.faces.loaders.file_content import (
     outward,
     scaled,
 )
+from lightning_modules.faces.loaders.hdf5_content import LARGEST_BYTES
 from lightning_modules.faces.loaders.principal_components import principal_components
 from lightning_modules.faces.morphable_model import PrincipalComponents
 
@@ -46,7 +48,8 @@ def read_mat(path: Path, counts: dict[str, int | None]) -> ModelFile:
     """
     required = {key for keys in KEYS.values() for key in keys} | {"tl"}
     try:
-        found = {name for name, _, _ in whosmat(path)}
+        declared = {name: shape for name, shape, _ in whosmat(path)}
+        found = set(declared)
     except Exception as error:  # scipy raises whatever a damaged stream leads to
         raise ValueError(
             f"{path} cannot be read as a MATLAB file up to version 7 ({error}); "
@@ -58,6 +61,11 @@ def read_mat(path: Path, counts: dict[str, int | None]) -> ModelFile:
             f"found {', '.join(sorted(found)) or 'nothing'}; give its 01_MorphableModel.mat, "
             "or the .h5 file for 2017 and 2019"
         )
+    for name in required:
+        if 8 * math.prod(declared[name]) > 2 * LARGEST_BYTES:
+            raise ValueError(
+                f"{path}: {name} declares {list(declared[name])} values; no morphable model is so large"
+            )
     if counts["expression"]:
         raise ValueError(f"{path} holds no expressions; do not ask for {counts['expression']} of them")
     shape = scaled(_read_part(path, "shape", counts["shape"]), MILLIMETRES_PER_UNIT)

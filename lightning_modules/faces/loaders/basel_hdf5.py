@@ -19,6 +19,7 @@ from lightning_modules.faces.loaders.file_content import (
     outward,
     scaled,
 )
+from lightning_modules.faces.loaders.hdf5_content import TEXTS, checked, node_at
 from lightning_modules.faces.morphable_model import PrincipalComponents
 
 # Where files that we wrote keep what the Basel layout has no place for.
@@ -45,18 +46,20 @@ def read_hdf5(path: Path, counts: dict[str, int | None]) -> ModelFile:
     try:
         with h5py.File(path, "r") as file:
             return _read(file, path, counts)
-    except (OSError, KeyError) as error:
+    except ValueError:
+        raise
+    except Exception as error:  # h5py raises whatever a damaged file leads to
         raise ValueError(
             f"{path} is not a whole HDF5 file: it is truncated or damaged; get it again"
         ) from error
 
 
 def _read(file: h5py.File, path: Path, counts: dict[str, int | None]) -> ModelFile:
-    own = file.get(OUR_GROUP)
+    own = node_at(file, OUR_GROUP, path)
     shape = _read_part(file, path, "shape", counts["shape"])
     albedo = _read_part(file, path, "albedo", counts["albedo"])
     expression = None
-    if "expression" in file:
+    if node_at(file, "expression", path) is not None:
         expression = _read_part(file, path, "expression", counts["expression"])
     elif counts["expression"]:
         raise ValueError(f"{path} holds no expressions; do not ask for {counts['expression']} of them")
@@ -69,12 +72,12 @@ def _read(file: h5py.File, path: Path, counts: dict[str, int | None]) -> ModelFi
     triangles = _read_triangles(file, path, len(shape.mean) // 3)
     named = _read_named_vertices(file, path, shape.mean)
     if own is not None:
-        totals = own["total_variance"][:].tolist()
+        totals = _values(own, path, "total_variance").tolist()
         shape, albedo = shape._replace(total_variance=totals[0]), albedo._replace(total_variance=totals[1])
         expression = None if expression is None else expression._replace(total_variance=totals[2])
-        return ModelFile(shape, albedo, expression, triangles, named, "", _read_own(own))
+        return ModelFile(shape, albedo, expression, triangles, named, "", _read_own(own, path))
     notes = []
-    scale = _millimetres_per_unit(file)
+    scale = _millimetres_per_unit(file, path)
     if scale != 1:
         shape = scaled(shape, scale)
         expression = None if expression is None else scaled(expression, scale)
@@ -89,13 +92,21 @@ def _read(file: h5py.File, path: Path, counts: dict[str, int | None]) -> ModelFi
 
 
 def _dataset(file: h5py.File, path: Path, key: str) -> h5py.Dataset:
-    node = file.get(key)
+    node = node_at(file, key, path)
     if not isinstance(node, h5py.Dataset):
         raise ValueError(
             f"{path} is not a Basel 2017 or 2019 model: expected the dataset /{key}, found the groups "
             f"{', '.join(sorted(file)) or 'none'}; give model2017-1_bfm_nomouth.h5 or a file of its layout"
         )
-    return node
+    return checked(node, path)
+
+
+def _values(group: h5py.Group, path: Path, key: str) -> np.ndarray:
+    """The numbers of a data set."""
+    node = node_at(group, key, path)
+    if not isinstance(node, h5py.Dataset):
+        raise ValueError(f"{path}: {key} must be a data set; get the file again")
+    return np.asarray(checked(node, path)[()])
 
 
 def _read_part(file: h5py.File, path: Path, part: str, count: int | None) -> PrincipalComponents:
@@ -140,27 +151,29 @@ def _points_first(array: np.ndarray, path: Path, name: str) -> np.ndarray:
     return array.T if array.shape[0] == 3 else array
 
 
-def _millimetres_per_unit(file: h5py.File) -> float:
+def _millimetres_per_unit(file: h5py.File, path: Path) -> float:
     """1 where the file says nothing; otherwise from its metres per unit."""
-    unit = file.get("shape/representer/length-unit")
+    unit = node_at(file, "shape/representer/length-unit", path)
     if unit is None:
         return 1.0
-    scale = float(np.asarray(unit[()]).flat[0]) * 1000
+    scale = float(_values(file, path, "shape/representer/length-unit").flat[0]) * 1000
+    if not 0 < scale < np.inf:
+        raise ValueError(f"{path}: /shape/representer/length-unit must be above 0; get the file again")
     return 1.0 if abs(scale - 1) < 1e-4 else scale  # 0.001 as float32 is not exact
 
 
 def _read_named_vertices(file: h5py.File, path: Path, mean: Tensor) -> dict[int, int]:
     meshes = [mean.numpy().reshape(-1, 3)]
-    if "shape/representer/points" in file:
-        points = _points_first(
-            np.asarray(file["shape/representer/points"][()]), path, "/shape/representer/points"
-        )
+    if node_at(file, "shape/representer/points", path) is not None:
+        points = _values(file, path, "shape/representer/points")
+        points = _points_first(points, path, "/shape/representer/points")
         if points.shape == meshes[0].shape and np.isfinite(points).all():
             meshes.append(points)
     named: dict[str, np.ndarray] = {}
     for form in ("text", "json"):
-        if f"metadata/landmarks/{form}" in file:
-            text = np.asarray(file[f"metadata/landmarks/{form}"][()]).flat[0]
+        node = node_at(file, f"metadata/landmarks/{form}", path)
+        if isinstance(node, h5py.Dataset):
+            text = np.asarray(checked(node, path, TEXTS)[()]).flat[0]
             try:
                 named |= parse_landmarks(bytes(text).decode(), is_json=form == "json")
             except ValueError as error:
@@ -170,12 +183,12 @@ def _read_named_vertices(file: h5py.File, path: Path, mean: Tensor) -> dict[int,
     return vertices_of_landmarks(named, meshes)
 
 
-def _read_own(group: h5py.Group) -> OwnMetadata:
+def _read_own(group: h5py.Group, path: Path) -> OwnMetadata:
     landmarks: Landmarks | str
-    if "landmarks" in group:
+    if node_at(group, "landmarks", path) is not None:
         landmarks = Landmarks(
-            torch.from_numpy(group["landmarks/vertex_ids"][:].astype(np.int64)),
-            torch.from_numpy(group["landmarks/weights"][:]),
+            torch.from_numpy(_values(group, path, "landmarks/vertex_ids").astype(np.int64)),
+            torch.from_numpy(_values(group, path, "landmarks/weights")),
             tuple(json.loads(group["landmarks"].attrs["sources"])),
         )
     else:

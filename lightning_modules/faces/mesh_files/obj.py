@@ -193,7 +193,8 @@ def _numbers(path: Path, rows: _Rows, what: str, least: int = 3) -> _Numbers:
             numbers = []
         if len(numbers) < least:
             raise ValueError(
-                f"{path}, line {line}: a {what} does not consist of {least} numbers, got {text.strip()!r}; "
+                f"{path}, line {line}: a {what} does not consist of {least} numbers, got "
+                f"{text.strip()[:80]!r}; "
                 "export the mesh again"
             )
         values[row, : len(numbers)] = numbers
@@ -295,15 +296,15 @@ def _corner(word: str, counts: tuple[int, int], seen: dict[str, tuple[int, int]]
     try:
         ids = [int(part) if part else None for part in (*parts, "")[:2]]
     except ValueError:
-        raise ValueError(f"the face corner {word!r} is not a vertex id") from None
+        raise ValueError(f"the face corner {word[:40]!r} is not a vertex id") from None
     vertex, texture = ids
     if not vertex:
-        raise ValueError(f"the face corner {word!r} names vertex 0 or none, but ids start from 1")
+        raise ValueError(f"the face corner {word[:40]!r} names vertex 0 or none, but ids start from 1")
     if max(abs(vertex), abs(texture or 0)) > LARGEST_ID:
-        raise ValueError(f"the face corner {word!r} is beyond every vertex")
+        raise ValueError(f"the face corner {word[:40]!r} is beyond every vertex")
     vertex = vertex - 1 if vertex > 0 else vertex + counts[0]
     if vertex < 0:
-        raise ValueError(f"the face corner {word!r} counts back beyond the first vertex")
+        raise ValueError(f"the face corner {word[:40]!r} counts back beyond the first vertex")
     if not texture:
         corner = vertex, -1
     else:

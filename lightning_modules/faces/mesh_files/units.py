@@ -12,6 +12,7 @@ from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import read_mesh
 from lightning_modules.faces.mesh_files.glb import MILLIMETRES_PER_METRE
 from lightning_modules.faces.orientation import oriented
+from lightning_modules.plain.failures import as_one_reason
 from lightning_modules.plain.number_types import PositiveFinite
 
 Unit = Literal["auto", "mm", "cm", "dm", "m", "um", "inch"] | PositiveFinite
@@ -68,7 +69,8 @@ def read_mesh_in_mm(path: Path, unit: Unit = "auto") -> MeshInMillimetres:
     """
     if unit != "auto":
         millimetres_per(unit)
-    mesh = read_mesh(path)
+    with as_one_reason(f"{path} cannot be read as a mesh"):
+        mesh = read_mesh(path)
     name, guessed, in_metres = str(unit), unit == "auto", False
     if Path(path).suffix.lower() == ".glb":  # `read_mesh` gives mm
         if is_plausible(extent_of(mesh.vertices), GIVEN_MM):

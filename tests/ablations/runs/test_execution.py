@@ -21,6 +21,12 @@ def test_a_device_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch) -
     check_device(Execution(device="auto"))
 
 
+@pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork", "ddp_notebook"])
+def test_a_strategy_that_copies_the_run_is_refused(strategy: str) -> None:
+    with pytest.raises(ValueError, match=f"--strategy {strategy} copies a run into processes .*; give ddp"):
+        Execution(strategy=strategy)
+
+
 @pytest.mark.parametrize(
     "name", ["rendered", "photographs_per_step", "synthetic_per_step", "synthetic_per_pretraining_step"]
 )

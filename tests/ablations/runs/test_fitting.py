@@ -348,7 +348,7 @@ def test_20_kills_at_random_moments_change_no_bit(
     for folder in folders.values():  # the first fills the caches
         began = time.perf_counter()
         process = begin(folder, given)
-        process.join(300)
+        process.join(1800)  # however busy the machine is
         assert process.exitcode == 0, (folder / "printed.txt").read_text()
         duration = time.perf_counter() - began
     moments = random.Random(5 if more else 4)
@@ -373,7 +373,7 @@ def test_20_kills_at_random_moments_change_no_bit(
         assert steps_logged(folder / "out") == steps_logged(folders["straight"] / "out")
         finished += 1
     process = begin(folder, given)
-    process.join(300)
+    process.join(1800)  # however busy the machine is
     assert process.exitcode == 0, (folder / "printed.txt").read_text()
     assert_same_weights(folders["straight"] / "out", folder / "out")
     assert steps_logged(folder / "out") == steps_logged(folders["straight"] / "out")

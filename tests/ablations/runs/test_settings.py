@@ -267,3 +267,8 @@ def test_help_lists_every_option_with_its_default_or_what_it_becomes(
         assert option.default is None or "default: " in words, words
         said = option.resolved is not None or "if not given" in words or "instead of" in words
         assert option.default is not None or said, words
+
+
+def test_a_width_that_no_machine_holds_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"--hidden-width must be at most 32,768, got 100,000,000"):
+        replace(Settings(), hidden_width=10**8).resolved()

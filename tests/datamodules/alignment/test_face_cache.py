@@ -176,7 +176,7 @@ def test_a_process_that_dies_says_to_run_again(tmp_path: Path, monkeypatch: pyte
 
         def shutdown(self, **_: object) -> None: ...
 
-    monkeypatch.setattr(face_cache, "ProcessPoolExecutor", DyingPool)
+    monkeypatch.setattr(face_cache, "worker_processes", DyingPool)
     paths = [write_photograph(tmp_path / f"{index}.png", index) for index in range(40)]
     with pytest.raises(RuntimeError, match=r"perhaps for want of memory; run again.*__name__.*workers=0"):
         FaceCache(tmp_path / "cache").align(paths, workers=2, progress=False)

@@ -67,3 +67,62 @@ def test_another_process_s_rows_are_seen_after_a_refresh(tmp_path: Path) -> None
     assert len(reader) == 0
     reader.refresh()
     assert len(reader) == 2
+
+
+CHECKED = {"features": np.dtype((np.float32, 4)), "key": np.dtype("S3")}
+
+
+def checked(folder: Path, first: int = 1, count: int = 5) -> RowFiles:
+    """Rows without zeros, appended."""
+    files = RowFiles(folder, CHECKED, numbers=("features",))
+    values = np.arange(first, first + count, dtype=np.float32)
+    with files.appending() as append:
+        append(features=np.repeat(values[:, None], 4, 1), key=np.char.mod("k%02d", values).astype("S3"))
+    return files
+
+
+@pytest.mark.parametrize(("name", "place", "row"), [("features", 37, 2), ("key", 4, 1), ("checks", 9, 2)])
+def test_a_changed_byte_is_seen_put_aside_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture, name: str, place: int, row: int
+) -> None:
+    assert checked(tmp_path).damage() == ""
+    file = tmp_path / f"{name}.bin"
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+    again = RowFiles(tmp_path, CHECKED, numbers=("features",))
+    assert again.damage() == f"row {row} is not what was written"
+    assert len(checked(tmp_path, count=2)) == 2
+    assert "was damaged (row " in capsys.readouterr().err
+    assert (tmp_path / f"{name}.bin.damaged").read_bytes() == content
+
+
+@pytest.mark.parametrize("value", [0, np.nan, np.inf])
+def test_rows_that_no_network_gives_are_neither_taken_nor_written(tmp_path: Path, value: float) -> None:
+    files = checked(tmp_path)
+    with (
+        files.appending() as append,
+        pytest.raises(ValueError, match=r"features holds .*; nothing was"),
+    ):
+        append(features=np.full((1, 4), value), key=np.array([b"bad"]))
+    assert len(files) == 5
+    # What an older version kept has no check sums.
+    (tmp_path / "checks.bin").unlink()
+    old = RowFiles(tmp_path, CHECKED, numbers=("features",))
+    assert old.damage() == ""
+    np.full(20, value, np.float32).tofile(tmp_path / "features.bin")
+    assert RowFiles(tmp_path, CHECKED, numbers=("features",)).damage() != ""
+
+
+def test_rows_of_an_older_version_get_check_sums_when_others_are_appended(tmp_path: Path) -> None:
+    checked(tmp_path)
+    (tmp_path / "checks.bin").unlink()
+    assert len(checked(tmp_path, first=6, count=2)) == 7
+    files = RowFiles(tmp_path, CHECKED)
+    assert (len(files), files.damage()) == (7, "")
+    assert files.column("features")[:, 0].tolist() == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_reading_makes_no_folder(tmp_path: Path) -> None:
+    assert len(RowFiles(tmp_path / "none", CHECKED)) == 0
+    assert not (tmp_path / "none").exists()

@@ -215,3 +215,29 @@ def test_the_default_folder_follows_from_the_settings_alone() -> None:
     assert len(folder.name) == 12
     assert default_output("micc", {"b": "x", "a": 1}) == folder
     assert default_output("micc", {"b": "x", "a": 2}) != folder
+
+
+DEEP = '{"command": "some", "settings": ' + '{"a":' * 100_000 + "1" + "}" * 100_001
+
+
+@pytest.mark.parametrize("name", ["results.json", "started.json"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "null",
+        "[]",
+        "3",
+        '"text"',
+        "{}",
+        '{"command": null, "settings": {}}',
+        '{"command": "some"}',
+        DEEP,
+        "\xff",
+        "",
+    ],
+    ids=["null", "list", "number", "text", "empty", "no command", "no settings", "deep", "latin", "nothing"],
+)
+def test_json_that_is_valid_and_wrong_is_one_sentence(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content, encoding="latin-1")
+    with pytest.raises(ValueError, match=rf"{name} (is not JSON|does not follow|is nested|does not say)"):
+        finished_results(tmp_path, "some", {})

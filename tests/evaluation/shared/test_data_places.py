@@ -49,8 +49,19 @@ def test_the_environment_goes_before_the_configuration_file(
     assert place_of("stand-in", ("lfw",)).is_stand_in
 
 
+LAUGHS = "a0: &a0 [ha, ha]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
+
+
 @pytest.mark.parametrize(
-    ("text", "message"), [("a: [", "is not YAML"), ("lfw: 3", "must hold lines `KIND: DIR`")]
+    ("text", "message"),
+    [
+        ("a: [", "is not YAML"),
+        ("lfw: 3", "must hold lines `KIND: DIR`"),
+        ("lfw: {a: b}", "must hold lines `KIND: DIR`"),
+        ("- lfw", "must hold lines such as"),
+        ("[" * 100_000, "is nested too deeply"),
+        (LAUGHS, "unfolds to more than 10,000 values"),
+    ],
 )
 def test_a_bad_configuration_file_is_named(nothing_known: Path, text: str, message: str) -> None:
     nothing_known.write_text(text)

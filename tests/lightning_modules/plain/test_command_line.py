@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -93,6 +95,35 @@ def test_bad_input_is_one_sentence_and_status_2(error: Exception, capsys: pytest
         ending(error)()
     assert stop.value.code == 2
     assert capsys.readouterr().err == f"error: {error}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(13, "Permission denied", "a.png"), "a.png: Permission denied"),
+        (
+            OSError(28, "No space left on device"),
+            "a file: No space left on device; free some space and start",
+        ),
+        (MemoryError(), "there is not enough memory (the system gave none); take less at a time"),
+    ],
+)
+def test_what_the_system_says_is_a_sentence_without_its_number(
+    error: Exception, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        ending(error)()
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {said}")
+
+
+def test_a_name_that_is_no_utf_8_can_be_printed() -> None:
+    program = (
+        "from lightning_modules.plain.command_line import one_sentence_for_bad_input\n"
+        "with one_sentence_for_bad_input(): print('caf\\udce9.jpg')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"caf\\udce9.jpg\n", b"")
 
 
 def test_an_interrupted_command_ends_with_status_130() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from lightning_modules.plain.failures import counted_by_kind, failure_kind
+from lightning_modules.plain.failures import as_one_reason, counted_by_kind, failure_kind
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,20 @@ from lightning_modules.plain.failures import counted_by_kind, failure_kind
 )
 def test_a_kind_is_a_reason_without_its_details(reason: str, kind: str) -> None:
     assert failure_kind(reason) == kind
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OverflowError("too large\nfor C"), r"^it cannot be read \(OverflowError: too large\)$"),
+        (MemoryError(), r"^it cannot be read \(MemoryError\)$"),
+        (RecursionError("deep"), r"^it cannot be read \(RecursionError: deep\)$"),
+        (ValueError("line 3: no number"), r"^line 3: no number$"),
+    ],
+)
+def test_whatever_a_damaged_file_leads_to_is_one_reason(error: Exception, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason), as_one_reason("it cannot be read"):
+        raise error
 
 
 def test_failures_are_counted_by_kind() -> None:

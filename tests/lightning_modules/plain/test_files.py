@@ -1,11 +1,13 @@
 import codecs
 import hashlib
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from lightning_modules.plain.files import (
+    delete_leftovers,
     read_text,
     require_file,
     sha256_of_file,
@@ -46,6 +48,69 @@ def test_text_and_bytes_are_written_whole(tmp_path: Path) -> None:
     assert path.read_bytes() == "für".encode()
     assert write_whole(path, b"\x00\x01").read_bytes() == b"\x00\x01"
     assert os.listdir(path.parent) == ["file.txt"]
+
+
+def test_a_name_that_is_no_utf_8_is_written_as_json_reads_it_back(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")
+    written = write_whole(tmp_path / "some.json", json.dumps({"name": name}, ensure_ascii=False))
+    assert json.loads(written.read_text(encoding="utf-8")) == {"name": name}
+    assert write_whole(tmp_path / name, name).read_bytes() == b"caf\\udce9.jpg"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            OSError(28, "No space left on device"),
+            r"\(No space left on device\); .* kept: free some space, and s",
+        ),
+        (OSError("errno = 28, error message = 'No space left on device'"), r"\(No space left on device\); "),
+        (
+            RuntimeError("writer failed: No space left on device"),
+            r"\(No space left on device\); what was wri",
+        ),
+        (OSError(30, "Read-only file system"), r"\(Read-only file system\); .* kept: make its folder writab"),
+    ],
+)
+def test_a_disk_that_takes_nothing_more_is_one_sentence(
+    tmp_path: Path, error: Exception, sentence: str
+) -> None:
+    with (
+        pytest.raises(OSError, match=rf"file.txt could not be written {sentence}"),
+        written_atomically(tmp_path / "file.txt"),
+    ):
+        raise error
+    assert os.listdir(tmp_path) == []
+
+
+def test_other_errors_pass_as_they_are(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="absent"), written_atomically(tmp_path / "file.txt"):
+        (tmp_path / "absent").read_text()
+
+
+def test_the_longest_names_are_written(tmp_path: Path) -> None:
+    name = 251 * "n" + ".txt"
+    assert write_whole(tmp_path / name, "whole").read_text() == "whole"
+    with pytest.raises(OSError, match=r"could not be written \(File name too long\)"):
+        write_whole(tmp_path / f"n{name}", "whole")
+
+
+def test_what_a_killed_process_left_of_a_file_is_deleted_and_nothing_else(tmp_path: Path) -> None:
+    writing = written_atomically(tmp_path / "last.ckpt")
+    left = writing.__enter__()  # and never leaves
+    others = (
+        "last.ckpt",
+        ".last-mine.ckpt",
+        ".last-abcdefgh.txt",
+        "last-abcdefgh.ckpt",
+        ".past-abcdefgh.ckpt",
+    )
+    for name in others:
+        (tmp_path / name).touch()
+    delete_leftovers(tmp_path / "last.ckpt")
+    assert not left.exists()
+    assert sorted(os.listdir(tmp_path)) == sorted(others)
+    delete_leftovers(tmp_path / "none" / "last.ckpt")
 
 
 def test_a_written_file_can_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:

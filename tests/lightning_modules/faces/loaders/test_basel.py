@@ -320,6 +320,81 @@ def test_expressions_that_a_file_lacks_are_refused(tmp_path: Path) -> None:
         load_basel(path, expression_components=2)
 
 
+MEAN, BASIS = "shape/model/mean", "shape/model/pcaBasis"
+
+
+def replaced(key: str, make: Callable[[h5py.File, str], None]) -> Callable[[h5py.File], None]:
+    """Puts something else in a data set's place."""
+
+    def change(file: h5py.File) -> None:
+        del file[key]
+        make(file, key)
+
+    return change
+
+
+def in_another_file(file: h5py.File, key: str) -> None:
+    """The first bytes of this very machine's programs, as numbers."""
+    file.create_dataset(key, (300,), "f4", external=[(sys.executable, 0, 1200)])
+
+
+def through_another_file(file: h5py.File, key: str) -> None:
+    layout = h5py.VirtualLayout((300,), "f4")
+    layout[:] = h5py.VirtualSource("other.h5", "values", (300,))
+    file.create_virtual_dataset(key, layout)
+
+
+def in_a_circle(file: h5py.File, key: str) -> None:
+    file["round"] = h5py.SoftLink("/about")
+    file["about"] = h5py.SoftLink("/round")
+    file[key] = h5py.SoftLink("/round")
+
+
+HOSTILE = {
+    "external storage": (replaced(MEAN, in_another_file), "mean lies in another file; only a file's own"),
+    "a virtual data set": (replaced(MEAN, through_another_file), "mean lies in another file; only a file's"),
+    "an external link": (
+        replaced(MEAN, lambda file, key: file.__setitem__(key, h5py.ExternalLink("other.h5", "/x"))),
+        "mean leads to another place or file",
+    ),
+    "links in a circle": (replaced(MEAN, in_a_circle), "mean leads to another place or file"),
+    "terabytes": (
+        replaced(BASIS, lambda file, key: file.create_dataset(key, (10**6, 10**6), "f8", chunks=(64, 64))),
+        r"pcaBasis declares \[1000000, 1000000\] values of float64, 7,451 GiB; no morphable model",
+    ),
+    "a group": (replaced(MEAN, lambda file, key: file.create_group(key)), "is not a Basel 2017 or 2019"),
+    "nothing": (
+        replaced(MEAN, lambda file, key: file.create_dataset(key, dtype="f4")), "must hold numbers, got n"
+    ),
+    "compound values": (
+        replaced(MEAN, lambda file, key: file.create_dataset(key, (9,), [("a", "f4"), ("b", "i4")])),
+        "mean must hold numbers, got values of type",
+    ),
+    "references": (
+        replaced(MEAN, lambda file, key: file.create_dataset(key, (9,), h5py.ref_dtype)),
+        "mean must hold numbers, got values of type object",
+    ),
+    "text": (
+        replaced("shape/representer/cells", lambda file, key: file.__setitem__(key, "three corners")),
+        "cells must hold numbers",
+    ),
+    "a unit of text": (
+        lambda file: file.__setitem__("shape/representer/length-unit", "mm"), "length-unit must hold numbers"
+    ),
+    "a scalar": (replaced(MEAN, lambda file, key: file.__setitem__(key, 3.0)), "pcaBasis must be"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "reason"), HOSTILE.values(), ids=HOSTILE.keys())
+def test_what_lies_elsewhere_or_cannot_be_is_refused_by_name(
+    published: Path, change: Callable[[h5py.File], None], reason: str
+) -> None:
+    with h5py.File(published, "r+") as file:
+        change(file)
+    with pytest.raises(ValueError, match=reason):
+        load_basel(published)
+
+
 def test_garbled_landmark_metadata_is_refused(published: Path) -> None:
     with h5py.File(published, "r+") as file:
         del file["metadata/landmarks/json"]
