@@ -121,9 +121,8 @@ def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]
     output = folder_of(execution.output or default_output(COMMAND, identity), COMMAND)
     folder = output.path
     output.check(components.inputs_of(settings, execution), overwrite=execution.overwrite)
-    finished = finished_before(folder, settings, execution)
+    finished = finished_before(output, settings, execution)
     if finished is not None:
-        publish_finished(finished, settings, execution, output)
         return finished, folder
     components.check_sources(settings, execution)
     if execution.resume is not None:
@@ -134,9 +133,7 @@ def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]
         return work(settings, execution, output), folder
     with alone_in(folder, "run.py"):
         # By now another run may have finished here.
-        finished = finished_before(folder, settings, execution)
-        if finished is not None:
-            publish_finished(finished, settings, execution, output)
+        finished = finished_before(output, settings, execution)
         return finished or work(settings, execution, output), folder
 
 
@@ -145,16 +142,17 @@ def folder_of(path: Path, command: str) -> OutputFolder:
     return OutputFolder(path, command, registers=is_first_process())
 
 
-def finished_before(folder: Path, settings: Settings, execution: Execution) -> Results | None:
+def finished_before(output: OutputFolder, settings: Settings, execution: Execution) -> Results | None:
     """The results of the same run in its folder; None where it has to start or to continue.
 
-    Says on standard error that nothing is trained, and where there are other photographs by now.
+    Says on standard error that nothing is trained, and where there are other photographs by now. W&B is told
+    of the run if it does not know it.
 
     Raises:
         ValueError: if the folder holds another run, one that is finished and should go on from --resume, or
             one whose final checkpoint was damaged since.
     """
-    identity = identity_of(settings, execution)
+    folder, identity = output.path, identity_of(settings, execution)
     finished = finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)
     if finished is None:
         return None
@@ -171,6 +169,7 @@ def finished_before(folder: Path, settings: Settings, execution: Execution) -> R
             f"{settings.photographs} holds {len(files)} photographs by now, the run had "
             f"{finished.counts.total}"
         )
+    publish_finished(finished, settings, execution, output)
     return finished
 
 

@@ -4,8 +4,9 @@
 
 The text of the paper at hand lost its formulas: whether coordinates are summed or averaged, w_batch and
 w_loop are recollections. For each reading this trains `--method paper` and its three ablations, at a small
-budget, and measures the gradient of each loss at the coefficients, at the start of stage 2 and after it. Runs
-lie in runs/paper_constants; the same command continues them. Writes benchmarks/paper_constants.md.
+budget, and measures the gradient of each loss at the coefficients, at the start of stage 2 and after it; then
+the reading that lets all losses act is trained for longer. Runs lie in runs/paper_constants; the same command
+continues them. Writes benchmarks/paper_constants.md.
 """
 
 import argparse
@@ -42,6 +43,12 @@ RUNS = Path("runs/paper_constants")
 LOSSES = ("parameter", "identity", "batch_distribution", "loopback")
 # Steps of fresh batches over which gradients are averaged; training sees none of them at its first steps.
 PROBED_STEPS = range(10_000, 10_004)
+# Cheaper than --method paper at its full: the report says so.
+BUDGET = (
+    "--photographs-per-step=64 --rendered=8 --synthetic-faces=4096 --learning-rate=5e-4 --warmup-steps=10 "
+    "--weight-decay=1e-4 --pretraining-weight-decay=1e-4 --gradient-norm-interval=0 "
+    "--validation-interval=100000"
+)
 VARIANTS = {
     "full": "",
     "no batch distribution": "--no-batch-distribution",
@@ -66,6 +73,27 @@ READINGS = tuple(
     Reading(f"{reduction}, w_loop {weight}", f"--reduction {reduction} --loopback-weight {weight}")
     for reduction in ("sum", "mean")
     for weight in ("1e-4", "1")
+)
+BALANCED = READINGS[-1]
+
+
+class Length(NamedTuple):
+    """A budget, and what is trained with it.
+
+    Attributes:
+        steps: of stage 2.
+        pretraining_steps: of stage 1.
+        variants: of each reading.
+    """
+
+    steps: int
+    pretraining_steps: int
+    variants: Mapping[Reading, Sequence[str]]
+
+
+LENGTHS = (
+    Length(100, 300, {reading: tuple(VARIANTS) for reading in READINGS}),
+    Length(300, 1000, {BALANCED: tuple(VARIANTS)}),
 )
 
 
@@ -117,12 +145,20 @@ class Bench:
     """Runs and measurements on one folder of photographs.
 
     Args:
-        options: that all runs share.
+        photographs: as for run.py.
+        length: of all runs.
     """
 
-    def __init__(self, options: Sequence[str]) -> None:
-        self.options = options
+    def __init__(self, photographs: str, length: Length) -> None:
+        self.length = length
+        self.options = ["--method=paper", f"--photographs={photographs}", *self.budget.split()]
         self.settings, self.execution = self.parsed()
+
+    @property
+    def budget(self) -> str:
+        """The options that all runs share."""
+        steps, pretraining_steps, _ = self.length
+        return f"--max-steps={steps} --pretraining-steps={pretraining_steps} {BUDGET}"
 
     def parsed(self, *more: str) -> tuple[Settings, Execution]:
         """The resolved settings of a run with these options, too."""
@@ -156,7 +192,8 @@ class Bench:
 
     def train(self, reading: Reading, variant: str) -> Path:
         """The folder of a finished run."""
-        folder = RUNS / f"{reading.name} {variant}".replace(" ", "_").replace(",", "")
+        name = f"{self.length.steps} {reading.name} {variant}"
+        folder = RUNS / name.replace(" ", "_").replace(",", "")
         words = [*self.options, *reading.options.split(), *VARIANTS[variant].split(), f"--output={folder}"]
         if run.main([*words, "--no-progress"]):
             raise SystemExit(f"error: the run in {folder} failed")
@@ -221,57 +258,53 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--photographs", required=True)
-    parser.add_argument("--steps", type=int, default=100, help="of stage 2")
-    parser.add_argument(
-        "--variants", default=",".join(VARIANTS), help="which are trained, separated by commas"
-    )
     parser.add_argument("--output", type=Path, default=REPORT)
     given = parser.parse_args(arguments)
     check_new(given.output, but=REPORT)
-    # Cheaper than --method paper at its full: said in the report.
-    budget = (
-        f"--max-steps={given.steps} --photographs-per-step=64 --rendered=8 --synthetic-faces=4096 "
-        "--learning-rate=5e-4 --warmup-steps=10 --gradient-norm-interval=0 --validation-interval=100000"
-    )
-    bench = Bench(["--method=paper", f"--photographs={given.photographs}", *budget.split()])
-    variants = given.variants.split(",")
-    norms: list[tuple[str, dict[str, float]]] = []
+    lines = [
+        "# The paper's lost constants", "",
+        f"`python -m benchmarks.paper_constants --photographs DIR` on {date.today()}: {machine()['cores']} "
+        f"cores, torch {torch.__version__}. What follows from it: "
+        "[training](../docs/training.md#the-lost-constants).",
+        "",
+    ]  # fmt: skip
+    for length in LENGTHS:
+        lines += section(Bench(given.photographs, length))
+    given.output.write_text("\n".join(lines), encoding="utf-8")
+    print(given.output.read_text(encoding="utf-8"))
+
+
+def section(bench: Bench) -> Iterator[str]:
+    """All of one budget: its runs, their gradients, their outcomes."""
+    norms: dict[str, dict[str, float]] = {}
     outcomes: dict[str, dict[str, Outcome]] = {}
-    for reading in READINGS:
+    for reading, variants in bench.length.variants.items():
         folders = {variant: bench.train(reading, variant) for variant in variants}
-        norms.append((f"{reading.name}: at the start", bench.norms(bench.pretrained(reading), reading)))
+        norms[f"{reading.name}: at the start"] = bench.norms(bench.pretrained(reading), reading)
         trained = load_regressor(folders["full"] / FINAL)[0]
-        norms.append((f"{reading.name}: after training", bench.norms(trained, reading)))
+        norms[f"{reading.name}: after training"] = bench.norms(trained, reading)
         outcomes[reading.name] = {variant: bench.outcome(folder) for variant, folder in folders.items()}
-    text = "\n".join([*heading(bench, budget, given.steps), *norm_table(norms), *outcome_table(outcomes)])
-    given.output.write_text(text + "\n", encoding="utf-8")
-    print(text)
-
-
-def heading(bench: Bench, budget: str, steps: int) -> Iterator[str]:
-    """What was run, and on what."""
-    trained = len(bench.photographs.training)
-    yield "# The paper's lost constants"
+    yield f"## {bench.length.steps} steps"
     yield ""
     yield (
-        f"`python -m benchmarks.paper_constants --photographs DIR --steps {steps}` on {date.today()}: "
-        f"{trained:,} photographs; {machine()['cores']} cores, torch {torch.__version__}. Each run is "
-        f"`ablations/run.py --method paper {budget}` with the options of the reading and of the variant: the "
-        "moments of 64 photographs, 8 of them rendered, a pool of 4,096 synthetic faces. One seed."
+        f"Each run is `ablations/run.py --method paper {bench.budget}` with the options of the reading and "
+        f"of the variant, on {len(bench.photographs.training):,} photographs: the moments of 64 a step, "
+        "8 of them rendered, a pool of 4,096 synthetic faces. One seed."
     )
     yield ""
+    yield from norm_table(norms)
+    yield from outcome_table(outcomes)
 
 
-def norm_table(norms: Sequence[tuple[str, Mapping[str, float]]]) -> list[str]:
+def norm_table(norms: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The gradients, a line a reading and time."""
     names = [name.replace("_", " ") for name in LOSSES]
     lines = [
-        "## Gradients at the coefficients", "",
         "Norm of each weighted loss's gradient by all coefficients of a step, over 4 steps. w_batch is 10; "
         "under another weight its column is as many times larger.", "",
         f"| reading | {' | '.join(names)} | largest / identity |", "|---" * (len(names) + 2) + "|",
     ]  # fmt: skip
-    for name, values in norms:
+    for name, values in norms.items():
         ratio = max(values.values()) / values["identity"]
         cells = " | ".join(f"{values[loss]:.3g}" for loss in LOSSES)
         lines.append(f"| {name} | {cells} | {ratio:.3g} |")
@@ -281,7 +314,6 @@ def norm_table(norms: Sequence[tuple[str, Mapping[str, float]]]) -> list[str]:
 def outcome_table(outcomes: Mapping[str, Mapping[str, Outcome]]) -> list[str]:
     """What became of the variants, a line each."""
     lines = [
-        "## What became of each variant", "",
         "Held-back photographs: similarity by the judge and by the training network, and the coefficients "
         "(under the prior: square 1, beyond three deviations 0.0027, variance 1). The last column is the "
         "root mean square between coefficients and those decoded from the rendering.", "",

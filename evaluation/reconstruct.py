@@ -105,7 +105,7 @@ class ReconstructedPhotographs:
         detector: yunet or mtcnn.
         preview_size: height of a preview's pictures in pixels.
         morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training:
-            basel:FILE or ict:DIR; the environment variable MORPHABLE_MODEL does the same.
+            such as basel:FILE; the environment variable MORPHABLE_MODEL does the same.
     """
 
     checkpoint: Path

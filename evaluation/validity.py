@@ -65,7 +65,7 @@ class KnownErrors:
     """Which subjects are drawn, and how wrong their reconstructions are.
 
     Attributes:
-        morphable_model: that subjects are drawn from: open, open:2, basel:FILE or ict:FOLDER.
+        morphable_model: that subjects are drawn from: open, open:2, basel:FILE or another.
         subjects: how many; at least 2.
         levels_mm: true errors of the reconstructions, root mean square in mm.
         seed: of subjects and errors.

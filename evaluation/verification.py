@@ -83,7 +83,7 @@ class VerifiedNetwork:
     """Which network is verified on which pairs.
 
     Attributes:
-        network: dlib, sface, facenet, vggface or arcface:FILE.
+        network: dlib, sface, facenet, vggface, arcface:FILE, onnx:FILE or torch:FILE.
         data: LFW's folder, as lfw:DIR or DIR; by default what LFW_DIR or the configuration file names.
         weights: the weight file, where it does not lie in its usual place.
         descriptor_layer: of vggface: fc6, fc6-relu, fc7 or fc7-relu.

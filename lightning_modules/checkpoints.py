@@ -297,7 +297,7 @@ def is_exported(checkpoint: dict[str, Any]) -> bool:
 def export(source: Path, destination: Path, *, terms: str) -> None:
     """Write a checkpoint that holds the regressor and its content only, to publish.
 
-    Of where the photographs and the morphable model lay only the last name is kept.
+    Of where the photographs, the morphable model and files of networks lay only the last name is kept.
 
     Args:
         source: a checkpoint of a run.
@@ -308,7 +308,7 @@ def export(source: Path, destination: Path, *, terms: str) -> None:
     weights = {name: value for name, value in checkpoint["state_dict"].items() if name.startswith(PREFIX)}
     content = {name: value for name, value in checkpoint[KEY].items() if name != "random_state"}
     settings = dict(content.get("settings", {}))
-    for name in ("photographs", "morphable_model"):
+    for name in ("photographs", "morphable_model", "encoder", "identity_network", "judge"):
         if isinstance(settings.get(name), str):
             settings[name] = without_folders(settings[name])
     content = content | {"settings": settings, "terms": terms}

@@ -17,12 +17,16 @@ from .checkpoints import (
 from .faces.loading import load_morphable_model, place_of_model
 from .faces.morphable_model import Faces, MorphableModel
 from .prediction import Prediction
+from .recognition.coloured import underlying
 from .recognition.network import RecognitionNetwork
+from .recognition.network_names import file_kind
 from .recognition.networks import load_network
 from .regressor import Regressor
 
 # Where commands look for the morphable model when neither an option nor the checkpoint's own place has it.
 ENVIRONMENT_VARIABLE = "MORPHABLE_MODEL"
+# Likewise for the file of an encoder that has one.
+ENCODER_VARIABLE = "ENCODER_WEIGHTS"
 
 
 class Reconstructor(NamedTuple):
@@ -77,9 +81,10 @@ def load_reconstructor(
 
     Args:
         checkpoint: of either stage.
-        morphable_model: open, open:2, basel:FILE or ict:DIR, where the model does not lie where it did in
+        morphable_model: open, open:2, basel:FILE or another, where the model does not lie where it did in
             training; the environment variable MORPHABLE_MODEL comes second, the checkpoint's own word last.
-        encoder_weights: the encoder's weight file, where it does not lie in its usual place.
+        encoder_weights: the encoder's weight file, where it does not lie in its usual place; of one that is a
+            file itself, the environment variable ENCODER_WEIGHTS names it, too.
         device: where all parts go.
 
     Raises:
@@ -114,12 +119,15 @@ def _morphable_model(content: dict[str, Any], checkpoint: Path, given: str | Non
 
 def _encoder(content: dict[str, Any], checkpoint: Path, weights: Path | None) -> RecognitionNetwork:
     kept = content["networks"]["encoder"]
+    if weights is None and os.environ.get(ENCODER_VARIABLE) and file_kind(underlying(kept["name"])):
+        weights = Path(os.environ[ENCODER_VARIABLE])
     name = kept["name"] if weights is not None else specification_of_network(content, "encoder")
     try:
         encoder = load_network(name, weights)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{error}; {checkpoint} was trained with the encoder {kept['name']}: bring its file back"
+            f"{error}; {checkpoint} was trained with the encoder {kept['name']}: bring its file back, or "
+            f"name it in the environment variable {ENCODER_VARIABLE}"
         ) from error
     if encoder.sha256 != kept["sha256"]:
         raise ValueError(

@@ -29,6 +29,7 @@ class Entry(NamedTuple):
 COMMANDS = {
     "run": Entry("ablations.run", "What does one training run give, with these losses?"),
     "factorial": Entry("ablations.factorial", "What does each loss contribute, over several seeds?"),
+    "workspace": Entry("ablations.workspace", "How do variants compare on a dashboard at W&B?"),
     "export": Entry("ablations.export", "How is a checkpoint given away?"),
     "reconstruct": Entry("evaluation.reconstruct", "Which 3D face do these photographs show?"),
     "fit": Entry("evaluation.fit", "Which pose and expression has the face in a photograph?"),

@@ -94,7 +94,7 @@ def reconstruct_photograph(
         face: in a photograph with several: largest, or a number from 0, the largest; without it such a
             photograph is refused.
         detector: yunet or mtcnn.
-        morphable_model: where the checkpoint's lies, if elsewhere than in training: basel:FILE or ict:DIR.
+        morphable_model: where the checkpoint's lies, if elsewhere than in training, such as basel:FILE.
         device: auto (a GPU where there is one), cpu, cuda, or cuda:1.
         cache_folder: the user's own by default.
 

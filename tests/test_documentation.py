@@ -33,6 +33,7 @@ RUN_BY = {
     "ablations.run": "tests/ablations/test_run.py",
     "ablations.factorial": "tests/ablations/test_factorial.py",
     "ablations.export": "tests/ablations/test_export.py",
+    "ablations.workspace": "tests/ablations/test_workspace.py",
     "evaluation.clustering": "tests/evaluation/test_clustering.py",
     "evaluation.fairness": "tests/evaluation/test_fairness.py",
     "evaluation.fit": "tests/evaluation/test_fit.py",
@@ -57,6 +58,7 @@ OTHER_PROGRAMS = {
     "wandb sweep ": "tests/ablations/test_sweeps.py",
     "CUDA_VISIBLE_DEVICES=0 wandb agent ": "tests/ablations/test_sweeps.py",
     "wandb login": "needs an account",
+    "wandb sync ": "needs an account",
 }
 # Pages whose Python a test of their own runs.
 PYTHON_RUN_BY = {"docs/api.md": "tests/docs/test_api_page.py"}

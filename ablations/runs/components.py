@@ -69,6 +69,9 @@ def load_teachers(settings: Settings, execution: Execution) -> Teachers:
     for name in (settings.encoder, settings.identity_network, settings.judge):
         if name not in networks:
             networks[name] = load_network(name)
+    for name in (settings.encoder, settings.identity_network):
+        if not networks[name].differentiable:
+            raise ValueError(f"{name} lets no gradient through to the image: it can only be a --judge")
     return teachers_of(model, networks, settings).to(execution.own_device())
 
 

@@ -49,7 +49,8 @@ class Settings:
         morphable_model: open, open:2, basel:FILE, bfm-front:FILE, ict:DIR, flame:FILE or gnm:FILE.
         shape_components: of the morphable model; 0 takes all.
         albedo_components: likewise.
-        encoder: the frozen network whose features the regressor reads; one of a file is arcface:FILE.
+        encoder: the frozen network whose features the regressor reads; one of a file is arcface:FILE,
+            onnx:FILE or torch:FILE.
         cheek_colour: whether the cheeks' colour belongs to the encoder's features, not in the paper.
         identity_network: whose embeddings make the identity loss; the encoder if not given.
         judge: another network, which training never sees; it scores held-back photographs.

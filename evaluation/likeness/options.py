@@ -43,7 +43,8 @@ class Scoring:
         method: its name in tables; the file's or folder's name if not given.
         data: lfw:DIR, identities:DIR (a folder a person), mofa:DIR, or stand-in; by default what LFW_DIR or
             the configuration file names, or else the stand-in.
-        judge: dlib, sface, facenet, vggface or arcface:FILE; by default the checkpoint's own judge, or sface.
+        judge: dlib, sface, facenet, vggface, arcface:FILE, onnx:FILE or torch:FILE; by default the
+            checkpoint's own judge, or sface.
         judge_weights: its weight file, where it does not lie in its usual place.
         descriptor_layer: of vggface: fc6, fc6-relu, fc7 or fc7-relu.
         descriptor_crops: of vggface: 1 crop, or the mean over 10 (corners and middle, each also mirrored).

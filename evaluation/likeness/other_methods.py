@@ -1,5 +1,6 @@
 """Other methods' meshes and pictures as the judge sees them: detected and aligned as photographs are."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from lightning_modules.rendered_faces import frame_of
 from lightning_modules.rendering.pose import cameras_from_poses
 from lightning_modules.rendering.renderer import render
 
+READING = 2  # raised when the same mesh file gives another picture
 NO_FILE = "no file of the method's"
 SKIN = (0.76, 0.60, 0.51)  # sRGB, of meshes without colours
 PICTURE_SIZE, MARGIN = 480, 1.15
@@ -70,7 +72,8 @@ def embed_files(
     def describe(some: np.ndarray) -> tuple[np.ndarray, list[str]]:
         return describe_pictures([chosen[place] for place in some], read, judge, detector, frontal=is_mesh)
 
-    folder = rendering_folder(cache_folder, f"{scored.kind}-{unit}"[:16], judge)
+    reading = hashlib.sha256(f"{scored.kind} {unit} {READING}".encode()).hexdigest()[:16]
+    folder = rendering_folder(cache_folder, reading, judge)
     known = embed_all(
         folder.with_name(f"{folder.name}-{detector}"), file_keys(chosen), judge.embedding_width, describe,
         progress=progress,

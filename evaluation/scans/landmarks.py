@@ -117,15 +117,21 @@ class Marker:
 
 
 def _read(mesh: Mesh, file: Path, unit: str) -> NDArray[np.float64]:
-    """A landmark file's points [68, 3] in mm, once they are found to be those of a face on this mesh."""
-    try:
-        factor = millimetres_per(unit)
-        points = factor * read_marked_points(file, mesh.vertices / factor).numpy()
-    except (ValueError, OSError) as error:
-        raise Unscorable(f"unusable landmarks: {error}") from error
-    if reason := off_surface(mesh, points) or misplaced(points):
-        raise Unscorable(f"unusable landmarks: {file}: {reason}")
-    return points
+    """A landmark file's points [68, 3] in mm, once they are found to be those of a face on this mesh.
+
+    Points in mm are taken, too, whatever the mesh's unit: only one unit puts them on the surface.
+    """
+    reasons = []
+    for factor in dict.fromkeys((millimetres_per(unit), 1.0)):
+        try:
+            points = factor * read_marked_points(file, mesh.vertices / factor).numpy()
+        except (ValueError, OSError) as error:
+            raise Unscorable(f"unusable landmarks: {error}") from error
+        reason = off_surface(mesh, points) or misplaced(points)
+        if not reason:
+            return points
+        reasons.append(reason)
+    raise Unscorable(f"unusable landmarks: {file}: {reasons[0]}")
 
 
 def off_surface(mesh: Mesh, points: NDArray[np.float64]) -> str:

@@ -194,7 +194,7 @@ class MeshFolder:
 
 
 def _same_topology(one: Tensor, other: Tensor) -> bool:
-    """Whether triangles name the same vertices; which way each is wound was for its own mesh to tell."""
+    """Whether triangles name the same vertices; each mesh is turned outward by itself."""
     return one.shape == other.shape and torch.equal(one.sort(1).values, other.sort(1).values)
 
 

@@ -207,7 +207,7 @@ class Scorer:
                 if method is not None:
                     mesh = method.mesh(subject, ANY_CONDITION)
                 else:
-                    mesh = self.fitted(scan, in_mm=protocol.scaling != "isotropic")
+                    mesh = self.fitted(scan, in_mm=protocol.scaling == "none")
                 record = record_of(
                     self.mesh_score(mesh, scan, protocol, name, subject.name), protocol, **identity
                 )

@@ -55,7 +55,8 @@ class Dashboard:
     """Whether results also go to Weights & Biases.
 
     Attributes:
-        wandb: add numbers and figures to the run that made the checkpoint at Weights & Biases.
+        wandb: add numbers and figures to the run that made the checkpoint at Weights & Biases; offline they
+            are a run of their own in its group.
         wandb_project: its project.
     """
 

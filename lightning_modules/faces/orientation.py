@@ -250,7 +250,7 @@ def _shapes(vertices: NDArray, triangles: NDArray, part: NDArray[np.int64]) -> _
     areas = np.linalg.norm(normals, axis=1)
     middles = corners.mean(1)
     count = int(part.max()) + 1
-    of_parts = np.bincount(part, areas, count)
+    of_parts = np.bincount(part, areas, count).astype(np.float64, copy=False)
     some = np.maximum(of_parts, np.finfo(float).tiny)
 
     def sums(values: NDArray) -> NDArray[np.float64]:

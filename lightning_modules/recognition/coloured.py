@@ -28,6 +28,7 @@ class Coloured(RecognitionNetwork):
         self.name, self.crop = network.name + SUFFIX, network.crop
         self.feature_width = network.feature_width + CHANNELS
         self.embedding_width = network.embedding_width
+        self.differentiable = network.differentiable
         self.descriptor_layer = getattr(network, "descriptor_layer", None)  # features are cached by it
         self.train(False)
 

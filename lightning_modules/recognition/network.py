@@ -41,6 +41,7 @@ class RecognitionNetwork(nn.Module):
         crop: the network's own view, a box of the canonical frame.
         feature_width: D of the pooled features.
         embedding_width: D of the embedding.
+        differentiable: whether gradients reach the image; a network without can only judge.
         sha256: hash of the published weight file; of `Coloured`, of that and what it adds.
     """
 
@@ -48,6 +49,7 @@ class RecognitionNetwork(nn.Module):
     crop: Crop
     feature_width: int
     embedding_width: int
+    differentiable: bool = True
 
     def __init__(self, sha256: str) -> None:
         super().__init__()

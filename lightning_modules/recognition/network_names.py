@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from lightning_modules.plain.files import require_file, sha256_of_file
 
 NamedNetwork = Literal["dlib", "sface", "facenet", "vggface"]
-FILE_KINDS = ("arcface",)
+FILE_KINDS = ("arcface", "onnx", "torch")
 FORMS = ", ".join(f"{kind}:FILE" for kind in FILE_KINDS)
 # So much of a file's hash tells two networks of one kind apart.
 DIGITS = 8

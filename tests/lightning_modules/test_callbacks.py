@@ -188,7 +188,7 @@ def test_no_checkpoint_is_written_of_a_step_that_was_wrong(build: object, tmp_pa
 
 def test_overflows_that_are_read_later_are_counted_alike(build: object) -> None:
     module, guard = build(), Guard(lambda: None, at_once=False)
-    scaled = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=object()), global_step=0)
+    scaled = SimpleNamespace(precision_plugin=SimpleNamespace(scaler=object()), global_step=0, loggers=[])
     weight = module.regressor.layers[-1].weight
     weight.grad = torch.full_like(weight, float("inf"))
     for scaled.global_step in range(MOST_OVERFLOWS):

@@ -66,6 +66,20 @@ def test_an_exported_checkpoint_is_small_and_carries_its_terms(written: Path, tm
     assert (tmp_path / "small.ckpt").stat().st_size < 0.7 * written.stat().st_size
 
 
+def test_an_export_shows_no_folder_of_a_network_s_file(written: Path, tmp_path: Path) -> None:
+    kept = torch.load(written, weights_only=True)
+    places = {
+        "encoder": "arcface:/home/me/a.pth",
+        "identity_network": "dlib",
+        "judge": "onnx:/home/me/b.onnx",
+    }
+    kept[KEY]["settings"] |= places
+    torch.save(kept, written)
+    export(written, tmp_path / "small.ckpt", terms="research only")
+    settings = read_checkpoint(tmp_path / "small.ckpt")[KEY]["settings"]
+    assert [settings[role] for role in places] == ["arcface:a.pth", "dlib", "onnx:b.onnx"]
+
+
 def test_no_tensor_of_the_model_is_kept(written: Path, teachers: Teachers) -> None:
     largest = max(value.numel() for value in read_checkpoint(written)["state_dict"].values())
     assert largest < teachers.model.shape_mean.numel()

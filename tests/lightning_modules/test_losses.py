@@ -41,7 +41,7 @@ def test_parameter_distance_by_hand(reduction: str, expected: float) -> None:
 
 def test_parameter_loss_takes_its_weights() -> None:
     predicted, drawn = prediction([[2.0, 0.0]], [[1.0]]), prediction([[0.0, 0.0]], [[0.0]])
-    assert float(parameter_loss(predicted, drawn, PAPER_WEIGHTS)) == pytest.approx(0.4 * 4 + 0.002)
+    assert float(parameter_loss(predicted, drawn, PAPER_WEIGHTS)) == pytest.approx(0.4 * 2 + 0.002)
 
 
 def test_identity_loss_by_hand() -> None:

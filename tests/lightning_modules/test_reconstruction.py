@@ -31,6 +31,7 @@ def checkpoint(tmp_path: Path, teachers: Teachers, monkeypatch: pytest.MonkeyPat
         reconstruction, "load_network", lambda name, weights: miniatures.SmallNetwork(8 if weights else 1)
     )
     monkeypatch.delenv("MORPHABLE_MODEL", raising=False)
+    monkeypatch.delenv("ENCODER_WEIGHTS", raising=False)
     return tmp_path / "run.ckpt"
 
 
@@ -66,3 +67,39 @@ def test_another_morphable_model_is_refused(checkpoint: Path) -> None:
 def test_other_weights_of_the_encoder_are_refused(checkpoint: Path) -> None:
     with pytest.raises(ValueError, match=r"the encoder small \(01.*other weights \(08"):
         load_reconstructor(checkpoint, encoder_weights=Path("other.dat"))
+
+
+@pytest.mark.parametrize("suffix", ["", "-colour"])
+def test_an_encoder_of_a_file_is_found_where_it_lay_or_by_the_environment(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    kept = torch.load(checkpoint, weights_only=True)
+    kept[KEY]["networks"]["encoder"]["name"] = f"arcface-1a2b3c4d{suffix}"
+    kept[KEY]["settings"]["encoder"] = "arcface:some/backbone.pth"
+    torch.save(kept, checkpoint)
+    asked = []
+
+    def load(name: str, weights: Path | None) -> miniatures.SmallNetwork:
+        asked.append((name, weights))
+        if weights is None:
+            raise FileNotFoundError("some/backbone.pth does not exist")
+        return miniatures.SmallNetwork(1)
+
+    monkeypatch.setattr(reconstruction, "load_network", load)
+    with pytest.raises(
+        FileNotFoundError, match=r"trained with the encoder arcface-1a2b3c4d.*variable ENCODER_WEIGHTS"
+    ):
+        load_reconstructor(checkpoint)
+    monkeypatch.setenv("ENCODER_WEIGHTS", "moved.pth")
+    load_reconstructor(checkpoint)
+    assert asked == [
+        (f"arcface:some/backbone.pth{suffix}", None),
+        (f"arcface-1a2b3c4d{suffix}", Path("moved.pth")),
+    ]
+
+
+def test_a_word_s_encoder_does_not_listen_to_the_environment(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENCODER_WEIGHTS", "other.pth")
+    assert load_reconstructor(checkpoint).encoder.sha256 == miniatures.SmallNetwork(1).sha256

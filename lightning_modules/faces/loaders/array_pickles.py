@@ -14,9 +14,12 @@ from typing import IO, Any, NoReturn
 
 import numpy as np
 
-# Where NumPy's reconstruction functions lie, before and since NumPy 2.
-MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
-NUMERIC = ("numpy.core.numeric", "numpy._core.numeric")
+# NumPy's reconstruction functions, as its own arrays name them; their module is another since NumPy 2.
+RECONSTRUCTION = {
+    ("multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
+    ("multiarray", "scalar"): np.float32(0).__reduce__()[0],
+    ("numeric", "_frombuffer"): np.zeros(1).__reduce_ex__(5)[0],
+}
 SPARSE = {
     "csc_matrix": 0,
     "csr_matrix": 1,
@@ -88,10 +91,10 @@ class ArrayUnpickler(pickle.Unpickler):
         Raises:
             NotArraysError: naming what is not allowed.
         """
-        if module in MULTIARRAY and name in ("_reconstruct", "scalar"):
-            return getattr(np._core.multiarray, name)
-        if module in NUMERIC and name == "_frombuffer":
-            return np._core.numeric._frombuffer
+        if module.startswith(("numpy.core.", "numpy._core.")):
+            function = RECONSTRUCTION.get((module.rpartition(".")[2], name))
+            if function is not None:
+                return function
         if module == "numpy" and name in ("ndarray", "dtype"):
             return getattr(np, name)
         if module in ("builtins", "__builtin__") and name in (*PLAIN, "object"):
@@ -187,10 +190,9 @@ def as_array(value: Any, name: str) -> np.ndarray:  # noqa: ANN401 - of a file
 def _of_record(record: Record, name: str) -> np.ndarray:
     state = record.state if isinstance(record.state, dict) else {}
     if record.name in SPARSE and {"data", "indices", "indptr"} <= state.keys():
-        shape = state.get("_shape", state.get("shape"))
-        return _dense(
-            *(np.asarray(state[key]) for key in ("data", "indices", "indptr")), shape, SPARSE[record.name]
-        )
+        shape: tuple[int, int] = state["_shape"] if "_shape" in state else state["shape"]
+        data, indices, pointers = (np.asarray(state[key]) for key in ("data", "indices", "indptr"))
+        return _dense(data, indices, pointers, shape, SPARSE[record.name])
     if record.name == "chumpy Ch" and "x" in state:
         return as_array(state["x"], name)
     if record.name == "chumpy Select" and {"a", "idxs"} <= state.keys():

@@ -1,4 +1,4 @@
-"""Material files of OBJ, and the names by which files beside them go."""
+"""DiffuseMaterial files of OBJ, and the names by which files beside them go."""
 
 import re
 import warnings
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_modules.faces.mesh_files.colours import as_fractions
-from lightning_modules.faces.mesh_files.text import text_of
+from lightning_modules.faces.mesh_files.text import text_of, uncommented
 
 # Options of a texture and how many words may follow each; only -s, -o and -t take fewer.
 _OPTIONS = {
@@ -18,7 +18,7 @@ _OPTIONS = {
 }  # fmt: skip
 
 
-class Material(NamedTuple):
+class DiffuseMaterial(NamedTuple):
     """What colours a surface.
 
     Attributes:
@@ -36,24 +36,24 @@ class Material(NamedTuple):
     offset: NDArray = np.zeros(2)
 
 
-def read_library(library: Path) -> dict[str, Material]:
+def read_library(library: Path) -> dict[str, DiffuseMaterial]:
     """The materials of a file by name; keys in any case, as programs differ.
 
     Raises:
         ValueError: naming file and line, if a diffuse colour is none.
     """
-    materials: dict[str, Material] = {}
+    materials: dict[str, DiffuseMaterial] = {}
     name = None
     for number, line in enumerate(text_of(library).split("\n"), 1):
         key, *values = line.split(None, 1)[:2] or [""]
         rest = values[0].strip() if values else ""
         if key.lower() == "newmtl":
             name = rest.strip('"')
-            materials[name] = Material(library.parent)
+            materials[name] = DiffuseMaterial(library.parent)
         elif name is None:
             continue
         elif key.lower() == "kd":
-            diffuse = _diffuse(f"{library}, line {number}", rest.split("#", 1)[0].split())
+            diffuse = _diffuse(f"{library}, line {number}", uncommented(rest).split())
             materials[name] = materials[name]._replace(diffuse=diffuse)
         elif key.lower() == "map_kd":
             materials[name] = _textured(materials[name], rest)
@@ -78,9 +78,9 @@ def _diffuse(place: str, words: list[str]) -> NDArray | None:
     return as_fractions(place, numbers)
 
 
-def _textured(material: Material, rest: str) -> Material:
+def _textured(material: DiffuseMaterial, rest: str) -> DiffuseMaterial:
     """A material with the texture of a `map_Kd` statement, whose options stand before the file's name."""
-    changed: dict[str, NDArray] = {}
+    scale, offset = material.scale, material.offset
     while rest.startswith("-"):
         option, _, tail = rest.partition(" ")
         numbers = []
@@ -91,11 +91,13 @@ def _textured(material: Material, rest: str) -> Material:
             numbers.append(word)
             tail = after
         if option.lower() in {"-s", "-o"} and numbers:
-            default = 1.0 if option.lower() == "-s" else 0.0
             values = [float(word) for word in numbers]
-            changed["scale" if option.lower() == "-s" else "offset"] = np.array([*values, default][:2])
+            if option.lower() == "-s":
+                scale = np.array([*values, 1.0][:2])
+            else:
+                offset = np.array([*values, 0.0][:2])
         rest = tail.strip()
-    return material._replace(texture=rest.strip('"') or None, **changed)
+    return material._replace(texture=rest.strip('"') or None, scale=scale, offset=offset)
 
 
 def _is_number(word: str) -> bool:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lightning_modules.faces.mesh import Mesh, checked_mesh
 from lightning_modules.faces.mesh_files.colours import as_fractions
-from lightning_modules.faces.mesh_files.text import text_of
+from lightning_modules.faces.mesh_files.text import text_of, uncommented
 from lightning_modules.faces.mesh_files.textures import Corners, colours_from_materials
 
 # They may go on in the next line, after a backslash; names end in one as they like.
@@ -121,14 +121,14 @@ def _statements(path: Path, *, only_vertices: bool = False) -> _Statements:
         key, *rest = line.split(None, 1)
         content = rest[0] if rest else ""
         if key == "v":
-            vertices.add(_uncommented(content), number)
+            vertices.add(uncommented(content), number)
         elif only_vertices:
             continue
         elif key == "f":
-            faces.add(_uncommented(content), number)
+            faces.add(content.split("#", 1)[0], number)
             found.counts.append((len(vertices.texts), len(texture.texts)))
         elif key == "vt":
-            texture.add(_uncommented(content), number)
+            texture.add(uncommented(content), number)
         elif key == "usemtl":
             found.materials.append((len(faces.texts), content.strip()))
         elif key == "mtllib":
@@ -153,10 +153,6 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
             yield first, whole
     if begun is not None:
         yield begun
-
-
-def _uncommented(content: str) -> str:
-    return content.split("#", 1)[0] if "#" in content else content
 
 
 def _material_of_faces(statements: _Statements) -> list[str]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lightning_modules.faces.mesh import Mesh, checked_mesh
 from lightning_modules.faces.mesh_files.colours import as_fractions
-from lightning_modules.faces.mesh_files.ply_elements import Columns, read_elements
+from lightning_modules.faces.mesh_files.ply_elements import ElementColumns, read_elements
 from lightning_modules.faces.mesh_files.polygons import fan, strip
 
 _COORDINATES = "xyz"
@@ -30,15 +30,15 @@ def read_ply(path: Path) -> Mesh:
         ValueError: naming the file and the element, if it cannot be read as PLY, ends early, or is no mesh.
     """
     elements = read_elements(path, ("vertex", *_POLYGONS, *_STRIPS, *_FANS))
-    vertices = elements.get("vertex", Columns(0, {}, {}))
-    if vertices.count and not all(axis in vertices.numbers for axis in _COORDINATES):
+    vertices = elements.get("vertex", ElementColumns(0, {}, {}))
+    if vertices.total and not all(axis in vertices.numbers for axis in _COORDINATES):
         raise ValueError(f"{path}: its vertices have no x, y and z; export the mesh again")
     points = np.zeros((0, 3))
-    if vertices.count:
+    if vertices.total:
         points = np.stack([vertices.numbers[axis] for axis in _COORDINATES], -1)
     triangles = [np.zeros((0, 3), np.int64)]
     for name, columns in elements.items():
-        if name != "vertex" and columns.count:
+        if name != "vertex" and columns.total:
             triangles.append(_triangles(path, name, columns))
     return checked_mesh(
         path,
@@ -50,15 +50,15 @@ def read_ply(path: Path) -> Mesh:
     )
 
 
-def _colours(path: Path, vertices: Columns) -> Tensor | None:
+def _colours(path: Path, vertices: ElementColumns) -> Tensor | None:
     for names in _CHANNEL_NAMES:
-        if vertices.count and all(name in vertices.numbers for name in names):
+        if vertices.total and all(name in vertices.numbers for name in names):
             stored = [vertices.numbers[name] for name in names]
             return torch.from_numpy(as_fractions(str(path), np.stack(stored, -1)))
     return None
 
 
-def _triangles(path: Path, name: str, columns: Columns) -> np.ndarray:
+def _triangles(path: Path, name: str, columns: ElementColumns) -> np.ndarray:
     """Triangles [T, 3] of polygons, strips or fans."""
     lists = next((columns.lists[key] for key in _IDS if key in columns.lists), None)
     if lists is None:
@@ -75,7 +75,7 @@ def _triangles(path: Path, name: str, columns: Columns) -> np.ndarray:
     short = np.flatnonzero(lists.lengths < 3)
     if len(short):
         raise ValueError(
-            f"{path}: {name} {short[0] + 1} of {columns.count} (from 1) has {lists.lengths[short[0]]} "
+            f"{path}: {name} {short[0] + 1} of {columns.total} (from 1) has {lists.lengths[short[0]]} "
             "corners instead of 3 or more; export the mesh again"
         )
     # Each polygon becomes a fan about its first corner; its triangles follow each other.

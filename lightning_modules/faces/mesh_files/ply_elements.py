@@ -38,7 +38,7 @@ class Element(NamedTuple):
     """What the header declares of one kind of element."""
 
     name: str
-    count: int
+    total: int
     properties: tuple[Property, ...]
 
 
@@ -49,15 +49,15 @@ class Lists(NamedTuple):
     values: NDArray
 
 
-class Columns(NamedTuple):
+class ElementColumns(NamedTuple):
     """The elements of one kind: how many, their numbers [N] and their lists by property."""
 
-    count: int
+    total: int
     numbers: dict[str, NDArray]
     lists: dict[str, Lists]
 
 
-def read_elements(path: Path, wanted: Sequence[str]) -> dict[str, Columns]:
+def read_elements(path: Path, wanted: Sequence[str]) -> dict[str, ElementColumns]:
     """The wanted kinds of elements of a PLY file; the others are stepped over.
 
     Raises:
@@ -73,7 +73,7 @@ def read_elements(path: Path, wanted: Sequence[str]) -> dict[str, Columns]:
         )
     order, elements = _declared(path, found[2].decode("utf-8", errors="replace"))
     body = content[found.end() :]
-    least = sum(element.count * _least_bytes(element, text=order == "") for element in elements)
+    least = sum(element.total * _least_bytes(element, text=order == "") for element in elements)
     if least > len(body):
         raise ValueError(
             f"{path} is truncated: it declares {_counted(elements)}, which take {least:,} bytes or more, but "
@@ -107,7 +107,7 @@ def _declared(path: Path, header: str) -> tuple[str, list[Element]]:
                     elements[-1] = _with(elements[-1], Property(name, _TYPES[kind], None))
                 case _:
                     raise ValueError
-            if elements and elements[-1].count < 0:
+            if elements and elements[-1].total < 0:
                 raise ValueError
         except (KeyError, IndexError, ValueError):
             raise ValueError(
@@ -131,7 +131,7 @@ def _least_bytes(element: Element, *, text: bool) -> int:
 
 
 def _counted(elements: Sequence[Element]) -> str:
-    return " and ".join(f"{element.count:,} of {element.name}" for element in elements) or "nothing"
+    return " and ".join(f"{element.total:,} of {element.name}" for element in elements) or "nothing"
 
 
 # ---------------------------------------------------------------------- binary
@@ -143,7 +143,7 @@ class _Binary:
     def __init__(self, path: Path, body: bytes, order: str) -> None:
         self.path, self.body, self.order, self.place = path, body, order, 0
 
-    def columns(self, elements: Sequence[Element], wanted: Sequence[str]) -> dict[str, Columns]:
+    def columns(self, elements: Sequence[Element], wanted: Sequence[str]) -> dict[str, ElementColumns]:
         found = {}
         for element in elements:
             columns = self._even(element) or self._uneven(element)
@@ -151,10 +151,10 @@ class _Binary:
                 found[element.name] = columns
         return found
 
-    def _even(self, element: Element) -> Columns | None:
+    def _even(self, element: Element) -> ElementColumns | None:
         """Elements that all have lists of the first one's lengths; None where they have not."""
-        if not element.count or not element.properties:
-            return Columns(element.count, {}, {})
+        if not element.total or not element.properties:
+            return ElementColumns(element.total, {}, {})
         lengths = self._lengths_at(element, self.place)
         fields: list[tuple] = []
         for number, (each, length) in enumerate(zip(element.properties, lengths, strict=True)):
@@ -164,21 +164,21 @@ class _Binary:
                 (f"value {number}", self.order + each.kind, () if each.length is None else (length,))
             )
         kind = np.dtype(fields)
-        end = self.place + kind.itemsize * element.count
+        end = self.place + kind.itemsize * element.total
         if end > len(self.body):
             return None
-        rows = np.frombuffer(self.body, kind, element.count, self.place)
+        rows = np.frombuffer(self.body, kind, element.total, self.place)
         numbers, lists = {}, {}
         for number, (each, length) in enumerate(zip(element.properties, lengths, strict=True)):
             values = rows[f"value {number}"]
             if each.length is None:
                 numbers[each.name] = values
             elif (rows[f"length {number}"] == length).all():
-                lists[each.name] = Lists(np.full(element.count, length, np.int64), values.reshape(-1))
+                lists[each.name] = Lists(np.full(element.total, length, np.int64), values.reshape(-1))
             else:
                 return None
         self.place = end
-        return Columns(element.count, numbers, lists)
+        return ElementColumns(element.total, numbers, lists)
 
     def _lengths_at(self, element: Element, place: int) -> list[int]:
         """The length of each list of the element that begins there; 1 for what is no list."""
@@ -204,18 +204,18 @@ class _Binary:
             length = int.from_bytes(taken, "big" if self.order == ">" else "little", signed=kind[0] == "i")
         if not 0 <= length <= len(self.body):
             raise ValueError(
-                f"{self.path}: {element.name} {number + 1} of {element.count} (from 1) has a list of "
+                f"{self.path}: {element.name} {number + 1} of {element.total} (from 1) has a list of "
                 "impossible length; export the mesh again"
             )
         return length
 
-    def _uneven(self, element: Element) -> Columns:
+    def _uneven(self, element: Element) -> ElementColumns:
         """Elements whose lists differ in length, one after the other."""
         sizes = [np.dtype(each.kind).itemsize for each in element.properties]
         parts: list[list[bytes]] = [[] for _ in element.properties]
         lengths: list[list[int]] = [[] for _ in element.properties]
         place = self.place
-        for number in range(element.count):
+        for number in range(element.total):
             for column, each in enumerate(element.properties):
                 length = 1
                 if each.length is not None:
@@ -235,11 +235,11 @@ class _Binary:
                 numbers[each.name] = values
             else:
                 lists[each.name] = Lists(np.array(lengths[column], np.int64), values)
-        return Columns(element.count, numbers, lists)
+        return ElementColumns(element.total, numbers, lists)
 
     def _truncated(self, element: Element, number: int) -> ValueError:
         return ValueError(
-            f"{self.path} is truncated: it ends within {element.name} {number + 1} of {element.count} "
+            f"{self.path} is truncated: it ends within {element.name} {number + 1} of {element.total} "
             "(from 1); export the mesh again"
         )
 
@@ -256,7 +256,7 @@ class _Line(NamedTuple):
 
 def _text_columns(
     path: Path, body: bytes, first_line: int, elements: Sequence[Element], wanted: Sequence[str]
-) -> dict[str, Columns]:
+) -> dict[str, ElementColumns]:
     text = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     lines = [
         (number, line)
@@ -265,7 +265,7 @@ def _text_columns(
     ]
     found, start = {}, 0
     for element in elements:
-        count = element.count if element.properties else 0
+        count = element.total if element.properties else 0
         rows = lines[start : start + count]
         if len(rows) < count:
             raise ValueError(
@@ -281,7 +281,7 @@ def _text_columns(
     return found
 
 
-def _columns_of_lines(path: Path, element: Element, rows: Sequence[_Line]) -> Columns:
+def _columns_of_lines(path: Path, element: Element, rows: Sequence[_Line]) -> ElementColumns:
     """Numbers before the first list in one go, the rest line by line."""
     single = next(
         (n for n, each in enumerate(element.properties) if each.length is not None), len(element.properties)
@@ -294,7 +294,7 @@ def _columns_of_lines(path: Path, element: Element, rows: Sequence[_Line]) -> Co
             raise _bad_line(path, element, next(row for row in rows if len(row.words) <= column)) from None
         numbers[each.name] = _parsed(path, element, rows, words, each.kind)
     if single == len(element.properties):
-        return Columns(element.count, numbers, {})
+        return ElementColumns(element.total, numbers, {})
     places = [single] * len(rows)
     lists: dict[str, Lists] = {}
     for each in element.properties[single:]:
@@ -316,10 +316,10 @@ def _columns_of_lines(path: Path, element: Element, rows: Sequence[_Line]) -> Co
         lists[each.name] = Lists(
             np.array(lengths, np.int64), _parsed(path, element, owners, taken, each.kind)
         )
-    return Columns(element.count, numbers, lists)
+    return ElementColumns(element.total, numbers, lists)
 
 
-def _columns_of_even_lines(element: Element, lines: Sequence[bytes]) -> Columns | None:
+def _columns_of_even_lines(element: Element, lines: Sequence[bytes]) -> ElementColumns | None:
     """Lines of numbers that all have lists of the first one's lengths; None of others."""
     width = len(lines[0].split()) if lines else 0
     if not width or any(len(line.split()) != width for line in lines):
@@ -346,9 +346,9 @@ def _columns_of_even_lines(element: Element, lines: Sequence[bytes]) -> Columns 
         if each.length is None:
             numbers[each.name] = part[:, 0]
         else:
-            lists[each.name] = Lists(np.full(element.count, length, np.int64), part.reshape(-1))
+            lists[each.name] = Lists(np.full(element.total, length, np.int64), part.reshape(-1))
         place += length
-    return Columns(element.count, numbers, lists)
+    return ElementColumns(element.total, numbers, lists)
 
 
 def _at(path: Path, element: Element, row: _Line, place: int) -> bytes:

@@ -1,9 +1,16 @@
 """Text of mesh and material files, whatever wrote it."""
 
 import codecs
+import re
 from pathlib import Path
 
+COMMENT = re.compile(r"(?:^|\s)#")
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+
+
+def uncommented(words: str) -> str:
+    """A statement's words without the comment behind them: `#` begins one, but not within `-1.#IND`."""
+    return COMMENT.split(words, maxsplit=1)[0] if "#" in words else words
 
 
 def text_of(path: Path) -> str:

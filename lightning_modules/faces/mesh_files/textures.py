@@ -10,7 +10,12 @@ from PIL import Image
 from torch import Tensor
 
 from lightning_modules.faces.mesh_files.colours import EIGHT_BITS, SIXTEEN_BITS, as_fractions
-from lightning_modules.faces.mesh_files.material_files import Material, named_file, named_files, read_library
+from lightning_modules.faces.mesh_files.material_files import (
+    DiffuseMaterial,
+    named_file,
+    named_files,
+    read_library,
+)
 
 # Pictures are opened as these alone: for others Pillow may start a program.
 PICTURE_FORMATS = (
@@ -48,7 +53,7 @@ def colours_from_materials(
     Raises:
         ValueError: naming the file, if a texture is no picture, or a colour none.
     """
-    materials: dict[str, Material] = {}
+    materials: dict[str, DiffuseMaterial] = {}
     for statement in libraries:
         found, missing = named_files(path.parent, statement)
         for library in found:
@@ -81,7 +86,7 @@ def colours_from_materials(
     return torch.from_numpy(colours.astype(np.float32))
 
 
-def _of_name(materials: dict[str, Material], name: str) -> Material | None:
+def _of_name(materials: dict[str, DiffuseMaterial], name: str) -> DiffuseMaterial | None:
     """The material that `usemtl` means; a comment may follow its name, or quotes stand about it."""
     for called in (name, name.strip('"'), name.split(" #")[0].rstrip(), name.split("#")[0].rstrip()):
         if called in materials:

@@ -71,10 +71,10 @@ def read_mesh_in_mm(path: Path, unit: Unit = "auto") -> MeshInMillimetres:
         millimetres_per(unit)
     with as_one_reason(f"{path} cannot be read as a mesh"):
         mesh = read_mesh(path)
-    name, guessed = str(unit), unit == "auto"
+    name, guessed, in_metres = str(unit), unit == "auto", False
     if Path(path).suffix.lower() == ".glb":  # `read_mesh` gives mm
         if is_plausible(extent_of(mesh.vertices), GIVEN_MM):
-            name, guessed = "mm", False
+            name, guessed, in_metres = "mm", False, True
         else:
             mesh = mesh._replace(vertices=mesh.vertices / MILLIMETRES_PER_METRE)
     extent = extent_of(mesh.vertices)
@@ -93,7 +93,10 @@ def read_mesh_in_mm(path: Path, unit: Unit = "auto") -> MeshInMillimetres:
         )
     factor = millimetres_per(name)
     return MeshInMillimetres(
-        found_mesh._replace(vertices=found_mesh.vertices * factor), name, guessed, turned
+        found_mesh._replace(vertices=found_mesh.vertices * factor),
+        "m" if in_metres else name,
+        guessed,
+        turned,
     )
 
 

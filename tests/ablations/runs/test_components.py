@@ -2,7 +2,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from ablations.runs.components import networks_that_may_round, rounded_networks, teachers_of
+from ablations.runs import components
+from ablations.runs.components import (
+    load_teachers,
+    networks_that_may_round,
+    rounded_networks,
+    teachers_of,
+)
 from ablations.runs.execution import Execution
 from ablations.runs.settings import Settings
 from lightning_modules.teachers import Teachers
@@ -28,6 +34,23 @@ def test_another_identity_network_stays_as_it_is() -> None:
     found = teachers(identity_network="facenet")
     assert (found.encoder.name, found.identity_network.name) == ("dlib-colour", "facenet")
     assert found.crop != found.encoder.crop
+
+
+@pytest.mark.parametrize("option", ["encoder", "identity_network", "judge"])
+def test_only_a_judge_may_let_no_gradient_through(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> SmallNetwork:
+        network = SmallNetwork()
+        network.name, network.differentiable = name, name != "facenet"
+        return network
+
+    monkeypatch.setattr(components, "load_network", load)
+    monkeypatch.setattr(components, "load_morphable_model", lambda *_, **__: small_model())
+    settings = Settings(**{option: "facenet"}).resolved()
+    if option == "judge":
+        assert load_teachers(settings, Execution(device="cpu")).judge.name == "facenet"
+        return
+    with pytest.raises(ValueError, match="facenet lets no gradient through to the image: it can only be a"):
+        load_teachers(settings, Execution(device="cpu"))
 
 
 class Unsteady(SmallNetwork):

@@ -171,7 +171,6 @@ def test_what_cannot_be_is_refused(argv: str, message: str) -> None:
         ("--pretraining-steps 0", "--pretraining-steps must be at least 1, got 0"),
         ("--views 0", "--views must be at least 1, got 0"),
         ("--checkpoint-interval 0", "--checkpoint-interval must be at least 1, got 0"),
-        ("--devices 0", "--devices must be at least 1, got 0"),
         ("--identity-weight=-1", "--identity-weight must be at least 0, got -1"),
         ("--identity-weight=.inf", "--identity-weight must be at least 0, got .inf"),
         ("--loopback-weight=.nan", "--loopback-weight must be at least 0, got .nan"),

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from datamodules.alignment.face_cache import AlignedFaces, FaceCache
-from datamodules.alignment.feature_cache import FaceFeatures, face_keys, to_images
+from datamodules.alignment.feature_cache import KEY, FaceFeatures, face_keys, to_images
 from datamodules.alignment.images import list_photographs
 
 from ..conftest import TinyNetwork
@@ -93,3 +93,21 @@ def test_other_weights_have_other_files(aligned: Aligned, tiny: TinyNetwork) -> 
     other.sha256 = "cd" * 32
     compute(*aligned, other)
     assert other.asked == 4
+
+
+def test_rows_of_few_and_of_many_keys_are_the_same(tmp_path: Path, tiny: TinyNetwork) -> None:
+    features = FaceFeatures(FaceCache(tmp_path), tiny)
+    chance = np.random.default_rng(0)
+    keys = np.array([chance.bytes(33) for _ in range(200)], KEY)
+    with features._files.appending() as append:
+        append(
+            features=np.zeros((200, tiny.feature_width), np.float32),
+            descriptors=np.zeros((200, tiny.embedding_width), np.float32),
+            keys=keys,
+        )
+    unknown = np.array([chance.bytes(33) for _ in range(30)], KEY)
+    many = np.concatenate([keys[::-1], unknown])
+    few = np.concatenate([keys[[7, 3, 7, 199]], unknown[:2]])
+    assert features.rows(many).tolist() == [*range(199, -1, -1), *[-1] * 30]
+    assert features.rows(few).tolist() == [7, 3, 7, 199, -1, -1]
+    assert features.rows(keys[:0]).tolist() == []

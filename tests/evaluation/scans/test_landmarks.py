@@ -14,6 +14,8 @@ from lightning_modules.faces.landmarks import topologies
 from lightning_modules.faces.landmarks.topologies import Topology
 from lightning_modules.faces.landmarks.typical_places import TYPICAL_PLACES
 from lightning_modules.faces.mesh import Mesh
+from lightning_modules.faces.mesh_files.any_format import write_mesh
+from lightning_modules.faces.mesh_files.units import read_mesh_in_mm
 from tests.evaluation.metrics.face_like import face_like
 from tests.evaluation.scanned_people import face_like_model
 from tests.evaluation.seen_faces_of_meshes import detector_at, five_of_model, mesh_of
@@ -141,3 +143,19 @@ def test_what_is_no_face_gets_no_landmarks(tmp_path: Path) -> None:
     (tmp_path / "seven.json").write_text(json.dumps(face.landmarks[[36, 39, 42, 45, 33, 48, 54]].tolist()))
     with pytest.raises(Unscorable, match=r"no landmarks: .* of the model's points meet the surface"):
         Marker(face_like_model).marks(Mesh(900 * ball, triangles, None), tmp_path / "seven.json")
+
+
+@pytest.mark.parametrize("factor", [0.001, 1.0], ids=["metres", "millimetres"])
+def test_points_beside_a_glb_are_in_its_metres_or_in_mm(tmp_path: Path, factor: float) -> None:
+    face = face_like(5.0)
+    write_mesh(
+        Mesh(torch.from_numpy(face.vertices).float(), torch.from_numpy(face.triangles), None),
+        tmp_path / "ann.glb",
+    )
+    rows = [[None] * 3 if np.isnan(point).any() else (factor * point).tolist() for point in face.landmarks]
+    (tmp_path / "ann.json").write_text(json.dumps(rows))
+    read = read_mesh_in_mm(tmp_path / "ann.glb")
+    assert read.unit == "m"
+    marks = Marker(face_like_model).marks(read.mesh, tmp_path / "ann.json", unit=read.unit)
+    known = np.isfinite(face.landmarks).all(1)
+    np.testing.assert_allclose(marks.points[known], face.landmarks[known], atol=1.0)

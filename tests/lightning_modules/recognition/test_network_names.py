@@ -31,7 +31,10 @@ def test_the_file_of_a_specification_is_found(monkeypatch: pytest.MonkeyPatch, t
 
 @pytest.mark.parametrize("name", ["arcface", "arcface:", "dlb", "caffe:x"])
 def test_what_names_no_network_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=rf"called '{name}'; there are dlib, sface, .* and arcface:FILE"):
+    with pytest.raises(
+        ValueError,
+        match=rf"called '{name}'; there are dlib, .* and arcface:FILE, onnx:FILE, torch",
+    ):
         check_network(name)
 
 
@@ -58,10 +61,10 @@ def test_an_option_takes_words_and_files_as_plain_text(capsys: pytest.CaptureFix
         assert type(options.network) is str
     with pytest.raises(SystemExit):
         parse_settings((Options,), ["--network", "mnist"], program="x", description="x")
-    assert "dlib, sface, facenet or vggface or arcface:FILE" in capsys.readouterr().err
+    assert "dlib, sface, facenet or vggface or arcface:FILE, onnx:FILE, torch:FILE" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         parse_settings((Options,), ["--help"], program="x", description="x")
-    assert "dlib|sface|facenet|vggface|arcface:FILE" in "".join(capsys.readouterr().out.split())
+    assert "dlib|sface|facenet|vggface|arcface|onnx|torch:FILE" in "".join(capsys.readouterr().out.split())
 
 
 def test_names_are_read_without_torch() -> None:

@@ -6,22 +6,15 @@ The surface is a bumpy grid of 4 x 3 vertices; what each file holds is worked ou
 import struct
 from collections.abc import Callable, Iterator
 from itertools import pairwise, product
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from tests.lightning_modules.faces.mesh_files.glb_corpus import GLB_AXES, glb_files
+from tests.lightning_modules.faces.mesh_files.written import Written
+
 ROWS, COLUMNS = 4, 3
 UNUSED = (9.0, -8.0, 7.0)
-
-
-class Written(NamedTuple):
-    """A file of the corpus and what it says: vertices [V, 3], triangles [T, 3], colours [V, 3] or None."""
-
-    name: str
-    content: bytes
-    vertices: np.ndarray
-    triangles: np.ndarray
-    colours: np.ndarray | None
 
 
 def grid_points() -> np.ndarray:
@@ -226,4 +219,5 @@ def combinations(axes: dict[str, tuple[Any, ...]]) -> int:
 CORPORA: dict[str, tuple[Callable[[], Iterator[Written]], int]] = {
     "obj": (obj_files, combinations(OBJ_AXES)),
     "ply": (ply_files, combinations(PLY_AXES)),
+    "glb": (glb_files, combinations(GLB_AXES)),
 }

@@ -12,13 +12,23 @@ import trimesh
 
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import read_mesh
-from tests.lightning_modules.faces.mesh_files.corpus import CORPORA, Written
+from tests.lightning_modules.faces.mesh_files.corpus import CORPORA
+from tests.lightning_modules.faces.mesh_files.written import Written
 
 # Every so many files are also read by the libraries; it shares no factor with a number of choices.
 STEP = 7
 # Files that each library reads as they are, of those that it is given. They drop or refuse the others: what
 # their makers do about it changes these numbers, which then have to be looked at.
-CONFIRMED = {("obj", "trimesh"): 0, ("obj", "open3d"): 0, ("ply", "trimesh"): 0, ("ply", "open3d"): 0}
+CONFIRMED = {
+    ("obj", "trimesh"): 14, ("obj", "open3d"): 62, ("ply", "trimesh"): 138, ("ply", "open3d"): 280,
+    ("glb", "trimesh"): 165, ("glb", "open3d"): 85,
+}  # fmt: skip
+# Where a library's triangles are known to be others: trimesh keeps normalised shorts as they are and ignores
+# sparse values; Open3D knows no quantised positions and does not turn what a node mirrors.
+MISREAD = {
+    ("glb", "trimesh"): {"short normalised", "sparse"},
+    ("glb", "open3d"): {"short normalised", "ushort", "mirrored"},
+}
 
 
 @pytest.mark.parametrize("kind", CORPORA)
@@ -29,34 +39,36 @@ def test_every_vertex_triangle_and_colour_of_every_file_is_read_where_it_stands(
     count = 0
     for written in files():
         mesh = read_written(tmp_path, written)
-        np.testing.assert_array_equal(mesh.vertices.numpy(), written.vertices, str(written.content))
+        exact = {"rtol": 0, "atol": 0 if kind != "glb" else 1e-3}  # of mm; a GLB has metres in float32
+        np.testing.assert_allclose(mesh.vertices, written.vertices, **exact, err_msg=str(written.content))
         np.testing.assert_array_equal(mesh.triangles.numpy(), written.triangles, str(written.content))
         if written.colours is None:
             assert mesh.colours is None, written.content
         else:
             assert mesh.colours is not None, written.content
             np.testing.assert_allclose(
-                mesh.colours.numpy(), written.colours, atol=2e-7, err_msg=str(written.content)
+                mesh.colours.numpy(), written.colours, atol=1e-6, err_msg=str(written.content)
             )
         count += 1
-    assert count == expected == {"obj": 1728, "ply": 3456}[kind]
+    assert count == expected == {"obj": 1728, "ply": 3456, "glb": 2304}[kind]
 
 
 @pytest.mark.parametrize("library", ["trimesh", "open3d"])
 @pytest.mark.parametrize("kind", CORPORA)
 def test_libraries_see_the_same_triangles(tmp_path: Path, kind: str, library: str) -> None:
     read = by_trimesh if library == "trimesh" else by_open3d()
-    confirmed = 0
+    confirmed, contradicted = 0, []
     for number, written in enumerate(CORPORA[kind][0]()):
         if number % STEP:
             continue
         ours = read_written(tmp_path, written)
         theirs, surface = read(tmp_path / written.name), ours.vertices.numpy()[ours.triangles.numpy()]
+        surface = surface / 1000 if kind == "glb" else surface
         if theirs is None or theirs.shape != surface.shape:  # not read, or not all of it
             continue
         if same_surface(theirs, surface):
             confirmed += 1
-        else:
+        elif not written.features & MISREAD.get((kind, library), set()):
             contradicted.append(written.content)
     assert not contradicted
     assert confirmed >= CONFIRMED[kind, library], confirmed

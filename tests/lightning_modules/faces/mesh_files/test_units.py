@@ -41,8 +41,8 @@ def test_a_size_that_no_face_has_is_refused(tmp_path: Path) -> None:
     # 200 mm over 2000 units.
     with pytest.raises(
         ImplausibleSizeError,
-        match=r"tower\.ply spans .* no face in mm, cm, m, inch, dm, um \(110 to 700 mm\); name its unit, or the "
-        r"millimetres of one of its units: 0\.1 if it is a face",
+        match=r"tower\.ply spans .* no face in mm, cm, m, inch, dm, um \(110 to 700 mm\); name its unit, or "
+        r"the millimetres of one of its units: 0\.1 if it is a face",
     ):
         read_mesh_in_mm(tmp_path / "tower.ply")
     # What the message advises works.
