@@ -101,8 +101,8 @@ def test_rows_of_few_and_of_many_keys_are_the_same(tmp_path: Path, tiny: TinyNet
     keys = np.array([chance.bytes(33) for _ in range(200)], KEY)
     with features._files.appending() as append:
         append(
-            features=np.zeros((200, tiny.feature_width), np.float32),
-            descriptors=np.zeros((200, tiny.embedding_width), np.float32),
+            features=np.ones((200, tiny.feature_width), np.float32),
+            descriptors=np.ones((200, tiny.embedding_width), np.float32),
             keys=keys,
         )
     unknown = np.array([chance.bytes(33) for _ in range(30)], KEY)
