@@ -4,12 +4,14 @@
 
 Makes the caches that preparing so many photographs leaves (the list, the keys of two networks' features; the
 features themselves are empty pages of sparse files, the photographs do not exist), and starts on them as
-every process of a run does with `--trust-manifest`: list, features, split, first batch. Beside it, what a
-start without a list costs: 20,000 files that are listed and asked for one by one. Writes
+every process of a run does with `--trust-manifest`: list, places of the features, split, digest. Beside it,
+what a start without a list costs: 20,000 files that are listed and asked for one by one. Writes
 benchmarks/start_up.md.
 """
 
 import argparse
+import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,6 +27,7 @@ from datamodules.alignment.face_cache import AlignedFaces
 from datamodules.alignment.feature_cache import FaceFeatures, face_keys
 from datamodules.alignment.photograph_manifest import FileStates, PhotographManifest, PhotographPaths
 from datamodules.alignment.records import FaceRecord, FaceRecords, FileState, PhotographRecord
+from datamodules.long_work.row_files import CHECKED
 from datamodules.photographs import Photographs
 from evaluation.reporting.provenance import machine
 from lightning_modules.recognition.network import RecognitionNetwork
@@ -92,10 +95,21 @@ def simulate(folder: Path, count: int) -> None:
     keys = face_keys(faces)
     for network in [*networks(), load_network(JUDGE)]:
         features = FaceFeatures(photographs.cache, network)
+        features.folder.mkdir(parents=True)
         chance.permuted(keys).tofile(features.folder / "keys.bin")
         for name, width in (("features", network.feature_width), ("descriptors", network.embedding_width)):
             with (features.folder / f"{name}.bin").open("wb") as file:
                 file.truncate(4 * width * count)
+        checked(features.folder)
+
+
+def checked(folder: Path) -> None:
+    """What a start leaves that has read all features and found them right."""
+    states = {file.stem: file.stat() for file in folder.glob("*.bin")}
+    for file in folder.glob("*.bin"):
+        os.utime(file, ns=(10**18, 10**18))
+    found = {name: [state.st_size, 10**18] for name, state in states.items()}
+    (folder / CHECKED).write_text(json.dumps({"states": found, "at_ns": time.time_ns()}))
 
 
 def start(folder: Path) -> None:
@@ -105,7 +119,6 @@ def start(folder: Path) -> None:
     began, computed = time.perf_counter(), time.process_time()
     photographs.prepare_data()
     photographs.setup()
-    photographs.batch(0)
     photographs.provenance()
     print(time.process_time() - computed, time.perf_counter() - began, peak(), before)
 

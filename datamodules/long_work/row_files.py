@@ -1,6 +1,8 @@
 """Arrays that grow row by row, in memory-mapped files: one file a column, rows only ever appended."""
 
+import json
 import sys
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -9,11 +11,14 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from lightning_modules.plain.files import put_aside
+from lightning_modules.plain.files import put_aside, written_atomically
 
 # The column that every folder has besides: a CRC-32 of each row, over its columns in their order.
 CHECKS, CHECK = "checks", np.dtype(np.uint32)
 AT_ONCE = 4096  # rows that are checked together
+# Says which files were found to be what was written, by their sizes and times.
+CHECKED = "checked.json"
+SETTLED_NS = 2 * 10**9
 
 
 class RowFiles:
@@ -50,11 +55,20 @@ class RowFiles:
         return np.memmap(self._file(name), base, "r", shape=(self._count, *shape))
 
     def damage(self) -> str:
-        """Why the rows are not what was written; empty where they are. Reads all of them.
+        """Why the rows are not what was written; empty where they are.
 
-        Of rows that an older version wrote without check sums, it is only known that numbers are finite and
-        not all zero.
+        Reads all of them, but not again while no file's size or time changes: at a million rows that takes
+        longer than all else of a start. Of rows that an older version wrote without check sums, it is only
+        known that numbers are finite and not all zero.
         """
+        if self._is_checked():
+            return ""
+        reason = self._damage()
+        if not reason and self._count:
+            self._keep_checked()
+        return reason
+
+    def _damage(self) -> str:
         if self._count and self._has_checks():
             kept = np.fromfile(self._file(CHECKS), CHECK, self._count)
             for start in range(0, self._count, AT_ONCE):
@@ -114,6 +128,31 @@ class RowFiles:
             put_aside(self._file(name))
         self.refresh()
         print(f"{self.folder} was damaged ({reason}): put aside, and computed again", file=sys.stderr)
+
+    def _states(self) -> dict[str, list[int]]:
+        """Size and time of each file."""
+        found = {
+            name: self._file(name).stat() for name in (*self.columns, CHECKS) if self._file(name).exists()
+        }
+        return {name: [state.st_size, state.st_mtime_ns] for name, state in found.items()}
+
+    def _is_checked(self) -> bool:
+        try:
+            kept = json.loads((self.folder / CHECKED).read_text(encoding="utf-8"))
+            states, at = kept["states"], float(kept["at_ns"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        now = self._states()
+        # A file that was written just before the check may have been written again with the same time.
+        return states == now and all(changed < at - SETTLED_NS for _, changed in now.values())
+
+    def _keep_checked(self) -> None:
+        content = json.dumps({"states": self._states(), "at_ns": time.time_ns()})
+        try:
+            with written_atomically(self.folder / CHECKED) as temporary:
+                temporary.write_text(content, encoding="utf-8")
+        except OSError:  # a cache that can only be read is checked at every start
+            return
 
     def _implausible(self, rows: Mapping[str, np.ndarray]) -> str:
         for name in self.numbers:

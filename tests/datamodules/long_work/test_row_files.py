@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -126,3 +127,47 @@ def test_rows_of_an_older_version_get_check_sums_when_others_are_appended(tmp_pa
 def test_reading_makes_no_folder(tmp_path: Path) -> None:
     assert len(RowFiles(tmp_path / "none", CHECKED)) == 0
     assert not (tmp_path / "none").exists()
+
+
+def aged(folder: Path, seconds: int = 10) -> None:
+    """Written some seconds ago."""
+    for file in folder.glob("*.bin"):
+        state = file.stat()
+        os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns - seconds * 10**9))
+
+
+def test_rows_are_checked_again_only_when_a_file_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = RowFiles(tmp_path, COLUMNS)
+    with files.appending() as append:
+        append(**rows(0, 4))
+    aged(tmp_path)
+    assert files.damage() == ""
+    with monkeypatch.context() as patched:
+        patched.setattr(RowFiles, "_damage", lambda _: pytest.fail("read all rows again"))
+        assert RowFiles(tmp_path, COLUMNS).damage() == ""
+    content = bytearray((tmp_path / "number.bin").read_bytes())
+    content[9] ^= 1
+    (tmp_path / "number.bin").write_bytes(content)
+    assert "row 1 is not what was written" in RowFiles(tmp_path, COLUMNS).damage()
+
+
+def test_a_file_that_was_written_just_now_is_checked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = RowFiles(tmp_path, COLUMNS)
+    with files.appending() as append:
+        append(**rows(0, 4))
+    assert files.damage() == ""
+    monkeypatch.setattr(RowFiles, "_damage", lambda _: "read again")
+    assert files.damage() == "read again"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"states": {}, "at_ns": null}'])
+def test_a_note_of_the_check_that_is_none_is_left_aside(tmp_path: Path, content: str) -> None:
+    files = RowFiles(tmp_path, COLUMNS)
+    with files.appending() as append:
+        append(**rows(0, 2))
+    (tmp_path / "checked.json").write_text(content)
+    assert files.damage() == ""
