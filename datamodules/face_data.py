@@ -21,6 +21,7 @@ from .alignment.crops import Quality, Selection
 from .alignment.detection import DetectorName
 from .alignment.face_cache import AlignedFaces, FaceCache
 from .alignment.feature_cache import FaceFeatures, face_keys, to_images
+from .alignment.photograph_manifest import PhotographPaths
 
 
 class FaceBatch(NamedTuple):
@@ -184,8 +185,10 @@ class FaceDataModule(LightningDataModule):
     def failures_file(self, paths: Sequence[Path] | None = None) -> Path:
         """The table of photographs that are not used, with their reasons."""
         digest = hashlib.sha256()
-        for index, path in enumerate(self.photographs() if paths is None else paths):
-            digest.update(b"\n" * (index > 0) + os.fsencode(path))
+        paths = self.photographs() if paths is None else paths
+        names = paths.in_bytes() if isinstance(paths, PhotographPaths) else map(os.fsencode, paths)
+        for index, name in enumerate(names):
+            digest.update(b"\n" + name if index else name)
         return self.cache.folder / "failures" / f"{digest.hexdigest()[:16]}.csv"
 
     def provenance(self) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class PhotographPaths(Sequence[Path]):
     """
 
     def __init__(self, names: np.ndarray, ends: np.ndarray) -> None:
-        self.names, self.ends = names, ends
+        self.names, self.ends = np.asarray(names), np.asarray(ends)
 
     @classmethod
     def of(cls, paths: Iterable[Path]) -> "PhotographPaths":
@@ -67,7 +67,10 @@ class PhotographPaths(Sequence[Path]):
 
     def in_bytes(self) -> Iterator[bytes]:
         """All paths in bytes."""
-        return (self.name(index) for index in range(len(self)))
+        names, start = self.names.data, 0
+        for end in self.ends.tolist():
+            yield bytes(names[start:end])
+            start = end
 
 
 class FileStates(NamedTuple):

@@ -316,6 +316,7 @@ def test_a_start_that_trusts_touches_no_photograph_and_says_what_it_trusts(
     assert f"trusts the list of 24 photographs of {many} that was made on 2" in said
     assert "new and changed ones are not looked for" in said
     same_faces(first, trusting)
+    assert trusting.failures_file(trusting.dataset.paths) == first.failures_file(list(first.dataset.paths))
     assert trusting.batch(0).index.tolist() == first.batch(0).index.tolist()
 
 
