@@ -1,6 +1,7 @@
 """One method of one object, mapped over items by several processes; workers that end with their parent."""
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -9,7 +10,6 @@ from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 import cv2
-import torch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,7 +58,9 @@ def _begin(begin: Callable[..., None] | None, arguments: Sequence[object]) -> No
     # A worker that waits for work does not see that nobody will send any.
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    # It came with the method, or is not needed: alignment works without it, and saves its memory.
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
     if begin is not None:
         begin(*arguments)
 

@@ -365,7 +365,9 @@ def test_help_names_units_and_defaults(capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["--help"])
     assert stop.value.code == 0
-    assert "mm, cm, m, or auto" in " ".join(capsys.readouterr().out.split())
+    assert "mm, cm, dm, m, um, inch, a number of millimetres, or auto" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 def test_centres_of_other_weights_are_refused(material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
