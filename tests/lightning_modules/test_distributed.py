@@ -1,5 +1,4 @@
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -25,21 +24,24 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 def together(count: int, device: str, output: Path) -> Results:
     """What so many processes compute together."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    meeting = str(output.with_name("meeting"))
     script = str(Path(__file__).with_name("two_processes.py"))
     processes = [
         subprocess.Popen(
-            [sys.executable, script, str(rank), str(count), device, port, str(output)],
+            [sys.executable, script, str(rank), str(count), device, meeting, str(output)],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
         for rank in range(count)
     ]  # fmt: skip
-    for process in processes:
-        printed, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, printed
+    try:
+        for process in processes:
+            printed, _ = process.communicate(timeout=300)
+            assert process.returncode == 0, printed
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
     return torch.load(output, weights_only=True)
 
 

@@ -49,16 +49,15 @@ def build(**losses: float) -> Regression:
     )
 
 
-def main(rank: int, count: int, device: torch.device, port: str, output: str) -> None:
+def main(rank: int, count: int, device: torch.device, meeting: str, output: str) -> None:
     """Step with everything on, then with each loss off; save the averaged value and the gradient."""
     torch.set_num_threads(1)
     backend = "gloo"
     if device.type == "cuda":
         backend, device = "nccl", torch.device("cuda", rank)
         torch.cuda.set_device(device)
-    distributed.init_process_group(
-        backend, init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=count
-    )
+    # They meet in a file: a port may be taken by now, and one that meets at a port cannot end after its host.
+    distributed.init_process_group(backend, init_method=f"file://{meeting}", rank=rank, world_size=count)
     results = {}
     for off in (None, *SWITCHES):
         module = build(**({} if off is None else {off: 0.0}))
