@@ -1,3 +1,4 @@
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -77,6 +78,9 @@ def test_a_loader_that_works_ahead_gives_the_same_batches_in_order() -> None:
 
     stream = iter(StepLoader(batch, lambda: 7, ahead=2))
     assert [float(next(stream)[0]) for _ in range(3)] == [7, 8, 9]
+    until = time.monotonic() + 60
+    while len(made) < 4 and time.monotonic() < until:  # the thread works on, unasked
+        time.sleep(0.01)
     stream.close()
     assert made == list(range(7, 7 + len(made)))
     assert 4 <= len(made) <= 6  # three that were asked for, and at most so many before they are
