@@ -19,7 +19,7 @@ from lightning_modules.faces.landmarks.mesh_landmark_files import landmarks_from
 from lightning_modules.faces.landmarks.transfer import completed_landmarks
 from lightning_modules.faces.loaders.array_pickles import as_array, read_arrays
 from lightning_modules.faces.loaders.file_content import check_triangles, checked_count, checked_finite
-from lightning_modules.faces.loaders.mesh_cuts import MeshCut, face_mask, with_exact
+from lightning_modules.faces.loaders.mesh_cuts import MeshCut, are_places, face_mask, with_exact
 from lightning_modules.faces.loaders.principal_components import own_components
 from lightning_modules.faces.loaders.texture_space import read_texture_space, texture_file_beside
 from lightning_modules.faces.morphable_model import ModelSource, MorphableModel, PrincipalComponents
@@ -188,9 +188,7 @@ def _embedding(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     if (
         len(faces) not in (NUMBER_OF_LANDMARKS, WITHOUT_JAW)
         or len(weights) != len(faces)
-        or faces.min() < 0
-        or faces.max() >= count
-        or not np.allclose(weights.sum(1), 1, atol=1e-3)
+        or not are_places(faces, weights, count)
     ):
         raise ValueError(
             f"{path} must place {NUMBER_OF_LANDMARKS} or {WITHOUT_JAW} landmarks on triangles 0 to "

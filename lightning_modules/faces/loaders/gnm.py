@@ -18,7 +18,7 @@ from lightning_modules.faces.landmarks.mesh_landmark_files import landmarks_from
 from lightning_modules.faces.landmarks.transfer import completed_landmarks
 from lightning_modules.faces.loaders.array_pickles import as_array, read_arrays
 from lightning_modules.faces.loaders.file_content import check_triangles, checked_count, checked_finite
-from lightning_modules.faces.loaders.mesh_cuts import MeshCut, with_exact
+from lightning_modules.faces.loaders.mesh_cuts import MeshCut, are_places, with_exact
 from lightning_modules.faces.loaders.principal_components import own_components
 from lightning_modules.faces.morphable_model import ModelSource, MorphableModel
 from lightning_modules.plain.files import require_file, sha256_of_file
@@ -206,12 +206,7 @@ def _sparse_landmarks(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as GNM's landmarks ({error}); get it again") from error
     ids, weights = rows[:, ::2].astype(np.int64), rows[:, 1::2]
-    if (
-        rows.shape != (NUMBER_OF_LANDMARKS, 6)
-        or ids.min() < 0
-        or ids.max() >= count
-        or not np.allclose(weights.sum(1), 1, atol=1e-3)
-    ):
+    if rows.shape != (NUMBER_OF_LANDMARKS, 6) or not are_places(ids, weights, count):
         raise ValueError(
             f"{path} must hold {NUMBER_OF_LANDMARKS} lines of three pairs of vertex and weight that sum to "
             f"1, of vertices 0 to {count - 1}; get it again, or move it away"

@@ -83,3 +83,8 @@ def with_exact(landmarks: Landmarks, exact: dict[int, tuple[Tensor, Tensor]], so
     for number, (ids, weight) in exact.items():
         vertex_ids[number], weights[number], sources[number] = ids, weight, source
     return Landmarks(vertex_ids, weights, tuple(sources))
+
+
+def are_places(ids: np.ndarray, weights: np.ndarray, count: int) -> bool:
+    """Whether ids lie in 0 to `count` - 1 and weights [N, 3] sum to 1: points on a surface that they name."""
+    return bool(ids.min() >= 0 and ids.max() < count and np.allclose(weights.sum(1), 1, atol=1e-3))
