@@ -13,7 +13,7 @@ from torch import Tensor
 from datamodules.micc import MICC
 from datamodules.scan_folders import MESH_SUFFIXES, MICC_CONDITIONS, Subject
 from evaluation.metrics.marked_mesh import MarkedMesh, Unscorable
-from evaluation.scans.landmarks import Marker, Marks, Source, carried, marked_mesh
+from evaluation.scans.landmarks import Marker, Marks, Source, carried, marked_mesh, same_topology
 from evaluation.shared.scored_method import files_by_name
 from lightning_modules.faces.landmarks.ibug import Landmarks
 from lightning_modules.faces.landmarks.mesh_landmark_files import landmark_file_beside
@@ -177,7 +177,7 @@ class MeshFolder:
         beside = landmark_file_beside(path)
         if beside is not None:
             return self._marker.marks(mesh, beside, unit=unit)
-        if self._reference is not None and _same_topology(self._reference.mesh.triangles, mesh.triangles):
+        if self._reference is not None and same_topology(self._reference.mesh.triangles, mesh.triangles):
             points = self._reference.landmarks.on(mesh.vertices[None])[0].double().numpy()
             return Marks(points, self._reference.source)
         return self._marker.marks(mesh, self._landmarks, unit=unit)
@@ -191,11 +191,6 @@ class MeshFolder:
         except (ValueError, OSError):  # an Unscorable is a ValueError, too
             return None
         return Reference(mesh, carried(marks, mesh), marks.source)
-
-
-def _same_topology(one: Tensor, other: Tensor) -> bool:
-    """Whether triangles name the same vertices; each mesh is turned outward by itself."""
-    return one.shape == other.shape and torch.equal(one.sort(1).values, other.sort(1).values)
 
 
 class MeanFace:
