@@ -45,6 +45,10 @@ COMMANDS: dict[str, tuple[Callable, str]] = {
         "--morphable-model=basel:{model} --groups={labels} --micc={micc} --mofa={faces}",
     ),
     "similarity of meshes": (similarity.main, "--meshes={meshes} --data=lfw:{photographs} --judge=sface"),
+    "similarity of renderings": (
+        similarity.main,
+        "--renderings={others} --data=lfw:{photographs} --judge=sface",
+    ),
     "clustering": (
         clustering.main,
         "{checkpoint} --data=lfw:{photographs} --judge-weights={weights} --centre-from={others} "
@@ -54,6 +58,7 @@ COMMANDS: dict[str, tuple[Callable, str]] = {
         clustering.main,
         "--renderings={others} --data=lfw:{photographs} --judge=sface",
     ),
+    "clustering of meshes": (clustering.main, "--meshes={meshes} --data=lfw:{photographs} --judge=sface"),
     "micc": (
         micc.main,
         "{checkpoint} --data=scans:{scans} --also=[{meshes}] --landmarks={landmarks} "
