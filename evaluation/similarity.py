@@ -155,7 +155,9 @@ def similarity_report(setting: Setting, further: Sequence[Place], settings: Mapp
         rows += verdict.rows
         if verdict.reproduced:
             rows += quoted_rows(columns)
-    title = title_of(setting) + ("" if verdict is None else f"; {verdict.sentence}")
+    title = title_of(setting) + reference.trained_on
+    title += "".join(f"; {column.name}{column.trained_on}" for column in columns[1:] if column.trained_on)
+    title += "" if verdict is None else f"; {verdict.sentence}"
     results = Results(
         COMMAND,
         title,

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy.stats import wasserstein_distance
 from datamodules.alignment.footage_cache import SeenFaces
 from datamodules.micc import Sighting
 from datamodules.scan_folders import Subject as ScannedPerson
-from evaluation import similarity
+from evaluation import clustering, similarity
 from evaluation.likeness import options, published_figures, rendering_embeddings, table_2_columns
 from evaluation.likeness.table_2_columns import DataSetColumn
 from evaluation.metrics.all_pairs import PairDistributions
@@ -23,6 +24,7 @@ from lightning_modules.recognition.similarity import Centre
 from tests import miniatures
 
 from .recognition_miniatures import Material, small_network, write_checkpoint
+from .small_checkpoint import saw_in_training
 
 
 def results(material: Material, output: str = "out") -> dict[str, Any]:
@@ -342,6 +344,16 @@ def test_micc_is_a_column_of_its_own(material: Material, monkeypatch: pytest.Mon
     items = read_csv(material.folder / "out" / "photographs.csv").set_index("photograph")
     mean = np.mean([items.loc[f"{name}/indoor", "similarity, run"] for name in "ab"])
     assert value(found, "run", "mean", "MICC") == pytest.approx(mean)
+
+
+@pytest.mark.parametrize("command", [similarity, clustering])
+def test_a_title_says_how_many_photographs_were_trained_on(material: Material, command: ModuleType) -> None:
+    files = sorted(material.photographs.rglob("*.jpg"))
+    saw_in_training(material.checkpoint, files[:6])
+    assert material.run(command.main, material.checkpoint) == 1
+    assert results(material)["title"].endswith("; TRAINED ON 6 of these 14 photographs")
+    assert material.run(command.main, material.checkpoint, "--people", "4", output="four") == 0
+    assert "; TRAINED ON 2 of these 4 photographs" in results(material, "four")["title"]
 
 
 def test_figure_5_has_a_panel_for_each_data_set_that_was_scored() -> None:
