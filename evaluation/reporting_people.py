@@ -154,7 +154,7 @@ def score_people(reported: ReportedPeople, output: Output, machine: Machine, das
     place = place_of(reported.data, ("lfw",))
     content = load_regressor(checkpoint)[1]
     judge = judge_name(reported.judge, content)
-    require_data(place)
+    require_data(place, development_list=True)
     settings = plain(
         settings_of_options(reported) | {"data": str(place), "checkpoint_sha256": sha256_of_file(checkpoint)}
     )

@@ -105,7 +105,7 @@ def robustness(
     place = place_of(damaged.data, KINDS)
     content = load_regressor(checkpoint)[1]
     name = judge_name(damaged.judge, content, allow_training_network=damaged.allow_training_network)
-    require_data(place)
+    require_data(place, development_list=True)
     settings = scored.settings() | settings_of_options(damaged) | {"data": str(place), "judge": name}
 
     def compute(folder: OutputFolder) -> Report:
