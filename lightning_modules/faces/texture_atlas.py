@@ -82,12 +82,9 @@ def spherical_atlas(vertices: Tensor, triangles: Tensor) -> TextureAtlas:
     used, compact = np.unique(placed, return_inverse=True)
     layer, vertex = used // len(origin), used % len(origin)
     coordinates = np.empty((len(used), 2))
-    inner = np.unique(layer[layer > 0])
-    for number in np.unique(layer):
+    for number, tile in _tiles(np.bincount(layers)).items():
         chosen = layer == number
-        place = int(np.searchsorted(inner, number))
-        tile = _outer_tile(len(inner)) if number == 0 else _inner_tile(place, len(inner))
-        coordinates[chosen] = _into(tile, angles[vertex[chosen]], stretched=number == 0)
+        coordinates[chosen] = _into(tile, angles[vertex[chosen]])
     return TextureAtlas(
         torch.from_numpy(origin[vertex]),
         torch.from_numpy(coordinates.astype(np.float32)),
@@ -166,18 +163,22 @@ class _Tile(NamedTuple):
     height: float
 
 
-def _outer_tile(inner: int) -> _Tile:
+def _tiles(counts: np.ndarray) -> dict[int, _Tile]:
+    """A tile for each layer: the outermost on top, the others below it, as wide as they have triangles."""
+    inner = [number for number in range(1, len(counts)) if counts[number]]
     bottom = HEIGHT_OF_INNER_TILES + GAP if inner else GAP
-    return _Tile(GAP, bottom, 1 - 2 * GAP, 1 - GAP - bottom)
+    tiles = {0: _Tile(GAP, bottom, 1 - 2 * GAP, 1 - GAP - bottom)}
+    left, free = GAP, 1 - GAP * (len(inner) + 1)
+    for number in inner:
+        width = free * counts[number] / counts[inner].sum()
+        tiles[number] = _Tile(left, GAP, width, HEIGHT_OF_INNER_TILES - GAP)
+        left += width + GAP
+    return tiles
 
 
-def _inner_tile(place: int, count: int) -> _Tile:
-    width = (1 - GAP * (count + 1)) / count
-    return _Tile(GAP + place * (width + GAP), GAP, width, HEIGHT_OF_INNER_TILES - GAP)
-
-
-def _into(tile: _Tile, angles: np.ndarray, *, stretched: bool) -> np.ndarray:
-    """Angles [N, 2] brought into a tile, which they fill, or whose longer side they fill."""
+def _into(tile: _Tile, angles: np.ndarray) -> np.ndarray:
+    """Angles [N, 2] brought into a tile, which they fill; none where N is 0."""
+    if not len(angles):
+        return angles
     low, extent = angles.min(0), np.maximum(np.ptp(angles, axis=0), 1e-9)
-    scale = np.array([tile.width, tile.height]) / extent
-    return (angles - low) * (scale if stretched else scale.min()) + (tile.left, tile.bottom)
+    return (angles - low) * (np.array([tile.width, tile.height]) / extent) + (tile.left, tile.bottom)

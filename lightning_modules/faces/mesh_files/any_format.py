@@ -8,7 +8,8 @@ sRGB-encoded in our tensors, OBJ and PLY, and linear in GLB, which is converted.
 from pathlib import Path
 
 from lightning_modules.faces.mesh import Mesh
-from lightning_modules.faces.mesh_files.glb import glb_bytes, read_glb
+from lightning_modules.faces.mesh_files.glb import read_glb
+from lightning_modules.faces.mesh_files.glb_content import glb_bytes
 from lightning_modules.faces.mesh_files.obj import obj_text, read_obj
 from lightning_modules.faces.mesh_files.ply import ply_bytes, read_ply
 from lightning_modules.plain.files import require_file, written_atomically
