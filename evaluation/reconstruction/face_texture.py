@@ -16,7 +16,7 @@ from lightning_modules.faces.mesh_files.glb_content import Texture
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.faces.normals import vertex_normals
 from lightning_modules.faces.surfaces import closest_on_surface
-from lightning_modules.faces.texture_atlas import TextureAtlas, texels_of
+from lightning_modules.faces.texture_atlas import Texels, TextureAtlas, texels_of
 
 FEATHER = 0.02  # of the picture's side, over which a seen part fades out before it ends
 # How much the corrections of two neighbouring vertices pull at each other, against what a vertex's own colour
@@ -50,8 +50,8 @@ def painted(
 ) -> Painted:
     """The texture of a face.
 
-    Where the photograph shows little or nothing, the model's colour takes over, moved by a smooth correction
-    that meets the photograph's colours where the two meet (the membrane of Poisson blending, on the mesh), and
+    Where the photograph shows little or nothing, the model's colour takes over, moved by a smooth correction.
+    It meets the photograph's colours where the two meet (the membrane of Poisson blending, on the mesh), and
     fades to their mean difference away from it. The photograph's light stays in its colours.
 
     Args:
@@ -75,13 +75,22 @@ def painted(
     correction = torch.from_numpy(_correction(at_vertices, albedo.numpy(), triangles.numpy()))
     models = texels.of(albedo + correction).numpy().clip(0, 1)
     weights = _feathered(at_texels.weights, texels.rows.numpy(), texels.columns.numpy(), size)[:, None]
-    picture = np.zeros((size, size, 3))
-    picture[texels.rows, texels.columns] = weights * at_texels.colours + (1 - weights) * models
-    on_mesh = np.zeros((size, size), bool)
-    on_mesh[texels.rows, texels.columns] = True
+    picture = _spread(weights * at_texels.colours + (1 - weights) * models, texels, size)
+    return Painted(Texture(atlas, picture), _share(at_vertices.weights, fitted, triangles))
+
+
+def in_picture(atlas: TextureAtlas, albedo: Tensor, size: int) -> NDArray[np.uint8]:
+    """Colours [V, 3] of a mesh's vertices, sRGB in [0, 1], as a texture [size, size, 3]."""
+    texels = texels_of(atlas, size)
+    return _spread(texels.of(albedo.detach().cpu().double()).numpy().clip(0, 1), texels, size)
+
+
+def _spread(colours: NDArray[np.float64], texels: Texels, size: int) -> NDArray[np.uint8]:
+    """A picture of the texels' colours [P, 3]; what lies beside the mesh takes the nearest one's."""
+    picture, on_mesh = np.zeros((size, size, 3)), np.zeros((size, size), bool)
+    picture[texels.rows, texels.columns], on_mesh[texels.rows, texels.columns] = colours, True
     nearest = distance_transform_edt(~on_mesh, return_distances=False, return_indices=True)
-    whole = (picture[tuple(nearest)] * 255).round().astype(np.uint8)
-    return Painted(Texture(atlas, whole), _share(at_vertices.weights, fitted, triangles))
+    return (picture[tuple(nearest)] * 255).round().astype(np.uint8)
 
 
 def _seen(view: PhotographView, surface: Tensor) -> Seen:

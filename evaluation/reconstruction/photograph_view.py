@@ -13,7 +13,7 @@ from torch import Tensor
 from datamodules.marked_faces import MarkedFace
 from evaluation.reconstruction.overlays import cameras_of_part, part_of, square_about
 from lightning_modules.faces.landmarks.ibug import NUMBER_OF_LANDMARKS
-from lightning_modules.faces.landmarks.pose_fitting import JAW
+from lightning_modules.faces.landmarks.pose_fitting import FIVE, JAW
 from lightning_modules.rendering.camera import Cameras, camera_matrices, centres, project
 from lightning_modules.rendering.renderer import geometry_buffer, interpolate, visible_triangles
 
@@ -26,6 +26,7 @@ SLANT, FULL = 0.2, 0.6
 # Of the part's side: how far from the face's outline a point is trusted, none and in full. The outline of a
 # fitted face is never quite the photograph's, and its ears even less.
 OUTLINE, WITHIN = 0.02, 0.07
+OF_FIVE_POINTS = 2.0  # times as far where they alone place the face
 STIFFNESS = 0.05  # of the plate that shifts
 
 
@@ -86,11 +87,11 @@ def view_of(
     inside = part_of(face._replace(pixels=np.full_like(face.pixels, 255)), square, size)[..., 0] == 255
     shown = np.pad(np.isfinite(depth.numpy()) & inside, 1)  # what is cut off has an outline, too
     distance = distance_transform_edt(shown)[1:-1, 1:-1] / size
+    if len(projections) == FIVE:
+        distance = distance / OF_FIVE_POINTS
     trusted = ((distance - OUTLINE) / (WITHIN - OUTLINE)).clip(0, 1)
     shifts = _shifts(projections, face.landmarks, projected) * (size / square.side)
-    return PhotographView(
-        part_of(face, square, size), trusted, part, depth.numpy(), torch.from_numpy(shifts)
-    )
+    return PhotographView(part_of(face, square, size), trusted, part, depth.numpy(), torch.from_numpy(shifts))
 
 
 def _shifts(fitted: NDArray, marked: NDArray, places: NDArray) -> NDArray[np.float64]:
@@ -135,5 +136,3 @@ def seen_in(view: PhotographView, points: Tensor, normals: Tensor, shifts: Tenso
         for channel in range(3)
     ]
     return Seen(np.stack(colours, 1) / 255.0, weights)
-
-

@@ -1,4 +1,4 @@
-"""Expressions of a morphable model as named displacements of its vertices, as animation programs take them."""
+"""Expressions of a morphable model as named displacements of its vertices, for animation programs."""
 
 import re
 from typing import NamedTuple
@@ -65,6 +65,4 @@ def blendshapes_of(model: MorphableModel, specification: str) -> Blendshapes:
 
 
 def _named(displacements: dict[str, Tensor]) -> Blendshapes:
-    return Blendshapes(
-        tuple(displacements), torch.stack(list(displacements.values())).float(), ACTIVATIONS
-    )
+    return Blendshapes(tuple(displacements), torch.stack(list(displacements.values())).float(), ACTIVATIONS)

@@ -53,8 +53,7 @@ def write_mesh(mesh: Mesh, path: Path, *, ascii_ply: bool = False) -> None:
         ValueError: for another suffix.
     """
     path = Path(path)
-    colours = None if mesh.colours is None else mesh.colours.detach().cpu().float()
-    mesh = Mesh(mesh.vertices.detach().cpu().float(), mesh.triangles.detach().cpu(), colours)
+    mesh = on_cpu(mesh)
     if path.suffix.lower() == ".obj":
         content = obj_text(mesh).encode()
     elif path.suffix.lower() == ".ply":
@@ -65,3 +64,9 @@ def write_mesh(mesh: Mesh, path: Path, *, ascii_ply: bool = False) -> None:
         raise ValueError(f"{path} has the suffix {path.suffix!r}; write meshes as {', '.join(_READERS)}")
     with written_atomically(path) as temporary:
         temporary.write_bytes(content)
+
+
+def on_cpu(mesh: Mesh) -> Mesh:
+    """The mesh as files take it: on the CPU, numbers in float32."""
+    colours = None if mesh.colours is None else mesh.colours.detach().cpu().float()
+    return Mesh(mesh.vertices.detach().cpu().float(), mesh.triangles.detach().cpu(), colours)

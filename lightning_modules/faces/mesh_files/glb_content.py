@@ -61,13 +61,19 @@ def glb_bytes(mesh: Mesh, *, targets: MorphTargets | None = None, texture: Textu
         attributes["TEXCOORD_0"] = arrays.add(downwards)
     elif mesh.colours is not None:
         attributes["COLOR_0"] = arrays.add(decode_srgb(mesh.colours.clamp(0, 1)))
-    primitive: dict[str, Any] = {"attributes": attributes, "indices": arrays.add_ids(triangles), "material": 0}
+    primitive: dict[str, Any] = {
+        "attributes": attributes,
+        "indices": arrays.add_ids(triangles),
+        "material": 0,
+    }
     described: dict[str, Any] = {"primitives": [primitive]}
     if targets is not None:
         primitive["targets"] = [
             {
                 "POSITION": arrays.add_sparse(moved[vertices], bounded=True),
-                "NORMAL": arrays.add_sparse((unit_normals(points + moved, mesh.triangles) - normals)[vertices]),
+                "NORMAL": arrays.add_sparse(
+                    (unit_normals(points + moved, mesh.triangles) - normals)[vertices]
+                ),
             }
             for moved in targets.displacements / MILLIMETRES_PER_METRE
         ]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from lightning_modules.faces.mesh import Mesh
+from lightning_modules.faces.mesh_files.any_format import on_cpu
 from lightning_modules.faces.mesh_files.glb_content import Texture, png_bytes
 from lightning_modules.faces.mesh_files.obj import obj_vertices
 from lightning_modules.plain.files import as_bytes, written_atomically
@@ -41,7 +42,7 @@ def write_textured_obj(mesh: Mesh, texture: Texture, path: Path, library: Path, 
         library: .mtl
         picture: .png
     """
-    mesh = Mesh(mesh.vertices.detach().cpu().float(), mesh.triangles.detach().cpu(), None)
+    mesh = on_cpu(mesh)
     material = f"newmtl {MATERIAL}\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {picture.name}\n"
     for file, content in (
         (picture, png_bytes(texture.picture)),
