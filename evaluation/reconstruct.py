@@ -17,7 +17,6 @@ stopped, takes up photographs that were added, and leaves finished faces as they
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -156,12 +155,14 @@ def reconstruct(
     inputs = [*read_for(checkpoint, chosen.morphable_model), *places]
     folder = checked_folder(COMMAND, settings, inputs=inputs, output=output)
     results = finished_results(folder.path, COMMAND, settings, overwrite=output.overwrite)
-    load = partial(
-        load_reconstructor, checkpoint, morphable_model=chosen.morphable_model, device=machine.device
-    )
-    loaded = (
-        load() if results is None or videos else None
-    )  # a wrong one is told before photographs are aligned
+
+    def load() -> Reconstructor:
+        loaded = load_reconstructor(checkpoint, morphable_model=chosen.morphable_model, device=machine.device)
+        maker.prepare(loaded)
+        return loaded
+
+    # A wrong one is told before photographs are aligned.
+    loaded = load() if results is None or videos else None
     data = ChosenFaces(
         paths, face=chosen.face, detector=chosen.detector, cache_folder=machine.cache_folder,
         workers=machine.workers, progress=machine.progress,
@@ -183,7 +184,6 @@ def reconstruct(
         loaded = load() if loaded is None else loaded
         say(folder.begin(overwrite=output.overwrite, older=(*TABLES, f"{ITEMS}.csv")))
         mark_started(folder, settings)
-        maker.prepare(loaded)
         make(missing, data, loaded, files, chosen.preview_size, maker)
         documents = [files[item.name].document() for item in items]
         results = results_of(documents, data, filmed, loaded, settings, checkpoint)

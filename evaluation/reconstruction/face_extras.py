@@ -30,7 +30,7 @@ from evaluation.shared.present_inputs import require_optional_file
 from lightning_modules.contact_sheets import picture
 from lightning_modules.faces.blendshapes import Blendshapes, blendshapes_of
 from lightning_modules.faces.landmarks.pose_fitting import DEVIATIONS_MM, fit_landmarks
-from lightning_modules.faces.mesh_files.glb_content import MorphTargets, Texture, glb_bytes
+from lightning_modules.faces.mesh_files.glb_content import ExpressionTargets, Texture, glb_bytes
 from lightning_modules.faces.texture_atlas import TextureAtlas, spherical_atlas
 from lightning_modules.plain.files import as_characters
 from lightning_modules.plain.number_types import PositiveInt
@@ -158,10 +158,10 @@ class ExtraMaker:
         reasons = ((name, document["texture"]["reason"]) for name, document in documents if document)
         return [f"no photograph in the texture of {name}: {reason}" for name, reason in reasons if reason]
 
-    def _targets(self) -> MorphTargets | None:
+    def _targets(self) -> ExpressionTargets | None:
         if self._blendshapes is None:
             return None
-        return MorphTargets(self._blendshapes.names, self._blendshapes.displacements)
+        return ExpressionTargets(self._blendshapes.names, self._blendshapes.displacements)
 
     @torch.no_grad()
     def _texture(

@@ -11,7 +11,7 @@ from torch import Tensor
 from evaluation.reporting.results import plain
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import on_cpu, write_mesh
-from lightning_modules.faces.mesh_files.glb_content import MorphTargets, Texture, glb_bytes
+from lightning_modules.faces.mesh_files.glb_content import ExpressionTargets, Texture, glb_bytes
 from lightning_modules.faces.mesh_files.textured_obj import write_textured_obj
 from lightning_modules.plain.files import write_whole, written_atomically
 from lightning_modules.plain.json_content import read_json
@@ -42,7 +42,7 @@ class ExtraContent(NamedTuple):
         record: for its .json.
     """
 
-    targets: MorphTargets | None = None
+    targets: ExpressionTargets | None = None
     texture: Texture | None = None
     page: str | None = None
     record: Mapping[str, Any] = {}

@@ -10,7 +10,7 @@ from scipy.sparse import coo_array, csgraph, diags_array
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
-from evaluation.reconstruction.photograph_view import PhotographView, Seen, seen_in
+from evaluation.reconstruction.photograph_view import PhotographView, ShownColours, seen_in
 from lightning_modules.faces.landmarks.ibug import five_points
 from lightning_modules.faces.mesh_files.glb_content import Texture
 from lightning_modules.faces.morphable_model import MorphableModel
@@ -93,17 +93,17 @@ def _spread(colours: NDArray[np.float64], texels: Texels, size: int) -> NDArray[
     return (picture[tuple(nearest)] * 255).round().astype(np.uint8)
 
 
-def _seen(view: PhotographView, surface: Tensor) -> Seen:
+def _seen(view: PhotographView, surface: Tensor) -> ShownColours:
     return seen_in(view, *surface.split([3, 3, 2], 1))
 
 
-def _combined(parts: list[Seen]) -> Seen:
+def _combined(parts: list[ShownColours]) -> ShownColours:
     """What is seen first, then what is seen by the others where there is room left."""
     colours, weights = parts[0].colours * parts[0].weights[:, None], parts[0].weights
     for part in parts[1:]:
         room = (1 - weights) * part.weights
         colours, weights = colours + room[:, None] * part.colours, weights + room
-    return Seen(colours / np.maximum(weights, 1e-9)[:, None], weights)
+    return ShownColours(colours / np.maximum(weights, 1e-9)[:, None], weights)
 
 
 def _of_mirrored(surface: Tensor, neutral: Tensor, model: MorphableModel) -> Tensor:
@@ -115,7 +115,9 @@ def _of_mirrored(surface: Tensor, neutral: Tensor, model: MorphableModel) -> Ten
     return (surface[found.vertex_ids] * found.weights[..., None]).sum(1)
 
 
-def _correction(seen: Seen, albedo: NDArray[np.float64], triangles: NDArray[np.int64]) -> NDArray[np.float64]:
+def _correction(
+    seen: ShownColours, albedo: NDArray[np.float64], triangles: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """What to add to the model's colours [V, 3]: the photograph's difference where seen, smooth elsewhere."""
     certainty = seen.weights**2
     if not certainty.any():

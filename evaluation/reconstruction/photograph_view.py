@@ -30,7 +30,7 @@ OF_FIVE_POINTS = 2.0  # times as far where they alone place the face
 STIFFNESS = 0.05  # of the plate that shifts
 
 
-class Seen(NamedTuple):
+class ShownColours(NamedTuple):
     """What a photograph shows of P points: colours [P, 3], sRGB in [0, 1], and how well each is seen [P]."""
 
     colours: NDArray[np.float64]
@@ -109,7 +109,7 @@ def _shifts(fitted: NDArray, marked: NDArray, places: NDArray) -> NDArray[np.flo
 
 
 @torch.no_grad()
-def seen_in(view: PhotographView, points: Tensor, normals: Tensor, shifts: Tensor) -> Seen:
+def seen_in(view: PhotographView, points: Tensor, normals: Tensor, shifts: Tensor) -> ShownColours:
     """What the photograph shows of points of the face.
 
     Args:
@@ -135,4 +135,4 @@ def seen_in(view: PhotographView, points: Tensor, normals: Tensor, shifts: Tenso
         map_coordinates(view.pixels[..., channel], places, np.float64, 1, mode="nearest")
         for channel in range(3)
     ]
-    return Seen(np.stack(colours, 1) / 255.0, weights)
+    return ShownColours(np.stack(colours, 1) / 255.0, weights)

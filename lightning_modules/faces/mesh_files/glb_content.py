@@ -23,7 +23,7 @@ _MATT = {"metallicFactor": 0.0, "roughnessFactor": 0.8}
 _TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3"}
 
 
-class MorphTargets(NamedTuple):
+class ExpressionTargets(NamedTuple):
     """Named displacements [U, V, 3] in mm of a mesh's vertices, at a weight of 1."""
 
     names: tuple[str, ...]
@@ -37,7 +37,9 @@ class Texture(NamedTuple):
     picture: NDArray[np.uint8]
 
 
-def glb_bytes(mesh: Mesh, *, targets: MorphTargets | None = None, texture: Texture | None = None) -> bytes:
+def glb_bytes(
+    mesh: Mesh, *, targets: ExpressionTargets | None = None, texture: Texture | None = None
+) -> bytes:
     """The mesh in mm as binary glTF 2.0: metres, COLOR_0 in linear light, normals for smooth shading.
 
     Args:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.glb import read_glb
-from lightning_modules.faces.mesh_files.glb_content import MorphTargets, Texture, glb_bytes, unit_normals
+from lightning_modules.faces.mesh_files.glb_content import ExpressionTargets, Texture, glb_bytes, unit_normals
 from lightning_modules.faces.mesh_files.gltf_arrays import array_of, read_gltf
 from lightning_modules.faces.mesh_files.obj import read_obj
 from lightning_modules.faces.mesh_files.textured_obj import write_textured_obj
@@ -28,11 +28,11 @@ def mesh() -> Mesh:
 
 
 @pytest.fixture
-def targets(mesh: Mesh) -> MorphTargets:
+def targets(mesh: Mesh) -> ExpressionTargets:
     moved = torch.zeros(3, len(mesh.vertices), 3)
     moved[0, 40:60, 1] = -12.0
     moved[1, 100] = torch.tensor([3.0, 0.5, 7.0])
-    return MorphTargets(("jawOpen", "cheekPuff", "nothing"), moved)
+    return ExpressionTargets(("jawOpen", "cheekPuff", "nothing"), moved)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def written(content: bytes, folder: Path) -> Path:
 
 
 def test_morph_targets_are_named_and_hold_the_displacements_in_metres(
-    mesh: Mesh, targets: MorphTargets, tmp_path: Path
+    mesh: Mesh, targets: ExpressionTargets, tmp_path: Path
 ) -> None:
     content = glb_bytes(mesh, targets=targets)
     (described,) = description(content)["meshes"]
@@ -76,7 +76,7 @@ def test_morph_targets_are_named_and_hold_the_displacements_in_metres(
     torch.testing.assert_close(back.vertices, mesh.vertices, atol=1e-4, rtol=0)
 
 
-def test_only_what_moves_is_kept_of_a_target(mesh: Mesh, targets: MorphTargets) -> None:
+def test_only_what_moves_is_kept_of_a_target(mesh: Mesh, targets: ExpressionTargets) -> None:
     with_targets = description(glb_bytes(mesh, targets=targets))
     first, _, nothing = with_targets["meshes"][0]["primitives"][0]["targets"]
     accessors = with_targets["accessors"]
@@ -88,7 +88,7 @@ def test_only_what_moves_is_kept_of_a_target(mesh: Mesh, targets: MorphTargets) 
 
 
 def test_views_begin_at_multiples_of_four_and_only_arrays_of_vertices_have_a_target(
-    mesh: Mesh, targets: MorphTargets, texture: Texture
+    mesh: Mesh, targets: ExpressionTargets, texture: Texture
 ) -> None:
     described = description(glb_bytes(mesh, targets=targets, texture=texture))
     accessors, views = described["accessors"], described["bufferViews"]
