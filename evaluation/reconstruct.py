@@ -59,7 +59,15 @@ from evaluation.reporting.results import (
     plain,
 )
 from evaluation.reporting.tables import page_of, print_page, say
-from evaluation.shared.lifecycle import TABLES, Layout, Report, checked_folder, exit_status, write_report
+from evaluation.shared.lifecycle import (
+    TABLES,
+    WITH_FAILURES,
+    Layout,
+    Report,
+    checked_folder,
+    exit_status,
+    write_report,
+)
 from evaluation.shared.options import NO_SETTING, Machine, Output, settings_of_options
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
@@ -121,23 +129,25 @@ class ReconstructedPhotographs:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse, reconstruct, report; exit status 0, or 1 where photographs failed."""
+    """Parse, reconstruct, report; exit status 0, or 1 where photographs, or textures of them, failed."""
     with one_sentence_for_bad_input():
         chosen, extras, output, machine = parse_settings(
             (ReconstructedPhotographs, FaceExtras, Output, Machine), argv, program="reconstruct.py",
             description=str(__doc__), leading=("checkpoint", "photographs"),
         )  # fmt: skip
-        return exit_status(reconstruct(chosen, output, machine, extras))
+        maker = ExtraMaker(extras)
+        results = reconstruct(chosen, output, machine, maker)
+        return WITH_FAILURES if maker.untextured else exit_status(results)
 
 
 def reconstruct(
     chosen: ReconstructedPhotographs,
     output: Output,
     machine: Machine,
-    extras: FaceExtras = FaceExtras(),  # noqa: B008 - frozen
+    maker: ExtraMaker | None = None,
 ) -> Results:
     """Reconstruct the neutral textured 3D face of each photograph, or of one person in several."""
-    maker = ExtraMaker(extras)
+    maker = ExtraMaker(FaceExtras()) if maker is None else maker
     machine, checkpoint, photographs = machine.resolved(), chosen.checkpoint, chosen.photographs
     load_regressor(checkpoint)
     paths, videos = places_of(photographs)
@@ -151,7 +161,7 @@ def reconstruct(
         | ({"frames": chosen.frames} if videos else {})
         | maker.settings
     )
-    places = [photographs, *paths, *videos, extras.landmark_model]
+    places = [photographs, *paths, *videos, maker.chosen.landmark_model]
     inputs = [*read_for(checkpoint, chosen.morphable_model), *places]
     folder = checked_folder(COMMAND, settings, inputs=inputs, output=output)
     results = finished_results(folder.path, COMMAND, settings, overwrite=output.overwrite)
@@ -189,8 +199,9 @@ def reconstruct(
         results = results_of(documents, data, filmed, loaded, settings, checkpoint)
         write_report(Report(results, {ITEMS: table_of(data, filmed, items)}), folder, LAYOUT)
     tell(results, data, filmed, folder.path, maker.endings)
-    for line in maker.untextured(files.values()):
-        say(line)
+    maker.find_untextured(files.values())
+    for name, reason in maker.untextured.items():
+        say(f"no photograph in the texture of {name}: {reason}")
     return results
 
 

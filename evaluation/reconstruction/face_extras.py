@@ -74,6 +74,9 @@ class ExtraMaker:
     Args:
         chosen: what is wanted.
 
+    Attributes:
+        untextured: faces whose texture shows no photograph, with the reason; see `find_untextured`.
+
     Raises:
         ValueError: if an option belongs to a texture that is not wanted.
         FileNotFoundError: if the landmarker's file is not there.
@@ -87,6 +90,7 @@ class ExtraMaker:
         if chosen.viewer:
             three()
         self.chosen = chosen
+        self.untextured: dict[str, str] = {}
         given = chosen.landmark_model is not None or bool(os.environ.get(ENVIRONMENT_VARIABLE))
         self._mesh = FaceMesh(chosen.landmark_model) if chosen.texture and given else None
         self._atlas: TextureAtlas | None = None
@@ -150,13 +154,13 @@ class ExtraMaker:
             page = face_page(as_characters(title), shown, aligned, notices=notices, limits=limits)
         return ExtraContent(targets if self.chosen.blendshapes else None, texture, page, record)
 
-    def untextured(self, files: Iterable[FaceFiles]) -> list[str]:
-        """A sentence for each finished face whose texture has only the model's colours."""
-        if not self.chosen.texture:
-            return []
-        documents = ((each.name, each.document()) for each in files)
-        reasons = ((name, document["texture"]["reason"]) for name, document in documents if document)
-        return [f"no photograph in the texture of {name}: {reason}" for name, reason in reasons if reason]
+    def find_untextured(self, files: Iterable[FaceFiles]) -> None:
+        """Note which finished faces have a texture of the model's colours alone, in `untextured`."""
+        documents = ((each.name, each.document()) for each in files if self.chosen.texture)
+        reasons = (
+            (name, document.get("texture", {}).get("reason")) for name, document in documents if document
+        )
+        self.untextured = {name: reason for name, reason in reasons if reason}
 
     def _targets(self) -> ExpressionTargets | None:
         if self._blendshapes is None:

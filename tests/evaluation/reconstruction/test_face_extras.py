@@ -140,7 +140,7 @@ def test_a_face_that_the_landmarks_miss_has_the_model_s_colours_and_says_why(
 ) -> None:
     monkeypatch.setattr(marked_faces, "load_detector", lambda name: lambda image: [])
     for _ in range(2):  # made, then read
-        assert run(photograph, "--texture") == 0
+        assert run(photograph, "--texture") == 1
         assert "no photograph in the texture of a: no face found" in capsys.readouterr().out
     assert document(tmp_path)["texture"] == {"seen": 0.0, "reason": "no face found"}
     model, face = read_mesh(tmp_path / "faces" / "a.ply"), read_mesh(tmp_path / "faces" / "a.obj")
@@ -151,7 +151,7 @@ def test_landmarks_that_fit_no_face_are_a_reason_too(
     run: Run, photograph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(face_extras, "DEVIATIONS_MM", (0.0, 0.0))
-    assert run(photograph, "--texture") == 0
+    assert run(photograph, "--texture") == 1
     assert document(tmp_path)["texture"]["reason"] == "landmarks do not fit a face"
 
 
