@@ -45,6 +45,9 @@ RUN_BY = {
     "evaluation.similarity": "tests/evaluation/test_similarity.py",
     "evaluation.validity": "tests/evaluation/test_validity.py",
     "evaluation.verification": "tests/evaluation/test_verification.py",
+    "lightning_modules.faces.open_model.__main__": (
+        "tests/lightning_modules/faces/open_model/test_open_model_command.py"
+    ),
     "lightning_modules.faces.show": "tests/lightning_modules/faces/test_show.py",
 }
 # Lines of other programs by how they begin, and where they are run, or why nowhere.
