@@ -31,6 +31,13 @@ class FacesOfTexture(NamedTuple):
     fitted: Tensor
 
 
+class Layer(NamedTuple):
+    """Colours as far as they are painted: of the mesh's vertices [V, 3] and of the texels [P, 3]."""
+
+    vertices: NDArray[np.float64]
+    texels: NDArray[np.float64]
+
+
 class Painted(NamedTuple):
     """A texture, and the share of the mesh's area that the photograph shows, mirrored parts included."""
 
@@ -61,22 +68,28 @@ def painted(
         model: gives triangles and landmarks.
         atlas: of the model's mesh.
         size: of the picture.
-        mirrored: whether what is not seen takes the colours of the other half of the face.
+        mirrored: whether what is not seen takes the colours of the other half of the face; they are corrected
+            like the model's, since its light is another.
     """
     triangles = model.triangles.cpu()
     albedo, fitted = albedo.detach().cpu().double(), faces.fitted.detach().cpu().double()
     surface = torch.cat([fitted, vertex_normals(fitted[None], triangles)[0], view.shifts], 1)  # [V, 8]
-    surfaces = [surface]
-    if mirrored:
-        surfaces.append(_of_mirrored(surface, faces.neutral.detach().cpu().double(), model))
+    surfaces = [_of_mirrored(surface, faces.neutral.detach().cpu().double(), model)] if mirrored else []
     texels = texels_of(atlas, size)
-    at_vertices = _combined([_seen(view, each) for each in surfaces])
-    at_texels = _combined([_seen(view, texels.of(each)) for each in surfaces])
-    correction = torch.from_numpy(_correction(at_vertices, albedo.numpy(), triangles.numpy()))
-    models = texels.of(albedo + correction).numpy().clip(0, 1)
-    weights = _feathered(at_texels.weights, texels.rows.numpy(), texels.columns.numpy(), size)[:, None]
-    picture = _spread(weights * at_texels.colours + (1 - weights) * models, texels, size)
-    return Painted(Texture(atlas, picture), _share(at_vertices.weights, fitted, triangles))
+    colours = Layer(albedo.numpy(), texels.of(albedo).numpy())
+    unseen = np.ones(len(albedo))
+    for each in [*surfaces, surface]:  # what the photograph shows itself lies on top
+        at_vertices, at_texels = _shown(view, each), _shown(view, texels.of(each))
+        weights = _feathered(at_texels.weights, texels.rows.numpy(), texels.columns.numpy(), size)
+        correction = _correction(at_vertices, colours.vertices, triangles.numpy())
+        shift = texels.of(torch.from_numpy(correction)).numpy()
+        colours = Layer(
+            _mixed(at_vertices.colours, colours.vertices + correction, at_vertices.weights),
+            _mixed(at_texels.colours, colours.texels + shift, weights),
+        )
+        unseen = unseen * (1 - at_vertices.weights)
+    picture = _spread(colours.texels, texels, size)
+    return Painted(Texture(atlas, picture), _share(1 - unseen, fitted, triangles))
 
 
 def in_picture(atlas: TextureAtlas, albedo: Tensor, size: int) -> NDArray[np.uint8]:
@@ -93,17 +106,14 @@ def _spread(colours: NDArray[np.float64], texels: Texels, size: int) -> NDArray[
     return (picture[tuple(nearest)] * 255).round().astype(np.uint8)
 
 
-def _seen(view: PhotographView, surface: Tensor) -> ShownColours:
+def _shown(view: PhotographView, surface: Tensor) -> ShownColours:
     return seen_in(view, *surface.split([3, 3, 2], 1))
 
 
-def _combined(parts: list[ShownColours]) -> ShownColours:
-    """What is seen first, then what is seen by the others where there is room left."""
-    colours, weights = parts[0].colours * parts[0].weights[:, None], parts[0].weights
-    for part in parts[1:]:
-        room = (1 - weights) * part.weights
-        colours, weights = colours + room[:, None] * part.colours, weights + room
-    return ShownColours(colours / np.maximum(weights, 1e-9)[:, None], weights)
+def _mixed(
+    above: NDArray[np.float64], below: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return (weights[:, None] * above + (1 - weights[:, None]) * below).clip(0, 1)
 
 
 def _of_mirrored(surface: Tensor, neutral: Tensor, model: MorphableModel) -> Tensor:
@@ -116,16 +126,16 @@ def _of_mirrored(surface: Tensor, neutral: Tensor, model: MorphableModel) -> Ten
 
 
 def _correction(
-    seen: ShownColours, albedo: NDArray[np.float64], triangles: NDArray[np.int64]
+    seen: ShownColours, below: NDArray[np.float64], triangles: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """What to add to the model's colours [V, 3]: the photograph's difference where seen, smooth elsewhere."""
+    """What to add to the colours [V, 3] below: the photograph's difference where seen, smooth elsewhere."""
     certainty = seen.weights**2
     if not certainty.any():
-        return np.zeros_like(albedo)
-    difference = seen.colours - albedo
+        return np.zeros_like(below)
+    difference = seen.colours - below
     mean = (certainty[:, None] * difference).sum(0) / certainty.sum()
     one, other = (np.concatenate([triangles[:, k] for k in ids]) for ids in ((0, 1, 2), (1, 2, 0)))
-    shape = (len(albedo), len(albedo))
+    shape = (len(below), len(below))
     edges = coo_array((np.ones(len(one)), (one, other)), shape).tocsr()
     edges = ((edges + edges.T) > 0).astype(np.float64)
     stiffness = SMOOTHNESS * csgraph.laplacian(edges) + diags_array(certainty + TOWARDS_MEAN)

@@ -26,6 +26,9 @@ SLANT, FULL = 0.2, 0.6
 # Of the part's side: how far from the face's outline a point is trusted, none and in full. The outline of a
 # fitted face is never quite the photograph's, and its ears even less.
 OUTLINE, WITHIN = 0.02, 0.07
+# Up to so far from the outline, colours that differ so much from the face's median (a distance in sRGB) are
+# taken for hair or background, in part and in full. Within, eyes, brows and lips differ.
+RIM, ALIKE, FOREIGN = 0.15, 0.3, 0.5
 OF_FIVE_POINTS = 2.0  # times as far where they alone place the face
 STIFFNESS = 0.05  # of the plate that shifts
 
@@ -89,9 +92,20 @@ def view_of(
     distance = distance_transform_edt(shown)[1:-1, 1:-1] / size
     if len(projections) == FIVE:
         distance = distance / OF_FIVE_POINTS
-    trusted = ((distance - OUTLINE) / (WITHIN - OUTLINE)).clip(0, 1)
+    pixels = part_of(face, square, size)
+    trusted = _trusted(distance, pixels)
     shifts = _shifts(projections, face.landmarks, projected) * (size / square.side)
-    return PhotographView(part_of(face, square, size), trusted, part, depth.numpy(), torch.from_numpy(shifts))
+    return PhotographView(pixels, trusted, part, depth.numpy(), torch.from_numpy(shifts))
+
+
+def _trusted(distance: NDArray[np.float64], pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """How far pixels [S, S, 3] at these distances from the face's outline are taken for the face's."""
+    inner = ((distance - WITHIN) / (RIM - WITHIN)).clip(0, 1)
+    own = pixels[distance > WITHIN] / 255
+    median = np.median(own, 0) if len(own) else np.zeros(3)
+    difference = np.linalg.norm(pixels / 255 - median, axis=-1)
+    alike = ((FOREIGN - difference) / (FOREIGN - ALIKE)).clip(0, 1)
+    return ((distance - OUTLINE) / (WITHIN - OUTLINE)).clip(0, 1) * np.maximum(inner, alike)
 
 
 def _shifts(fitted: NDArray, marked: NDArray, places: NDArray) -> NDArray[np.float64]:
