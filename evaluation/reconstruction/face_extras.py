@@ -30,6 +30,7 @@ from evaluation.shared.present_inputs import require_optional_file
 from lightning_modules.contact_sheets import picture
 from lightning_modules.faces.blendshapes import Blendshapes, blendshapes_of
 from lightning_modules.faces.landmarks.pose_fitting import DEVIATIONS_MM, fit_landmarks
+from lightning_modules.faces.mesh_files.any_format import on_cpu
 from lightning_modules.faces.mesh_files.glb_content import ExpressionTargets, Texture, glb_bytes
 from lightning_modules.faces.texture_atlas import TextureAtlas, spherical_atlas
 from lightning_modules.plain.files import as_characters
@@ -148,10 +149,13 @@ class ExtraMaker:
             texture, record = self._texture(face, person, loaded)
         if self.chosen.viewer:
             notices = [TEXTURE_NOTICE] if texture is not None else []
-            shown = glb_bytes(face.mesh, targets=targets, texture=texture)
+            shown = glb_bytes(on_cpu(face.mesh), targets=targets, texture=texture)
             limits = (0.0, 1.0) if self._blendshapes is None else self._blendshapes.limits
             aligned = picture(face.photograph, PAGE_PICTURE)
-            page = face_page(as_characters(title), shown, aligned, notices=notices, limits=limits)
+            page = face_page(
+                as_characters(title), shown, aligned, notices=notices, limits=limits,
+                caption="photograph, aligned" if len(person) == 1 else f"one of {len(person)} photographs",
+            )  # fmt: skip
         return ExtraContent(targets if self.chosen.blendshapes else None, texture, page, record)
 
     def find_untextured(self, files: Iterable[FaceFiles]) -> None:

@@ -28,6 +28,7 @@ def face_page(
     glb: bytes,
     photograph: Image.Image,
     *,
+    caption: str = "photograph, aligned",
     notices: Sequence[str] = (),
     limits: tuple[float, float] = (0.0, 1.0),
 ) -> str:
@@ -37,6 +38,7 @@ def face_page(
         title: of it; a stand-in's says so.
         glb: the face, y up, looking along z, with colours or a texture. Its morph targets become sliders.
         photograph: beside it.
+        caption: below the photograph.
         notices: sentences below the title.
         limits: of the sliders.
     """
@@ -45,6 +47,7 @@ def face_page(
         title=title,
         notices=notices,
         photograph=jpeg_source(photograph),
+        caption=caption,
         content=content,
         style=file_content("face_page.css"),
         library=three(),

@@ -21,6 +21,7 @@ from lightning_modules.faces.mesh_files.any_format import read_mesh
 from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents
 from tests import miniatures
 from tests.datamodules.conftest import write_photograph
+from tests.devices import CUDA
 from tests.evaluation.small_checkpoint import checkpoint, detect_two_by_colour, status_of  # noqa: F401
 
 Run = Callable[..., int]
@@ -217,3 +218,13 @@ def test_a_model_without_expressions_refuses_blendshapes_and_shows_a_page(
     assert "miniature has no expressions; leave --blendshapes out" in capsys.readouterr().err
     assert run(photograph, "--viewer") == 0
     assert (tmp_path / "faces" / "a.html").is_file()
+
+
+@pytest.mark.parametrize("device", ["cpu", CUDA])
+def test_all_extras_together_on_a_device(run: Run, photograph: Path, tmp_path: Path, device: str) -> None:
+    options = ["--blendshapes", "--texture", "--mirror-texture", "--viewer", f"--device={device}"]
+    assert run(photograph, *options) == 0
+    made = {path.name for path in (tmp_path / "faces").glob("a*")}
+    endings = (".glb", ".obj", ".ply", ".json", ".png", ".mtl", "-texture.png", ".html")
+    assert made == {f"a{ending}" for ending in endings}
+    assert len(target_names(tmp_path / "faces" / "a.glb")) == 3
