@@ -1,7 +1,7 @@
 """A page for one face in 3-D, to be turned, lit and moved, its photograph beside it; it needs no network.
 
 The 3-D library is three.js (MIT), in the copy that the package trimesh carries for a viewer of its own: it is
-read from the installed package and put into the page with its licence's notice.
+read from the installed package and put into the page with its licence.
 """
 
 import io

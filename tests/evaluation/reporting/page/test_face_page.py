@@ -64,6 +64,7 @@ def test_the_page_holds_all_that_it_needs_and_escapes_what_it_is_given(tmp_path:
     page = write_page(tmp_path / "face.html").read_text()
     assert "<title>STAND-IN: &lt;face&gt; &amp; more</title>" in page
     assert "A &lt;note&gt;." in page
+    assert "Permission is hereby granted" in page  # the library's licence goes where the library goes
     own = page.replace(str(three()), "")
     assert not re.findall(r"(?:src|href)=\"(?!data:)", own)
     content = json.loads(re.search(r'id="face">(.*?)</script>', own, re.DOTALL)[1])
