@@ -27,7 +27,10 @@ from .small_checkpoint import checkpoint, status_of, write_checkpoint  # noqa: F
 
 # The options of each command that name something to read.
 COMMANDS: dict[str, tuple[Callable, str]] = {
-    "reconstruct": (reconstruct.main, "{checkpoint} {photographs} --morphable-model=basel:{model}"),
+    "reconstruct": (
+        reconstruct.main,
+        "{checkpoint} {photographs} --morphable-model=basel:{model} --landmark-model={weights}",
+    ),
     "reconstruct of a list": (reconstruct.main, "{checkpoint} {list}"),
     "fit": (
         fit.main,
