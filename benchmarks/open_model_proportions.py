@@ -14,6 +14,7 @@ measures that they make. Two least-squares problems in slider space are solved i
 Nobody's photograph or scan has a say in it, only `anthropometry/survey.py`.
 """
 
+import argparse
 from typing import NamedTuple
 
 import numpy as np
@@ -183,8 +184,11 @@ def constants(solution: Solution, calibration: Calibration) -> str:
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Solve, and print what the solution makes and its constants."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args(arguments)
     calibration = Calibration(SliderSpace())
     solution = calibration.solve()
     people = calibration.measures(solution, seed=2)
