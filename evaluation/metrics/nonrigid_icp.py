@@ -111,13 +111,13 @@ class _Problem:
     ) -> NDArray[np.float64]:
         """The maps that take points [V, 3] nearest to the terms' targets [V, 3], by their weights [V]."""
         homogeneous = np.column_stack([points, np.ones(len(points))])
-        squared = sum(weights**2 for weights, _ in terms)
+        squared = np.sum([weights**2 for weights, _ in terms], 0)
         blocks = squared[:, None, None] * homogeneous[:, :, None] * homogeneous[:, None, :]
         size = 4 * len(points)
         data = sparse.csc_matrix((blocks.ravel(), (self._rows, self._columns)), (size, size))
         stiff = sparse.kron(self._laplacian, np.diag((stiffness * np.array(balance)) ** 2), "csc")
-        right = sum(weights[:, None] ** 2 * targets for weights, targets in terms)
-        right = (homogeneous[:, :, None] * right[:, None, :]).reshape(size, 3) + HOLD * self._still
+        pulls = np.sum([weights[:, None] ** 2 * targets for weights, targets in terms], 0)
+        right = (homogeneous[:, :, None] * pulls[:, None, :]).reshape(size, 3) + HOLD * self._still
         matrix = (data + stiff + HOLD * sparse.identity(size, format="csc")).tocsc()
         return splu(
             matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}

@@ -55,7 +55,7 @@ class RegionErrors(NamedTuple):
         return float(np.mean(list(self.means_mm.values())))
 
 
-class _Part(NamedTuple):
+class RegionMesh(NamedTuple):
     """A region of a scan: the scan's vertices [R] that it is measured at, and triangles [T, 3] of these."""
 
     ids: NDArray[np.int64]
@@ -156,7 +156,7 @@ def _counterparts(
     return mesh.closest_points(UNIT_MM * moved).points
 
 
-def _part_of(scan: Surface, inside: NDArray, region: FaceRegion) -> _Part:
+def _part_of(scan: Surface, inside: NDArray, region: FaceRegion) -> RegionMesh:
     """A region's vertices and triangles; of one with keypoints the largest connected part."""
     triangles = scan.welded[scan.triangles]
     triangles = triangles[inside[triangles].all(1)]
@@ -175,13 +175,13 @@ def _part_of(scan: Surface, inside: NDArray, region: FaceRegion) -> _Part:
     return _thinned(scan.vertices, part) if len(part.ids) > MOST_VERTICES else part
 
 
-def _renumbered(ids: NDArray, triangles: NDArray) -> _Part:
+def _renumbered(ids: NDArray, triangles: NDArray) -> RegionMesh:
     """Those of some vertices that triangles use."""
     used, corners = np.unique(triangles, return_inverse=True)
-    return _Part(ids[used], corners.reshape(-1, 3))
+    return RegionMesh(ids[used], corners.reshape(-1, 3))
 
 
-def _thinned(vertices: NDArray, part: _Part) -> _Part:
+def _thinned(vertices: NDArray, part: RegionMesh) -> RegionMesh:
     """A part with one vertex in each cell of a grid, the nearest to the cell's mean."""
     points = vertices[part.ids]
     corners = points[part.triangles]

@@ -245,7 +245,16 @@ def _by_regions(
     found = region_errors(scan.surface, scan.landmarks, mesh, marks, start)
     alignment = Alignment(start, True, found.iterations, 1.0, np.nan, False, None)
     measured = Distances(found.values_mm, found.weights, 1.0)
-    return ScanScore(protocol.name, found.mean_mm, 1.0, alignment, measured, None, None, found.means_mm)
+    return ScanScore(
+        protocol.name,
+        found.mean_mm,
+        1.0,
+        alignment,
+        measured,
+        None,
+        None,
+        {str(region): mean for region, mean in found.means_mm.items()},
+    )
 
 
 def _failed(protocol: ScanProtocol, reason: str, alignment: Alignment | None) -> ScanScore:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from evaluation.metrics.marked_mesh import MarkedMesh
@@ -12,7 +13,7 @@ from lightning_modules.faces.landmarks.ibug import landmarks_on_vertices
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.faces.morphable_model import ModelSource, MorphableModel, PrincipalComponents
-from tests.evaluation.metrics.face_like import PLACES, face_like
+from tests.evaluation.metrics.face_like import PLACES, all_landmarks, face_like
 
 NOSES_MM = {"subject_01": 22.0, "subject_02": 18.0, "subject_03": 26.0}
 
@@ -27,9 +28,7 @@ def face_like_model() -> MorphableModel:
     directions[:, 2, 0], directions[:, 2, 1] = nose, wide
     basis, _ = np.linalg.qr(directions.reshape(-1, 2))
     basis *= np.sign((basis * directions.reshape(-1, 2)).sum(0))
-    ids = torch.zeros(68, dtype=torch.int64)
-    for index, place in PLACES.items():
-        ids[index] = int(np.linalg.norm(flat - place, axis=1).argmin())
+    ids = torch.from_numpy(cKDTree(flat).query(all_landmarks()[:, :2])[1])
     variance = torch.tensor([(4 * np.linalg.norm(nose)) ** 2, 20.0]).float()
     grey = torch.full((face.vertices.size,), 0.5)
     return MorphableModel(

@@ -16,8 +16,7 @@ from evaluation.metrics.marked_mesh import MarkedMesh
 from evaluation.metrics.region_score import UNIT_MM
 from evaluation.metrics.scan_protocols import FG2018, NOW, REALY_LIKE, SEVEN_LANDMARKS
 from evaluation.metrics.scan_score import score_scan
-from lightning_modules.faces.landmarks.typical_places import TYPICAL_PLACES
-from tests.evaluation.metrics.face_like import face_like, height
+from tests.evaluation.metrics.face_like import all_landmarks, face_like
 
 OUTER_RIGHT, INNER_RIGHT, INNER_LEFT, OUTER_LEFT, NOSE_BOTTOM = range(5)
 
@@ -130,12 +129,6 @@ def closest_on(points: NDArray, vertices: NDArray, triangles: NDArray) -> NDArra
     return igl.point_mesh_squared_distance(
         np.ascontiguousarray(points), np.ascontiguousarray(vertices), triangles
     )[2]
-
-
-def all_landmarks(nose_mm: float) -> NDArray:
-    """68 places of a face on the height field."""
-    x, y = TYPICAL_PLACES[:, :2].T
-    return np.stack([x, y, height(x, y, nose_mm=nose_mm)], 1)
 
 
 def realy_pair(number: int) -> tuple[MarkedMesh, MarkedMesh]:
