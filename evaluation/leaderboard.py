@@ -19,6 +19,8 @@ if __name__ == "__main__":
 
     end_when_interrupted()
 
+from markupsafe import Markup
+
 from evaluation.reporting.figures import Bar, bar_figure
 from evaluation.reporting.page import document
 from evaluation.reporting.provenance import provenance
@@ -133,7 +135,7 @@ def report(found: JoinedResults, folder: OutputFolder, settings: dict[str, Any])
 def html(results: Results, page: Page, sentences: Sequence[str]) -> str:
     """The page: what a reader asks first, the tables, and for each of them its figure."""
     sections = [("Rank changes, and what may be chance", document.paragraphs(sentences))]
-    sections.append(("Tables", document.figures([document.table(grid, "means") for grid in page.grids])))
+    sections.append(("Tables", Markup("").join(document.table(grid, "means") for grid in page.grids)))
     drawn = []
     for place in dict.fromkeys(row.protocol for row in results.rows):
         heading = heading_of_place(place)

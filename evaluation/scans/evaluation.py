@@ -11,6 +11,7 @@ from datamodules.scan_folders import Subject
 from datamodules.stand_in_scans import StandInScans
 from evaluation.groups.options import NO_GROUPS, Grouped, Sources
 from evaluation.metrics.scan_protocols import ALL_LANDMARKS, SEVEN_LANDMARKS, ScanProtocol
+from evaluation.metrics.triangle_trees import require_backend
 from evaluation.reporting.provenance import provenance
 from evaluation.reporting.results import Results
 from evaluation.scans.by_group import grouped_subjects, with_groups
@@ -94,8 +95,10 @@ class ScanEvaluation:
 
         Raises:
             FileNotFoundError: if scans, landmarks or weights are not there.
+            ImportError: if what is to find closest points is not installed.
             ValueError: if the protocol is unknown, a folder holds no mesh, or the checkpoint is none.
         """
+        require_backend(self.options.protocol.closest_points)
         self.protocols, self.folders  # noqa: B018 - made here, since they may be refused
         if self.for_submission and self.place.kind != "now":
             raise ValueError("--images test is for --data now:DIR, whose test set has no published scans")
@@ -247,6 +250,7 @@ class ScanEvaluation:
             folder,
             self.options.machine.cache_folder if self.baselines is None else self.baselines,
             numbers=subject_numbers(self.subjects),
+            backend=self.options.protocol.closest_points,
         )
 
     def records(self, folder: OutputFolder) -> list[ScoreRecord]:
@@ -333,6 +337,8 @@ class ScanEvaluation:
             count = len({subject.person for subject in self.subjects})
             people = f"{self.label}'s {count} people on {len(self.subjects)} photographs"
         title = f"{self.scored.method} against scans of {people} ({names})"
+        if self.options.protocol.closest_points != "libigl":
+            title += f", closest points by {self.options.protocol.closest_points}"
         return labelled(title, self.place.is_stand_in)
 
     def provenance(self, records: Sequence[ScoreRecord], frames: dict[str, Frames]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from evaluation.metrics.landmark_start import landmark_start
 from evaluation.metrics.marked_mesh import NOSE_TIP, MarkedMesh, Unscorable
 from evaluation.metrics.scan_protocols import GENOVA, ScanProtocol
 from evaluation.metrics.scan_score import PreparedScan, ScanScore, prepare_scan, score_scan
+from evaluation.metrics.triangle_trees import Backend
 from evaluation.scans.landmarks import Marker, Marks, marked_mesh
 from evaluation.scans.methods import ANY_CONDITION, MEAN_FACE, ORACLE, Method, model_mesh
 from evaluation.scans.model_fit import fit_model
@@ -64,6 +65,7 @@ class Scorer:
         cache_folder: for what is the same for every method: the oracle's and the mean face's scores.
         global_scales: of each method, for protocols with one scale for all of its meshes.
         numbers: of the subjects that a protocol crops differently, by name.
+        backend: what finds closest points.
     """
 
     methods: Sequence[Method]
@@ -76,6 +78,7 @@ class Scorer:
     cache_folder: Path | None = None
     global_scales: Mapping[str, float] = field(default_factory=dict)
     numbers: Mapping[str, int] = field(default_factory=dict)
+    backend: Backend = "libigl"
 
     def score_all(
         self, subjects: Sequence[Subject], *, workers: int | None = None, progress: bool = True
@@ -120,7 +123,8 @@ class Scorer:
         Raises:
             Unscorable: saying what is wrong with it.
         """
-        return _read_once(scan, _state(scan.path), _state(scan.landmarks), self.unit, self.marker)
+        states = _state(scan.path), _state(scan.landmarks)
+        return _read_once(scan, *states, self.unit, self.marker, self.backend)
 
     def mesh_score(
         self, mesh: MarkedMesh, scan: ReadScan, protocol: ScanProtocol, method: str, subject: str
@@ -132,6 +136,7 @@ class Scorer:
             protocol,
             subject=self.numbers.get(subject),
             global_scale=self.global_scales.get(method),
+            backend=self.backend,
         )
 
     def _score(self, missing: Sequence[Subject], workers: int) -> Iterator[Path]:
@@ -194,6 +199,7 @@ class Scorer:
         name = identity["method"]
         changed = replace(protocol, radius_mm=protocol.radius_for(number), radius_overrides_mm={})
         key = [name, _scan_key(scan), self.model.describe(), asdict(changed), self.global_scales.get(name)]
+        key += [] if self.backend == "libigl" else [self.backend]
         file = self._cache / f"{_digest(key)}.json"
         record = _kept_record(file)
         if record is None:
@@ -224,6 +230,7 @@ class Scorer:
             Unscorable: if there is no fit.
         """
         kind = "fit in mm" if in_mm else "fit"
+        kind += "" if self.backend == "libigl" else f" by {self.backend}"
         file = self._cache / f"{_digest([kind, _scan_key(scan), self.model.describe()])}.pt"
         vertices = self._kept_fit(file)
         if vertices is None:
@@ -284,7 +291,9 @@ class Scorer:
 
 # Photographs of one person share a scan, and come one after another.
 @lru_cache(maxsize=2)
-def _read_once(scan: ScanFile, state: object, marked: object, unit: Unit, marker: Marker) -> ReadScan:
+def _read_once(
+    scan: ScanFile, state: object, marked: object, unit: Unit, marker: Marker, backend: Backend
+) -> ReadScan:
     """A scan with its landmarks, as its files are in these states; for errors see `Scorer.read_scan`."""
     try:
         read = read_mesh_in_mm(scan.path, unit)
@@ -293,7 +302,7 @@ def _read_once(scan: ScanFile, state: object, marked: object, unit: Unit, marker
     except (ValueError, OSError) as error:
         raise Unscorable(f"unusable scan: {error}") from error
     marks = marker.marks(read.mesh, scan.landmarks, unit=read.unit)
-    prepared = prepare_scan(marked_mesh(read.mesh, marks))
+    prepared = prepare_scan(marked_mesh(read.mesh, marks), backend=backend)
     return ReadScan(scan, prepared, marks, read.mesh.colours, read.unit)
 
 
