@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from datamodules.alignment import footage_cache
+from evaluation import leaderboard
 from evaluation.metrics.scan_protocols import FG2018, NOW
 from evaluation.metrics.scan_score import score_scan
 from evaluation.micc import main
@@ -204,6 +205,22 @@ def test_what_does_not_belong_together_is_refused_in_one_sentence(
         assert message in error
         assert len(error.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_two_methods_meet_in_a_leaderboard(tmp_path: Path, now: Path, capsys: pytest.CaptureFixture) -> None:
+    for name, error_mm in (("good", 2.0), ("bad", 9.0)):
+        meshes = now_predictions(tmp_path / "meshes" / name, error_mm=error_mm)
+        given = ["--meshes", meshes, "--data", f"now:{now}", "--unit=m", "--protocol=fg2018"]
+        run(tmp_path, *given, name=name)
+    capsys.readouterr()
+    folders = [str(tmp_path / name) for name in ("bad", "good")]
+    assert leaderboard.main([*folders, "--output", str(tmp_path / "board")]) == 0
+    printed = capsys.readouterr().out
+    assert "fg2018, All photographs: over the 6 photographs that all have" in printed
+    results = json.loads((tmp_path / "board/results.json").read_text())
+    place = "NoW all photographs, fg2018"
+    assert row(results, place, "rank", "good")["value"] < row(results, place, "rank", "bad")["value"]
+    assert "mean face (good)" not in printed
 
 
 # ---------------------------------------------------------------------- submissions
