@@ -26,6 +26,7 @@ COLUMNS = ("subject", "condition", "method", "protocol", "value_mm")
 REPEATS = 2000
 MEAN, RANK, BEHIND = "mean", "rank", "behind the first"
 RANKS = "ranks by protocol"
+NO_SCORE = "no score on a subject that the other methods have; see its own results"
 SHARE = 0.95  # of the resamples, inside an interval
 
 
@@ -58,7 +59,7 @@ class Standing(NamedTuple):
         resampled: [R, M], the means over resamples of people.
         used: subjects that all have.
         people: in these.
-        unscored: methods without a score.
+        unscored: methods without a score; all, where they share no subject.
         missing: how many subjects of each method have no score.
     """
 
@@ -231,16 +232,19 @@ def _standing(
     own = own.drop_duplicates(["method", "subject"], keep="first")
     wide = own.pivot(index="subject", columns="method", values="value_mm")
     methods = [name for name in dict.fromkeys(own.method) if wide[name].notna().any()]
-    unscored = [name for name in dict.fromkeys(own.method) if name not in methods]
     missing = {name: int(wide[name].isna().sum()) for name in methods if wide[name].isna().any()}
     common = wide[methods].dropna()
+    if common.empty:
+        methods, common = [], common[[]]
     person = own.drop_duplicates("subject").set_index("subject").person.loc[common.index]
     place = np.searchsorted(people, person)
     means = common.mean().to_numpy()
     order = np.argsort(means, kind="stable")
-    sums = np.stack([np.bincount(place, common[name], len(people)) for name in methods], 1)
+    sums = np.array([np.bincount(place, common[name], len(people)) for name in methods])
+    sums = sums.reshape(len(methods), len(people)).T
     weight = times @ np.bincount(place, minlength=len(people))
     resampled = (times @ sums)[weight > 0] / weight[weight > 0][:, None]
+    unscored = [name for name in dict.fromkeys(own.method) if name not in methods]
     return Standing(
         protocol, condition, [methods[index] for index in order], means[order], resampled[:, order],
         len(common), len(set(person)), unscored, missing,
@@ -274,7 +278,7 @@ def rows_of_standing(standing: Standing, label: str, first: Standing) -> Iterato
             moved = after.index(method) - before.index(method)
             yield Row(method, place, f"places lost since {first.protocol}", "count", moved, n=n)
     for method in standing.unscored:
-        yield Row(method, place, MEAN, "mm", None, n=0, reason="no subject has a score; see its own results")
+        yield Row(method, place, MEAN, "mm", None, n=0, reason=NO_SCORE)
     for method, count in standing.missing.items():
         yield Row(method, place, "failed", "count", count, n=count)
 

@@ -157,6 +157,19 @@ def test_a_method_without_any_score_has_no_rank_and_spoils_no_other(tmp_path: Pa
     assert genova.used == len(PEOPLE)
 
 
+def test_methods_that_share_no_subject_have_no_ranks(tmp_path: Path) -> None:
+    halves = [np.where(np.arange(8) % 2 == part, 1.0, np.nan) for part in (0, 1)]
+    folders = [
+        micc_folder(tmp_path / name, {(name, "indoor", "genova"): values})
+        for name, values in zip(("odd", "even"), halves, strict=True)
+    ]
+    (genova,) = standings(joined(folders).scores)
+    assert (genova.methods, genova.unscored, genova.used) == ([], ["odd", "even"], 0)
+    assert main([*map(str, folders), "--output", str(tmp_path / "out")]) == 1
+    rows = json.loads((tmp_path / "out/results.json").read_text())["rows"]
+    assert [row["value"] for row in rows if row["metric"] == "mean"] == [None, None]
+
+
 def test_the_best_of_several_scans_counts(tmp_path: Path, ours: Path, theirs: Path) -> None:
     table = pd.read_csv(theirs / "subjects.csv")
     second = table[table.protocol == "genova"].assign(scan="t", value_mm=table.value_mm - 0.7)
