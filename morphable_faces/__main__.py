@@ -35,6 +35,7 @@ COMMANDS = {
     "fit": Entry("evaluation.fit", "Which pose and expression has the face in a photograph?"),
     "qualitative": Entry("evaluation.qualitative", "What do several methods make of the same photographs?"),
     "micc": Entry("evaluation.micc", "How far do reconstructions lie from face scans?"),
+    "leaderboard": Entry("evaluation.leaderboard", "Which method is first, under which protocol?"),
     "similarity": Entry("evaluation.similarity", "How alike are photographs and their renderings?"),
     "clustering": Entry("evaluation.clustering", "Does a rendering find its person among all photographs?"),
     "reporting-people": Entry(

@@ -37,6 +37,7 @@ RUN_BY = {
     "evaluation.clustering": "tests/evaluation/test_clustering.py",
     "evaluation.fairness": "tests/evaluation/test_fairness.py",
     "evaluation.fit": "tests/evaluation/test_fit.py",
+    "evaluation.leaderboard": "tests/evaluation/test_leaderboard.py",
     "evaluation.micc": "tests/evaluation/test_micc.py",
     "evaluation.qualitative": "tests/evaluation/test_qualitative.py",
     "evaluation.reconstruct": "tests/evaluation/test_reconstruct.py",

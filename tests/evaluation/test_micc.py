@@ -288,14 +288,19 @@ def test_all_protocols_rank_the_same_meshes(tmp_path: Path, data: Path) -> None:
     other = mesh_folder(tmp_path / "worse", error_mm=14.0)
     status, results = score_meshes(tmp_path, data, "--protocol=all", "--also", f"[{other}]")
     assert status == 0
-    for protocol in ("genova", "tran", "ganfit", "deng", "now", "fg2018"):
+    names = ["genova", "tran", "ganfit", "deng", "now", "fg2018", "realy-like"]
+    for protocol in names:
         place = f"MICC, {protocol}"
         # NoW's median over the face disc hardly sees a nose: of either kind nearly the same.
         assert value(results, "theirs", place=place) < value(results, "worse", place=place) + 0.001
     assert value(results, "theirs", "median of all points", "MICC, now") > 0
     with (tmp_path / "out/rankings.csv").open() as file:
         lines = list(csv.DictReader(file))
-    assert [line["protocol"] for line in lines] == ["genova", "tran", "ganfit", "deng", "now", "fg2018"]
+    assert [line["protocol"] for line in lines] == names
+    parts = [
+        value(results, "theirs", part, "MICC, realy-like") for part in ("nose", "mouth", "forehead", "cheek")
+    ]
+    assert value(results, "theirs", place="MICC, realy-like") == pytest.approx(np.mean(parts))
     assert float(lines[0]["agreement"]) == pytest.approx(1)
 
 
