@@ -15,7 +15,7 @@ from datamodules.micc import MICC
 from datamodules.scan_folders import MESH_SUFFIXES, MICC_CONDITIONS, Subject
 from evaluation.metrics.marked_mesh import MarkedMesh, Unscorable
 from evaluation.metrics.similarity_transform import fit_similarity
-from evaluation.scans.landmarks import Marker, Marks, Source, carried, marked_mesh
+from evaluation.scans.landmarks import Marker, Marks, Source, carried, marked_mesh, same_topology
 from evaluation.shared.scored_method import files_by_name
 from lightning_modules.faces.landmarks.ibug import Landmarks
 from lightning_modules.faces.landmarks.mesh_landmark_files import landmark_file_beside
@@ -204,7 +204,7 @@ class MeshFolder:
                     f"frames of different sizes: {first.name} seems to be in {read.unit}, {path.name} in "
                     f"{other.unit}; give their unit"
                 )
-            if not _same_topology(read.mesh.triangles, other.mesh.triangles) or len(own) != len(
+            if not same_topology(read.mesh.triangles, other.mesh.triangles) or len(own) != len(
                 other.mesh.vertices
             ):
                 raise Unscorable(
@@ -225,7 +225,7 @@ class MeshFolder:
     def _marks(self, mesh: Mesh, beside: Path | None, unit: str) -> Marks:
         if beside is not None:
             return self._marker.marks(mesh, beside, unit=unit)
-        if self._reference is not None and _same_topology(self._reference.mesh.triangles, mesh.triangles):
+        if self._reference is not None and same_topology(self._reference.mesh.triangles, mesh.triangles):
             points = self._reference.landmarks.on(mesh.vertices[None])[0].double().numpy()
             return Marks(points, self._reference.source)
         return self._marker.marks(mesh, self._landmarks, unit=unit)
@@ -239,11 +239,6 @@ class MeshFolder:
         except (ValueError, OSError):  # an Unscorable is a ValueError, too
             return None
         return Reference(mesh, carried(marks, mesh), marks.source)
-
-
-def _same_topology(one: Tensor, other: Tensor) -> bool:
-    """Whether triangles name the same vertices; each mesh is turned outward by itself."""
-    return one.shape == other.shape and torch.equal(one.sort(1).values, other.sort(1).values)
 
 
 class MeanFace:

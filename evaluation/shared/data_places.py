@@ -49,7 +49,7 @@ def place_of(data: str | None, kinds: Sequence[str]) -> Place:
     Whether the folder is one, its loader says best.
 
     Raises:
-        ValueError: if the kind is none of the command's.
+        ValueError: if the kind is none of the command's, or no folder is named.
     """
     if data == STAND_IN:
         return Place(STAND_IN, None, "--data")
@@ -57,6 +57,8 @@ def place_of(data: str | None, kinds: Sequence[str]) -> Place:
         found = known_place(kinds[0])
         return Place(STAND_IN, None, f"no {kinds[0]} is known here") if found is None else found
     kind, colon, folder = data.partition(":")
+    if not (folder if colon else kind):
+        raise ValueError(f"--data names no folder, got {data!r}; give {kinds[0]}:DIR or {STAND_IN}")
     if not colon or Path(data).exists():
         kind, folder = kinds[0], data
     if kind not in kinds:
