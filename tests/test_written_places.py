@@ -44,7 +44,7 @@ WRITTEN = {"output", "cache_folder", "destination"}
 READ = {
     "also", "centre_from", "checkpoint", "data", "encoder_weights", "groups", "judge_weights",
     "landmark_folder", "landmark_model", "landmarks", "mesh_landmarks", "meshes", "methods", "micc", "model",
-    "mofa", "morphable_model", "photographs", "renderings", "resume", "scans", "source", "weights",
+    "mofa", "morphable_model", "photographs", "renderings", "results", "resume", "scans", "source", "weights",
 }  # fmt: skip
 NAMES = {
     "cluster_options", "device", "devices", "entity", "gpus", "group_columns", "losses", "method", "name",
@@ -108,7 +108,7 @@ def test_every_option_that_may_name_a_place_is_known_to_be_read_or_written(
         for name, (_, *words) in table.items()
     }
     started = " ".join(words for name, words in tables.items() if name.split(" ")[0] == command)
-    leading = {"checkpoint", "photographs", "model", "source", "destination", "output"}
+    leading = {"checkpoint", "photographs", "model", "source", "destination", "output", "results"}
     missing = {
         name for name in places & (READ | WRITTEN) - {"cache_folder"} - leading
         if f"--{name.replace('_', '-')}=" not in started
