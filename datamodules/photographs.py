@@ -16,6 +16,7 @@ from .alignment.images import is_photograph, list_photographs, read_list
 from .alignment.photograph_manifest import FileStates, PhotographManifest, PhotographPaths, merged
 from .face_data import FaceBatch, FaceDataModule, FaceDataset, FaceOptions
 from .long_work.shares import Share
+from .photograph_digests import leading_bytes
 from .sampling import StepLoader, loader_of, step_sampler
 
 NEW = "new"  # beside a manifest: what the first of several processes found to align
@@ -263,7 +264,7 @@ def is_held_back(digests: np.ndarray, fraction: float, *, at_most: int | None = 
 
     Of more than `at_most`, those whose hash is lowest; copies of one content stay together.
     """
-    leading = digests.view(np.uint8).reshape(-1, 32)[:, :8].copy().view(">u8")[:, 0]
+    leading = leading_bytes(digests)
     held_back = leading < np.uint64(fraction * 2**64)
     if at_most is None or held_back.sum() <= at_most:
         return held_back

@@ -168,6 +168,7 @@ CONTENT = {
     "centres": DICTIONARY,
     "settings": DICTIONARY,
     "training_data?": DICTIONARY,
+    "training_photographs?": _vector,
     "commit?": _optional(TEXT),
     "wandb_id?": _optional(TEXT),
     "terms?": TEXT,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from datamodules.photograph_digests import CONTENT, kept_digests
 from datamodules.photographs import Photographs
 from evaluation.reporting.provenance import commit
 from evaluation.reporting.results import plain
@@ -66,5 +67,6 @@ def provenance_of(module: Regression, photographs: Photographs, identity: dict[s
         settings=plain(identity),
         training_data=photographs.provenance(),
         commit=commit(),
+        **{CONTENT: kept_digests(photographs.dataset.faces.digest[photographs.training])},
         **known,
     )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import platformdirs
 
+from datamodules.lfw import lfw_folder
 from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.plain.yaml_options import options_in_file
 
@@ -41,8 +42,8 @@ def place_of(data: str | None, kinds: Sequence[str]) -> Place:
     """The data set of a command.
 
     Args:
-        data: KIND:DIR, DIR (of the first kind) or `stand-in`; None looks for the first kind in the
-            environment and in the configuration file, and falls back to the stand-in.
+        data: KIND:DIR, DIR (of the first kind), lfw:download or `stand-in`; None looks for the first kind in
+            the environment and in the configuration file, and falls back to the stand-in.
         kinds: that the command takes, its own first.
 
     Whether the folder is one, its loader says best.
@@ -62,7 +63,7 @@ def place_of(data: str | None, kinds: Sequence[str]) -> Place:
         raise ValueError(
             f"--data {data} is not known; give {', '.join(f'{k}:DIR' for k in kinds)} or {STAND_IN}"
         )
-    return Place(kind, Path(folder).expanduser(), "--data")
+    return Place(kind, lfw_folder(folder) if kind == "lfw" else Path(folder).expanduser(), "--data")
 
 
 def known_place(kind: str) -> Place | None:

@@ -88,6 +88,7 @@ def put(folder: Path, read: str) -> Path:
     place = folder / read
     if read == "photographs":
         write_photograph(place / "lfw-deepfunneled" / "A" / "A_0001.jpg", 0)
+        (place / "peopleDevTrain.txt").write_text("1\nA\t1\n")
     elif read in ("others", "faces"):
         write_photograph(place / "a.png", 0)
     elif read == "scans":
