@@ -378,7 +378,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "photographs_per_step": 512,
         "synthetic_per_step": 256,
         "synthetic_per_pretraining_step": 512,
-        "synthetic_faces": 1_000_000,
+        "synthetic_faces": 0,  # a GPU renders fresh ones at every step
         "pretraining_steps": 50_000,
         "max_steps": 200_000,
     },
