@@ -46,6 +46,9 @@ COMMANDS = {
     "validity": Entry("evaluation.validity", "Does a scan protocol rank faces as their true errors do?"),
     "verification": Entry("evaluation.verification", "Does a recognition network reach its known accuracy?"),
     "show": Entry("lightning_modules.faces.show", "What does a morphable model look like?"),
+    "proportions": Entry(
+        "lightning_modules.faces.proportions", "Has a morphable model the proportions of people?"
+    ),
     "open-model": Entry(
         "lightning_modules.faces.open_model.__main__", "What is the open morphable model made of?"
     ),

@@ -49,6 +49,7 @@ RUN_BY = {
     "lightning_modules.faces.open_model.__main__": (
         "tests/lightning_modules/faces/open_model/test_open_model_command.py"
     ),
+    "lightning_modules.faces.proportions": "tests/lightning_modules/faces/test_proportions.py",
     "lightning_modules.faces.show": "tests/lightning_modules/faces/test_show.py",
 }
 # Lines of other programs by how they begin, and where they are run, or why nowhere.

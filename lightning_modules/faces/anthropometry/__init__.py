@@ -1,0 +1,1 @@
+"""Measures of faces, and what surveys of people found for them."""
