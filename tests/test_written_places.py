@@ -34,10 +34,11 @@ FILES: dict[str, tuple[Callable, str, str]] = {
     "export": (export.main, "{checkpoint}", "{output} --terms=none"),
     "workspace": (workspace.main, "", "{output}"),
 }
-# They write into the user's cache folder alone, or what the study that starts them has claimed.
+# They write nothing, into the user's cache folder alone, or what the study that starts them has claimed.
 NO_PLACE = {
     "lightning_modules.faces.open_model.__main__",
     "ablations.studies.cell",
+    "lightning_modules.faces.proportions",
     "morphable_faces.__main__",
 }
 WRITTEN = {"output", "cache_folder", "destination"}
@@ -48,7 +49,7 @@ READ = {
 }  # fmt: skip
 NAMES = {
     "cluster_options", "device", "devices", "entity", "gpus", "group_columns", "losses", "method", "name",
-    "project", "protocol", "rasterizer", "strategy", "terms", "wandb_project",
+    "project", "protocol", "rasterizer", "shard", "strategy", "terms", "wandb_project",
 }  # fmt: skip
 
 
