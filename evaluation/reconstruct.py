@@ -60,6 +60,7 @@ from evaluation.reporting.tables import page_of, print_page, say
 from evaluation.shared.lifecycle import TABLES, Layout, Report, checked_folder, exit_status, write_report
 from evaluation.shared.options import NO_SETTING, Machine, Output, settings_of_options
 from lightning_modules.checkpoints import load_regressor
+from lightning_modules.expected_shape import Geometry, require_expected_shape
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.failures import counted_by_kind
 from lightning_modules.plain.files import sha256_of_file
@@ -103,6 +104,8 @@ class ReconstructedPhotographs:
             photograph fails. Of a video's frame it is the largest.
         frames: of each video, so many evenly spread, or all.
         detector: yunet or mtcnn.
+        geometry: likeness, for pictures: shapes as predicted, at the model's full variance; or expected, for
+            measuring: each shape coefficient as far as synthetic people say that it can be trusted.
         preview_size: height of a preview's pictures in pixels.
         morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training:
             such as basel:FILE; the environment variable MORPHABLE_MODEL does the same.
@@ -115,6 +118,8 @@ class ReconstructedPhotographs:
     # A setting of videos alone, so that folders of photographs stay as they are.
     frames: PositiveInt | Literal["all"] = field(default="all", metadata=NO_SETTING)
     detector: DetectorName = "yunet"
+    # A setting where it is not the default, so that earlier folders stay as they are.
+    geometry: Geometry = field(default="likeness", metadata=NO_SETTING)
     preview_size: PositiveInt = 288
     morphable_model: str | None = field(default=None, metadata=NO_SETTING)
 
@@ -132,7 +137,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def reconstruct(chosen: ReconstructedPhotographs, output: Output, machine: Machine) -> Results:
     """Reconstruct the neutral textured 3D face of each photograph, or of one person in several."""
     machine, checkpoint, photographs = machine.resolved(), chosen.checkpoint, chosen.photographs
-    load_regressor(checkpoint)
+    content = load_regressor(checkpoint)[1]
+    if chosen.geometry == "expected":
+        require_expected_shape(content, str(checkpoint))
     paths, videos = places_of(photographs)
     if videos and chosen.face not in (None, "largest"):
         raise ValueError(f"{videos[0]} shows one person, the largest face; leave --face {chosen.face} out")
@@ -142,13 +149,15 @@ def reconstruct(chosen: ReconstructedPhotographs, output: Output, machine: Machi
         settings_of_options(chosen)
         | {"checkpoint": sha256_of_file(checkpoint), "photographs": photographs.resolve()}
         | ({"frames": chosen.frames} if videos else {})
+        | ({"geometry": chosen.geometry} if chosen.geometry != "likeness" else {})
     )
     inputs = [*read_for(checkpoint, chosen.morphable_model), photographs, *paths, *videos]
     folder = checked_folder(COMMAND, settings, inputs=inputs, output=output)
     results = finished_results(folder.path, COMMAND, settings, overwrite=output.overwrite)
     load = partial(
-        load_reconstructor, checkpoint, morphable_model=chosen.morphable_model, device=machine.device
-    )
+        load_reconstructor, checkpoint, morphable_model=chosen.morphable_model, device=machine.device,
+        geometry=chosen.geometry,
+    )  # fmt: skip
     loaded = (
         load() if results is None or videos else None
     )  # a wrong one is told before photographs are aligned
@@ -226,7 +235,7 @@ def items_of(
         }
         for person in filmed.people
     ]
-    made_by = {"checkpoint": settings["checkpoint"], "detector": settings["detector"]}
+    made_by = {name: settings[name] for name in ("checkpoint", "detector", "geometry") if name in settings}
     if settings["one_person"]:
         everything = list(range(len(sources)))
         name = names_of([(photographs.resolve().name, 0)], False)[0]
