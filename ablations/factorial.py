@@ -31,6 +31,7 @@ from ablations.runs.termination import stopped_by_termination
 from ablations.studies import cell, cell_results, cell_workers
 from ablations.studies.comparison import REPORT, TABLES, compare
 from ablations.studies.designs import Cell, Design, cells_of
+from datamodules.lfw import lfw_folder
 from datamodules.lfw_lists import find_images, find_list
 from evaluation.reporting.results import RESULTS, default_output, finished_results, plain
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
@@ -168,7 +169,7 @@ def folder_of(data: str) -> Path | None:
         return None
     if colon and kind != "lfw" and not Path(data).exists():
         raise ValueError(f"--data {data} is not known; give lfw:DIR or stand-in")
-    return Path(place if colon and kind == "lfw" else data).expanduser()
+    return lfw_folder(place) if colon and kind == "lfw" else Path(data).expanduser()
 
 
 def of_cell(one: Cell, settings: Settings) -> Settings:

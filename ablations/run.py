@@ -50,6 +50,7 @@ from ablations.runs.settings import Settings
 from ablations.runs.shared_stage_1 import one_run_at_a_time
 from ablations.runs.shown_settings import preview
 from ablations.runs.termination import stopped_by_termination
+from datamodules.photograph_digests import CONTENT, kept_digests
 from datamodules.photographs import Photographs
 from datamodules.training_data import TrainingData
 from evaluation.reporting.provenance import commit
@@ -389,6 +390,7 @@ def provenance_of(module: Regression, photographs: Photographs, identity: dict[s
         settings=plain(identity),
         training_data=photographs.provenance(),
         commit=commit(),
+        **{CONTENT: kept_digests(photographs.dataset.faces.digest[photographs.training])},
         **known,
     )
 

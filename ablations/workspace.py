@@ -6,6 +6,7 @@
 Writes the workspace as JSON, without an account; with --save it becomes a saved view of the project, too.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from ablations.runs.wandb_files import STEP
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.files import write_whole
+from lightning_modules.plain.json_content import read_json
 from lightning_modules.plain.output_file import check_new
 
 LOSSES = ("identity", "batch_distribution", "loopback", "parameter", "contrast", "tone")
@@ -30,6 +32,12 @@ SCORES = ("judge_similarity", "training_similarity", "fooling_gap", "top1")
 OF_COEFFICIENTS = ("mean_error", "variance_error", "beyond_three_deviations")
 MEDIA = ("contact_sheet", "pictures")
 OF_STAGE_1 = ("explained_shape", "explained_albedo")
+# By which an earlier file of this command is known.
+DOCUMENT = {
+    "type": "object",
+    "required": ["entity", "project", "displayName", "spec"],
+    "properties": {"spec": {"type": "object", "required": ["section"]}},
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Workspace:
         project: whose runs are shown.
         name: of the saved view.
         save: make it a saved view of the project, which needs an account.
-        overwrite: replace the file.
+        overwrite: replace the file where workspace.py wrote it.
     """
 
     output: Path
@@ -61,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         if given.save and not given.entity:
             raise ValueError("--save needs --entity, the account or team that the project belongs to")
-        check_new(None if given.overwrite else given.output)
+        check_output(given.output, overwrite=given.overwrite)
         workspace = workspace_of(given)
         # The package has no public way to JSON; this is what it sends.
         write_whole(given.output, workspace._to_model().model_dump_json(by_alias=True, indent=2) + "\n")
@@ -70,6 +78,29 @@ def main(argv: Sequence[str] | None = None) -> int:
             workspace.save()
             print(f"saved: {workspace.url}")
     return 0
+
+
+def check_output(file: Path, *, overwrite: bool) -> None:
+    """Refuse to write in the place of anything but an earlier workspace, and of that without `overwrite`.
+
+    Raises:
+        ValueError: naming the file.
+    """
+    if not overwrite:
+        check_new(file)
+    elif os.path.lexists(file) and not is_workspace(file):
+        raise ValueError(f"{file} was not written by workspace.py; move it away, or name another file")
+
+
+def is_workspace(file: Path) -> bool:
+    """Whether a file is what this command writes."""
+    if file.is_symlink() or not file.is_file():
+        return False
+    try:
+        read_json(file, DOCUMENT)
+    except ValueError:
+        return False
+    return True
 
 
 def workspace_of(given: Workspace) -> Any:  # noqa: ANN401 - of an optional package

@@ -33,6 +33,7 @@ from datamodules.alignment.records import FaceRecords
 from datamodules.lfw_lists import read_pairs, read_people
 from datamodules.long_work.row_files import RowFiles
 from evaluation.groups.label_files import read_labels
+from evaluation.reconstruction.face_files import FaceFiles
 from evaluation.reporting.results import finished_results
 from evaluation.scans.records import ScoreRecord, read_records, write_records
 from evaluation.shared.data_places import read_configuration
@@ -43,6 +44,7 @@ from lightning_modules.faces.landmarks.mesh_landmark_files import read_marked_po
 from lightning_modules.faces.loaders.basel import load_basel, save_basel
 from lightning_modules.faces.mesh_files.units import read_mesh_in_mm
 from lightning_modules.plain.manifests import read_manifest
+from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.yaml_options import options_in_file
 from lightning_modules.regressor import Regressor
 from tests import miniatures
@@ -97,7 +99,7 @@ def kinds() -> list[Kind]:
         ),
         *(
             Kind(f"picture.{suffix}", lambda file: write_points(file, 2), read_image_landmarks)
-            for suffix in ("txt", "npy", "pts", "ljson")
+            for suffix in ("txt", "npy", "pts", "ljson", "json", "csv")
         ),
         *(
             Kind(
@@ -105,7 +107,18 @@ def kinds() -> list[Kind]:
                 lambda file: write_points(file, 3),
                 lambda file: read_marked_points(file, vertices),
             )
-            for suffix in ("txt", "npy", "ljson")
+            for suffix in ("txt", "npy", "ljson", "json", "csv", "pp")
+        ),
+        *(
+            Kind(name, write_textured, folder_of(lambda folder: read_mesh_in_mm(folder / "mesh.obj")))
+            for name in ("material.mtl", "texture.png")
+        ),
+        Kind(
+            "a.json",
+            lambda file: file.write_text(
+                '{"shape": [0.5, -1], "albedo": [1e-3], "source": {"name": "a.jpg"}}'
+            ),
+            folder_of(lambda folder: FaceFiles(OutputFolder(folder, "reconstruct"), "a").document()),
         ),
         Kind("results.json", write_results, folder_of(lambda folder: finished_results(folder, "a", {}))),
         Kind(
@@ -158,6 +171,16 @@ def write_mesh(file: Path) -> None:
     sphere.export(file)
 
 
+def write_textured(file: Path) -> None:
+    """A material library and a texture, beside the triangle that they colour."""
+    file.with_name("mesh.obj").write_text(
+        "mtllib material.mtl\nusemtl skin\nv 0 0 0\nv 180 0 0\nv 0 180 0\nvt 0 0\nvt 1 0\nvt 0 1\n"
+        "f 1/1 2/2 3/3\n"
+    )
+    file.with_name("material.mtl").write_text("newmtl skin\nKd 0.8 0.6 0.5\nmap_Kd -s 1 1 1 texture.png\n")
+    write_image(file.with_name("texture.png"))
+
+
 def write_image(file: Path) -> None:
     """Noise of 96 x 64 pixels."""
     pixels = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
@@ -167,20 +190,25 @@ def write_image(file: Path) -> None:
 def write_points(file: Path, dimensions: int) -> None:
     """The 68 points of iBUG."""
     points = np.random.default_rng(0).uniform(5, 60, (68, dimensions))
+    values = points.round(3).tolist()
     if file.suffix == ".npy":
         np.save(file, points)
+    elif file.suffix == ".json":
+        file.write_text(str(values))
+    elif file.suffix == ".csv":
+        rows = (",".join(map(str, value)) for value in values)
+        file.write_text("\n".join([",".join("xyz"[:dimensions]), *rows]) + "\n")
+    elif file.suffix == ".pp":
+        picked = (
+            f'<point name="{n}" active="1" x="{x}" y="{y}" z="{z}"/>' for n, (x, y, z) in enumerate(values)
+        )
+        file.write_text(f"<!DOCTYPE PickedPoints>\n<PickedPoints>{''.join(picked)}</PickedPoints>\n")
     elif file.suffix == ".ljson":
-        values = points.round(3).tolist()
         file.write_text(f'{{"version": 2, "landmarks": {{"points": {values}}}, "labels": []}}')
     else:
         lines = "\n".join(" ".join(f"{value:.3f}" for value in point) for point in points)
         head = "version: 1\nn_points: 68\n{\n" if file.suffix == ".pts" else ""
         file.write_text(head + lines + ("\n}\n" if head else "\n"))
-
-
-def write_options(file: Path) -> None:
-    """Options with a mapping in them."""
-    file.write_text("seed: 3\ntrainer:\n  x: [1, 2]\n")
 
 
 def write_results(file: Path) -> None:

@@ -77,6 +77,14 @@ class FilmedPerson(NamedTuple):
                 break
         return to_images(np.stack([found[int(self.seen.frames[index])] for index in indices]))
 
+    def frame(self, index: int) -> np.ndarray:
+        """The whole frame [H, W, 3] in 8 bits of the face at this place; the video is read again."""
+        wanted = int(self.seen.frames[index])
+        frames = (frame for frame in read_frames(self.path) if frame.number == wanted)
+        pixels = next(frames).pixels
+        assert pixels is not None
+        return pixels
+
 
 class SeenTogether:
     """The faces of several sources as those of one person.
@@ -105,14 +113,13 @@ class SeenTogether:
 
     def images(self, indices: Sequence[int]) -> Tensor:
         """The aligned faces [B, 3, 224, 224]."""
-        places = [int(np.searchsorted(self._ends, index, side="right")) for index in indices]
-        starts = self._ends - [len(part) for part in self.parts]
-        return torch.cat(
-            [
-                self.parts[place].images([index - int(starts[place])])
-                for place, index in zip(places, indices, strict=True)
-            ]
-        )
+        return torch.cat([part.images([place]) for part, place in map(self.part_of, indices)])
+
+    def part_of(self, index: int) -> tuple[PersonSeen, int]:
+        """The source that a face is of, and its place there."""
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        part = self.parts[number]
+        return part, index - int(self._ends[number]) + len(part)
 
 
 class Filmed(NamedTuple):

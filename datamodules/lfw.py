@@ -46,6 +46,9 @@ class RetrievalSubset(NamedTuple):
     identity: np.ndarray
 
 
+DOWNLOAD = "download"  # in place of a folder
+
+
 class LFW(FaceDataModule):
     """LFW's photographs, people and pairs; of each photograph the face nearest its middle.
 
@@ -175,12 +178,41 @@ def scikit_learn_folder(data_home: Path | None) -> Path:
     return Path(get_data_home(data_home)) / "lfw_home"
 
 
+def lfw_folder(place: str | Path) -> Path:
+    """The folder of `lfw:PLACE`; where it is `download`, scikit-learn's, which downloads what is missing.
+
+    Raises:
+        ImportError: if scikit-learn is wanted and not installed.
+        ValueError: if the download fails.
+    """
+    folder = Path(place).expanduser()
+    if str(place) != DOWNLOAD or folder.exists():
+        return folder
+    folder = scikit_learn_folder(None)
+    try:
+        find_images(folder)
+    except FileNotFoundError:
+        print(f"scikit-learn downloads Labeled Faces in the Wild (about 230 MB) to {folder}")
+        download_with_scikit_learn(None)
+    return folder
+
+
 def download_with_scikit_learn(data_home: Path | None) -> None:
-    """Let scikit-learn download LFW's funnelled images and pair lists."""
+    """Let scikit-learn download LFW's funnelled images and pair lists.
+
+    Raises:
+        ValueError: if it cannot.
+    """
     from sklearn.datasets import fetch_lfw_people
 
-    # It also loads the images of people with so many; only one has 500.
-    fetch_lfw_people(data_home=data_home, min_faces_per_person=500)
+    try:
+        # It also loads the images of people with so many; only one has 500.
+        fetch_lfw_people(data_home=data_home, min_faces_per_person=500)
+    except OSError as error:
+        raise ValueError(
+            f"scikit-learn could not download Labeled Faces in the Wild ({error}); try again, or get it "
+            f"elsewhere and give its folder: expected {SOURCE}"
+        ) from error
 
 
 def _name(path: Path) -> str:

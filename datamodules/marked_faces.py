@@ -134,17 +134,42 @@ def marked_by_detector(path: Path, mesh: FaceMesh | None, face: FaceChoice | Non
         PhotographError: if it cannot be read, or does not show the face that is asked for.
     """
     opened = open_photograph(path)
+    found = _faces_in(opened)
+    return [_marked(opened, found, number, mesh) for number in chosen_numbers(len(found), face)]
+
+
+def marked_like(opened: Opened, crop: np.ndarray, mesh: FaceMesh | None) -> MarkedFace:
+    """The face of a photograph that looks most like an aligned one, with the landmarks found on it.
+
+    For a face that was chosen before, perhaps by another detector.
+
+    Args:
+        opened: the photograph, or a video's frame.
+        crop: [224, 224, 3], the face as it was aligned.
+        mesh: see `marked_by_detector`.
+
+    Raises:
+        PhotographError: if it shows no face.
+    """
+    found = _faces_in(opened)
+    chosen_numbers(len(found), "all")
+    crops = [align(opened.pixels, each.points).astype(float) for each in found]
+    return _marked(opened, found, int(np.argmin([np.abs(each - crop).mean() for each in crops])), mesh)
+
+
+def _faces_in(opened: Opened) -> list[Detection]:
+    """The faces of a photograph, the largest first."""
     found = load_detector("yunet")(opened.pixels)
     found = select_faces(found, opened.pixels.shape[:2], "all")
-    found = [each for each in found if eye_distance(each) >= SMALLEST_EYE_DISTANCE]
-    marked = []
-    for number in chosen_numbers(len(found), face):
-        points = found[number].points if mesh is None else mesh(opened.pixels, found[number])
-        if points is None:
-            raise PhotographError("no landmarks found (the landmarker sees no face where the detector did)")
-        crop = align(opened.pixels, found[number].points)
-        marked.append(MarkedFace(*opened, number, opened.in_file(np.asarray(points, float)), crop))
-    return marked
+    return [each for each in found if eye_distance(each) >= SMALLEST_EYE_DISTANCE]
+
+
+def _marked(opened: Opened, found: list[Detection], number: int, mesh: FaceMesh | None) -> MarkedFace:
+    points = found[number].points if mesh is None else mesh(opened.pixels, found[number])
+    if points is None:
+        raise PhotographError("no landmarks found (the landmarker sees no face where the detector did)")
+    crop = align(opened.pixels, found[number].points)
+    return MarkedFace(*opened, number, opened.in_file(np.asarray(points, float)), crop)
 
 
 def eye_distance(face: Detection) -> float:

@@ -16,6 +16,7 @@ from .alignment.feature_cache import FaceFeatures
 from .alignment.images import is_photograph, list_photographs, read_list
 from .alignment.photograph_manifest import FileStates, PhotographManifest, PhotographPaths, merged
 from .face_data import FaceBatch, FaceDataModule, FaceDataset, FaceOptions
+from .photograph_digests import leading_bytes
 from .sampling import StepLoader, loader_of, step_sampler
 
 CENTRE_PHOTOGRAPHS = 1000  # by which a judge's centre is estimated
@@ -193,5 +194,4 @@ class Photographs(FaceDataModule):
 
 def is_held_back(digests: np.ndarray, fraction: float) -> np.ndarray:
     """Which contents [N] of 32 bytes are held back: those whose hash lies in the first `fraction` of all."""
-    leading = digests.view(np.uint8).reshape(-1, 32)[:, :8].copy().view(">u8")[:, 0]
-    return leading < np.uint64(fraction * 2**64)
+    return leading_bytes(digests) < np.uint64(fraction * 2**64)

@@ -56,6 +56,7 @@ from lightning_modules.plain.number_types import NonNegativeInt, PositiveInt
 from lightning_modules.plain.output_folder import OutputFolder
 
 COMMAND = "clustering"
+OUTSIDE = "people outside peopleDevTrain"
 LARGEST_RANK = 100  # of the CMC curve
 GROUPED_K = (1, 5)
 PRIVATE = "photographs"
@@ -154,7 +155,7 @@ def cluster_report(
         rows += [row for one in mine for row in hit_rows(measured, one, retrieval.k)]
         rows += chance_rows(measured, search, retrieval.k)
         all_found += mine
-    rows += quoted_rows(setting, measured)
+    rows += absent_rows(measured) + quoted_rows(setting, measured)
     what = f"photographs found by renderings of {setting.subject.scored.method}"
     results = results_of_photographs(COMMAND, what, setting, measured, settings, rows)
     figure = figure_of(results.title, all_found, measured)
@@ -190,19 +191,40 @@ def found_or_nan(ranks: Ranks, k: int) -> np.ndarray:
 
 
 def searches(measured: Measured) -> list[Search]:
-    """The paper's way, the source left out, and both asked by people alone on whom no choice was made."""
+    """The paper's way, the source left out, and both asked by people alone on whom no choice was made.
+
+    Who those are, LFW's list of development people says; where there is none, see `absent_rows`.
+    """
     everyone = np.arange(len(measured.usable))
     ways = [Search(f"{measured.name}", False, everyone),
             Search(f"{measured.name}, source left out", True, everyone)]  # fmt: skip
-    if isinstance(measured.people, LFW):
-        development = measured.people.development_people()
+    development = development_people(measured)
+    if development is not None:
         names = np.array(measured.people.people)[measured.identity]
         others = np.flatnonzero(~np.isin(names, sorted(development)))
         ways += [
-            Search(f"{measured.name}, people outside peopleDevTrain", False, others),
-            Search(f"{measured.name}, people outside peopleDevTrain, source left out", True, others),
+            Search(f"{measured.name}, {OUTSIDE}", False, others),
+            Search(f"{measured.name}, {OUTSIDE}, source left out", True, others),
         ]
     return ways
+
+
+def development_people(measured: Measured) -> set[str] | None:
+    """LFW's people on whom choices are made; None of other data, and where their list is not there."""
+    if not isinstance(measured.people, LFW):
+        return None
+    try:
+        return measured.people.development_people()
+    except FileNotFoundError:
+        return None
+
+
+def absent_rows(measured: Measured) -> list[Row]:
+    """Where LFW comes without its list of development people, as scikit-learn's copy: what it would tell."""
+    if not isinstance(measured.people, LFW) or development_people(measured) is not None:
+        return []
+    method, reason = next(iter(measured.seen)), "peopleDevTrain.txt is not there"
+    return [Row(method, f"{measured.name}, {OUTSIDE}", "top-1", "share", None, reason=reason)]
 
 
 def found_by(measured: Measured, method: str, seen: Tensor, search: Search) -> Found:
@@ -250,7 +272,9 @@ def within(measured: Measured, search: Search, numbers: Sequence[int]) -> list[i
 def quoted_rows(setting: Setting, measured: Measured) -> list[Row]:
     """The literature's Table 3, where data set, judge and descriptor are the paper's."""
     kind, judge = measured.place.kind, setting.parts.judge
-    papers = published_figures.is_the_papers(kind, len(measured.people.dataset.paths))
+    papers = published_figures.is_the_papers(
+        kind, len(measured.people.dataset.paths), people=len(measured.people.people)
+    )
     if judge.name != "vggface" or setting.scoring.descriptor_layer != "fc7-relu" or not papers:
         return []
     return published_figures.retrieval_rows(kind, measured.name)

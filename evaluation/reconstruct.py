@@ -4,18 +4,19 @@
     python evaluation/reconstruct.py final.ckpt folder --face largest --output faces
     python evaluation/reconstruct.py final.ckpt folder_of_one_person --one-person --output faces
     python evaluation/reconstruct.py final.ckpt video.mp4 --output faces
+    python evaluation/reconstruct.py final.ckpt photograph.jpg --blendshapes --texture --viewer --output faces
 
 Writes NAME.glb (metres, as its format has it), NAME.obj and NAME.ply (mm), NAME.json (coefficients and where
 they came from) and NAME.png (photograph, front, three-quarter view, profile) for each face; photographs.csv
-says what became of each photograph. Of a video one face is made, from the mean features of its frames. The
-same command continues where it was stopped, takes up photographs that were added, and leaves finished faces
-as they are.
+says what became of each photograph. On request, the .glb also holds named expressions, .glb and .obj have a
+texture of the photograph's colours (NAME.mtl, NAME-texture.png), and NAME.html is a page to look at the face.
+Of a video one face is made, from the mean features of its frames. The same command continues where it was
+stopped, takes up photographs that were added, and leaves finished faces as they are.
 """
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -44,6 +45,7 @@ from datamodules.filmed_faces import (
 )
 from datamodules.long_work.progress import progress_bar
 from evaluation.metrics.moments import BEYOND
+from evaluation.reconstruction.face_extras import ExtraMaker, FaceExtras
 from evaluation.reconstruction.face_files import SUFFIXES, FaceFiles
 from evaluation.reconstruction.file_names import files_of, names_of
 from evaluation.reconstruction.neutral_faces import faces_of
@@ -57,15 +59,22 @@ from evaluation.reporting.results import (
     plain,
 )
 from evaluation.reporting.tables import page_of, print_page, say
-from evaluation.shared.lifecycle import TABLES, Layout, Report, checked_folder, exit_status, write_report
+from evaluation.shared.lifecycle import (
+    TABLES,
+    WITH_FAILURES,
+    Layout,
+    Report,
+    checked_folder,
+    exit_status,
+    write_report,
+)
 from evaluation.shared.options import NO_SETTING, Machine, Output, settings_of_options
 from lightning_modules.checkpoints import load_regressor
-from lightning_modules.expected_shape import Geometry, require_expected_shape
+from lightning_modules.expected_shape import Geometry
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.failures import counted_by_kind
 from lightning_modules.plain.files import sha256_of_file
 from lightning_modules.plain.number_types import PositiveInt
-from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 
 COMMAND = "reconstruct"
@@ -104,8 +113,7 @@ class ReconstructedPhotographs:
             photograph fails. Of a video's frame it is the largest.
         frames: of each video, so many evenly spread, or all.
         detector: yunet or mtcnn.
-        geometry: likeness, for pictures: shapes as predicted, at the model's full variance; or expected, for
-            measuring: each shape coefficient as far as synthetic people say that it can be trusted.
+        geometry: likeness, for pictures: shapes as predicted; or expected, for measuring: as far as trusted.
         preview_size: height of a preview's pictures in pixels.
         morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training:
             such as basel:FILE; the environment variable MORPHABLE_MODEL does the same.
@@ -118,28 +126,33 @@ class ReconstructedPhotographs:
     # A setting of videos alone, so that folders of photographs stay as they are.
     frames: PositiveInt | Literal["all"] = field(default="all", metadata=NO_SETTING)
     detector: DetectorName = "yunet"
-    # A setting where it is not the default, so that earlier folders stay as they are.
     geometry: Geometry = field(default="likeness", metadata=NO_SETTING)
     preview_size: PositiveInt = 288
     morphable_model: str | None = field(default=None, metadata=NO_SETTING)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse, reconstruct, report; exit status 0, or 1 where photographs failed."""
+    """Parse, reconstruct, report; exit status 0, or 1 where photographs, or textures of them, failed."""
     with one_sentence_for_bad_input():
-        chosen, output, machine = parse_settings(
-            (ReconstructedPhotographs, Output, Machine), argv, program="reconstruct.py",
+        chosen, extras, output, machine = parse_settings(
+            (ReconstructedPhotographs, FaceExtras, Output, Machine), argv, program="reconstruct.py",
             description=str(__doc__), leading=("checkpoint", "photographs"),
         )  # fmt: skip
-        return exit_status(reconstruct(chosen, output, machine))
+        maker = ExtraMaker(extras)
+        results = reconstruct(chosen, output, machine, maker)
+        return WITH_FAILURES if maker.untextured else exit_status(results)
 
 
-def reconstruct(chosen: ReconstructedPhotographs, output: Output, machine: Machine) -> Results:
+def reconstruct(
+    chosen: ReconstructedPhotographs,
+    output: Output,
+    machine: Machine,
+    maker: ExtraMaker | None = None,
+) -> Results:
     """Reconstruct the neutral textured 3D face of each photograph, or of one person in several."""
+    maker = ExtraMaker(FaceExtras()) if maker is None else maker
     machine, checkpoint, photographs = machine.resolved(), chosen.checkpoint, chosen.photographs
-    content = load_regressor(checkpoint)[1]
-    if chosen.geometry == "expected":
-        require_expected_shape(content, str(checkpoint))
+    load_regressor(checkpoint)
     paths, videos = places_of(photographs)
     if videos and chosen.face not in (None, "largest"):
         raise ValueError(f"{videos[0]} shows one person, the largest face; leave --face {chosen.face} out")
@@ -150,17 +163,25 @@ def reconstruct(chosen: ReconstructedPhotographs, output: Output, machine: Machi
         | {"checkpoint": sha256_of_file(checkpoint), "photographs": photographs.resolve()}
         | ({"frames": chosen.frames} if videos else {})
         | ({"geometry": chosen.geometry} if chosen.geometry != "likeness" else {})
+        | maker.settings
     )
-    inputs = [*read_for(checkpoint, chosen.morphable_model), photographs, *paths, *videos]
+    places = [photographs, *paths, *videos, maker.chosen.landmark_model]
+    inputs = [*read_for(checkpoint, chosen.morphable_model), *places]
     folder = checked_folder(COMMAND, settings, inputs=inputs, output=output)
     results = finished_results(folder.path, COMMAND, settings, overwrite=output.overwrite)
-    load = partial(
-        load_reconstructor, checkpoint, morphable_model=chosen.morphable_model, device=machine.device,
-        geometry=chosen.geometry,
-    )  # fmt: skip
-    loaded = (
-        load() if results is None or videos else None
-    )  # a wrong one is told before photographs are aligned
+
+    def load() -> Reconstructor:
+        loaded = load_reconstructor(
+            checkpoint,
+            morphable_model=chosen.morphable_model,
+            device=machine.device,
+            geometry=chosen.geometry,
+        )
+        maker.prepare(loaded)
+        return loaded
+
+    # A wrong one is told before photographs are aligned.
+    loaded = load() if results is None or videos else None
     data = ChosenFaces(
         paths, face=chosen.face, detector=chosen.detector, cache_folder=machine.cache_folder,
         workers=machine.workers, progress=machine.progress,
@@ -175,20 +196,21 @@ def reconstruct(chosen: ReconstructedPhotographs, output: Output, machine: Machi
             detector=chosen.detector, cache_folder=machine.cache_folder, workers=machine.workers,
             progress=machine.progress,
         )  # fmt: skip
-    items = items_of(data, filmed, photographs, settings)
-    missing = [
-        item
-        for item in items
-        if output.overwrite or not FaceFiles(folder, item.name).finished_from(item.source)
-    ]
+    items = items_of(data, filmed, photographs, settings, maker)
+    files = {item.name: FaceFiles(folder, item.name, maker.endings) for item in items}
+    missing = [item for item in items if output.overwrite or not files[item.name].finished_from(item.source)]
     if results is None or missing or results.counts != counts_of(data, filmed):
         loaded = load() if loaded is None else loaded
         say(folder.begin(overwrite=output.overwrite, older=(*TABLES, f"{ITEMS}.csv")))
         mark_started(folder, settings)
-        make(missing, data, loaded, folder, chosen.preview_size)
-        results = results_of(items, data, filmed, loaded, settings, folder, checkpoint)
+        make(missing, data, loaded, files, chosen.preview_size, maker)
+        documents = [files[item.name].document() for item in items]
+        results = results_of(documents, data, filmed, loaded, settings, checkpoint)
         write_report(Report(results, {ITEMS: table_of(data, filmed, items)}), folder, LAYOUT)
-    tell(results, data, filmed, folder.path)
+    tell(results, data, filmed, folder.path, maker.endings)
+    maker.find_untextured(files.values())
+    for name, reason in maker.untextured.items():
+        say(f"no photograph in the texture of {name}: {reason}")
     return results
 
 
@@ -211,7 +233,11 @@ def places_of(photographs: Path) -> tuple[list[Path], list[Path]]:
 
 
 def items_of(
-    data: ChosenFaces, filmed: Filmed, photographs: Path, settings: Mapping[str, Any]
+    data: ChosenFaces,
+    filmed: Filmed,
+    photographs: Path,
+    settings: Mapping[str, Any],
+    maker: ExtraMaker,
 ) -> list[FaceToMake]:
     """The faces to make: one for each chosen face and each video, or one for all of one person."""
     faces = data.dataset.faces
@@ -236,13 +262,15 @@ def items_of(
         for person in filmed.people
     ]
     made_by = {name: settings[name] for name in ("checkpoint", "detector", "geometry") if name in settings}
+    made_by |= {"extras": maker.settings} if maker.settings else {}
+    endings = (*SUFFIXES, *maker.endings)
     if settings["one_person"]:
         everything = list(range(len(sources)))
-        name = names_of([(photographs.resolve().name, 0)], False)[0]
+        name = names_of([(photographs.resolve().name, 0)], False, endings)[0]
         source = {"photographs": sources} | ({"videos": films} if films else {}) | made_by
         return [FaceToMake(name, everything, source, tuple(filmed.people))] if sources or films else []
     named = [(source["file"], source["face"]) for source in sources] + [(film["file"], 0) for film in films]
-    names = names_of(named, settings["face"] == "all")
+    names = names_of(named, settings["face"] == "all", endings)
     made = [
         FaceToMake(name, [index], {"photographs": [source]} | made_by)
         for index, (name, source) in enumerate(zip(names, sources, strict=False))
@@ -257,8 +285,9 @@ def make(
     items: Sequence[FaceToMake],
     data: ChosenFaces,
     loaded: Reconstructor,
-    folder: OutputFolder,
+    files: Mapping[str, FaceFiles],
     preview_size: int,
+    maker: ExtraMaker,
 ) -> None:
     """Write the files of these faces, some at a time."""
     encoder, everyone = loaded.encoder, data.dataset
@@ -274,8 +303,10 @@ def make(
                 own = everyone.faces.subset(np.array(item.faces, np.int64))
                 seen = FaceDataset(data.cache, everyone.paths, own, [encoder])
                 datasets.append(SeenTogether([seen, *item.films]) if item.films else seen)
-            for item, face in zip(batch, faces_of(datasets, loaded, preview_size), strict=True):
-                FaceFiles(folder, item.name).write(face.mesh, face.preview, face.coefficients, item.source)
+            faces = faces_of(datasets, loaded, preview_size)
+            for item, person, face in zip(batch, datasets, faces, strict=True):
+                extra = maker.of(face, person, loaded, f"{item.name}: neutral face")
+                files[item.name].write(face.mesh, face.preview, face.coefficients, item.source, extra)
                 advance(1)
 
 
@@ -304,16 +335,14 @@ def table_of(data: ChosenFaces, filmed: Filmed, items: Sequence[FaceToMake]) -> 
 
 
 def results_of(
-    items: Sequence[FaceToMake],
+    documents: Sequence[Any],
     data: ChosenFaces,
     filmed: Filmed,
     loaded: Reconstructor,
     settings: Mapping[str, Any],
-    folder: OutputFolder,
     checkpoint: Path,
 ) -> Results:
     """What can be said without knowing the people: whether coefficients look drawn from the prior."""
-    documents: list[Any] = [FaceFiles(folder, item.name).document() for item in items]
     rows = []
     for part in ("shape", "albedo"):
         values = np.array([document[part] for document in documents])
@@ -350,7 +379,9 @@ def row_of(
     return row._replace(value=float(each.mean()), sd=sd, reason=None)
 
 
-def tell(results: Results, data: ChosenFaces, filmed: Filmed, folder: Path) -> None:
+def tell(
+    results: Results, data: ChosenFaces, filmed: Filmed, folder: Path, more: tuple[str, ...] = ()
+) -> None:
     """Print the table, the photographs that failed, and where everything is."""
     print_page(page_of(results, LAYOUT), Console())
     failures = failures_of(data, filmed)
@@ -358,7 +389,8 @@ def tell(results: Results, data: ChosenFaces, filmed: Filmed, folder: Path) -> N
     if len(failures) > NAMED_FAILURES:
         lines.append(f"and {len(failures) - NAMED_FAILURES:,} more, named in {folder / 'photographs.csv'}")
     lines.append(
-        f"written: {folder}: of each face NAME{', NAME'.join(SUFFIXES)}; photographs.csv, results.json"
+        f"written: {folder}: of each face NAME{', NAME'.join((*SUFFIXES, *more))}; photographs.csv, "
+        "results.json"
     )
     for line in lines:
         say(line)

@@ -27,6 +27,7 @@ from PIL import Image
 
 from datamodules.face_data import FaceBatch, FaceOptions
 from datamodules.lfw import LFW
+from datamodules.photograph_digests import trained_on
 from datamodules.stand_in_photographs import StandInPhotographs
 from evaluation.likeness.judged_people import Judged, coefficient_statistics, judge_faces, shape_errors
 from evaluation.metrics.contrasts import contributions
@@ -101,6 +102,7 @@ class ScoredPeople(NamedTuple):
         gallery: [2 I], the first and second photograph of each.
         shape: [I, K], their true coefficients; None where nobody knows them.
         counts: of people.
+        digests: [2 I] of 32 bytes, the contents of the gallery's photographs.
         source: of the photographs, for the provenance.
     """
 
@@ -109,6 +111,7 @@ class ScoredPeople(NamedTuple):
     gallery: FaceBatch
     shape: torch.Tensor | None
     counts: Counts
+    digests: np.ndarray
     source: Mapping[str, Any]
 
 
@@ -151,7 +154,7 @@ def score_people(reported: ReportedPeople, output: Output, machine: Machine, das
     place = place_of(reported.data, ("lfw",))
     content = load_regressor(checkpoint)[1]
     judge = judge_name(reported.judge, content)
-    require_data(place)
+    require_data(place, development_list=True)
     settings = plain(
         settings_of_options(reported) | {"data": str(place), "checkpoint_sha256": sha256_of_file(checkpoint)}
     )
@@ -206,7 +209,10 @@ def people_of(
     subset = lfw.retrieval_subset(count, development=development)
     names = [lfw.people[lfw.identity[face]] for face in subset.query]
     queries, gallery = (lfw.dataset.batch(faces) for faces in (subset.query, subset.gallery))
-    return ScoredPeople(names, queries, gallery, None, Counts(len(names), len(names), {}), lfw.provenance())
+    return ScoredPeople(
+        names, queries, gallery, None, Counts(len(names), len(names), {}),
+        lfw.dataset.faces.digest[subset.gallery], lfw.provenance(),
+    )  # fmt: skip
 
 
 def stand_in_people(
@@ -232,6 +238,7 @@ def stand_in_people(
         photographs.dataset.batch(gallery),
         torch.cat(shape) if shape else None,
         Counts(count, len(numbers), {reason: number for reason, number in failed.items() if number}),
+        photographs.dataset.faces.digest[gallery],
         photographs.provenance(),
     )
 
@@ -271,6 +278,7 @@ def people_report(
     rows += rows_of("mean face", protocol, list(figures_of(mean_face)))
     columns = {metric: contributions(statistic) for metric, _, statistic in figures}
     title = f"Reporting protocol: two photographs of {len(people.names)} people ({source})"
+    title += trained_on(loaded.content, people.digests)
     results = Results(
         COMMAND, labelled(title, place.is_stand_in), settings, people.counts, rows,
         provenance(

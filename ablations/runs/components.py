@@ -10,6 +10,7 @@ from torch import Tensor
 
 from datamodules.cheeks import cheek_colours
 from datamodules.face_data import FaceBatch
+from datamodules.lfw import lfw_folder
 from datamodules.lfw_lists import find_images
 from datamodules.photographs import Photographs
 from datamodules.stand_in_photographs import StandInPhotographs
@@ -145,7 +146,7 @@ def photograph_folder(settings: Settings) -> Path:
     """The folder or list of --photographs, where it is no stand-in."""
     kind, _, folder = settings.photographs.rpartition(":")
     if kind == "lfw":
-        return find_images(Path(folder))
+        return find_images(lfw_folder(folder))
     return Path(settings.photographs.removeprefix("photographs:"))
 
 

@@ -37,6 +37,7 @@ from . import wandb_runs
 from .curves import LOGS, curve_rows
 from .execution import Execution
 from .freed_memory import keep_freed_memory
+from .lost_processes import watched
 from .settings import Settings
 
 # The file of Lightning's in which all that restores a run from a checkpoint lies.
@@ -119,10 +120,12 @@ def fit(
         *_checkpoints(checkpoints, execution, best_by),
     ]
     trainer = _trainer(folder, steps, settings, execution, loggers, watching)
-    with _failures_told(trainer, guard, first_step, last), _restoring(start):
-        trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
+    with watched(trainer, folder, last, writes=not execution.fast_dev_run):
+        with _failures_told(trainer, guard, first_step, last), _restoring(start):
+            trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
+        if not execution.fast_dev_run:
+            trainer.save_checkpoint(folder.path / FINAL, weights_only=False)
     if not execution.fast_dev_run:
-        trainer.save_checkpoint(folder.path / FINAL, weights_only=False)
         # A run that had nothing left to do has not put its moving average in place.
         module.load_state_dict(read_checkpoint(folder.path / FINAL)["state_dict"])
         wandb_runs.log_checkpoints(loggers, [folder.path / FINAL, checkpoints / BEST])

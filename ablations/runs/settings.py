@@ -243,6 +243,8 @@ class Settings:
                 f"the judge {self.judge} also trains; a network scores its own training too well: "
                 "give another --judge"
             )
+        if not self.photographs.rpartition(":")[2]:
+            raise ValueError(f"--photographs {self.photographs!r} names no folder; give one, or stand-in")
         if self.hidden_width > WIDEST:
             raise ValueError(f"--hidden-width must be at most {WIDEST:,}, got {self.hidden_width:,}")
         if self.stage == "1" and not self.pretraining:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from datamodules.photograph_digests import trained_on
 from datamodules.stand_in_photographs import StandInPhotographs
 from evaluation.groups.options import NO_GROUPS, Sources
 from evaluation.likeness.options import (
@@ -93,6 +94,7 @@ class Measured(NamedTuple):
         seen: [N, D] by method, what the judge sees in its renderings: ours first, then ceiling and floors.
         items: a line for each photograph that was asked for.
         counts: of those.
+        trained_on: how many of the photographs the checkpoint was trained on, see `trained_on`.
     """
 
     place: Place
@@ -103,6 +105,7 @@ class Measured(NamedTuple):
     seen: Mapping[str, Tensor]
     items: pd.DataFrame
     counts: Counts
+    trained_on: str = ""
 
     @property
     def identity(self) -> np.ndarray:
@@ -167,6 +170,7 @@ def measure(
         seen,
         pd.DataFrame(),
         Counts(total, total - sum(failed.values()), failed),
+        trained_on(setting.subject.content, people.dataset.faces.digest[usable]),
     )
     return measured._replace(items=items_of(measured, chosen, rendered, whole=choose is None))
 
@@ -206,11 +210,10 @@ def results_of_photographs(
         rows: the numbers.
     """
     place, judge = setting.subject.place, setting.parts.judge
+    title = f"{what}, judged by {judge.name}, {written_centre(setting.parts.centre)}"
     return Results(
         command,
-        labelled(
-            f"{what}, judged by {judge.name}, {written_centre(setting.parts.centre)}", place.is_stand_in
-        ),
+        labelled(title + measured.trained_on, place.is_stand_in),
         settings,
         measured.counts,
         rows,

@@ -135,7 +135,7 @@ def subject_of(scoring: Scoring) -> JudgedMethod:
             raise ValueError(f"the checkpoint keeps no centre of {judge}; give --centre-from DIR")
     place = place_of(scoring.data, KINDS)
     require_files(scored)
-    require_data(place)
+    require_data(place, development_list=bool(scoring.people))
     require_centre(scoring.centre_from)
     require_optional_file(scoring.judge_weights, f"the weights of {judge}")
     return JudgedMethod(scored, place, judge, content)

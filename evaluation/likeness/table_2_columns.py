@@ -33,6 +33,7 @@ class DataSetColumn(NamedTuple):
         items: a line for each photograph, or for each video.
         counts: of them.
         data: provenance.
+        trained_on: how many of the photographs the checkpoint was trained on, see `trained_on`.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class DataSetColumn(NamedTuple):
     items: pd.DataFrame
     counts: Counts
     data: Mapping[str, Any]
+    trained_on: str = ""
 
 
 class Video(NamedTuple):
@@ -68,7 +70,7 @@ def column_of(measured: Measured) -> DataSetColumn:
     return DataSetColumn(
         measured.place.kind, measured.name, len(people.dataset.paths),
         {method: (values, measured.identity) for method, values in measured.similarities().items()},
-        measured.items, measured.counts, people.provenance(),
+        measured.items, measured.counts, people.provenance(), measured.trained_on,
     )  # fmt: skip
 
 

@@ -61,7 +61,9 @@ def known(landmarks: NDArray) -> NDArray[np.bool_]:
     return np.isfinite(landmarks).all(1)
 
 
-def landmark(landmarks: NDArray, ids: int | tuple[int, ...], name: str) -> NDArray[np.float64]:
+def landmark(
+    landmarks: NDArray, ids: int | tuple[int, ...], name: str, *, of: str = "the scan"
+) -> NDArray[np.float64]:
     """The mean [3] of the landmarks with these ids.
 
     Raises:
@@ -69,7 +71,7 @@ def landmark(landmarks: NDArray, ids: int | tuple[int, ...], name: str) -> NDArr
     """
     point = np.atleast_2d(landmarks[np.atleast_1d(ids)]).mean(0)
     if not np.isfinite(point).all():
-        raise Unscorable(f"missing landmarks: the {name} of the scan")
+        raise Unscorable(f"missing landmarks: the {name} of {of}")
     return point
 
 

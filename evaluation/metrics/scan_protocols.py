@@ -13,7 +13,7 @@ from .correspondences import Directions
 from .scan_region import RegionKind
 from .surface_distance import Measure, Statistic, Weighting
 
-Alignment = Literal["point-to-plane", "all vertices"]
+Alignment = Literal["point-to-plane", "all vertices", "one way each"]
 Counted = Literal["intersection", "all"]
 Scaling = Literal["isotropic", "global", "none"]
 Status = Literal["known", "recalled", "chosen"]
@@ -39,7 +39,8 @@ class ScanProtocol:
         start: ids of the landmarks of the first similarity; those known on both sides are used.
         refined: whether ICP follows.
         alignment: "point-to-plane": over even samples, outliers left out, see `registration.align`; "all
-            vertices": of the scan inside the region, by their distances, see `vertex_registration`.
+            vertices": of the scan inside the region, by their distances, see `vertex_registration`; "one way
+            each": of either surface by itself, see `one_way_registration`.
         scaling: "isotropic": each mesh has its own scale; "global": one factor for all meshes of a method;
             "none": meshes are in mm.
         alignment_directions: closest points that ICP uses.
@@ -106,18 +107,21 @@ TRAN = ScanProtocol(
         chosen="start scaling alignment_directions measure directions weighting",
     ),
 )
-# Gecer et al. 2019 (GANFit). They call the distance point-to-plane; it goes to the closest point.
+# Gecer et al. 2019 (GANFit), after the code of their evaluation. They call the distance point-to-plane; it
+# goes to the closest point. Their scans are registered to a template first, see `one_way_registration`.
 GANFIT = ScanProtocol(
     "ganfit",
     radius_overrides_mm={28: 60.0},
     start=ALL_LANDMARKS,
+    alignment="one way each",
     least_gain_mm=0.001,
     measure="point-to-triangle",
+    counted="all",
     best_of_scans=True,
     status=_status(
-        known="region radius_mm radius_overrides_mm start refined scaling least_gain_mm measure directions "
-        "statistic best_of_scans",
-        chosen="alignment_directions weighting",
+        known="region radius_mm radius_overrides_mm start refined alignment scaling alignment_directions "
+        "least_gain_mm measure counted directions weighting statistic best_of_scans reported",
+        chosen="",
     ),
 )
 # Deng et al. 2019. Where the forehead is cut is chosen, see `scan_region.FOREHEAD`.

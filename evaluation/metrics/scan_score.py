@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .correspondences import PairingRule
 from .landmark_start import check_size, landmark_start
 from .marked_mesh import NOSE_TIP, MarkedMesh, Unscorable, checked_mesh, landmark
+from .one_way_registration import measured_both_ways
 from .posed_surface import EVERYWHERE, INTERSECTION, PosedSurface
 from .registration import Alignment, AlignmentSettings, align, points_inward, start_failure
 from .scan_protocols import ScanProtocol
@@ -153,6 +154,9 @@ def score_protocols(
         except Unscorable as error:
             scores.append(_failed(protocol, str(error), None))
             continue
+        if protocol.refined and protocol.alignment == "one way each":
+            scores.append(_measured_one_way_each(scan, surface, mesh, first, region, protocol))
+            continue
         key = _alignment_key(first, region, protocol)
         if key not in alignments:
             alignments[key] = _aligned(scan, surface, first, region, protocol)
@@ -225,6 +229,31 @@ def _measured(
         )
     value = float(np.mean([each.statistic(protocol.statistic) for each in both]))
     return ScanScore(protocol.name, value, kept, alignment, both[0], both[1] if len(both) > 1 else None, None)
+
+
+def _measured_one_way_each(
+    scan: PreparedScan,
+    surface: Surface,
+    mesh: MarkedMesh,
+    start: Similarity,
+    region: Region,
+    protocol: ScanProtocol,
+) -> ScanScore:
+    """The score of a mesh where each surface is aligned to the other."""
+    try:
+        nose_tip = landmark(mesh.landmarks, NOSE_TIP, "nose tip", of="the mesh")
+    except Unscorable as error:
+        return _failed(protocol, str(error), None)
+    about_the_mesh = region._replace(centre=start.points(nose_tip[None])[0])
+    both = measured_both_ways(
+        scan.surface, surface, start, (region, about_the_mesh), alignment_settings(protocol)
+    )
+    if both.scan_to_mesh is None or both.mesh_to_scan is None:
+        return _failed(protocol, str(both.alignment.failure), both.alignment)
+    value = float(
+        np.mean([each.statistic(protocol.statistic) for each in (both.scan_to_mesh, both.mesh_to_scan)])
+    )
+    return ScanScore(protocol.name, value, 1.0, both.alignment, both.scan_to_mesh, both.mesh_to_scan, None)
 
 
 def _failed(protocol: ScanProtocol, reason: str, alignment: Alignment | None) -> ScanScore:

@@ -35,13 +35,7 @@ class Open3DTree:
     """Open3D's RaycastingScene, in float32."""
 
     def __init__(self, vertices: NDArray, triangles: NDArray) -> None:
-        try:
-            import open3d
-        except ImportError as error:
-            raise ImportError(
-                "closest points by open3d need Open3D, which is not installed; pip install -e '.[open3d]', "
-                "or use libigl"
-            ) from error
+        open3d = _open3d()
         self._tensor = cast(Any, open3d.core.Tensor)  # its stubs know no float32 array
         self._scene = open3d.t.geometry.RaycastingScene()
         # Close to the origin float32 is finest.
@@ -59,6 +53,23 @@ class Open3DTree:
 
 
 TREES: dict[str, type[TriangleTree]] = {"libigl": LibiglTree, "open3d": Open3DTree}
+
+
+def require_backend(name: Backend) -> None:
+    """Raise an ImportError that says what to install, where a backend is not there."""
+    if name == "open3d":
+        _open3d()
+
+
+def _open3d() -> Any:  # noqa: ANN401 - a module
+    try:
+        import open3d
+    except ImportError as error:
+        raise ImportError(
+            "closest points by open3d need Open3D, which is not installed; pip install -e '.[open3d]', "
+            "or use libigl"
+        ) from error
+    return open3d
 
 
 def order_along_curve(points: NDArray) -> NDArray[np.int64]:

@@ -10,15 +10,19 @@ from torch import Tensor
 
 from evaluation.reporting.results import plain
 from lightning_modules.faces.mesh import Mesh
-from lightning_modules.faces.mesh_files.any_format import write_mesh
+from lightning_modules.faces.mesh_files.any_format import on_cpu, write_mesh
+from lightning_modules.faces.mesh_files.glb_content import ExpressionTargets, Texture, glb_bytes
+from lightning_modules.faces.mesh_files.textured_obj import write_textured_obj
 from lightning_modules.plain.files import write_whole, written_atomically
 from lightning_modules.plain.json_content import read_json
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.prediction import Prediction
 
-MESHES = (".glb", ".obj", ".ply")
+MESHES = GLB, OBJ, PLY = (".glb", ".obj", ".ply")
 COEFFICIENTS, PREVIEW = ".json", ".png"
 SUFFIXES = (*MESHES, COEFFICIENTS, PREVIEW)
+# Of what is there on request.
+MATERIAL_LIBRARY, TEXTURE_PICTURE, PAGE = ".mtl", "-texture.png", ".html"
 SCHEMA_VERSION = 1
 _NUMBERS = {"type": "array", "items": {"type": "number"}}
 DOCUMENT = {
@@ -26,6 +30,22 @@ DOCUMENT = {
     "required": ["shape", "albedo"],
     "properties": {"shape": _NUMBERS, "albedo": _NUMBERS},
 }
+
+
+class ExtraContent(NamedTuple):
+    """What there is of a face on request.
+
+    Attributes:
+        targets: for its .glb.
+        texture: for its .glb and .obj.
+        page: HTML.
+        record: for its .json.
+    """
+
+    targets: ExpressionTargets | None = None
+    texture: Texture | None = None
+    page: str | None = None
+    record: Mapping[str, Any] = {}
 
 
 class FaceFiles(NamedTuple):
@@ -36,17 +56,29 @@ class FaceFiles(NamedTuple):
     Attributes:
         folder: of all faces.
         name: of this one, perhaps with folders before it.
+        more: what the names of further files end in, see `ExtraMaker.endings`.
     """
 
     folder: OutputFolder
     name: str
+    more: tuple[str, ...] = ()
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """What the names of all files end in."""
+        return (*SUFFIXES, *self.more)
 
     def path(self, suffix: str) -> Path:
         """The file of a suffix; the name may hold dots."""
         return self.folder.path / f"{self.name}{suffix}"
 
     def write(
-        self, mesh: Mesh, preview: Image.Image, coefficients: Prediction, source: Mapping[str, Any]
+        self,
+        mesh: Mesh,
+        preview: Image.Image,
+        coefficients: Prediction,
+        source: Mapping[str, Any],
+        extras: ExtraContent | None = None,
     ) -> None:
         """Write all files, each whole or not at all.
 
@@ -55,18 +87,28 @@ class FaceFiles(NamedTuple):
             preview: PNG, see `reconstructed.preview`.
             coefficients: shape [Ks] and albedo [Kt], in standard deviations.
             source: what the face was made from; see `document`.
+            extras: what else there is of it.
         """
-        self.folder.claims([f"{self.name}{suffix}" for suffix in SUFFIXES])
-        for suffix in MESHES:
-            write_mesh(mesh, self.path(suffix))
+        self.folder.claims([f"{self.name}{ending}" for ending in self.endings])
+        extras = ExtraContent() if extras is None else extras
+        whole = glb_bytes(on_cpu(mesh), targets=extras.targets, texture=extras.texture)
+        write_whole(self.path(GLB), whole)
+        write_mesh(mesh, self.path(PLY))
+        if extras.texture is None:
+            write_mesh(mesh, self.path(OBJ))
+        else:
+            library, texture = self.path(MATERIAL_LIBRARY), self.path(TEXTURE_PICTURE)
+            write_textured_obj(mesh, extras.texture, self.path(OBJ), library, texture)
+        if extras.page is not None:
+            write_whole(self.path(PAGE), extras.page)
         with written_atomically(self.path(PREVIEW)) as temporary:
             preview.save(temporary)
-        content = document(coefficients, source)
+        content = document(coefficients, source) | plain(dict(extras.record))
         write_whole(self.path(COEFFICIENTS), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     def document(self) -> dict[str, Any] | None:
         """What the coefficients' file holds; None where the face is not finished or the file is damaged."""
-        if not all(self.path(suffix).is_file() for suffix in SUFFIXES):
+        if not all(self.path(suffix).is_file() for suffix in self.endings):
             return None
         try:
             return read_json(self.path(COEFFICIENTS), DOCUMENT)

@@ -30,11 +30,15 @@ class ReconstructedFace(NamedTuple):
         mesh: in mm, colours sRGB-encoded in [0, 1].
         preview: photograph, front, three-quarter view, profile.
         coefficients: shape [Ks] and albedo [Kt].
+        typical: which of the person's photographs or frames has features nearest to their mean.
+        photograph: [3, 224, 224], that one, aligned.
     """
 
     mesh: Mesh
     preview: Image.Image
     coefficients: Prediction
+    typical: int
+    photograph: Tensor
 
 
 def faces_of(
@@ -62,6 +66,8 @@ def faces_of(
             Mesh(faces.vertices[place], loaded.model.triangles, faces.albedo[place].clamp(0, 1)),
             preview(photograph, images[place], preview_size, of=len(person)),
             Prediction(*(part[place].cpu() for part in coefficients)),
+            typical,
+            photograph,
         )
 
 

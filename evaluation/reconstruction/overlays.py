@@ -30,10 +30,10 @@ class SquareCut(NamedTuple):
     side: float
 
 
-def square_about(points: np.ndarray) -> SquareCut:
-    """The square around landmarks [N, 2]; NaN are left out."""
+def square_about(points: np.ndarray, margin: float = MARGIN) -> SquareCut:
+    """The square around points [N, 2], its side `margin` times theirs; NaN are left out."""
     low, high = np.nanmin(points, 0), np.nanmax(points, 0)
-    side = MARGIN * float((high - low).max())
+    side = margin * float((high - low).max())
     left, top = (low + high) / 2 - side / 2
     return SquareCut(float(left), float(top), side)
 

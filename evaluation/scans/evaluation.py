@@ -13,6 +13,7 @@ from datamodules.scan_folders import Subject
 from datamodules.stand_in_scans import StandInScans
 from evaluation.groups.options import NO_GROUPS, Grouped, Sources
 from evaluation.metrics.scan_protocols import ScanProtocol
+from evaluation.metrics.triangle_trees import require_backend
 from evaluation.reporting.provenance import provenance
 from evaluation.reporting.results import Results
 from evaluation.scans.by_group import grouped_subjects, with_groups
@@ -101,8 +102,10 @@ class ScanEvaluation:
 
         Raises:
             FileNotFoundError: if scans, landmarks or weights are not there.
+            ImportError: if what is to find closest points is not installed.
             ValueError: if the protocol is unknown, a folder holds no mesh, or the checkpoint is none.
         """
+        require_backend(self.options.protocol.closest_points)
         self.protocols, self.folders  # noqa: B018 - made here, since they may be refused
         require_optional_file(self.options.scored.mesh_landmarks, "a landmark file of the meshes' topology")
         require_optional_file(self.options.scored.encoder_weights, "the encoder's weights")
@@ -230,6 +233,7 @@ class ScanEvaluation:
             folder,
             self.options.machine.cache_folder if self.baselines is None else self.baselines,
             numbers=subject_numbers(self.subjects),
+            backend=self.options.protocol.closest_points,
         )
 
     def records(self, folder: OutputFolder) -> list[ScoreRecord]:
@@ -312,6 +316,8 @@ class ScanEvaluation:
         names = ", ".join(protocol.name for protocol in self.protocols)
         people = "synthetic people" if self.place.is_stand_in else "subjects"
         title = f"{self.scored.method} against scans of {len(self.subjects)} {people} ({names})"
+        if self.options.protocol.closest_points != "libigl":
+            title += f", closest points by {self.options.protocol.closest_points}"
         return labelled(title, self.place.is_stand_in)
 
     def unit_sentences(self) -> list[str]:

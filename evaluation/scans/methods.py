@@ -1,6 +1,6 @@
 """Where meshes that are scored against scans come from: a checkpoint, a folder, a morphable model alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, reduce
 from operator import add
 from pathlib import Path
@@ -8,23 +8,32 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from datamodules.micc import MICC
 from datamodules.scan_folders import MESH_SUFFIXES, MICC_CONDITIONS, Subject
 from evaluation.metrics.marked_mesh import MarkedMesh, Unscorable
-from evaluation.scans.landmarks import Marker, Marks, Source, carried, marked_mesh
+from evaluation.metrics.similarity_transform import fit_similarity
+from evaluation.scans.landmarks import Marker, Marks, Source, carried, marked_mesh, same_topology
 from evaluation.shared.scored_method import files_by_name
 from lightning_modules.faces.landmarks.ibug import Landmarks
 from lightning_modules.faces.landmarks.mesh_landmark_files import landmark_file_beside
 from lightning_modules.faces.mesh import Mesh
-from lightning_modules.faces.mesh_files.units import ImplausibleSizeError, Unit, read_mesh_in_mm
+from lightning_modules.faces.mesh_files.units import (
+    ImplausibleSizeError,
+    MeshInMillimetres,
+    Unit,
+    read_mesh_in_mm,
+)
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.prediction import Prediction
 from lightning_modules.reconstruction import Reconstructor
 
 Average = Literal["embeddings", "coefficients", "meshes"]
 ANY_CONDITION = "any"
+# Of a frame's face against the first frame's: two expressions or shapes of one pose stay far below.
+MOST_TURNED, MOST_SHIFTED_MM = 10.0, 30.0
 MEAN_FACE, RANDOM_FACE, ORACLE = "mean face", "random face", "oracle"
 
 
@@ -115,12 +124,13 @@ class Reference(NamedTuple):
 
 
 class MeshFolder:
-    """Another method's meshes: DIR/<subject>.obj, or one for each condition.
+    """Another method's meshes: DIR/<subject>.obj, or one for each condition, or for each frame of a video.
 
     Those of a condition are DIR/<subject>/<condition>.obj or DIR/<condition>/<subject>.obj; conditions also
-    go by MICC's own names (Indoor-Cooperative). Landmarks lie beside a mesh, or are vertex ids of the
-    topology that all share; else they are found on the folder's first mesh and carried over to all that have
-    its triangles, so that no score depends on which meshes were scored before.
+    go by MICC's own names (Indoor-Cooperative). Those of frames lie in a folder in place of that file, are of
+    one topology and pose, and their vertices are averaged, as Tran et al. 2017 do. Landmarks lie beside a
+    mesh, or are vertex ids of the topology that all share; else they are found on the folder's first mesh and
+    carried over to all that have its triangles, so that no score depends on which meshes were scored before.
 
     Args:
         name: in tables.
@@ -149,16 +159,12 @@ class MeshFolder:
 
     def mesh(self, subject: Subject, condition: str) -> MarkedMesh:
         """The subject's mesh, in mm."""
-        path = self._path(subject.name, condition)
-        try:
-            read = read_mesh_in_mm(path, self._unit)
-        except ImplausibleSizeError as error:
-            raise Unscorable(str(error)) from error
-        except (ValueError, OSError) as error:
-            raise Unscorable(f"unusable mesh: {error}") from error
-        if not len(read.mesh.triangles):
-            raise Unscorable(f"empty mesh: {path.name} has no triangle")
-        return marked_mesh(read.mesh, self._marks(read.mesh, path, read.unit))
+        first, *frames = self._paths(subject.name, condition)
+        read = self._read(first, self._unit)
+        if not frames:
+            return marked_mesh(read.mesh, self._marks(read.mesh, landmark_file_beside(first), read.unit))
+        mean = self._mean(read, first, frames)
+        return marked_mesh(mean, self._marks(mean, None, read.unit))
 
     def conditions(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Which of these conditions the folder names; ANY_CONDITION if it names none of them."""
@@ -166,19 +172,61 @@ class MeshFolder:
         found = tuple(name for name in names if parts & {name, MICC_CONDITIONS.get(name, name)})
         return found or (ANY_CONDITION,)
 
-    def _path(self, subject: str, condition: str) -> Path:
+    def _paths(self, subject: str, condition: str) -> list[Path]:
+        """The file of a subject and condition, or those of its frames in order."""
         called = (condition, MICC_CONDITIONS.get(condition, condition))
         places = [f"{subject}/{name}" for name in called] + [f"{name}/{subject}" for name in called]
         path = next((self._files[place] for place in (*places, subject) if place in self._files), None)
-        if path is None:
-            raise Unscorable(f"no mesh: {self.folder.name} has none of {subject}")
-        return path
+        if path is not None:
+            return [path]
+        for place in (*places, subject) if condition == ANY_CONDITION else places:
+            if frames := [file for name, file in self._files.items() if name.startswith(f"{place}/")]:
+                return frames
+        raise Unscorable(f"no mesh: {self.folder.name} has none of {subject}")
 
-    def _marks(self, mesh: Mesh, path: Path, unit: str) -> Marks:
-        beside = landmark_file_beside(path)
+    def _read(self, path: Path, unit: Unit) -> MeshInMillimetres:
+        try:
+            read = read_mesh_in_mm(path, unit)
+        except ImplausibleSizeError as error:
+            raise Unscorable(str(error)) from error
+        except (ValueError, OSError) as error:
+            raise Unscorable(f"unusable mesh: {error}") from error
+        if not len(read.mesh.triangles):
+            raise Unscorable(f"empty mesh: {path.name} has no triangle")
+        return read
+
+    def _mean(self, read: MeshInMillimetres, first: Path, frames: Sequence[Path]) -> Mesh:
+        """The mean of frames' vertices, which must be of one topology and in one pose."""
+        total, own = read.mesh.vertices.double(), read.mesh.vertices.double().numpy()
+        for path in frames:
+            other = self._read(path, self._unit)
+            if other.unit != read.unit:
+                raise Unscorable(
+                    f"frames of different sizes: {first.name} seems to be in {read.unit}, {path.name} in "
+                    f"{other.unit}; give their unit"
+                )
+            if not same_topology(read.mesh.triangles, other.mesh.triangles) or len(own) != len(
+                other.mesh.vertices
+            ):
+                raise Unscorable(
+                    f"frames of different topologies: {path.name} has other triangles than {first.name}"
+                )
+            vertices = other.mesh.vertices.double()
+            moved = fit_similarity(vertices.numpy(), own)
+            turned = np.degrees(Rotation.from_matrix(moved.rotation).magnitude())
+            shifted = np.linalg.norm(vertices.numpy().mean(0) - own.mean(0))
+            if turned > MOST_TURNED or shifted > MOST_SHIFTED_MM:
+                raise Unscorable(
+                    f"frames in different poses: {path.name} is turned by {turned:.0f} degrees and moved by "
+                    f"{shifted:.0f} mm against {first.name}; write every frame's face without its pose"
+                )
+            total = total + vertices
+        return read.mesh._replace(vertices=(total / (1 + len(frames))).to(read.mesh.vertices))
+
+    def _marks(self, mesh: Mesh, beside: Path | None, unit: str) -> Marks:
         if beside is not None:
             return self._marker.marks(mesh, beside, unit=unit)
-        if self._reference is not None and _same_topology(self._reference.mesh.triangles, mesh.triangles):
+        if self._reference is not None and same_topology(self._reference.mesh.triangles, mesh.triangles):
             points = self._reference.landmarks.on(mesh.vertices[None])[0].double().numpy()
             return Marks(points, self._reference.source)
         return self._marker.marks(mesh, self._landmarks, unit=unit)
@@ -192,11 +240,6 @@ class MeshFolder:
         except (ValueError, OSError):  # an Unscorable is a ValueError, too
             return None
         return Reference(mesh, carried(marks, mesh), marks.source)
-
-
-def _same_topology(one: Tensor, other: Tensor) -> bool:
-    """Whether triangles name the same vertices; each mesh is turned outward by itself."""
-    return one.shape == other.shape and torch.equal(one.sort(1).values, other.sort(1).values)
 
 
 class MeanFace:

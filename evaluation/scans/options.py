@@ -8,6 +8,7 @@ from datamodules.alignment.crops import Selection
 from datamodules.alignment.detection import DetectorName
 from evaluation.groups.options import Groups
 from evaluation.metrics.scan_protocols import PROTOCOLS, Scaling, ScanProtocol, scan_protocol
+from evaluation.metrics.triangle_trees import Backend
 from evaluation.scans.methods import Average
 from evaluation.shared.options import NO_SETTING, Dashboard, Machine, Output, settings_of_options
 from lightning_modules.faces.mesh_files.units import Unit
@@ -82,12 +83,14 @@ class ProtocolChoice:
         scale: isotropic, global or none instead of the protocol's own.
         radius_mm: of the crop around the nose tip instead of the protocol's own.
         radius_overrides_mm: another radius for some subjects, by their number, as {28: 60}.
+        closest_points: what finds them: libigl, or open3d (in float32; extra open3d).
     """
 
     protocol: str = "genova"
     scale: Scaling | None = None
     radius_mm: PositiveFinite | None = None
     radius_overrides_mm: dict[int, PositiveFinite] | None = None
+    closest_points: Backend = "libigl"
 
     def presets(self) -> list[ScanProtocol]:
         """The protocols that are requested, with what was changed in their names.

@@ -18,6 +18,7 @@ from evaluation.metrics.landmark_start import landmark_start
 from evaluation.metrics.marked_mesh import NOSE_TIP, MarkedMesh, Unscorable
 from evaluation.metrics.scan_protocols import GENOVA, ScanProtocol
 from evaluation.metrics.scan_score import PreparedScan, ScanScore, prepare_scan, score_scan
+from evaluation.metrics.triangle_trees import Backend
 from evaluation.scans.landmarks import Marker, Marks, marked_mesh
 from evaluation.scans.methods import ANY_CONDITION, MEAN_FACE, ORACLE, Method, model_mesh
 from evaluation.scans.model_fit import fit_model
@@ -63,6 +64,7 @@ class Scorer:
         cache_folder: for what is the same for every method: the oracle's and the mean face's scores.
         global_scales: of each method, for protocols with one scale for all of its meshes.
         numbers: of the subjects that a protocol crops differently, by name.
+        backend: what finds closest points.
     """
 
     methods: Sequence[Method]
@@ -75,6 +77,7 @@ class Scorer:
     cache_folder: Path | None = None
     global_scales: Mapping[str, float] = field(default_factory=dict)
     numbers: Mapping[str, int] = field(default_factory=dict)
+    backend: Backend = "libigl"
 
     def score_all(
         self, subjects: Sequence[Subject], *, workers: int | None = None, progress: bool = True
@@ -126,7 +129,7 @@ class Scorer:
         except (ValueError, OSError) as error:
             raise Unscorable(f"unusable scan: {error}") from error
         marks = self.marker.marks(read.mesh, scan.landmarks, unit=read.unit)
-        prepared = prepare_scan(marked_mesh(read.mesh, marks))
+        prepared = prepare_scan(marked_mesh(read.mesh, marks), backend=self.backend)
         return ReadScan(scan, prepared, marks, read.mesh.colours, read.unit)
 
     def mesh_score(
@@ -139,6 +142,7 @@ class Scorer:
             protocol,
             subject=self.numbers.get(subject),
             global_scale=self.global_scales.get(method),
+            backend=self.backend,
         )
 
     def _score(self, missing: Sequence[Subject], workers: int) -> Iterator[Path]:
@@ -200,6 +204,7 @@ class Scorer:
         name = identity["method"]
         changed = replace(protocol, radius_mm=protocol.radius_for(number), radius_overrides_mm={})
         key = [name, _scan_key(scan), self.model.describe(), asdict(changed), self.global_scales.get(name)]
+        key += [] if self.backend == "libigl" else [self.backend]
         file = self._cache / f"{_digest(key)}.json"
         record = _kept_record(file)
         if record is None:
@@ -230,6 +235,7 @@ class Scorer:
             Unscorable: if there is no fit.
         """
         kind = "fit in mm" if in_mm else "fit"
+        kind += "" if self.backend == "libigl" else f" by {self.backend}"
         file = self._cache / f"{_digest([kind, _scan_key(scan), self.model.describe()])}.pt"
         vertices = self._kept_fit(file)
         if vertices is None:

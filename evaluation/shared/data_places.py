@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import platformdirs
 
+from datamodules.lfw import lfw_folder
 from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.plain.yaml_options import options_in_file
 
@@ -41,14 +42,14 @@ def place_of(data: str | None, kinds: Sequence[str]) -> Place:
     """The data set of a command.
 
     Args:
-        data: KIND:DIR, DIR (of the first kind) or `stand-in`; None looks for the first kind in the
-            environment and in the configuration file, and falls back to the stand-in.
+        data: KIND:DIR, DIR (of the first kind), lfw:download or `stand-in`; None looks for the first kind in
+            the environment and in the configuration file, and falls back to the stand-in.
         kinds: that the command takes, its own first.
 
     Whether the folder is one, its loader says best.
 
     Raises:
-        ValueError: if the kind is none of the command's.
+        ValueError: if the kind is none of the command's, or no folder is named.
     """
     if data == STAND_IN:
         return Place(STAND_IN, None, "--data")
@@ -56,13 +57,15 @@ def place_of(data: str | None, kinds: Sequence[str]) -> Place:
         found = known_place(kinds[0])
         return Place(STAND_IN, None, f"no {kinds[0]} is known here") if found is None else found
     kind, colon, folder = data.partition(":")
+    if not (folder if colon else kind):
+        raise ValueError(f"--data names no folder, got {data!r}; give {kinds[0]}:DIR or {STAND_IN}")
     if not colon or Path(data).exists():
         kind, folder = kinds[0], data
     if kind not in kinds:
         raise ValueError(
             f"--data {data} is not known; give {', '.join(f'{k}:DIR' for k in kinds)} or {STAND_IN}"
         )
-    return Place(kind, Path(folder).expanduser(), "--data")
+    return Place(kind, lfw_folder(folder) if kind == "lfw" else Path(folder).expanduser(), "--data")
 
 
 def known_place(kind: str) -> Place | None:

@@ -15,10 +15,14 @@ from evaluation.shared.scored_method import Scored, files_by_name
 from lightning_modules.plain.files import require_file
 
 
-def require_data(place: Place) -> None:
+def require_data(place: Place, *, development_list: bool = False) -> None:
     """Raise what the data set's own loader says of a folder that does not hold it.
 
     A stand-in is always there.
+
+    Args:
+        place: of the data.
+        development_list: LFW must also have the list of its development people.
 
     Raises:
         FileNotFoundError: if the folder is not there, or holds no such data.
@@ -32,7 +36,10 @@ def require_data(place: Place) -> None:
         micc_subjects(place.folder)
     else:
         loaders: dict[str, Any] = {"lfw": LFW, "identities": IdentityFolder, "mofa": MoFATest}
-        loaders[place.kind](place.folder).photographs()
+        loader = loaders[place.kind](place.folder)
+        loader.photographs()
+        if development_list and isinstance(loader, LFW):
+            loader.development_people()
 
 
 def require_files(scored: Scored) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
@@ -130,9 +131,18 @@ class _Parser(ArgumentParser):
                 print(completion_script(self.prog, list(self.known.values()), shell))
                 raise SystemExit(0)
             self.words = reader.spelled_out(words)
+            self._refuse_paths_of_nothing()
         except (ValueError, OSError) as error:
             self.error(str(error), error)
         return self.parse_args(self.words)
+
+    def _refuse_paths_of_nothing(self) -> None:
+        """An empty path, as a variable that is not set leaves it, would be the current folder."""
+        for word in self.words:
+            name, equals, value = word.removeprefix("--").partition("=")
+            option = self.known.get(name)
+            if equals and not value and option is not None and Path in option.alternatives:
+                raise ValueError(f"--{option.spelling}: expected a path, got nothing")
 
     def format_help(self, formatter: object = None) -> str:
         """The page of `--help`; it has a layout of its own."""

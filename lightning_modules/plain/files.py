@@ -132,9 +132,11 @@ def read_text(path: Path) -> str:
     The mark itself is left out: editors on Windows write one, and Python would take it for a letter.
 
     Raises:
-        ValueError: if the bytes are no text in that encoding.
+        ValueError: if the bytes are no text in that encoding, or never end, as those of a pipe may.
         OSError: if the file cannot be read.
     """
+    if _waits(Path(path)):
+        raise ValueError(f"{path} is a pipe or a device; give a file")
     content = Path(path).read_bytes()
     encoding = next((name for mark, name in ENCODINGS.items() if content.startswith(mark)), "utf-8")
     try:
@@ -145,6 +147,11 @@ def read_text(path: Path) -> str:
             "save it as UTF-8"
         ) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _waits(path: Path) -> bool:
+    """Whether a path is something that a reader may wait at for ever."""
+    return path.is_fifo() or path.is_char_device() or path.is_socket()
 
 
 def _umask() -> int:
@@ -173,8 +180,9 @@ def require_file(path: Path, what: str) -> None:
         what: what it should be, and where to get it, to stand in the message.
 
     Raises:
-        FileNotFoundError: if there is nothing, or a folder.
+        FileNotFoundError: if there is nothing, a folder, or a pipe.
     """
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist"
+        found = "is a pipe or a device" if _waits(path) else found
         raise FileNotFoundError(f"{path} {found}; expected {what}")

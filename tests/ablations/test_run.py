@@ -300,6 +300,7 @@ def test_checkpoints_hold_what_the_run_was_and_no_tensor_of_the_model(start: Sta
         assert roles == {"encoder": "dlib-colour", "identity": "dlib-colour", "judge": "sface"}
         assert content["networks"]["judge"]["sha256"] == "02" * 32
         assert content["training_data"]["count"] == 24
+        assert 0 < len(content["training_photographs"]) <= 24  # those that are not held back
         assert content["commit"] is None or len(content["commit"].removesuffix("+dirty")) == 40
         assert set(content["tone"]) == {"mean", "variance"}
         assert all(type(value) is float for value in content["tone"].values())

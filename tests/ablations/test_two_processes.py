@@ -152,3 +152,39 @@ def test_two_processes_stop_together_and_continue(run: Run, tmp_path: Path, kind
     assert no_process_is_left(process)
     (last,) = tmp_path.glob(f"runs/run/*/{CHECKPOINTS}/last.ckpt")
     assert read_checkpoint(last)["global_step"] >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["it trains", "it starts"])
+def test_a_process_that_is_killed_ends_the_other_with_one_sentence(
+    run: Run, tmp_path: Path, when: str
+) -> None:
+    process = run("--devices", 2, "--no-pretraining", "--max-steps", 1000, "--validation-interval", 1000)
+    until = time.monotonic() + 100
+    while not (others := started_by(process)) and time.monotonic() < until:
+        time.sleep(0.01)
+    while when == "it trains" and not list(tmp_path.glob(f"runs/run/*/{CHECKPOINTS}/last.ckpt")):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    (other,) = others
+    os.kill(other, signal.SIGKILL)
+    status, said = ended(process)
+    assert status == 1
+    (sentence,) = [line for line in said if not line.startswith(("warning: the batch", "fewer than 500"))]
+    assert sentence.startswith("error: stopped at step ")
+    assert ": process 1 (of 2, counted from 0) was killed, as the system does where memory runs" in sentence
+    assert sentence.endswith(": the same command continues")
+    assert no_process_is_left(process)
+    kept = [file.read_text() for file in tmp_path.glob("runs/run/*/traceback-0.txt")]
+    assert ["gloo" in text for text in kept] == ([True] if when == "it trains" else [])
+
+
+def started_by(process: subprocess.Popen) -> list[int]:
+    """The second of DDP's processes, once it runs the command itself."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    found = []
+    for pid in children.read_text().split():
+        with suppress(OSError):  # it has ended by now
+            environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            found += [int(pid)] if b"LOCAL_RANK=1" in environment else []
+    return found

@@ -55,16 +55,28 @@ def test_what_panels_show_is_what_runs_log(start: Start, tmp_path: Path) -> None
     assert shown(view) <= logged
 
 
-def test_a_file_that_exists_is_replaced_on_request_alone(
+def test_its_own_file_is_replaced_on_request_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "view.json"
-    file.write_text("theirs")
+    written(file)
     with pytest.raises(SystemExit, match="2"):
-        workspace.main([str(file)])
-    assert file.read_text() == "theirs"
+        workspace.main([str(file), "--name=another"])
     assert "exists; move it away" in capsys.readouterr().err
-    assert written(file, "--overwrite")["displayName"].startswith("Ablation")
+    assert written(file, "--overwrite", "--name=another")["displayName"] == "another"
+
+
+@pytest.mark.parametrize("text", ["theirs", "{}", '{"spec": {"section": 1}}', "[" * 100_000])
+def test_a_file_of_others_is_never_replaced(
+    tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "view.json"
+    file.write_text(text)
+    for more in ([], ["--overwrite"]):
+        with pytest.raises(SystemExit, match="2"):
+            workspace.main([str(file), *more])
+        assert "view.json " in capsys.readouterr().err
+        assert file.read_text() == text
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import codecs
 import sys
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -246,3 +247,42 @@ def test_without_a_folder_and_scikit_learn_it_says_what_to_do(monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(ImportError, match=r"name a folder, or pip install .*\[lfw\]'"):
         lfw.scikit_learn_folder(None)
+
+
+def test_lfw_download_is_scikit_learns_folder_and_downloads_what_is_missing_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    datasets = pytest.importorskip("sklearn.datasets")
+    calls = []
+
+    def fetch(data_home: None, min_faces_per_person: int) -> None:
+        calls.append(min_faces_per_person)
+        write_lfw(tmp_path / "lfw_home", "lfw_funneled", ".")
+
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
+    monkeypatch.setattr(datasets, "fetch_lfw_people", fetch)
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert lfw.lfw_folder("download") == tmp_path / "lfw_home"
+    assert calls == [500]
+    assert capsys.readouterr().out.startswith("scikit-learn downloads Labeled Faces in the Wild")
+    assert find_images(tmp_path / "lfw_home") == tmp_path / "lfw_home" / "lfw_funneled"
+
+
+def test_a_folder_of_that_name_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "download").mkdir()
+    assert lfw.lfw_folder("download") == Path("download")
+
+
+def test_a_download_that_fails_is_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("sklearn.datasets")
+
+    def fetch(**_: object) -> None:
+        raise URLError("no route to host")
+
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
+    monkeypatch.setattr(datasets, "fetch_lfw_people", fetch)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"could not download .* \(.*no route to host.*give its folder"):
+        lfw.lfw_folder("download")

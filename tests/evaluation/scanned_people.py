@@ -17,8 +17,12 @@ from tests.evaluation.metrics.face_like import PLACES, face_like
 NOSES_MM = {"subject_01": 22.0, "subject_02": 18.0, "subject_03": 26.0}
 
 
-def face_like_model() -> MorphableModel:
-    """Faces as `face_like` makes them; the first component is the nose's height, 4 mm a deviation."""
+def face_like_model(*, eyes: bool = False) -> MorphableModel:
+    """Faces as `face_like` makes them; the first component is the nose's height, 4 mm a deviation.
+
+    Args:
+        eyes: put what `face_like` does not know of an eye onto its inner corner, so that eyes have a middle.
+    """
     face = face_like(6.0)
     flat = face.vertices[:, :2]
     nose = np.exp(-((flat[:, 0] / 11) ** 2)) * np.exp(-(((flat[:, 1] - 8) / 20) ** 2))
@@ -28,7 +32,8 @@ def face_like_model() -> MorphableModel:
     basis, _ = np.linalg.qr(directions.reshape(-1, 2))
     basis *= np.sign((basis * directions.reshape(-1, 2)).sum(0))
     ids = torch.zeros(68, dtype=torch.int64)
-    for index, place in PLACES.items():
+    corners = {index: PLACES[39 if index < 42 else 42] for index in range(36, 48)} if eyes else {}
+    for index, place in (corners | PLACES).items():
         ids[index] = int(np.linalg.norm(flat - place, axis=1).argmin())
     variance = torch.tensor([(4 * np.linalg.norm(nose)) ** 2, 20.0]).float()
     grey = torch.full((face.vertices.size,), 0.5)

@@ -1,5 +1,6 @@
 """A checkpoint of miniatures, for the commands that take one."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 
 from datamodules.alignment import face_cache
 from datamodules.alignment.detection import Detection
+from datamodules.photograph_digests import CONTENT, kept_digests
 from lightning_modules import reconstruction
 from lightning_modules.checkpoints import KEY, checkpoint_content
 from lightning_modules.recognition.frame import CANONICAL_POINTS
@@ -49,6 +51,14 @@ def write_checkpoint(file: Path, *, seed: int = 0, model_seed: int = 0) -> Path:
     weights = {f"regressor.{name}": value for name, value in regressor.state_dict().items()}
     torch.save({"state_dict": weights, "global_step": 1, KEY: content}, file)
     return file
+
+
+def saw_in_training(checkpoint: Path, photographs: Sequence[Path]) -> None:
+    """Let a checkpoint say that it was trained on these files."""
+    content = torch.load(checkpoint, weights_only=True)
+    digests = b"".join(hashlib.sha256(file.read_bytes()).digest() for file in photographs)
+    content[KEY][CONTENT] = kept_digests(np.frombuffer(digests, "V32"))
+    torch.save(content, checkpoint)
 
 
 @pytest.fixture

@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -6,8 +8,10 @@ import pytest
 from pandas import read_csv
 from PIL import Image
 
-from evaluation.clustering import found_or_nan, main
+from evaluation.clustering import found_or_nan, main, quoted_rows
+from evaluation.likeness import published_figures
 from evaluation.metrics.retrieval import Ranks, chance
+from evaluation.shared.data_places import Place
 from lightning_modules.plain.manifests import MANIFEST
 
 from .recognition_miniatures import Material
@@ -66,6 +70,48 @@ def test_on_lfw_people_on_whom_no_choice_was_made_have_rows_of_their_own(materia
     assert material.run(main, material.checkpoint, "--examples", "0", kind="lfw") == 1
     rows = [row for row in results(material)["rows"] if "outside peopleDevTrain" in row["protocol"]]
     assert {row["n"] for row in rows if row["method"] == "run"} == {14 - 3}
+
+
+def test_lfw_without_its_list_of_development_people_is_scored_and_it_is_said(
+    material: Material,
+) -> None:
+    (material.photographs / "peopleDevTrain.txt").unlink()  # as scikit-learn leaves it
+    assert material.run(main, material.checkpoint, "--examples", "0", kind="lfw") == 1
+    rows = results(material)["rows"]
+    assert {row["protocol"] for row in rows if row["value"] is not None} == {
+        "LFW, 14 faces", "LFW, 14 faces, source left out",
+    }  # fmt: skip
+    (lacking,) = [row for row in rows if "outside peopleDevTrain" in row["protocol"]]
+    assert (lacking["value"], lacking["reason"]) == (None, "peopleDevTrain.txt is not there")
+    assert "peopleDevTrain.txt is not there" in (material.folder / "out" / "results.md").read_text()
+
+
+def test_the_reporting_protocol_without_that_list_is_refused_before_anything_is_embedded(
+    material: Material, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (material.photographs / "peopleDevTrain.txt").unlink()
+    assert material.run(main, material.checkpoint, "--people", "3", kind="lfw") == 2
+    assert "no peopleDevTrain.txt in" in capsys.readouterr().err
+    assert not (material.folder / "cache").exists()
+
+
+@pytest.mark.parametrize(("people", "quoted"), [(78, True), (84, False)])
+def test_table_3_is_quoted_of_mofa_test_only_with_its_78_people(people: int, quoted: bool) -> None:
+    assert published_figures.is_the_papers("mofa", 84, people=people) == quoted
+    assert published_figures.is_the_papers("mofa", 84)  # Table 2 knows no people
+    assert not published_figures.is_the_papers("mofa", 83, people=78)
+
+
+def test_quoting_table_3_counts_the_people_of_the_data_set() -> None:
+    people = SimpleNamespace(people=["a"] * 84, dataset=SimpleNamespace(paths=[Path()] * 84))
+    measured = SimpleNamespace(place=Place("mofa", Path(), ""), people=people, name="MoFA-Test, 84 faces")
+    setting = SimpleNamespace(
+        parts=SimpleNamespace(judge=SimpleNamespace(name="vggface")),
+        scoring=SimpleNamespace(descriptor_layer="fc7-relu"),
+    )
+    assert quoted_rows(setting, measured) == []
+    people.people = ["a"] * 78
+    assert {row.metric for row in quoted_rows(setting, measured)} == {"top-1", "top-5"}
 
 
 def test_renderings_are_shared_with_similarity(material: Material) -> None:

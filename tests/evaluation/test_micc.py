@@ -2,6 +2,7 @@ import csv
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from datamodules.alignment import footage_cache
 from datamodules.stand_in_scans import write_video
+from evaluation.metrics import triangle_trees
 from evaluation.micc import main
 from evaluation.scans import evaluation
 from evaluation.scans.scoring import Scorer
@@ -108,6 +110,46 @@ def test_meshes_in_metres_score_like_meshes_in_millimetres(tmp_path: Path, data:
         tmp_path, "--meshes", folder, "--mesh-landmarks", tmp_path / "ids.json", "--data", data, name="m"
     )
     assert value(in_m, "metres") == pytest.approx(value(in_mm, "theirs"), abs=1e-3)
+
+
+def test_closest_points_by_open3d_score_alike(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("open3d")
+    _, by_libigl = score_meshes(tmp_path, data)
+    asked = []
+    query = triangle_trees.Open3DTree.query
+    monkeypatch.setattr(
+        triangle_trees.Open3DTree, "query", lambda tree, points: asked.append(1) or query(tree, points)
+    )
+    folder, ids = tmp_path / "theirs", tmp_path / "ids.json"
+    status, by_open3d = run(
+        tmp_path,
+        "--meshes",
+        folder,
+        "--mesh-landmarks",
+        ids,
+        "--data",
+        data,
+        "--closest-points=open3d",
+        name="o",
+    )
+    assert status == 0
+    assert asked
+    assert by_open3d["title"].endswith("(genova), closest points by open3d")
+    for method in ("theirs", "mean face", "oracle"):
+        assert value(by_open3d, method) == pytest.approx(value(by_libigl, method), abs=2e-3)
+
+
+def test_closest_points_by_what_is_not_installed_are_refused_at_once(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "open3d", None)
+    with pytest.raises(SystemExit) as stop:
+        score_meshes(tmp_path, data, "--closest-points", "open3d")
+    assert stop.value.code == 2
+    assert "pip install -e '.[open3d]', or use libigl" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_cannot_be_scored_is_a_row_with_its_reason_and_the_exit_status_says_so(

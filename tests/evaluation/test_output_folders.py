@@ -27,7 +27,10 @@ from .small_checkpoint import checkpoint, status_of, write_checkpoint  # noqa: F
 
 # The options of each command that name something to read.
 COMMANDS: dict[str, tuple[Callable, str]] = {
-    "reconstruct": (reconstruct.main, "{checkpoint} {photographs} --morphable-model=basel:{model}"),
+    "reconstruct": (
+        reconstruct.main,
+        "{checkpoint} {photographs} --morphable-model=basel:{model} --landmark-model={weights}",
+    ),
     "reconstruct of a list": (reconstruct.main, "{checkpoint} {list}"),
     "fit": (
         fit.main,
@@ -45,6 +48,10 @@ COMMANDS: dict[str, tuple[Callable, str]] = {
         "--morphable-model=basel:{model} --groups={labels} --micc={micc} --mofa={faces}",
     ),
     "similarity of meshes": (similarity.main, "--meshes={meshes} --data=lfw:{photographs} --judge=sface"),
+    "similarity of renderings": (
+        similarity.main,
+        "--renderings={others} --data=lfw:{photographs} --judge=sface",
+    ),
     "clustering": (
         clustering.main,
         "{checkpoint} --data=lfw:{photographs} --judge-weights={weights} --centre-from={others} "
@@ -54,6 +61,7 @@ COMMANDS: dict[str, tuple[Callable, str]] = {
         clustering.main,
         "--renderings={others} --data=lfw:{photographs} --judge=sface",
     ),
+    "clustering of meshes": (clustering.main, "--meshes={meshes} --data=lfw:{photographs} --judge=sface"),
     "micc": (
         micc.main,
         "{checkpoint} --data=scans:{scans} --also=[{meshes}] --landmarks={landmarks} "
@@ -88,6 +96,7 @@ def put(folder: Path, read: str) -> Path:
     place = folder / read
     if read == "photographs":
         write_photograph(place / "lfw-deepfunneled" / "A" / "A_0001.jpg", 0)
+        (place / "peopleDevTrain.txt").write_text("1\nA\t1\n")
     elif read in ("others", "faces"):
         write_photograph(place / "a.png", 0)
     elif read == "scans":

@@ -23,6 +23,7 @@ from lightning_modules.regressor import Regressor
 from tests import miniatures
 from tests.datamodules.conftest import detect_by_colour, write_photograph
 
+from .small_checkpoint import saw_in_training
 from .small_people import small_network, with_miniatures
 
 FIGURES = (
@@ -98,6 +99,12 @@ def test_lfw_s_reported_people_are_scored_and_a_column_s_mean_is_the_figure(
     assert not results["stand_in"]
     assert results["counts"] == {"total": 6, "used": 6, "failed": {}}
     assert "Reporting protocol: two photographs of 6 people (LFW)" in capsys.readouterr().out
+
+
+def test_the_title_says_how_many_photographs_were_trained_on(checkpoint: Path, lfw: Path) -> None:
+    saw_in_training(checkpoint, sorted((lfw / "lfw-deepfunneled" / "P0").iterdir()))
+    _, results, _ = score(checkpoint, "--data", f"lfw:{lfw}")
+    assert results["title"].endswith("(LFW); TRAINED ON 2 of these 12 photographs")
 
 
 def test_every_figure_has_its_place_in_a_table() -> None:

@@ -17,7 +17,7 @@ from evaluation.robustness import main
 from lightning_modules.recognition.frame import CANONICAL_POINTS
 from tests.datamodules.conftest import write_photograph
 
-from .small_checkpoint import checkpoint, detect_two_by_colour, small_network, status_of  # noqa: F401
+from .small_checkpoint import checkpoint, detect_two_by_colour, saw_in_training, small_network, status_of  # noqa: F401
 
 Run = Callable[..., int]
 # As many as tests can afford.
@@ -152,6 +152,16 @@ def test_overwriting_keeps_what_others_put_beside_the_responses(run: Run, tmp_pa
     (tmp_path / "out" / "responses" / "theirs.npz").write_text("theirs")
     assert run("--overwrite") == 0
     assert (tmp_path / "out" / "responses" / "theirs.npz").read_text() == "theirs"
+
+
+def test_the_title_says_how_many_photographs_were_trained_on(
+    run: Run,
+    checkpoint: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    saw_in_training(checkpoint, sorted((tmp_path / "photographs").iterdir())[:2])
+    assert run() == 0
+    assert results(tmp_path)["title"].endswith("; TRAINED ON 2 of these 5 photographs")
 
 
 def test_pictures_lie_below_the_folder_and_figures_in_it(run: Run, tmp_path: Path) -> None:

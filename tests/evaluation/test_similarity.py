@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,18 @@ from scipy.stats import wasserstein_distance
 from datamodules.alignment.footage_cache import SeenFaces
 from datamodules.micc import Sighting
 from datamodules.scan_folders import Subject as ScannedPerson
-from evaluation import similarity
+from evaluation import clustering, similarity
 from evaluation.likeness import options, published_figures, rendering_embeddings, table_2_columns
 from evaluation.likeness.table_2_columns import DataSetColumn
 from evaluation.metrics.all_pairs import PairDistributions
 from evaluation.metrics.similarity import histogram, histogram_distance
 from evaluation.reporting.results import Counts
-from evaluation.similarity import BINS, checked_distance, figure_of, main
+from evaluation.similarity import BINS, checked_distance, density, figure_of, main
 from lightning_modules.recognition.similarity import Centre
 from tests import miniatures
 
 from .recognition_miniatures import Material, small_network, write_checkpoint
+from .small_checkpoint import saw_in_training
 
 
 def results(material: Material, output: str = "out") -> dict[str, Any]:
@@ -344,6 +346,16 @@ def test_micc_is_a_column_of_its_own(material: Material, monkeypatch: pytest.Mon
     assert value(found, "run", "mean", "MICC") == pytest.approx(mean)
 
 
+@pytest.mark.parametrize("command", [similarity, clustering])
+def test_a_title_says_how_many_photographs_were_trained_on(material: Material, command: ModuleType) -> None:
+    files = sorted(material.photographs.rglob("*.jpg"))
+    saw_in_training(material.checkpoint, files[:6])
+    assert material.run(command.main, material.checkpoint) == 1
+    assert results(material)["title"].endswith("; TRAINED ON 6 of these 14 photographs")
+    assert material.run(command.main, material.checkpoint, "--people", "4", output="four") == 0
+    assert "; TRAINED ON 2 of these 4 photographs" in results(material, "four")["title"]
+
+
 def test_figure_5_has_a_panel_for_each_data_set_that_was_scored() -> None:
     nothing = (pd.DataFrame(), Counts(0, 0, {}), {})
     columns = [
@@ -357,8 +369,27 @@ def test_figure_5_has_a_panel_for_each_data_set_that_was_scored() -> None:
     drawn = [{line.get_label(): line.get_ydata() for line in axes.lines} for axes in figure.axes]
     for name in ("photographs of one person", "photographs of two people"):
         np.testing.assert_array_equal(drawn[0][name], drawn[1][name])
-    centres = [(BINS.centres * lines["photograph and run"]).sum() * BINS.width for lines in drawn]
-    assert centres == pytest.approx([0.25, 0.7], abs=BINS.width)
+    run = [
+        next(line for line in axes.lines if line.get_label() == "photograph and run") for axes in figure.axes
+    ]
+    means = [(line.get_xdata() * line.get_ydata()).sum() / line.get_ydata().sum() for line in run]
+    assert means == pytest.approx([0.25, 0.7], abs=0.1)
+
+
+@pytest.mark.parametrize("count", [5, 120, 13_233])
+def test_a_density_is_drawn_in_bins_as_wide_as_its_number_of_values_allows(count: int) -> None:
+    values = np.random.default_rng(0).normal(0.3, 0.12, count).clip(-1, 1)
+    x, y = density(histogram(values, BINS))
+    width = x[1] - x[0]
+    assert (y.sum() * width, (x * y).sum() * width) == pytest.approx((1, values.mean()), abs=width / 2)
+    assert max(BINS.width, 0.5 * 3.49 * values.std() * count ** (-1 / 3)) <= width + 1e-9
+    true = np.exp(-(((x - 0.3) / 0.12) ** 2) / 2) / 0.12 / np.sqrt(2 * np.pi)
+    assert np.abs(y - true).max() < {5: 5, 120: 1, 13_233: 0.6}[count]
+
+
+def test_values_that_are_all_alike_have_a_density() -> None:
+    x, y = density(histogram(np.full(7, 0.205), BINS))
+    assert x[y > 0] == pytest.approx([0.205])
 
 
 def test_help_names_units_and_defaults(capsys: pytest.CaptureFixture) -> None:

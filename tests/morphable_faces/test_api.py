@@ -109,7 +109,7 @@ def test_a_mesh_s_score_is_the_one_that_micc_reports(scanned: Path, monkeypatch:
 
 
 def test_without_landmark_files_a_detector_finds_them(scanned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "open_model", face_like_model)
+    monkeypatch.setattr(api, "open_model", lambda: face_like_model(eyes=True))
     monkeypatch.setattr(scan_landmarks, "load_detector", lambda name: detector_at(five_of_model()))
     score = score_mesh(scanned / "meshes/ann.obj", scanned / "scans/ann.obj")
     assert score.mesh_landmarks == "detected"

@@ -72,10 +72,11 @@ def contact_sheet(columns: Sequence[str], rows: Sequence[Sequence[Image.Image]],
             raise ValueError(
                 f"row {number} has {len(row)} pictures for {len(columns)} columns; give one each"
             )
-    return part("contact_sheet", columns, [[_jpeg(image) for image in row] for row in rows], caption)
+    return part("contact_sheet", columns, [[jpeg_source(image) for image in row] for row in rows], caption)
 
 
-def _jpeg(image: Image.Image) -> str:
+def jpeg_source(image: Image.Image) -> str:
+    """A picture as what `src` of an HTML image may be."""
     stream = BytesIO()
     image.convert("RGB").save(stream, "JPEG", quality=JPEG_QUALITY)
     return _source("image/jpeg", stream.getvalue())

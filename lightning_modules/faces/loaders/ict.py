@@ -27,6 +27,9 @@ MILLIMETRES_PER_UNIT = 10.0  # the files are in cm
 # Blendshape weights lie in [0, 1] and have no published distribution. As in the open model, few are active
 # at a time: each of J shapes with probability 3 / J and a weight even in [0, 1], whose mean square is 1 / 3.
 EXPRESSIONS_AT_A_TIME = 3
+# How its files call sides, and which expressions have two of them here and one in ARKit.
+SIDES = {"L": "Left", "R": "Right"}
+WHOLE_IN_ARKIT = frozenset(("browInnerUp", "cheekPuff"))
 
 
 def load_ict(
@@ -65,12 +68,9 @@ def load_ict(
         ValueError: if a file does not fit the others, or an option is none of the above.
     """
     folder = Path(folder)
-    neutral_path = folder / "generic_neutral_mesh.obj"
-    require_file(neutral_path, f"the neutral face of ICT-FaceKit; give {WHERE}")
-    identities = sorted(folder.glob("identity*.obj"))
+    neutral_path, identities, expressions = _files(folder)
     if not identities:
         raise ValueError(f"{folder} holds no identity*.obj; give {WHERE} whole")
-    expressions = sorted({*folder.glob("*.obj")} - {*identities, neutral_path})
     kept = _kept_vertices(subset)
     neutral = _read_vertices(neutral_path)[kept]
     mean = torch.from_numpy(neutral.ravel()).float()
@@ -93,6 +93,40 @@ def load_ict(
         landmarks=found,
         provenance=ModelSource("ict", f"ICT-FaceKit {subset}", sha256_of_files(files), note),
     )
+
+
+def named_expressions(folder: Path, subset: str) -> dict[str, Tensor]:
+    """Displacements [V, 3] in mm by each expression file of ICT-FaceKit, by ARKit's names where it has them.
+
+    `mouthSmile_L` is ARKit's mouthSmileLeft. Two halves of what ARKit has whole (browInnerUp, cheekPuff) are
+    added up. Names that ARKit does not have stay.
+
+    Args:
+        folder: see `load_ict`.
+        subset: likewise.
+
+    Raises:
+        ValueError: if the folder holds no expression.
+    """
+    kept = _kept_vertices(subset)
+    neutral_path, _, expressions = _files(folder)
+    if not expressions:
+        raise ValueError(f"{folder} holds no expressions; give {WHERE} whole")
+    modes = _modes(expressions, kept, _read_vertices(neutral_path)[kept])
+    named: dict[str, Tensor] = {}
+    for path, mode in zip(expressions, modes.T.unflatten(1, (-1, 3)), strict=True):
+        stem, _, side = path.stem.partition("_")
+        name = stem if stem in WHOLE_IN_ARKIT else stem + SIDES.get(side, f"_{side}" if side else "")
+        named[name] = named[name] + mode if name in named else mode
+    return named
+
+
+def _files(folder: Path) -> tuple[Path, list[Path], list[Path]]:
+    """The neutral face, the identities and the expressions."""
+    neutral_path = folder / "generic_neutral_mesh.obj"
+    require_file(neutral_path, f"the neutral face of ICT-FaceKit; give {WHERE}")
+    identities = sorted(folder.glob("identity*.obj"))
+    return neutral_path, identities, sorted({*folder.glob("*.obj")} - {*identities, neutral_path})
 
 
 def _kept_vertices(subset: str) -> np.ndarray:

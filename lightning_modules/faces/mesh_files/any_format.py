@@ -8,7 +8,8 @@ sRGB-encoded in our tensors, OBJ and PLY, and linear in GLB, which is converted.
 from pathlib import Path
 
 from lightning_modules.faces.mesh import Mesh
-from lightning_modules.faces.mesh_files.glb import glb_bytes, read_glb
+from lightning_modules.faces.mesh_files.glb import read_glb
+from lightning_modules.faces.mesh_files.glb_content import glb_bytes
 from lightning_modules.faces.mesh_files.obj import obj_text, read_obj
 from lightning_modules.faces.mesh_files.ply import ply_bytes, read_ply
 from lightning_modules.plain.files import require_file, written_atomically
@@ -52,8 +53,7 @@ def write_mesh(mesh: Mesh, path: Path, *, ascii_ply: bool = False) -> None:
         ValueError: for another suffix.
     """
     path = Path(path)
-    colours = None if mesh.colours is None else mesh.colours.detach().cpu().float()
-    mesh = Mesh(mesh.vertices.detach().cpu().float(), mesh.triangles.detach().cpu(), colours)
+    mesh = on_cpu(mesh)
     if path.suffix.lower() == ".obj":
         content = obj_text(mesh).encode()
     elif path.suffix.lower() == ".ply":
@@ -64,3 +64,9 @@ def write_mesh(mesh: Mesh, path: Path, *, ascii_ply: bool = False) -> None:
         raise ValueError(f"{path} has the suffix {path.suffix!r}; write meshes as {', '.join(_READERS)}")
     with written_atomically(path) as temporary:
         temporary.write_bytes(content)
+
+
+def on_cpu(mesh: Mesh) -> Mesh:
+    """The mesh as files take it: on the CPU, numbers in float32."""
+    colours = None if mesh.colours is None else mesh.colours.detach().cpu().float()
+    return Mesh(mesh.vertices.detach().cpu().float(), mesh.triangles.detach().cpu(), colours)

@@ -1,7 +1,5 @@
-"""Binary glTF: metres and linear colours in the file, millimetres and sRGB in our tensors."""
+"""Reads binary glTF: metres and linear colours in the file, millimetres and sRGB in our tensors."""
 
-import json
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,66 +11,11 @@ from lightning_modules.faces.mesh import Mesh, checked_mesh
 from lightning_modules.faces.mesh_files.colours import as_fractions
 from lightning_modules.faces.mesh_files.gltf_arrays import Gltf, array_of, read_gltf, refuse_compression
 from lightning_modules.faces.mesh_files.polygons import fan, strip
-from lightning_modules.faces.normals import vertex_normals
-from lightning_modules.rendering.colour import decode_srgb, encode_srgb
+from lightning_modules.rendering.colour import encode_srgb
 
 MILLIMETRES_PER_METRE = 1000.0
 MID_GREY = 0.5  # sRGB, of vertices without a colour among others
 _TRIANGLES = 4  # mode of a primitive
-_FLOAT, _UNSIGNED, _ARRAY_BUFFER, _ELEMENT_BUFFER = 5126, 5125, 34962, 34963
-
-
-def glb_bytes(mesh: Mesh) -> bytes:
-    """The mesh in mm as binary glTF 2.0: metres, COLOR_0 in linear light, normals for smooth shading."""
-    vertices = mesh.vertices / MILLIMETRES_PER_METRE
-    arrays = {"POSITION": vertices, "NORMAL": vertex_normals(vertices[None], mesh.triangles)[0]}
-    if mesh.colours is not None:
-        arrays["COLOR_0"] = decode_srgb(mesh.colours.clamp(0, 1))
-    chunks = [array.numpy().astype("<f4").tobytes() for array in arrays.values()]
-    accessors = [
-        {"bufferView": view, "componentType": _FLOAT, "count": len(vertices), "type": "VEC3"}
-        for view in range(len(arrays))
-    ]
-    accessors[0] |= {"min": vertices.amin(0).tolist(), "max": vertices.amax(0).tolist()}
-    accessors.append(
-        {
-            "bufferView": len(arrays),
-            "componentType": _UNSIGNED,
-            "count": mesh.triangles.numel(),
-            "type": "SCALAR",
-        }
-    )
-    chunks.append(mesh.triangles.numpy().astype("<u4").tobytes())
-    offsets = np.cumsum([0, *map(len, chunks)]).tolist()
-    views = [
-        {"buffer": 0, "byteOffset": offset, "byteLength": len(chunk), "target": _ARRAY_BUFFER}
-        for offset, chunk in zip(offsets, chunks, strict=False)
-    ]
-    views[-1]["target"] = _ELEMENT_BUFFER
-    attributes = {name: index for index, name in enumerate(arrays)}
-    primitive = {"attributes": attributes, "indices": len(arrays), "material": 0}
-    matt = {"metallicFactor": 0.0, "roughnessFactor": 0.8}
-    header = {
-        "asset": {"version": "2.0"},
-        "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0}],
-        "meshes": [{"primitives": [primitive]}],
-        "materials": [{"pbrMetallicRoughness": matt, "doubleSided": True}],
-        "accessors": accessors,
-        "bufferViews": views,
-        "buffers": [{"byteLength": offsets[-1]}],
-    }
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 4)
-    binary = b"".join(chunks)  # all arrays are of four-byte numbers: already padded
-    return b"".join(
-        [
-            struct.pack("<4sII", b"glTF", 2, 12 + 8 + len(text) + 8 + len(binary)),
-            struct.pack("<I4s", len(text), b"JSON") + text,
-            struct.pack("<I4s", len(binary), b"BIN\0") + binary,
-        ]
-    )
 
 
 def read_glb(path: Path) -> Mesh:

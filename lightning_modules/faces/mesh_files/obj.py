@@ -330,7 +330,11 @@ def _check_vertices(path: Path, triangles: _Triangles, statements: _Statements, 
 
 def obj_text(mesh: Mesh) -> str:
     """The mesh as OBJ: `v x y z [r g b]`, with digits enough to read float32 back whole."""
-    rows = mesh.vertices if mesh.colours is None else torch.cat([mesh.vertices, mesh.colours], 1)
-    vertices = "".join("v " + " ".join(f"{value:.9g}" for value in row) + "\n" for row in rows.tolist())
     triangles = "".join(f"f {one} {two} {three}\n" for one, two, three in (mesh.triangles + 1).tolist())
-    return vertices + triangles
+    return obj_vertices(mesh) + triangles
+
+
+def obj_vertices(mesh: Mesh) -> str:
+    """The lines of `obj_text` that are the mesh's vertices."""
+    rows = mesh.vertices if mesh.colours is None else torch.cat([mesh.vertices, mesh.colours], 1)
+    return "".join("v " + " ".join(f"{value:.9g}" for value in row) + "\n" for row in rows.tolist())

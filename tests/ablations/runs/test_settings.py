@@ -155,6 +155,8 @@ def test_a_judge_that_trains_is_refused(option: tuple[str, str]) -> None:
             "--no-identity --contrast-weight 0 --no-batch-distribution --shape-weight 0 --albedo-weight 0",
             "every loss is off",
         ),
+        ("--photographs=", "--photographs '' names no folder; give one, or stand-in"),
+        ("--photographs=lfw:", "--photographs 'lfw:' names no folder"),
         ("--strategy foo", "--strategy must be one of auto, ddp, .*; got foo"),
     ],
 )

@@ -1,4 +1,4 @@
-"""NoW and FG2018 beside the steps of their published code, worked out here once more by other means."""
+"""NoW, FG2018 and GANFit beside the steps of their published code, worked out once more by other means."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from evaluation.metrics.marked_mesh import MarkedMesh
-from evaluation.metrics.scan_protocols import FG2018, NOW, SEVEN_LANDMARKS
+from evaluation.metrics.scan_protocols import FG2018, GANFIT, NOW, SEVEN_LANDMARKS
 from evaluation.metrics.scan_score import score_scan
 from tests.evaluation.metrics.face_like import face_like
 
@@ -93,6 +93,52 @@ def test_scores_are_those_of_the_published_steps(number: int, protocol: object) 
         assert statistic(found) == pytest.approx(statistic(expected), abs=0.005)
     reported = np.median(expected) if protocol is NOW else np.sqrt((expected**2).mean())
     assert score.value_mm == pytest.approx(reported, abs=0.005)
+
+
+def one_way(points: NDArray, vertices: NDArray, triangles: NDArray) -> tuple[float, int]:
+    """GANFit's loop: the mean distance at its end, and how many points it is of."""
+
+    def closest(points: NDArray) -> tuple[float, NDArray]:
+        found = igl.point_mesh_squared_distance(
+            np.ascontiguousarray(points), np.ascontiguousarray(vertices), triangles
+        )
+        return float(np.sqrt(found[0]).mean()), found[2]
+
+    (distance, there), before = closest(points), np.inf
+    while before - distance > 0.001:
+        scale, rotation, translation = by_seven_points(points, there)
+        points = scale * points @ rotation.T + translation
+        before, (distance, there) = distance, closest(points)
+    return distance, len(points)
+
+
+def within(points: NDArray, centre: NDArray) -> NDArray:
+    return points[np.linalg.norm(points - centre, axis=1) <= 95]
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_ganfit_s_score_is_that_of_its_published_steps(number: int) -> None:
+    scan, mesh = pair(number)
+    known = np.isfinite(scan.landmarks).all(1) & np.isfinite(mesh.landmarks).all(1)
+    scale, rotation, translation = by_seven_points(mesh.landmarks[known], scan.landmarks[known])
+    vertices, nose_tip = (
+        scale * points @ rotation.T + translation for points in (mesh.vertices, mesh.landmarks[[30]])
+    )
+    there, counted = one_way(within(scan.vertices, scan.landmarks[30]), vertices, mesh.triangles)
+    back, of_mesh = one_way(within(vertices, nose_tip), scan.vertices, scan.triangles)
+    score = score_scan(scan, mesh, GANFIT)
+    assert score.failure is None
+    assert (score.scan_to_mesh.counted.sum(), score.mesh_to_scan.counted.sum()) == (counted, of_mesh)
+    assert score.value_mm == pytest.approx((there + back) / 2, abs=1e-6)
+    assert abs(there - back) > 1e-3  # each has a part of its own
+
+
+def test_a_mesh_without_a_nose_tip_has_no_ganfit_score() -> None:
+    scan, mesh = pair(0)
+    marks = mesh.landmarks.copy()
+    marks[30] = np.nan
+    score = score_scan(scan, mesh._replace(landmarks=marks), GANFIT)
+    assert (np.isnan(score.value_mm), score.failure) == (True, "missing landmarks: the nose tip of the mesh")
 
 
 def test_the_right_crop_and_every_vertex_matter() -> None:

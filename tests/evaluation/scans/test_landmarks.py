@@ -1,4 +1,5 @@
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,15 @@ from scipy.spatial import Delaunay
 from evaluation.metrics.marked_mesh import Unscorable
 from evaluation.scans import landmarks
 from evaluation.scans.landmarks import Marker, carried
+from evaluation.scans.model_fit import ModelFit, fit_model
 from lightning_modules.faces.landmarks import topologies
+from lightning_modules.faces.landmarks.ibug import landmarks_on_vertices
 from lightning_modules.faces.landmarks.topologies import Topology
 from lightning_modules.faces.landmarks.typical_places import TYPICAL_PLACES
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.faces.mesh_files.units import read_mesh_in_mm
+from lightning_modules.faces.morphable_model import MorphableModel, PrincipalComponents
 from tests.evaluation.metrics.face_like import face_like
 from tests.evaluation.scanned_people import face_like_model
 from tests.evaluation.seen_faces_of_meshes import detector_at, five_of_model, mesh_of
@@ -25,7 +29,7 @@ def test_landmarks_are_found_by_a_detector_and_carried_over_to_other_meshes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(landmarks, "load_detector", lambda name: detector_at(five_of_model()))
-    marker = Marker(face_like_model)
+    marker = Marker(partial(face_like_model, eyes=True))
     marks = marker.marks(mesh_of(), None)
     assert marks.source == "detected"
     inner = [30, 36, 39, 42, 45, 48, 54]
@@ -115,8 +119,62 @@ def test_a_fit_that_fails_from_the_front_begins_anew_from_another_view(
     views = iter([wrong, right])
     monkeypatch.setattr(landmarks, "load_detector", lambda name: None)
     monkeypatch.setattr(landmarks, "detected_points", lambda mesh, detect: views)
-    marks = Marker(face_like_model).marks(mesh_of(), None)
+    marks = Marker(partial(face_like_model, eyes=True)).marks(mesh_of(), None)
     np.testing.assert_allclose(marks.points[30], face_like(4.0).landmarks[30], atol=4)
+
+
+def test_a_fit_as_no_face_is_begins_anew_and_fails_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Across the face the model meets two thirds of the surface, at coefficients of 10 and more deviations.
+    tried = []
+
+    def fit_wrongly(*given: object) -> ModelFit:
+        tried.append(fit_model(*given))
+        wrong = len(tried) == 1
+        return tried[-1]._replace(coefficients=np.full(2, 3.4)) if wrong else tried[-1]
+
+    monkeypatch.setattr(landmarks, "load_detector", lambda name: None)
+    monkeypatch.setattr(landmarks, "fit_model", fit_wrongly)
+    marker = Marker(partial(face_like_model, eyes=True))
+    monkeypatch.setattr(landmarks, "detected_points", lambda *_: iter([five_of_model()] * 2))
+    np.testing.assert_allclose(marker.marks(mesh_of(), None).points[30], face_like(4.0).landmarks[30], atol=4)
+    assert len(tried) == 2
+    tried.clear()
+    monkeypatch.setattr(landmarks, "detected_points", lambda *_: iter([five_of_model()]))
+    with pytest.raises(
+        Unscorable, match=r"no landmarks: .* only as no face's do \(3\.4 standard deviations\)"
+    ):
+        marker.marks(mesh_of(), None)
+
+
+@pytest.mark.parametrize("inward", [False, True])
+def test_our_own_reconstructions_have_their_model_s_landmarks(inward: bool) -> None:
+    model = typical_model()
+    vertices = 1.1 * model.neutral_mean.view(-1, 3) + 7
+    triangles = model.triangles.flip(1) if inward else model.triangles
+    marks = Marker(lambda: model).marks(Mesh(vertices, triangles, None), None)
+    assert marks.source == "topology"
+    np.testing.assert_allclose(marks.points, 1.1 * model.landmarks.on(typical_face().vertices[None])[0] + 7)
+
+
+def test_vertices_in_another_order_are_not_taken_for_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, face = typical_model(), typical_face()
+    monkeypatch.setattr(landmarks, "load_detector", lambda name: lambda picture: [])
+    renumbered = face._replace(vertices=face.vertices.flip(0))
+    with pytest.raises(Unscorable, match="no face found"):
+        Marker(lambda: model).marks(renumbered, None)
+
+
+def typical_model() -> MorphableModel:
+    """The typical face as a model, with landmarks where a face has them."""
+    face, small = typical_face(), face_like_model()
+    ids = (face.vertices[None] - torch.from_numpy(TYPICAL_PLACES)[:, None]).norm(dim=-1).argmin(1)
+    nothing = torch.zeros(face.vertices.numel(), 0)
+    flat = PrincipalComponents(face.vertices.flatten(), nothing, torch.zeros(0), 0.0)
+    return MorphableModel(
+        shape=flat, albedo=flat._replace(mean=torch.full_like(flat.mean, 0.5)), expression=None,
+        triangles=face.triangles, landmarks=landmarks_on_vertices(ids, "marked"),
+        provenance=small.provenance,
+    )  # fmt: skip
 
 
 def test_a_landmark_file_that_cannot_be_used_fails_with_its_reason(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from datamodules.scan_folders import Subject
 from evaluation.metrics.marked_mesh import Unscorable
+from evaluation.metrics.similarity_transform import similarity
 from evaluation.scans.landmarks import Marker
 from evaluation.scans.methods import ANY_CONDITION, MeanFace, MeshFolder, RandomFace
 from tests.evaluation.metrics.face_like import face_like
@@ -81,3 +82,34 @@ def test_points_of_a_shared_topology_are_in_the_unit_of_its_meshes(
     marked = folder.mesh(ANN, ANY_CONDITION).landmarks
     expected = np.isfinite(face.landmarks).all(1)
     np.testing.assert_allclose(marked[expected], face.landmarks[expected], atol=1.0)
+
+
+@pytest.mark.parametrize("layout", ["ann/{}/{}", "{}/ann/{}"])
+def test_meshes_of_frames_are_averaged(tmp_path: Path, layout: str) -> None:
+    names = [layout.format("indoor", frame) for frame in ("0001", "0002", "0003")]
+    folder = folder_of(tmp_path / "meshes", *names, "bob/outdoor")
+    assert folder.conditions(("cooperative", "indoor", "outdoor")) == ("indoor", "outdoor")
+    faces = [face_like(5.0, nose_mm=16.0 + 2 * number).vertices for number in range(3)]
+    mesh = folder.mesh(ANN, "indoor")
+    np.testing.assert_allclose(mesh.vertices, np.mean(faces, 0), atol=1e-4)
+    assert np.isfinite(mesh.landmarks[30]).all()
+    with pytest.raises(Unscorable, match="no mesh: meshes has none of ann"):
+        folder.mesh(ANN, "outdoor")
+
+
+def test_frames_of_a_subject_without_conditions_are_averaged(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "meshes", "ann/frame_1", "ann/frame_2", "bob")
+    faces = [face_like(5.0, nose_mm=16.0 + 2 * number).vertices for number in range(2)]
+    np.testing.assert_allclose(folder.mesh(ANN, ANY_CONDITION).vertices, np.mean(faces, 0), atol=1e-4)
+
+
+def test_frames_of_another_topology_or_pose_are_no_mean(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "meshes", "ann/1", "ann/2", "bob/1", "bob/2")
+    write_face(tmp_path / "meshes" / "ann" / "2.obj", face_like(4.0))
+    with pytest.raises(Unscorable, match=r"frames of different topologies: 2\.obj has other triangles"):
+        folder.mesh(ANN, ANY_CONDITION)
+    face = face_like(5.0)
+    turned = face._replace(vertices=similarity(rotation_vector=(0, 0.5, 0)).points(face.vertices))
+    write_face(tmp_path / "meshes" / "bob" / "2.obj", turned)
+    with pytest.raises(Unscorable, match=r"different poses: 2\.obj is turned by 29 degrees"):
+        folder.mesh(BOB, ANY_CONDITION)

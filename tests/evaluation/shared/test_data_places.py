@@ -30,6 +30,12 @@ def test_an_unknown_kind_is_refused() -> None:
         place_of("micc:x", ("lfw", "mofa"))
 
 
+@pytest.mark.parametrize("data", ["", "lfw:"])
+def test_a_place_of_nothing_is_not_the_current_folder(data: str) -> None:
+    with pytest.raises(ValueError, match=r"--data names no folder, got '.*'; give lfw:DIR or stand-in"):
+        place_of(data, ("lfw", "mofa"))
+
+
 def test_nothing_known_means_the_stand_in_which_is_said() -> None:
     place = place_of(None, ("lfw",))
     assert place.is_stand_in

@@ -1,10 +1,17 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 
 from datamodules.alignment.detection import Detection
 from evaluation.metrics.marked_mesh import Unscorable
-from evaluation.shared.mesh_detection import axis_turns, detected_points, unprojected
+from evaluation.shared.mesh_detection import (
+    axis_turns,
+    detected_points,
+    unprojected,
+    upright_points,
+)
 from tests.evaluation.seen_faces_of_meshes import detector_at, five_of_model, mesh_of
 
 
@@ -35,18 +42,37 @@ def test_a_mesh_without_a_face_is_refused() -> None:
         next(detected_points(mesh_of(), lambda picture: []))
 
 
-def test_a_face_that_is_seen_only_in_part_is_looked_at_from_more_views() -> None:
+@pytest.mark.parametrize(
+    ("front", "views"),
+    [
+        pytest.param("beside", 1 + 6, id="in-part"),
+        pytest.param("unlike a face", 1 + 6, id="through-the-mouth"),
+        pytest.param("nothing", 24 + 6, id="not-at-all"),
+    ],
+)
+@pytest.mark.parametrize("points_of", [lambda *given: next(detected_points(*given)), upright_points])
+def test_a_face_that_from_the_front_is_not_seen_whole_is_looked_at_from_more_views(
+    front: str, views: int, points_of: Callable[..., np.ndarray]
+) -> None:
     drawn = []
 
     def detect(picture: np.ndarray) -> list[Detection]:
-        """Beside the mesh in every view along an axis, on it from the side."""
+        """Wrong in every view along an axis, right from around the front."""
         drawn.append(picture)
-        seen = detector_at(five_of_model())(picture)
-        return seen if len(drawn) > 24 else [seen[0]._replace(points=seen[0].points - 300)]
+        (seen,) = detector_at(five_of_model())(picture)
+        if len(drawn) == 1 and front == "nothing":
+            return []
+        if len(drawn) > (1 if views < 24 or points_of is upright_points else 24):
+            return [seen]
+        moved = np.zeros((5, 2))
+        moved[slice(None) if front == "beside" else [4]] = (-300, 0) if front == "beside" else (80, 60)
+        return [seen._replace(points=seen.points + moved)]
 
-    points = next(detected_points(mesh_of(), detect))
-    assert len(drawn) == 36  # six around the front, six around the best of the other frames
-    assert np.isfinite(points).all()
+    points = points_of(mesh_of(), detect)
+    assert len(drawn) == (7 if points_of is upright_points else views)
+    np.testing.assert_allclose(
+        points[2], five_of_model()[2], atol=35
+    )  # from aside, by a detector of the front
 
 
 def test_a_face_whose_points_never_lie_on_the_mesh_is_not_found() -> None:

@@ -2,6 +2,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -44,6 +45,24 @@ def test_a_switch_is_turned_off_in_either_spelling(option: str) -> None:
 
 def test_values_are_left_as_they_are() -> None:
     assert parse("mary-ann", "--times=2") == Greeting("mary-ann", times=2)
+
+
+@pytest.mark.parametrize("given", ["--place=", "--place", "place"])
+def test_a_path_of_nothing_is_not_the_current_folder(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    @dataclass(frozen=True)
+    class Visit:
+        """Where.
+
+        Attributes:
+            place: a folder.
+        """
+
+        place: Path | None = None
+
+    words = [given] if given.endswith("=") else [given, ""] if given.startswith("-") else [""]
+    with pytest.raises(SystemExit, match="2"):
+        parse_settings((Visit,), words, program="visit.py", description="Visits.", leading="place")
+    assert "error: --place: expected a path, got nothing" in capsys.readouterr().err
 
 
 def test_options_without_a_default_are_required(capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,6 +133,15 @@ def test_hashes_are_sha256_and_depend_on_names_but_not_on_the_order(tmp_path: Pa
     assert sha256_of_files([one, two]) == hashlib.sha256(lines.encode()).hexdigest()
 
 
+def test_a_pipe_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "list.txt")
+    for path in (tmp_path / "list.txt", Path("/dev/zero")):
+        with pytest.raises(ValueError, match=rf"{path} is a pipe or a device; give a file"):
+            read_text(path)
+        with pytest.raises(FileNotFoundError, match=rf"{path} is a pipe or a device; expected a list"):
+            require_file(path, "a list")
+
+
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="none does not exist; expected a scan"):
         require_file(tmp_path / "none", "a scan")

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from lightning_modules.faces.albedo_transfer import CONSTANT_ALBEDO
+from lightning_modules.faces.blendshapes import blendshapes_of
 from lightning_modules.faces.loaders import ict
-from lightning_modules.faces.loaders.ict import load_ict
+from lightning_modules.faces.loaders.ict import load_ict, named_expressions
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.faces.morphable_model import MorphableModel
@@ -165,3 +166,32 @@ def test_files_that_do_not_fit_are_refused(folder: Path, tmp_path: Path) -> None
 def test_a_users_landmarks_take_precedence(folder: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "mine.npy", np.arange(68))
     assert set(load_ict(folder, landmarks=tmp_path / "mine.npy").landmarks.sources) == {"user"}
+
+
+def test_expressions_are_named_as_arkit_names_them(folder: Path) -> None:
+    neutral = (folder / "generic_neutral_mesh.obj").read_text().splitlines()
+    for name, moved in (
+        ("mouthSmile_L", 3),
+        ("browInnerUp_L", 5),
+        ("browInnerUp_R", 6),
+        ("cheekRaiser_X", 7),
+    ):
+        lines = list(neutral)
+        x, *rest = lines[moved].split()[1:]
+        lines[moved] = " ".join(["v", str(float(x) + 0.1), *rest])
+        (folder / f"{name}.obj").write_text("\n".join(lines))
+    model = load_ict(folder)
+    found = blendshapes_of(model, f"ict:{folder}")
+    assert set(found.names) == {"jawOpen", "mouthSmileLeft", "browInnerUp", "cheekRaiser_X"}
+    assert len(found.displacements) == 4
+    by_name = dict(zip(found.names, found.displacements, strict=True))
+    torch.testing.assert_close(by_name["mouthSmileLeft"][3], torch.tensor([1.0, 0, 0]), atol=1e-4, rtol=0)
+    # Both halves of what ARKit has whole, in mm.
+    torch.testing.assert_close(by_name["browInnerUp"][[5, 6], 0], torch.ones(2), atol=1e-4, rtol=0)
+    torch.testing.assert_close(by_name["jawOpen"][45], torch.tensor([0.0, -10, 0]), atol=1e-4, rtol=0)
+
+
+def test_a_folder_without_expressions_has_none_to_name(folder: Path) -> None:
+    (folder / "jawOpen.obj").unlink()
+    with pytest.raises(ValueError, match="holds no expressions"):
+        named_expressions(folder, "face")

@@ -1,0 +1,175 @@
+"""Every command and option that writes, and that none of them changes a byte of what a person brings.
+
+Commands that fill a folder are started in `tests/evaluation/test_output_folders.py` and
+`tests/ablations/test_places_of_inputs.py`, those that write one file here. Whatever is new has to be added.
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablations import export, workspace
+from evaluation import qualitative, reconstruct
+from lightning_modules.faces import show
+from lightning_modules.plain.declared_options import Option, options_of
+from morphable_faces.__main__ import COMMANDS
+from tests.ablations.test_places_of_inputs import COMMANDS as RUNS
+from tests.datamodules.conftest import write_photograph
+from tests.evaluation.small_checkpoint import checkpoint, status_of, write_checkpoint  # noqa: F401
+from tests.evaluation.test_output_folders import COMMANDS as EVALUATIONS
+from tests.evaluation.test_output_folders import content
+
+ROOT = Path(__file__).resolve().parent.parent
+# Each with the options that name its inputs, and the one that names the file.
+FILES: dict[str, tuple[Callable, str, str]] = {
+    "qualitative": (
+        qualitative.main,
+        "{photographs} --methods=ours={checkpoint},theirs={meshes} --morphable-model=basel:{model}",
+        "--output={output}",
+    ),
+    "show": (show.main, "basel:{model} --landmarks={landmarks}", "--output={output}"),
+    "export": (export.main, "{checkpoint}", "{output} --terms=none"),
+    "workspace": (workspace.main, "", "{output}"),
+}
+# They write into the user's cache folder alone, or what the study that starts them has claimed.
+NO_PLACE = {
+    "lightning_modules.faces.open_model.__main__",
+    "ablations.studies.cell",
+    "morphable_faces.__main__",
+}
+WRITTEN = {"output", "cache_folder", "destination"}
+READ = {
+    "also", "centre_from", "checkpoint", "data", "encoder_weights", "groups", "judge_weights",
+    "landmark_folder", "landmark_model", "landmarks", "mesh_landmarks", "meshes", "methods", "micc", "model",
+    "mofa", "morphable_model", "photographs", "renderings", "resume", "scans", "source", "weights",
+}  # fmt: skip
+NAMES = {
+    "cluster_options", "device", "devices", "entity", "gpus", "group_columns", "losses", "method", "name",
+    "project", "protocol", "rasterizer", "strategy", "terms", "wandb_project",
+}  # fmt: skip
+
+
+def modules_started() -> set[str]:
+    """Every module of the packages that does something when it is started."""
+    packages = ("ablations", "datamodules", "evaluation", "lightning_modules", "morphable_faces")
+    return {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        for package in packages
+        for file in (ROOT / package).rglob("*.py")
+        if 'if __name__ == "__main__"' in file.read_text(encoding="utf-8")
+        and "main(" in file.read_text(encoding="utf-8").rpartition("if __name__")[2]
+    }
+
+
+def test_every_command_is_started_with_its_inputs_around_its_output() -> None:
+    tables = [main for table in (EVALUATIONS, RUNS) for main, _ in table.values()]
+    tables += [main for main, *_ in FILES.values()]
+    assert {main.__module__ for main in tables} | NO_PLACE == modules_started()
+    assert {entry.module for entry in COMMANDS.values()} <= modules_started()
+
+
+def declared(module: str, monkeypatch: pytest.MonkeyPatch) -> list[Option]:
+    """The options of a command."""
+
+    class Declared(Exception):
+        pass
+
+    found: list[Option] = []
+
+    def parse(classes: Sequence[type], *_: Any, **__: Any) -> None:  # noqa: ANN401 - whatever is given
+        found.extend(options_of(classes))
+        raise Declared
+
+    monkeypatch.setattr(importlib.import_module(module), "parse_settings", parse)
+    with pytest.raises(Declared):
+        importlib.import_module(module).main([])
+    return found
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_that_may_name_a_place_is_known_to_be_read_or_written(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = declared(COMMANDS[command].module, monkeypatch)
+    places = {
+        option.name
+        for option in options
+        if any(kind in (Path, str) for kind in (*option.alternatives, option.element))
+    }
+    assert places <= WRITTEN | READ | NAMES, (
+        "add it to the right set, and to its command's options in a table"
+    )
+    tables: dict[str, str] = {
+        name.replace("_", "-"): " ".join(words)
+        for table in (EVALUATIONS, RUNS, FILES)
+        for name, (_, *words) in table.items()
+    }
+    started = " ".join(words for name, words in tables.items() if name.split(" ")[0] == command)
+    leading = {"checkpoint", "photographs", "model", "source", "destination", "output"}
+    missing = {
+        name for name in places & (READ | WRITTEN) - {"cache_folder"} - leading
+        if f"--{name.replace('_', '-')}=" not in started
+    }  # fmt: skip
+    refused = {"resume"} if command == "factorial" else set()
+    assert command == "open-model" or missing == refused, "no test names it"
+
+
+def put(folder: Path, read: str) -> Path:
+    """Something that a command reads, in a folder; returns where it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / read
+    if read == "checkpoint":
+        return write_checkpoint(folder / "small.ckpt")
+    if read == "photographs":
+        write_photograph(place / "a.png", 0)
+    elif read == "meshes":
+        place.mkdir(exist_ok=True)
+        (place / "a.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    else:
+        place.write_text("to be read")
+    return place
+
+
+@pytest.mark.usefixtures("checkpoint")
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [*((name, []) for name in FILES), *((name, ["--overwrite"]) for name in ("export", "workspace"))],
+)
+@pytest.mark.parametrize("way", ["mine", "link", "elsewhere/../mine", "mine/photographs/.."])
+def test_a_file_that_a_person_brought_is_never_replaced(
+    name: str, way: str, more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main, options, output = FILES[name]
+    reads = ("checkpoint", "photographs", "meshes", "model", "landmarks")
+    places = {read: put(tmp_path / "mine", read) for read in reads}
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to("mine")
+    (tmp_path / "mine" / "to a letter.png").symlink_to("letter.txt")
+    before = content(tmp_path)
+    for file in (*content(tmp_path / "mine"), "photographs", "meshes", "to a letter.png", "."):
+        target = tmp_path / way / file
+        words = f"{options}\n{output}".replace(" ", "\n").format(output=target, **places).split("\n")
+        assert status_of(main, [*filter(None, words), *more]) == 2
+        assert content(tmp_path) == before
+        assert "error: " in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("checkpoint")
+@pytest.mark.parametrize("way", ["mine/photographs", "link/photographs", "mine", "mine/photographs/deep/.."])
+def test_a_cache_in_the_folder_of_the_inputs_changes_none_of_them(tmp_path: Path, way: str) -> None:
+    photographs = put(tmp_path / "mine", "photographs")
+    for index, name in enumerate(("photographs/yunet.png", "deep/b.png", "records.sqlite.png"), 1):
+        write_photograph(photographs / name, index)
+    (tmp_path / "mine" / "recognition").write_text("theirs")
+    (tmp_path / "link").symlink_to("mine")
+    before = content(tmp_path)
+    saved = write_checkpoint(tmp_path.parent / f"{tmp_path.name}.ckpt")
+    for _ in range(2):  # the second time with what the first has cached there
+        given = [saved, photographs, f"--output={tmp_path.parent / f'{tmp_path.name}-out'}", "--workers=0"]
+        assert status_of(reconstruct.main, [*given, "--overwrite", f"--cache-folder={tmp_path / way}"]) == 0
+        after = content(tmp_path)
+        assert {name: after[name] for name in before} == before
