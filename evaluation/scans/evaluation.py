@@ -46,6 +46,7 @@ from evaluation.shared.lifecycle import Report
 from evaluation.shared.present_inputs import require_optional_file
 from evaluation.shared.scored_method import Scored
 from lightning_modules.checkpoints import read_checkpoint
+from lightning_modules.expected_shape import READINGS, kept_expected_shape
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.output_folder import OutputFolder
@@ -218,8 +219,14 @@ class ScanEvaluation:
         if self.scored.kind != "checkpoint":
             return [*self.folders, *baselines]
         average = self.options.scored.average
-        own = CheckpointMethod(self.scored.method, self.reconstructor, self.data, average)
-        return [own, *self.folders, *baselines]
+        name, loaded = self.scored.method, self.reconstructor
+        readings: list[Method] = [CheckpointMethod(name, loaded, self.data, average)]
+        if kept_expected_shape(loaded.content) is not None:
+            readings = [
+                CheckpointMethod(f"{name}, {reading}", loaded.read_as(reading), self.data, average)
+                for reading in READINGS
+            ]
+        return [*readings, *self.folders, *baselines]
 
     @cached_property
     def conditions(self) -> tuple[str, ...]:
