@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ablations import export, workspace
+from ablations import expected_shape, export, workspace
 from evaluation import qualitative, reconstruct
 from lightning_modules.faces import show
 from lightning_modules.plain.declared_options import Option, options_of
@@ -32,6 +32,7 @@ FILES: dict[str, tuple[Callable, str, str]] = {
     ),
     "show": (show.main, "basel:{model} --landmarks={landmarks}", "--output={output}"),
     "export": (export.main, "{checkpoint}", "{output} --terms=none"),
+    "expected-shape": (expected_shape.main, "{checkpoint} --morphable-model=basel:{model}", "{output}"),
     "workspace": (workspace.main, "", "{output}"),
 }
 # They write nothing, into the user's cache folder alone, or what the study that starts them has claimed.
