@@ -24,7 +24,8 @@ from lightning_modules.distributed import is_first_process
 from lightning_modules.plain.interruption import INTERRUPTED
 from lightning_modules.plain.output_folder import OutputFolder
 
-FAILED = 1
+from .processes import FAILED, started_here, watched_by_training, what_became_of
+
 # What a lost connection is called by gloo, NCCL and the store at which processes meet.
 LOST = re.compile(r"gloo|NCCL|connection (closed|reset)|broken pipe|socket", re.IGNORECASE)
 POLL_SECONDS = 0.1
@@ -97,17 +98,19 @@ class _Others:
 
     def start(self) -> None:
         """Watch from now on."""
+        watched_by_training.set()
         self._thread.start()
 
     def stop(self) -> None:
         """Watch no longer."""
         self._over.set()
         self._thread.join()
+        watched_by_training.clear()
 
     @property
     def started(self) -> Sequence[Popen]:
         """The processes that this one started, by their rank from 1; none where another program did."""
-        return getattr(self._trainer.strategy.launcher, "procs", [])
+        return getattr(self._trainer.strategy.launcher, "procs", None) or started_here
 
     def ended(self) -> dict[int, int | None]:
         """The exit status of each process that is gone before its work was done, by rank; None if unknown."""
@@ -126,7 +129,7 @@ class _Others:
         """Which process is gone, what is left, and what to do."""
         count = self._trainer.world_size
         gone = [
-            f"process {rank} (of {count}, counted from 0) {_what(status)}"
+            f"process {rank} (of {count}, counted from 0) {what_became_of(status)}"
             for rank, status in self.ended().items()
         ]
         what = " and ".join(gone) or f"process {self._trainer.global_rank} lost the connection to another one"
@@ -171,16 +174,3 @@ def _silence_lightning() -> None:
     for thread in threading.enumerate():
         if thread.name == "child-process-observer" and getattr(thread, "_child_processes", None):
             thread._child_processes = []  # type: ignore[attr-defined]  # Lightning has no other way
-
-
-def _what(status: int | None) -> str:
-    """What became of a process, by its exit status."""
-    if status is None:
-        return "is gone, for the reason that it gives above, or killed"
-    if status == -signal.SIGKILL:
-        return "was killed, as the system does where memory runs out"
-    if status < 0:
-        return f"was ended by {signal.Signals(-status).name}"
-    if status == INTERRUPTED:
-        return "was interrupted"
-    return f"ended with status {status}, for the reason that it gives above"

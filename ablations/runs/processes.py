@@ -25,12 +25,18 @@ from lightning.fabric.plugins.environments import (
 from torch.distributed import Store, rendezvous
 
 from datamodules.long_work.shares import Share
+from lightning_modules.plain.interruption import INTERRUPTED
 
 from .execution import Execution
 
 # As long as preparing millions of photographs may take.
 PATIENCE = timedelta(days=30)
 SECONDS_BETWEEN_LOOKS, SECONDS_TO_SAY_WHY = 0.1, 5
+FAILED = 1
+# This machine's other processes, by their rank from 1, where this one started them.
+started_here: list[subprocess.Popen] = []
+# Set while a training looks at them itself, see `lost_processes`.
+watched_by_training = threading.Event()
 
 
 class Meeting:
@@ -82,17 +88,16 @@ def together(execution: Execution) -> Iterator[Share | None]:
             f"--devices and --num-nodes mean {execution.processes} processes, but {environment.world_size()} "
             "were started by torchrun or srun; start as many"
         )
-    started = []
     if not environment.creates_processes_externally:
-        started = _others(environment, len(numbers), execution.num_nodes)
-        threading.Thread(target=_end_with_any, args=(started,), daemon=True).start()
+        started_here[:] = _others(environment, len(numbers), execution.num_nodes)
+        threading.Thread(target=_end_with_any, args=(started_here, execution.processes), daemon=True).start()
     try:
         rank = rank_of(environment, len(numbers))
         url = f"tcp://{environment.main_address}:{environment.main_port}"
         store, _, _ = next(rendezvous(url, rank, execution.processes, timeout=PATIENCE))
         yield Share(rank + 1, execution.processes, Meeting(store, execution.processes))
     except BaseException:
-        _end(started)
+        _end(started_here)
         raise
 
 
@@ -124,16 +129,43 @@ def _others(environment: ClusterEnvironment, count: int, machines: int) -> list[
     return [subprocess.Popen(command, env=os.environ | {"LOCAL_RANK": str(rank)}) for rank in range(1, count)]
 
 
-def _end_with_any(processes: Sequence[subprocess.Popen]) -> None:
-    """Where one process fails, the others would wait for it for ever."""
-    while any(process.poll() is None for process in processes):
-        if any(process.returncode for process in processes):
-            break
-        time.sleep(1)
-    if any(process.returncode for process in processes):
+def what_became_of(status: int | None) -> str:
+    """What became of a process, by its exit status; None where that is not known."""
+    if status is None:
+        return "is gone, for the reason that it gives above, or killed"
+    if status == -signal.SIGKILL:
+        return "was killed, as the system does where memory runs out"
+    if status < 0:
+        return f"was ended by {signal.Signals(-status).name}"
+    if status == INTERRUPTED:
+        return "was interrupted"
+    return f"ended with status {status}, for the reason that it gives above"
+
+
+def _end_with_any(processes: Sequence[subprocess.Popen], count: int) -> None:
+    """Where one process fails before or after a training, the others would wait for it for ever."""
+    while True:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+        found = {rank: process.poll() for rank, process in enumerate(processes, 1)}
+        if all(status == 0 for status in found.values()):
+            return
+        failed = {rank: status for rank, status in found.items() if status}
+        if not failed or watched_by_training.is_set():
+            continue
         time.sleep(SECONDS_TO_SAY_WHY)
+        if watched_by_training.is_set():
+            continue
+        what = " and ".join(
+            f"process {rank} (of {count}, counted from 0) {what_became_of(status)}"
+            for rank, status in failed.items()
+        )
+        print(
+            f"error: stopped outside training: {what}: the same command continues",
+            file=sys.stderr,
+            flush=True,
+        )
         _end(processes)
-        os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(INTERRUPTED if INTERRUPTED in failed.values() else FAILED)
 
 
 def _end(processes: Sequence[subprocess.Popen]) -> None:

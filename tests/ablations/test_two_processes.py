@@ -221,7 +221,7 @@ def test_a_process_that_is_killed_ends_the_other_with_one_sentence(
     status, said = ended(process)
     assert status == 1
     (sentence,) = [line for line in said if not line.startswith(("warning: the batch", "fewer than 500"))]
-    assert sentence.startswith("error: stopped at step ")
+    assert sentence.startswith(f"error: stopped {'at step' if when == 'it trains' else 'outside training'}")
     assert ": process 1 (of 2, counted from 0) was killed, as the system does where memory runs" in sentence
     assert sentence.endswith(": the same command continues")
     assert no_process_is_left(process)
