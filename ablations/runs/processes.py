@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -90,14 +90,14 @@ def together(execution: Execution) -> Iterator[Share | None]:
         )
     if not environment.creates_processes_externally:
         started_here[:] = _others(environment, len(numbers), execution.num_nodes)
-        threading.Thread(target=_end_with_any, args=(started_here, execution.processes), daemon=True).start()
+        threading.Thread(target=_end_with_any, args=(execution.processes,), daemon=True).start()
     try:
         rank = rank_of(environment, len(numbers))
         url = f"tcp://{environment.main_address}:{environment.main_port}"
         store, _, _ = next(rendezvous(url, rank, execution.processes, timeout=PATIENCE))
         yield Share(rank + 1, execution.processes, Meeting(store, execution.processes))
     except BaseException:
-        _end(started_here)
+        end_started()
         raise
 
 
@@ -129,8 +129,14 @@ def _others(environment: ClusterEnvironment, count: int, machines: int) -> list[
     return [subprocess.Popen(command, env=os.environ | {"LOCAL_RANK": str(rank)}) for rank in range(1, count)]
 
 
-def what_became_of(status: int | None) -> str:
-    """What became of a process, by its exit status; None where that is not known."""
+def what_became_of(statuses: Mapping[int, int | None], count: int) -> str:
+    """What became of some of a run's processes, by rank and exit status; None where that is not known."""
+    return " and ".join(
+        f"process {rank} (of {count}, counted from 0) {_fate(status)}" for rank, status in statuses.items()
+    )
+
+
+def _fate(status: int | None) -> str:
     if status is None:
         return "is gone, for the reason that it gives above, or killed"
     if status == -signal.SIGKILL:
@@ -142,32 +148,31 @@ def what_became_of(status: int | None) -> str:
     return f"ended with status {status}, for the reason that it gives above"
 
 
-def _end_with_any(processes: Sequence[subprocess.Popen], count: int) -> None:
+def failed_here() -> dict[int, int | None]:
+    """The exit status of each process that this one started and that has failed, by rank."""
+    return {rank: process.returncode for rank, process in enumerate(started_here, 1) if process.poll()}
+
+
+def _end_with_any(count: int) -> None:
     """Where one process fails before or after a training, the others would wait for it for ever."""
     while True:
         time.sleep(SECONDS_BETWEEN_LOOKS)
-        found = {rank: process.poll() for rank, process in enumerate(processes, 1)}
-        if all(status == 0 for status in found.values()):
+        if all(process.poll() == 0 for process in started_here):
             return
-        failed = {rank: status for rank, status in found.items() if status}
+        failed = failed_here()
         if not failed or watched_by_training.is_set():
             continue
         time.sleep(SECONDS_TO_SAY_WHY)
         if watched_by_training.is_set():
             continue
-        what = " and ".join(
-            f"process {rank} (of {count}, counted from 0) {what_became_of(status)}"
-            for rank, status in failed.items()
-        )
-        print(
-            f"error: stopped outside training: {what}: the same command continues",
-            file=sys.stderr,
-            flush=True,
-        )
-        _end(processes)
+        what = what_became_of(failed, count)
+        sentence = f"error: stopped outside training: {what}: the same command continues"
+        print(sentence, file=sys.stderr, flush=True)
+        end_started()
         os._exit(INTERRUPTED if INTERRUPTED in failed.values() else FAILED)
 
 
-def _end(processes: Sequence[subprocess.Popen]) -> None:
-    for process in processes:
+def end_started() -> None:
+    """Kill the processes that this one started."""
+    for process in started_here:
         process.kill()

@@ -11,7 +11,7 @@ from torch.nn import functional
 from lightning_modules.recognition.network import RecognitionNetwork
 
 from ..long_work.progress import progress_bar
-from ..long_work.row_files import RowFiles
+from ..long_work.row_files import RowFiles, places_of
 from ..long_work.shared_rows import SharedRows, blocks_of
 from ..long_work.shares import Share
 from .face_cache import AlignedFaces, FaceCache
@@ -48,21 +48,7 @@ class FaceFeatures:
 
     def rows(self, keys: np.ndarray) -> np.ndarray:
         """The row [N] of each key, -1 where it was not computed yet."""
-        known = np.array(self._files.column("keys"))
-        if len(known) == 0:
-            return np.full(len(keys), -1)
-        # The shorter list is sorted: a few faces of millions are found without sorting the millions.
-        if len(keys) < len(known):
-            wanted, which = np.unique(keys, return_inverse=True)
-            place = np.searchsorted(wanted, known).clip(max=max(len(wanted) - 1, 0))
-            found = np.flatnonzero(wanted[place] == known) if len(wanted) else np.zeros(0, np.int64)
-            rows = np.full(len(wanted), -1)
-            rows[place[found]] = found
-            return rows[which]
-        order = np.argsort(known)
-        known = known[order]
-        place = np.searchsorted(known, keys).clip(max=len(known) - 1)
-        return np.where(known[place] == keys, order[place], -1)
+        return places_of(keys, np.array(self._files.column("keys")))
 
     def features(self, rows: np.ndarray) -> Tensor:
         """The pooled features [N, feature_width]."""

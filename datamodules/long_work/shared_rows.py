@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from filelock import FileLock, Timeout
 
-from .row_files import RowFiles
+from .row_files import RowFiles, places_of
 from .shares import FOLDER, Share
 
 KEYS = "keys"
@@ -91,11 +91,7 @@ class SharedRows:
     def _find(self) -> np.ndarray:
         """[N], the place of each key among the rows of all shares, -1 where none has it."""
         known = np.concatenate([self.keys[:0], *(piece.column(KEYS) for piece in self._pieces)])
-        if len(known) == 0:
-            return np.full(len(self.keys), -1)
-        order = np.argsort(known, kind="stable")
-        place = np.searchsorted(known[order], self.keys).clip(max=len(known) - 1)
-        return np.where(known[order][place] == self.keys, order[place], -1)
+        return places_of(self.keys, known)
 
     def _taken(self, block: range) -> Rows:
         ends = np.cumsum([len(piece) for piece in self._pieces])
