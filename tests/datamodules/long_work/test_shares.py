@@ -12,7 +12,7 @@ def test_every_piece_of_work_belongs_to_one_share() -> None:
         [1, 4],
         [2, 5],
     ]
-    files = [Path(f"photographs/{number}.jpg") for number in range(300)]
+    files = [Path(f"/photographs/{number}.jpg") for number in range(300)]
     takers = [sum(share.takes_file(file) for share in shares) for file in files]
     assert takers == [1] * 300
     assert all(80 < sum(map(share.takes_file, files)) < 120 for share in shares)
