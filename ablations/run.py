@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 if __name__ == "__main__":
     # Read when torch is loaded: how long its idle threads spin on a core that compiled kernels wait for.
@@ -45,12 +44,15 @@ from ablations.runs.fitting import (
     without_noise,
 )
 from ablations.runs.output_folders import alone_in, claim
+from ablations.runs.preparing import prepare_share
+from ablations.runs.processes import together
 from ablations.runs.published_results import BEST_BY, publish_finished, sheet_to_send
 from ablations.runs.settings import Settings
 from ablations.runs.shared_stage_1 import one_run_at_a_time
 from ablations.runs.shown_settings import preview
+from ablations.runs.stage_2 import provenance_of, regression_of
 from ablations.runs.termination import stopped_by_termination
-from datamodules.photograph_digests import CONTENT, kept_digests
+from datamodules.long_work.shares import Share
 from datamodules.photographs import Photographs
 from datamodules.training_data import TrainingData
 from evaluation.reporting.provenance import commit
@@ -79,7 +81,6 @@ from lightning_modules.plain.files import written_atomically
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.prediction import Prediction
 from lightning_modules.pretraining import Pretraining
-from lightning_modules.regression import Regression, Rendering
 from lightning_modules.regressor import Regressor
 from lightning_modules.teachers import Teachers
 
@@ -116,12 +117,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(settings: Settings, execution: Execution) -> tuple[Results | None, Path]:
-    """The results of a run and its folder; trains what is not yet trained. No results for a fast dev run."""
+    """The results of a run and its folder; trains what is not yet trained.
+
+    No results for a fast dev run, or where a share is prepared.
+    """
     check_options(settings, execution)
+    if execution.share is not None:
+        components.check_sources(settings, execution)
+        prepare_share(settings, execution, execution.share)
+        return None, Path()
     identity = identity_of(settings, execution)
     output = folder_of(execution.output or default_output(COMMAND, identity), COMMAND)
     folder = output.path
-    output.check(components.inputs_of(settings, execution), overwrite=execution.overwrite)
+    # One process lists the photographs: on network storage that takes long.
+    inputs = components.inputs_of(settings, execution) if is_first_process() else ()
+    output.check(inputs, overwrite=execution.overwrite)
     finished = finished_before(output, settings, execution)
     if finished is not None:
         return finished, folder
@@ -182,10 +192,27 @@ def work(settings: Settings, execution: Execution, folder: OutputFolder) -> Resu
     photographs = None
     if settings.stage != "1":
         photographs = components.photographs_of(settings, execution, teachers)
-        components.prepare(photographs, settings)
-    if not execution.fast_dev_run:
-        identity = identity_of(settings, execution)
-        claim(folder, identity, overwrite=execution.overwrite, older=OWN)
+    with together(execution) as share:
+        if photographs is not None:
+            photographs.share = share
+            components.prepare(photographs, settings)
+        if not execution.fast_dev_run:
+            identity = identity_of(settings, execution)
+            claim(folder, identity, overwrite=execution.overwrite, older=OWN)
+        if share is not None:
+            share.wait()  # now nothing of an earlier run is left that could be taken for this one's
+        return stages(teachers, photographs, settings, execution, folder, share)
+
+
+def stages(
+    teachers: Teachers,
+    photographs: Photographs | None,
+    settings: Settings,
+    execution: Execution,
+    folder: OutputFolder,
+    share: Share | None,
+) -> Results | None:
+    """Train the stages that are wanted and not yet trained, and report."""
     seed(settings)
     regressor = Regressor(
         teachers.encoder.feature_width,
@@ -200,12 +227,8 @@ def work(settings: Settings, execution: Execution, folder: OutputFolder) -> Resu
         photographs is None or starting_point(folder.path, execution.resume) is None
     ):
         shared = default_output(STAGE_1, identity_of_stage_1(settings, execution, teachers))
-        with (
-            nullcontext()
-            if execution.fast_dev_run
-            else one_run_at_a_time(shared, str(folder.path.absolute()))
-        ):
-            pretrain(regressor, teachers, settings, execution)
+        with nullcontext() if execution.fast_dev_run else one_run_at_a_time(shared, share):
+            pretrain(regressor, teachers, settings, execution, share)
         if photographs is not None and settings.linear_path:
             amplify(regressor, settings.linear_start)
     if photographs is None:
@@ -213,7 +236,7 @@ def work(settings: Settings, execution: Execution, folder: OutputFolder) -> Resu
             with written_atomically(folder.claim(FINAL)) as temporary:
                 shutil.copyfile(shared / FINAL, temporary)
         return run_report.of_stage_1(regressor, teachers, settings, execution, folder)
-    return train(regressor, teachers, photographs, settings, execution, folder)
+    return train(regressor, teachers, photographs, settings, execution, folder, share)
 
 
 def identity_of_stage_1(settings: Settings, execution: Execution, teachers: Teachers) -> dict:
@@ -222,7 +245,13 @@ def identity_of_stage_1(settings: Settings, execution: Execution, teachers: Teac
     return settings.of_stage_1() | unusual_execution(execution) | own
 
 
-def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execution: Execution) -> None:
+def pretrain(
+    regressor: Regressor,
+    teachers: Teachers,
+    settings: Settings,
+    execution: Execution,
+    share: Share | None = None,
+) -> None:
     """Stage 1, or the weights of a finished one with the same settings."""
     own = identity_of_stage_1(settings, execution, teachers)
     folder = folder_of(default_output(STAGE_1, own), STAGE_1)
@@ -244,7 +273,9 @@ def pretrain(regressor: Regressor, teachers: Teachers, settings: Settings, execu
             )
         if not execution.fast_dev_run:
             folder.begin(older=OWN)
-        synthetic = components.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=1)
+        synthetic = components.synthetic_of(
+            settings, execution, teachers.model, teachers.encoder, stage=1, share=share
+        )
         synthetic.prepare_data()
         synthetic.setup()
         if settings.standardised or settings.linear_path:
@@ -290,19 +321,30 @@ def train(
     settings: Settings,
     execution: Execution,
     folder: OutputFolder,
+    share: Share | None = None,
 ) -> Results | None:
     """Stage 2, on photographs that are prepared."""
     seed(settings)  # the same whether stage 1 was trained just now, or before
     synthetic = None
     if "parameter" in settings.weights.on:
-        synthetic = components.synthetic_of(settings, execution, teachers.model, teachers.encoder, stage=2)
+        synthetic = components.synthetic_of(
+            settings, execution, teachers.model, teachers.encoder, stage=2, share=share
+        )
+        if share is not None:
+            synthetic.prepare_data()  # of several processes, the trainer would ask one alone
     if settings.standardised and not settings.pretraining:
         first = photographs.dataset.batch(photographs.training[:4096])
         standardise(regressor, first.features[teachers.encoder.name])
     learnt = components.learn_from_photographs(settings, execution, photographs, teachers)
     module = regression_of(regressor, teachers, learnt, settings, execution)
     module.rounded = components.rounded_networks(teachers, settings, execution)
-    data = TrainingData(photographs, synthetic, rendered=settings.rendered, scenes=module.draw_scenes)
+    data = TrainingData(
+        photographs,
+        synthetic,
+        rendered=settings.rendered,
+        scenes=module.draw_scenes,
+        prepared=share is not None,
+    )
     if learnt.tone is not None and settings.linear_path:
         features = learnt.faces.features[teachers.encoder.name]
         start_first_albedo(regressor, features, module.tone_target(learnt.faces))
@@ -338,61 +380,6 @@ def train(
     sheet = sheet_to_send(folder.path, execution, results)
     wandb_runs.log_results(module.trainer.loggers, results, sheet)
     return read_results(folder.path)
-
-
-def regression_of(
-    regressor: Regressor,
-    teachers: Teachers,
-    learnt: components.Learnt,
-    settings: Settings,
-    execution: Execution,
-) -> Regression:
-    """Stage 2 as the settings have it."""
-    rendering = Rendering(
-        settings.rendered,
-        settings.views,
-        backend=execution.rasterizer,
-        seed=settings.seed,
-        ranges=settings.scene_ranges,
-        jitter=settings.jitter,
-        retouched=settings.retouched,
-    )
-    optimisation = Optimisation(
-        settings.learning_rate,
-        settings.weight_decay,
-        settings.warmup_steps,
-        settings.max_steps,
-        fused=execution.updates_in_one_pass,
-        decoupled=settings.decoupled_decay,
-    )
-    return Regression(
-        regressor,
-        teachers,
-        settings.weights,
-        rendering,
-        optimisation,
-        centres=learnt.centres,
-        tone=learnt.tone,
-        gradient_norm_interval=execution.gradient_norm_interval,
-    )
-
-
-def provenance_of(module: Regression, photographs: Photographs, identity: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint of stage 2 says of itself."""
-    teachers, tone = module.teachers, module.tone
-    known = {} if tone is None else {"tone": {"mean": tone.mean, "variance": tone.variance}}
-    return checkpoint_content(
-        stage=2,
-        regressor=module.regressor,
-        model=teachers.model,
-        networks=dict(zip(("encoder", "identity", "judge"), teachers[1:], strict=True)),
-        centres=module.centres,
-        settings=plain(identity),
-        training_data=photographs.provenance(),
-        commit=commit(),
-        **{CONTENT: kept_digests(photographs.dataset.faces.digest[photographs.training])},
-        **known,
-    )
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from .alignment.detection import DetectorName
 from .alignment.face_cache import AlignedFaces, FaceCache
 from .alignment.feature_cache import FaceFeatures, face_keys, to_images
 from .alignment.photograph_manifest import PhotographPaths
+from .long_work.shares import Share, in_shares
 
 
 class FaceBatch(NamedTuple):
@@ -139,6 +140,7 @@ class FaceDataModule(LightningDataModule):
     """
 
     kind = "photographs"
+    share: Share | None = None  # of the work of preparing that this process does; None does all of it
 
     def __init__(self, networks: Sequence[RecognitionNetwork] = (), **options: Unpack[FaceOptions]) -> None:
         super().__init__()
@@ -170,11 +172,22 @@ class FaceDataModule(LightningDataModule):
         """Align what is new, compute what features are missing, report what cannot be used."""
         paths, found = self.aligned()
         for network in self.networks:
-            FaceFeatures(self.cache, network).compute(self.cache, found, network, progress=self.progress)
+            self._compute_features(network, found)
         faces = self._large_enough(found)
-        self._write_failures(paths, faces)
+        if self.share is None or self.share.is_first:
+            self._write_failures(paths, faces)
         if self.progress:
             print(f"{faces.summary(len(paths))}; reasons in {self.failures_file(paths)}")
+
+    def _compute_features(self, network: RecognitionNetwork, faces: AlignedFaces, *, apart: int = 0) -> None:
+        """What is missing of a network's features of faces; the first `apart` have batches of their own."""
+        features, given = FaceFeatures(self.cache, network), (self.cache, faces, network)
+        progress = self.progress
+        in_shares(
+            self.share,
+            lambda share: features.compute_share(*given, share, apart=apart, progress=progress),
+            lambda: features.compute(*given, apart=apart, progress=progress),
+        )
 
     def setup(self, stage: str | None = None) -> None:
         """Open the cache."""

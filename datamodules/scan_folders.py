@@ -36,19 +36,23 @@ class ScanFile(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """A person.
+    """A person, or a person's photograph where a data set asks for a mesh of each.
 
     Attributes:
         name: such as subject_01.
         scans: the first is the one to score against, where a protocol takes one; empty where there is none.
         footage: by condition, a video or a folder of photographs.
         missing: why the person cannot be scored; empty otherwise.
+        condition: the only one there is, of a photograph; empty of a person.
+        person: who is on a photograph; empty of a person.
     """
 
     name: str
     scans: tuple[ScanFile, ...]
     footage: dict[str, Path]
     missing: str = ""
+    condition: str = ""
+    person: str = ""
 
 
 def micc_subjects(folder: Path, landmarks: Path | None = None) -> list[Subject]:
@@ -84,7 +88,7 @@ def scanned_subjects(folder: Path, landmarks: Path | None = None) -> list[Subjec
     """
     folder = Path(folder)
     scans = folder / "scans"
-    names = sorted({_subject_of(path, scans) for path in _files(scans, MESH_SUFFIXES)})
+    names = sorted({_subject_of(path, scans) for path in files_below(scans, MESH_SUFFIXES)})
     if not names:
         raise FileNotFoundError(f"no scans in {folder}; expected {SCANS_LAYOUT}")
     marks = _required(landmarks) if landmarks is not None else folder / "landmarks"
@@ -99,7 +103,7 @@ def _micc_subject(folder: Path, marks: Path | None) -> Subject:
         return Subject(folder.name, (), {}, "no folder of the subject")
     scans = []
     for name in FRONTAL:
-        files = sorted(_files(folder / "Model" / name, MESH_SUFFIXES))
+        files = sorted(files_below(folder / "Model" / name, MESH_SUFFIXES))
         if files:
             scans.append(ScanFile(name, files[0], _marks_of(files[0], folder.parent, marks)))
     missing = "" if scans else f"no scan in Model/{FRONTAL[0]} or Model/{FRONTAL[1]}"
@@ -155,11 +159,11 @@ def _video_or_frames(path: Path) -> Path | None:
     """The video that a path is or holds, else the folder itself if it holds images."""
     if path.is_file():
         return path if path.suffix.lower() in VIDEO_SUFFIXES else None
-    videos = sorted(_files(path, VIDEO_SUFFIXES))
-    return videos[0] if videos else path if _files(path, tuple(IMAGE_SUFFIXES)) else None
+    videos = sorted(files_below(path, VIDEO_SUFFIXES))
+    return videos[0] if videos else path if files_below(path, tuple(IMAGE_SUFFIXES)) else None
 
 
-def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """Files at any depth; not what a command wrote into an output folder below, such as heat-maps."""
     found = visible_files(folder) if folder.is_dir() else []
     files = [path for path in found if path.suffix.lower() in suffixes and path.is_file()]
@@ -172,7 +176,7 @@ def _subject_of(path: Path, scans: Path) -> str:
 
 
 def _scans_of(name: str, scans: Path, marks: Path) -> tuple[ScanFile, ...]:
-    paths = sorted(path for path in _files(scans, MESH_SUFFIXES) if _subject_of(path, scans) == name)
+    paths = sorted(path for path in files_below(scans, MESH_SUFFIXES) if _subject_of(path, scans) == name)
     return tuple(
         ScanFile(
             path.stem,

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,8 @@ from lightning_modules.rendering.scenes import DrawnScenes, backgrounds_of, nois
 
 from .long_work.progress import progress_bar
 from .long_work.row_files import RowFiles
+from .long_work.shared_rows import SharedRows, blocks_of
+from .long_work.shares import Share, in_shares
 from .sampling import StepLoader, loader_of, mixed_seed, step_sampler
 
 TRAINING, VALIDATION = 0, 1
@@ -90,6 +93,7 @@ class SyntheticFaces(LightningDataModule):
         backend: of the rasterizer.
         cache_folder: of the pools; the user's cache folder by default.
         progress: whether to show a bar while the pool is rendered.
+        share: of the pool, that this process renders; all of it by default.
     """
 
     def __init__(
@@ -106,20 +110,27 @@ class SyntheticFaces(LightningDataModule):
         backend: str | None = None,
         cache_folder: Path | None = None,
         progress: bool = True,
+        share: Share | None = None,
     ) -> None:
         super().__init__()
         self.model, self.encoder = model, encoder
         self.batch_size, self.pool_size, self.validation_size = batch_size, pool_size, validation_size
         self.first_fresh = first_fresh
-        self.seed, self.backend, self.progress = seed, backend, progress
+        self.seed, self.backend, self.progress, self.share = seed, backend, progress, share
         self.ranges = SceneRanges() if ranges is None else ranges
         self.cache_folder = CacheFolders.below(cache_folder).synthetic_faces
 
     def prepare_data(self) -> None:
-        """Render the pools that are not cached; a run that is stopped continues there."""
+        """Render the pools that are not cached; a run that is stopped continues there.
+
+        The first time in shares, where there are several processes.
+        """
+        share, self.share = self.share, None
+        pools = {VALIDATION: self.validation_size}
         if self.pool_size is not None:
-            self._fill(TRAINING, self.pool_size)
-        self._fill(VALIDATION, self.validation_size)
+            pools = {TRAINING: self.pool_size} | pools
+        for purpose, count in pools.items():
+            in_shares(share, partial(self._fill_share, purpose, count), partial(self._fill, purpose, count))
 
     def setup(self, stage: str | None = None) -> None:
         """Open the pools; bring model and encoder, which no hook of Lightning's knows of, onto the device."""
@@ -237,13 +248,37 @@ class SyntheticFaces(LightningDataModule):
         if len(files) >= count and not files.damage():
             return
         with files.appending() as append:
-            missing = range(len(files), count)
-            with progress_bar("Rendering synthetic faces", len(missing), visible=self.progress) as advance:
-                for start in range(missing.start, missing.stop, AT_ONCE):
-                    samples = range(start, min(start + AT_ONCE, missing.stop))
-                    faces = self.render(samples, purpose=purpose)
-                    append(**{name: values.cpu().numpy() for name, values in faces._asdict().items()})
-                    advance(len(samples))
+            shared = self._missing(files, purpose, count)
+            title = "Rendering synthetic faces"
+            with progress_bar(title, len(shared.keys), visible=self.progress) as advance:
+                shared.append(append, advance)
+        shared.forget(lambda keys: bool((keys < len(files)).all()))
+
+    def _fill_share(self, purpose: int, count: int, share: Share) -> None:
+        """A share of what `_fill` does; it puts shares together, and so does the last that need not meet."""
+        files = self._files(purpose)
+        if len(files) >= count:
+            return
+        shared = self._missing(files, purpose, count)
+        size = len(range(share.number - 1, len(shared.blocks), share.count)) * AT_ONCE
+        title = f"Rendering synthetic faces, share {share.number} of {share.count}"
+        with progress_bar(title, size, visible=self.progress) as advance:
+            shared.make_share(share, advance)
+        files.refresh()
+        if share.meet is None and self._missing(files, purpose, count).is_complete:
+            self._fill(purpose, count)
+
+    def _missing(self, files: RowFiles, purpose: int, count: int) -> SharedRows:
+        first = len(files)
+
+        def make(blocks: Sequence[range]) -> Iterator[dict[str, np.ndarray]]:
+            for block in blocks:
+                samples = range(first + block.start, first + block.stop)
+                faces = self.render(samples, purpose=purpose)
+                yield {name: values.cpu().numpy() for name, values in faces._asdict().items()}
+
+        keys = np.arange(first, max(count, first))
+        return SharedRows(files, keys, blocks_of(len(keys), AT_ONCE), make)
 
 
 def render_synthetic(

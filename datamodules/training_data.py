@@ -47,6 +47,7 @@ class TrainingData(LightningDataModule):
             every process must render as many.
         scenes: (step, size, first, count) -> in what `count` photographs of a step of `size` are rendered,
             from the one at place `first` on; None leaves it to the step.
+        prepared: whether everything is prepared already.
     """
 
     def __init__(
@@ -56,11 +57,12 @@ class TrainingData(LightningDataModule):
         *,
         rendered: int = 1,
         scenes: Callable[[int, int, int, int], DrawnScenes | None] | None = None,
+        prepared: bool = False,
     ) -> None:
         super().__init__()
         self.photographs, self.synthetic, self.rendered = photographs, synthetic, rendered
         self.scenes = scenes
-        self._is_prepared = False
+        self._is_prepared = prepared
 
     def prepare_data(self) -> None:
         """Align, compute features and render pools; does nothing when it is called again."""

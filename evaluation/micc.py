@@ -1,7 +1,8 @@
-"""How far reconstructions lie from face scans: MICC, its stand-in, or any other scans.
+"""How far reconstructions lie from face scans: MICC, its stand-in, NoW, FG2018, or any other scans.
 
     python evaluation/micc.py ckpt.ckpt --data DIR
     python evaluation/micc.py --meshes DIR --data micc:DIR --protocol all
+    python evaluation/micc.py ckpt.ckpt --data now:DIR
 
 Videos' frames are detected, described by the encoder and averaged; one face is decoded for each video and
 scored against the subject's scan under a published protocol. Another method's meshes (OBJ, PLY or GLB, any
@@ -22,9 +23,12 @@ if __name__ == "__main__":
 
 from evaluation.groups.options import settings_of_groups, sources_of
 from evaluation.reporting.results import Results, plain
-from evaluation.scans.evaluation import KINDS, ScanEvaluation
+from evaluation.reporting.tables import Layout
+from evaluation.scans.data_kinds import KINDS, default_protocol
+from evaluation.scans.evaluation import ScanEvaluation
 from evaluation.scans.options import GROUPS_OF_OPTIONS, ScanEvaluationOptions
-from evaluation.scans.table_1 import LAYOUT
+from evaluation.scans.submission import LAYOUT as SUBMISSION_LAYOUT
+from evaluation.scans.table_1 import LAYOUT, PHOTOGRAPHS_LAYOUT
 from evaluation.shared.data_places import notice, place_of
 from evaluation.shared.lifecycle import checked_folder, evaluate, exit_status
 from evaluation.shared.scored_method import what_is_scored
@@ -47,7 +51,9 @@ def micc(options: ScanEvaluationOptions) -> Results:
     scored = what_is_scored(
         options.scored.checkpoint, options.scored.meshes, None, method=options.scored.method
     )
-    place, sources = place_of(options.scans.data, KINDS), sources_of(options.groups)
+    place, sources = place_of(options.scans.data, tuple(KINDS)), sources_of(options.groups)
+    if options.protocol.protocol is None:
+        options = replace(options, protocol=replace(options.protocol, protocol=default_protocol(place.kind)))
     run = ScanEvaluation(scored, place, options, sources)
     settings = plain(
         options.settings()
@@ -66,7 +72,7 @@ def micc(options: ScanEvaluationOptions) -> Results:
         lambda folder: run.report(folder, settings),
         inputs=run.inputs,
         output=options.output,
-        layout=LAYOUT,
+        layout=layout_of(run),
         notice=notice(place),
         dashboard=options.dashboard,
         checkpoint=published,
@@ -74,6 +80,13 @@ def micc(options: ScanEvaluationOptions) -> Results:
     if options.pictures.show:
         run.show()
     return results
+
+
+def layout_of(run: ScanEvaluation) -> Layout:
+    """How the tables look."""
+    if run.for_submission:
+        return SUBMISSION_LAYOUT
+    return PHOTOGRAPHS_LAYOUT if run.by_photograph else LAYOUT
 
 
 if __name__ == "__main__":

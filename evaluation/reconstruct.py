@@ -70,6 +70,7 @@ from evaluation.shared.lifecycle import (
 )
 from evaluation.shared.options import NO_SETTING, Machine, Output, settings_of_options
 from lightning_modules.checkpoints import load_regressor
+from lightning_modules.expected_shape import Geometry
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.failures import counted_by_kind
 from lightning_modules.plain.files import sha256_of_file
@@ -112,6 +113,7 @@ class ReconstructedPhotographs:
             photograph fails. Of a video's frame it is the largest.
         frames: of each video, so many evenly spread, or all.
         detector: yunet or mtcnn.
+        geometry: likeness, for pictures: shapes as predicted; or expected, for measuring: as far as trusted.
         preview_size: height of a preview's pictures in pixels.
         morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training:
             such as basel:FILE; the environment variable MORPHABLE_MODEL does the same.
@@ -124,6 +126,7 @@ class ReconstructedPhotographs:
     # A setting of videos alone, so that folders of photographs stay as they are.
     frames: PositiveInt | Literal["all"] = field(default="all", metadata=NO_SETTING)
     detector: DetectorName = "yunet"
+    geometry: Geometry = field(default="likeness", metadata=NO_SETTING)
     preview_size: PositiveInt = 288
     morphable_model: str | None = field(default=None, metadata=NO_SETTING)
 
@@ -159,6 +162,7 @@ def reconstruct(
         settings_of_options(chosen)
         | {"checkpoint": sha256_of_file(checkpoint), "photographs": photographs.resolve()}
         | ({"frames": chosen.frames} if videos else {})
+        | ({"geometry": chosen.geometry} if chosen.geometry != "likeness" else {})
         | maker.settings
     )
     places = [photographs, *paths, *videos, maker.chosen.landmark_model]
@@ -167,7 +171,12 @@ def reconstruct(
     results = finished_results(folder.path, COMMAND, settings, overwrite=output.overwrite)
 
     def load() -> Reconstructor:
-        loaded = load_reconstructor(checkpoint, morphable_model=chosen.morphable_model, device=machine.device)
+        loaded = load_reconstructor(
+            checkpoint,
+            morphable_model=chosen.morphable_model,
+            device=machine.device,
+            geometry=chosen.geometry,
+        )
         maker.prepare(loaded)
         return loaded
 
@@ -252,7 +261,7 @@ def items_of(
         }
         for person in filmed.people
     ]
-    made_by = {"checkpoint": settings["checkpoint"], "detector": settings["detector"]}
+    made_by = {name: settings[name] for name in ("checkpoint", "detector", "geometry") if name in settings}
     made_by |= {"extras": maker.settings} if maker.settings else {}
     endings = (*SUFFIXES, *maker.endings)
     if settings["one_person"]:

@@ -46,6 +46,7 @@ def check_checkpoint(checkpoint: object, name: str) -> None:
         or _networks(checkpoint[KEY]["networks"])
         or _centres(checkpoint[KEY]["centres"])
         or _wrong(DATA, checkpoint[KEY].get("training_data", NO_DATA), "training_data.")
+        or _expected_shape(checkpoint[KEY])
         or _weights(checkpoint["state_dict"], checkpoint[KEY]["regressor"])
     )
     if reason:
@@ -168,6 +169,7 @@ CONTENT = {
     "centres": DICTIONARY,
     "settings": DICTIONARY,
     "training_data?": DICTIONARY,
+    "expected_shape?": DICTIONARY,
     "training_photographs?": _vector,
     "commit?": _optional(TEXT),
     "wandb_id?": _optional(TEXT),
@@ -181,6 +183,7 @@ MODEL = {
     **dict.fromkeys(("kind", "name", "sha256"), TEXT),
     **dict.fromkeys(("shape_components", "albedo_components"), _count),
 }
+EXPECTED_SHAPE = ("covariance", "between", "within")
 NETWORK = {"name": TEXT, "sha256": TEXT}
 CENTRE = {"values": _vector, "network": TEXT, "sha256": TEXT, "source": TEXT, "count": _count}
 DATA = {"digest": _optional(TEXT), "count": _count}
@@ -227,6 +230,17 @@ def _centres(centres: Mapping[Any, Any]) -> str:
         if unknown := centre.keys() - CENTRE.keys():
             return f"centres.{network} has {min(map(str, unknown))}, which no centre has"
     return ""
+
+
+def _expected_shape(content: Mapping[str, Any]) -> str:
+    """Of a checkpoint that keeps one; see `expected_shape.ExpectedShape`."""
+    if "expected_shape" not in content:
+        return ""
+    kept, shape = content["expected_shape"], (content["regressor"]["shape_count"],)
+    checks = dict.fromkeys(EXPECTED_SHAPE, lambda value: why_no_tensor(value, shape)) | {"people": _width}
+    if unknown := kept.keys() - checks.keys():
+        return f"expected_shape has {min(map(str, unknown))}, which none has"
+    return _wrong(checks, kept, "expected_shape.")
 
 
 def _weights(state: Mapping[str, Any], widths: Mapping[str, Any]) -> str:

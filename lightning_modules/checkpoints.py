@@ -317,6 +317,14 @@ def export(source: Path, destination: Path, *, terms: str) -> None:
         write_sealed(small | {KEY: content}, temporary)
 
 
+def with_content(source: Path, destination: Path, **more: Any) -> None:  # noqa: ANN401 - what torch saves
+    """Write a checkpoint once more, with more content; all else stays as it is."""
+    checkpoint = read_checkpoint(source)
+    checkpoint[KEY] = checkpoint[KEY] | more
+    with written_atomically(destination) as temporary:
+        write_sealed(checkpoint, temporary)
+
+
 def without_folders(place: str) -> str:
     """A path, perhaps behind `kind:`, of which only the last name is kept."""
     kind, colon, path = place.rpartition(":")

@@ -14,6 +14,7 @@ from .checkpoints import (
     load_regressor,
     specification_of_network,
 )
+from .expected_shape import Geometry, require_expected_shape
 from .faces.loading import load_morphable_model, place_of_model
 from .faces.morphable_model import Faces, MorphableModel
 from .prediction import Prediction
@@ -38,6 +39,7 @@ class Reconstructor(NamedTuple):
         encoder: the network whose features it reads.
         content: what the checkpoint says of itself, see `checkpoints.checkpoint_content`.
         specification: by which the morphable model was found, such as open or ict:FOLDER.
+        geometry: how shape coefficients are read: as they are predicted, or as is expected of them.
     """
 
     regressor: Regressor
@@ -45,6 +47,17 @@ class Reconstructor(NamedTuple):
     encoder: RecognitionNetwork
     content: dict[str, Any]
     specification: str = "open"
+    geometry: Geometry = "likeness"
+
+    def read_as(self, geometry: Geometry, name: str = "the checkpoint") -> Self:
+        """The same with another reading of shapes.
+
+        Raises:
+            ValueError: if the checkpoint, which the sentence calls `name`, keeps no expected shape.
+        """
+        if geometry == "expected":
+            require_expected_shape(self.content, name)
+        return self._replace(geometry=geometry)
 
     def to(self, device: str | torch.device) -> Self:
         """The same on a device."""
@@ -53,12 +66,20 @@ class Reconstructor(NamedTuple):
         )
 
     @torch.no_grad()
-    def coefficients(self, features: Tensor) -> Prediction:
+    def coefficients(self, features: Tensor, *, photographs: int = 1) -> Prediction:
         """Coefficients of faces with these encoder features [B, D], on the model's device.
 
         Features of several photographs of one person are averaged before (Genova et al. 2018, section 4.2).
+
+        Args:
+            features: of the faces.
+            photographs: of how many each row is the mean; the expected shape trusts more of them more.
         """
-        return self.regressor(features.to(self.model.shape_mean))
+        predicted: Prediction = self.regressor(features.to(self.model.shape_mean))
+        if self.geometry == "likeness":
+            return predicted
+        expected = require_expected_shape(self.content, "the checkpoint").to(predicted.shape)
+        return predicted._replace(shape=expected.factors(photographs) * predicted.shape)
 
     @torch.no_grad()
     def faces(self, coefficients: Prediction) -> Faces:
@@ -78,6 +99,7 @@ def load_reconstructor(
     morphable_model: str | None = None,
     encoder_weights: Path | None = None,
     device: str | torch.device = "cpu",
+    geometry: Geometry = "likeness",
 ) -> Reconstructor:
     """A checkpoint's regressor, and the morphable model and encoder whose hashes it names.
 
@@ -88,15 +110,19 @@ def load_reconstructor(
         encoder_weights: the encoder's weight file, where it does not lie in its usual place; of one that is a
             file itself, the environment variable ENCODER_WEIGHTS names it, too.
         device: where all parts go.
+        geometry: likeness (as predicted) or expected, see `expected_shape`.
 
     Raises:
         FileNotFoundError: if the checkpoint or the model's file is missing.
-        ValueError: if the checkpoint is damaged, or model or encoder are not those that it was trained with.
+        ValueError: if the checkpoint is damaged, or model or encoder are not those that it was trained with,
+            or it keeps no expected shape to read.
     """
     regressor, content = load_regressor(checkpoint)
+    if geometry == "expected":
+        require_expected_shape(content, str(checkpoint))
     model, specification = _morphable_model(content, checkpoint, morphable_model)
     encoder = _encoder(content, checkpoint, encoder_weights)
-    return Reconstructor(regressor, model, encoder, content, specification).to(device)
+    return Reconstructor(regressor, model, encoder, content, specification, geometry).to(device)
 
 
 def _morphable_model(

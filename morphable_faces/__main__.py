@@ -31,10 +31,12 @@ COMMANDS = {
     "factorial": Entry("ablations.factorial", "What does each loss contribute, over several seeds?"),
     "workspace": Entry("ablations.workspace", "How do variants compare on a dashboard at W&B?"),
     "export": Entry("ablations.export", "How is a checkpoint given away?"),
+    "expected-shape": Entry("ablations.expected_shape", "How far can predicted shapes be trusted?"),
     "reconstruct": Entry("evaluation.reconstruct", "Which 3D face do these photographs show?"),
     "fit": Entry("evaluation.fit", "Which pose and expression has the face in a photograph?"),
     "qualitative": Entry("evaluation.qualitative", "What do several methods make of the same photographs?"),
     "micc": Entry("evaluation.micc", "How far do reconstructions lie from face scans?"),
+    "leaderboard": Entry("evaluation.leaderboard", "Which method is first, under which protocol?"),
     "similarity": Entry("evaluation.similarity", "How alike are photographs and their renderings?"),
     "clustering": Entry("evaluation.clustering", "Does a rendering find its person among all photographs?"),
     "reporting-people": Entry(

@@ -144,13 +144,13 @@ def score_mesh(
     """How far a mesh lies from a scan under a published protocol, as `micc.py` measures it.
 
     Landmarks align the two before closest points do. They come from a landmark file, else from one beside
-    the mesh file (same name, .ljson, .json, .txt, .npy or .pp), else a face detector and the open model find
-    them.
+    the mesh file (same name, .ljson, .json, .txt, .npy, .pp and others), else a face detector and the open
+    model find them.
 
     Args:
         mesh: .obj, .ply or .glb of any topology, a mesh in mm, or what `reconstruct_photograph` returned.
         scan: .obj, .ply or .glb, or a mesh in mm.
-        protocol: genova, tran, ganfit, deng, now or fg2018, or a changed one (`dataclasses.replace`).
+        protocol: genova, tran, ganfit, deng, now, fg2018 or realy, or a changed one (`dataclasses.replace`).
         unit: of the mesh file: mm, cm, dm, m, um, inch, a number of millimetres, or auto, which guesses from
             its size; .glb is in metres if that makes a face.
         scan_unit: of the scan file, likewise.

@@ -33,10 +33,12 @@ RUN_BY = {
     "ablations.run": "tests/ablations/test_run.py",
     "ablations.factorial": "tests/ablations/test_factorial.py",
     "ablations.export": "tests/ablations/test_export.py",
+    "ablations.expected_shape": "tests/ablations/test_expected_shape.py",
     "ablations.workspace": "tests/ablations/test_workspace.py",
     "evaluation.clustering": "tests/evaluation/test_clustering.py",
     "evaluation.fairness": "tests/evaluation/test_fairness.py",
     "evaluation.fit": "tests/evaluation/test_fit.py",
+    "evaluation.leaderboard": "tests/evaluation/test_leaderboard.py",
     "evaluation.micc": "tests/evaluation/test_micc.py",
     "evaluation.qualitative": "tests/evaluation/test_qualitative.py",
     "evaluation.reconstruct": "tests/evaluation/test_reconstruct.py",
@@ -45,10 +47,10 @@ RUN_BY = {
     "evaluation.similarity": "tests/evaluation/test_similarity.py",
     "evaluation.validity": "tests/evaluation/test_validity.py",
     "evaluation.verification": "tests/evaluation/test_verification.py",
-    "lightning_modules.faces.proportions": "tests/lightning_modules/faces/test_proportions.py",
     "lightning_modules.faces.open_model.__main__": (
         "tests/lightning_modules/faces/open_model/test_open_model_command.py"
     ),
+    "lightning_modules.faces.proportions": "tests/lightning_modules/faces/test_proportions.py",
     "lightning_modules.faces.show": "tests/lightning_modules/faces/test_show.py",
 }
 # Lines of other programs by how they begin, and where they are run, or why nowhere.

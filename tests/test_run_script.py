@@ -11,7 +11,8 @@ SCRIPT = Path(__file__).resolve().parent / "run"
 FAKES = {
     "df": """echo head; case "$2" in {temporary}) echo {other} 0 0 $(({second} * 1024)) 1% {mount};;
         *) echo here 0 0 $(({first} * 1024)) 1% /;; esac""",
-    "du": "echo $(({installed} * 1024)) .venv",
+    # As for a folder that is not there.
+    "du": "[ {installed} -gt 0 ] || exit 1; echo $(({installed} * 1024)) .venv",
     "dpkg": "exit 0",
     "python3.11": "echo installs >&2; exit 7",
 }

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ablations import export, workspace
+from ablations import expected_shape, export, workspace
 from evaluation import qualitative, reconstruct
 from lightning_modules.faces import show
 from lightning_modules.plain.declared_options import Option, options_of
@@ -32,23 +32,25 @@ FILES: dict[str, tuple[Callable, str, str]] = {
     ),
     "show": (show.main, "basel:{model} --landmarks={landmarks}", "--output={output}"),
     "export": (export.main, "{checkpoint}", "{output} --terms=none"),
+    "expected-shape": (expected_shape.main, "{checkpoint} --morphable-model=basel:{model}", "{output}"),
     "workspace": (workspace.main, "", "{output}"),
 }
-# They write into the user's cache folder alone, or what the study that starts them has claimed.
+# They write nothing, into the user's cache folder alone, or what the study that starts them has claimed.
 NO_PLACE = {
     "lightning_modules.faces.open_model.__main__",
     "ablations.studies.cell",
+    "lightning_modules.faces.proportions",
     "morphable_faces.__main__",
 }
 WRITTEN = {"output", "cache_folder", "destination"}
 READ = {
     "also", "centre_from", "checkpoint", "data", "encoder_weights", "groups", "judge_weights",
     "landmark_folder", "landmark_model", "landmarks", "mesh_landmarks", "meshes", "methods", "micc", "model",
-    "mofa", "morphable_model", "photographs", "renderings", "resume", "scans", "source", "weights",
+    "mofa", "morphable_model", "photographs", "renderings", "results", "resume", "scans", "source", "weights",
 }  # fmt: skip
 NAMES = {
     "cluster_options", "device", "devices", "entity", "gpus", "group_columns", "losses", "method", "name",
-    "project", "protocol", "rasterizer", "strategy", "terms", "wandb_project",
+    "project", "protocol", "rasterizer", "shard", "strategy", "terms", "wandb_project",
 }  # fmt: skip
 
 
@@ -108,7 +110,7 @@ def test_every_option_that_may_name_a_place_is_known_to_be_read_or_written(
         for name, (_, *words) in table.items()
     }
     started = " ".join(words for name, words in tables.items() if name.split(" ")[0] == command)
-    leading = {"checkpoint", "photographs", "model", "source", "destination", "output"}
+    leading = {"checkpoint", "photographs", "model", "source", "destination", "output", "results"}
     missing = {
         name for name in places & (READ | WRITTEN) - {"cache_folder"} - leading
         if f"--{name.replace('_', '-')}=" not in started

@@ -1,5 +1,6 @@
 """The parts of a training run: morphable model, networks, data, and what photographs say before training."""
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +13,13 @@ from datamodules.cheeks import cheek_colours
 from datamodules.face_data import FaceBatch
 from datamodules.lfw import lfw_folder
 from datamodules.lfw_lists import find_images
+from datamodules.long_work.cores import available_cores
+from datamodules.long_work.shares import Share
 from datamodules.photographs import Photographs
 from datamodules.stand_in_photographs import StandInPhotographs
 from datamodules.synthetic_faces import SyntheticBatch, SyntheticFaces
 from evaluation.metrics.skin_tone import lab
+from lightning_modules.distributed import is_first_process
 from lightning_modules.faces.loading import check_specification, load_morphable_model, place_of_model
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.even_choice import evenly_chosen
@@ -130,9 +134,10 @@ def photographs_of(settings: Settings, execution: Execution, teachers: Teachers)
         "judge": teachers.judge,
         "batch_size": settings.photographs_per_step,
         "validation_fraction": settings.validation_fraction,
+        "validation_photographs": settings.validation_photographs,
         "seed": settings.seed,
         "cache_folder": execution.cache_folder,
-        "workers": execution.workers,
+        "workers": aligning_processes(execution),
         "progress": execution.progress,
     }
     if settings.photographs == "stand-in":
@@ -140,6 +145,15 @@ def photographs_of(settings: Settings, execution: Execution, teachers: Teachers)
             teachers.model, networks, count=STAND_INS, backend=execution.rasterizer, **options
         )
     return Photographs(photograph_folder(settings), networks, trusting=execution.trust_manifest, **options)
+
+
+def aligning_processes(execution: Execution) -> int | None:
+    """How many processes align for this one: its part of the cores, where several train on one machine."""
+    count = len(execution.device_numbers)
+    # SLURM gives each task cores of its own.
+    if execution.workers is not None or count == 1 or "SLURM_LOCALID" in os.environ:
+        return execution.workers
+    return max(1, available_cores() // count)
 
 
 def photograph_folder(settings: Settings) -> Path:
@@ -212,6 +226,8 @@ def prepare(photographs: Photographs, settings: Settings) -> None:
     photographs.setup()
     # The trainer prepares them again; what there is to say has been said.
     photographs.progress = False
+    if not is_first_process():
+        return  # the first one says what is wrong, and ends the others
     trained, held_back = len(photographs.training), len(photographs.judged_validation)
     if trained < settings.photographs_per_step:
         raise ValueError(
@@ -234,8 +250,9 @@ def synthetic_of(
     encoder: RecognitionNetwork,
     *,
     stage: int,
+    share: Share | None = None,
 ) -> SyntheticFaces:
-    """The synthetic faces of a stage; both stages share a pool."""
+    """The synthetic faces of a stage; both stages share a pool, of which a process renders its share."""
     return SyntheticFaces(
         model,
         encoder,
@@ -247,6 +264,7 @@ def synthetic_of(
         backend=execution.rasterizer,
         cache_folder=execution.cache_folder,
         progress=execution.progress,
+        share=share,
     )
 
 

@@ -10,6 +10,7 @@ from lightning.pytorch.strategies import StrategyRegistry
 
 from ablations.runs.settings import Settings
 from ablations.runs.trainer_options import TrainerOptions
+from datamodules.long_work.shares import Share
 from lightning_modules.dashboard import PROJECT
 from lightning_modules.plain.devices import chosen_device, device_numbers
 from lightning_modules.plain.number_types import NonNegativeInt, PositiveInt
@@ -47,6 +48,7 @@ class Execution:
         resume: a checkpoint to continue from instead of the folder's last one.
         cache_folder: root of all caches; the user's cache folder if not given.
         trust_manifest: rely on the list of photographs that the last start made, and touch none of them.
+        shard: prepare this share, such as 3/16, of photographs and features instead of training.
         workers: processes that align photographs; all cores if not given.
         progress: whether to show progress bars.
         trainer: what Lightning's Trainer takes as it is.
@@ -75,6 +77,7 @@ class Execution:
     resume: Path | None = None
     cache_folder: Path | None = None
     trust_manifest: bool = False
+    shard: str | None = None
     workers: NonNegativeInt | None = None
     progress: bool = True
     trainer: TrainerOptions = TrainerOptions()  # noqa: RUF009 - frozen
@@ -89,6 +92,21 @@ class Execution:
                 f"--strategy {self.strategy} copies a run into processes that cannot take it; give ddp, "
                 "which starts each of them anew"
             )
+
+        if self.share is not None and (str(self.devices) != "1" or self.num_nodes != 1):
+            raise ValueError("--shard is the work of one process: leave out --devices and --num-nodes")
+
+    @property
+    def share(self) -> Share | None:
+        """What `--shard` means.
+
+        Raises:
+            ValueError: if it means nothing.
+        """
+        try:
+            return None if self.shard is None else Share.parse(self.shard)
+        except ValueError as error:
+            raise ValueError(f"--shard: {error}") from error
 
     @property
     def logs_to(self) -> tuple[LoggerName, ...]:

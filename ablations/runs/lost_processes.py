@@ -1,7 +1,6 @@
 """One of several training processes died: the others end soon, with one sentence and the traceback in a file.
 
 PyTorch says it in a traceback of forty lines, each process for itself, or waits for messages that never come.
-Lightning's own watcher kills the first process without a word.
 """
 
 import os
@@ -11,10 +10,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from subprocess import Popen
 
 from lightning import Trainer
 from torch import distributed
@@ -24,7 +22,8 @@ from lightning_modules.distributed import is_first_process
 from lightning_modules.plain.interruption import INTERRUPTED
 from lightning_modules.plain.output_folder import OutputFolder
 
-FAILED = 1
+from .processes import FAILED, end_started, failed_here, watched_by_training, what_became_of
+
 # What a lost connection is called by gloo, NCCL and the store at which processes meet.
 LOST = re.compile(r"gloo|NCCL|connection (closed|reset)|broken pipe|socket", re.IGNORECASE)
 POLL_SECONDS = 0.1
@@ -97,22 +96,18 @@ class _Others:
 
     def start(self) -> None:
         """Watch from now on."""
+        watched_by_training.set()
         self._thread.start()
 
     def stop(self) -> None:
         """Watch no longer."""
         self._over.set()
         self._thread.join()
-
-    @property
-    def started(self) -> Sequence[Popen]:
-        """The processes that this one started, by their rank from 1; none where another program did."""
-        return getattr(self._trainer.strategy.launcher, "procs", [])
+        watched_by_training.clear()
 
     def ended(self) -> dict[int, int | None]:
         """The exit status of each process that is gone before its work was done, by rank; None if unknown."""
-        found = {rank: process.poll() for rank, process in enumerate(self.started, 1)}
-        gone: dict[int, int | None] = {rank: status for rank, status in found.items() if status}
+        gone = failed_here()
         if not is_first_process() and os.getppid() != self._parent:
             gone[0] = None
         return gone
@@ -125,11 +120,8 @@ class _Others:
     def sentence(self) -> str:
         """Which process is gone, what is left, and what to do."""
         count = self._trainer.world_size
-        gone = [
-            f"process {rank} (of {count}, counted from 0) {_what(status)}"
-            for rank, status in self.ended().items()
-        ]
-        what = " and ".join(gone) or f"process {self._trainer.global_rank} lost the connection to another one"
+        what = what_became_of(self.ended(), count)
+        what = what or f"process {self._trainer.global_rank} lost the connection to another one"
         kept = f"the last checkpoint is {self._last}" if self._last.is_file() else "no checkpoint was due yet"
         where = "" if self._file is None or not self._file.is_file() else f" ({self._file} has the traceback)"
         return (
@@ -151,7 +143,6 @@ class _Others:
     def _watch(self) -> None:
         gone_since = None
         while not self._over.wait(POLL_SECONDS):
-            _silence_lightning()
             if not self.ended():
                 continue
             gone_since = time.monotonic() if gone_since is None else gone_since
@@ -161,26 +152,5 @@ class _Others:
     def _end(self) -> None:
         """End this process, which waits in vain for the one that is gone, and those that it started."""
         print(f"error: {self.sentence()}", file=sys.stderr, flush=True)
-        for process in self.started:
-            process.kill()
+        end_started()
         os._exit(INTERRUPTED if self.interrupted else FAILED)
-
-
-def _silence_lightning() -> None:
-    """Take what it watches from Lightning's own watcher, which looks every five seconds."""
-    for thread in threading.enumerate():
-        if thread.name == "child-process-observer" and getattr(thread, "_child_processes", None):
-            thread._child_processes = []  # type: ignore[attr-defined]  # Lightning has no other way
-
-
-def _what(status: int | None) -> str:
-    """What became of a process, by its exit status."""
-    if status is None:
-        return "is gone, for the reason that it gives above, or killed"
-    if status == -signal.SIGKILL:
-        return "was killed, as the system does where memory runs out"
-    if status < 0:
-        return f"was ended by {signal.Signals(-status).name}"
-    if status == INTERRUPTED:
-        return "was interrupted"
-    return f"ended with status {status}, for the reason that it gives above"

@@ -106,6 +106,7 @@ class Settings:
         gradient_clip: largest norm of a gradient; 0 is off.
         ema: decay of a moving average of the weights, which then is what is validated and kept; 0 is off.
         validation_fraction: share of the photographs that is held back.
+        validation_photographs: at most so many are held back.
         seed: of everything that is drawn.
     """
 
@@ -176,6 +177,7 @@ class Settings:
     gradient_clip: NonNegativeFinite | None = None
     ema: ShareBelowOne = 0.0
     validation_fraction: ShareBelowOne = 0.05
+    validation_photographs: PositiveInt = 1000
     seed: SeedInt = 0
 
     def resolved(self) -> Self:
@@ -378,7 +380,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "photographs_per_step": 512,
         "synthetic_per_step": 256,
         "synthetic_per_pretraining_step": 512,
-        "synthetic_faces": 1_000_000,
+        "synthetic_faces": 0,  # a GPU renders fresh ones at every step
         "pretraining_steps": 50_000,
         "max_steps": 200_000,
     },

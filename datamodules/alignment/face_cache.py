@@ -1,17 +1,19 @@
 """Aligns folders of photographs on all cores into a cache keyed by content."""
 
 import hashlib
+import os
 from array import array
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
+from copy import copy
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from lightning_modules.plain.cache_folders import CacheFolders
 from lightning_modules.plain.failures import counted_by_kind
@@ -20,6 +22,7 @@ from lightning_modules.plain.files import written_atomically
 from ..long_work.cores import available_cores
 from ..long_work.processes import worker_processes
 from ..long_work.progress import progress_bar
+from ..long_work.shares import FOLDER, Share
 from .crops import Quality, Selection, align, quality, select_faces
 from .detection import DetectorName, load_detector
 from .images import PhotographError, file_content, read_photograph
@@ -30,6 +33,8 @@ VERSION = 2
 NO_FACE = "no face found"
 # Photographs per task of a worker process; below two tasks, no process is started.
 TASK = 16
+# Of the whole cache, and of each share; and the lock that a share holds while it aligns.
+RECORDS, AT_WORK = "records.sqlite", "at-work"
 
 
 class AlignedFaces(NamedTuple):
@@ -86,7 +91,7 @@ class FaceCache:
         self.detector, self.selection = detector, faces
         self.folder = CacheFolders.below(cache_folder).photographs / f"{detector}-{faces}-{VERSION}"
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.records_file = self.folder / "records.sqlite"
+        self.records_file = self.folder / RECORDS
 
     def align(
         self, paths: Sequence[Path], *, workers: int | None = None, progress: bool = True
@@ -101,12 +106,16 @@ class FaceCache:
             workers: processes; all cores by default; 0 works in this process.
             progress: whether to show a bar.
         """
+        self.absorb_shares()
+        return self._align(paths, workers=workers, progress=progress)
+
+    def _align(self, paths: Sequence[Path], *, workers: int | None, progress: bool) -> AlignedFaces:
         workers = available_cores() if workers is None else workers
         with FaceRecords(self.records_file) as records:
             new, unreadable = _not_yet_seen(records, paths)
             if new:
                 # Another process may be aligning the same photographs: wait for it, and do what it left.
-                with FileLock(self.folder / "lock"):
+                with FileLock(self.records_file.with_name("lock")):
                     new, unreadable = _not_yet_seen(records, paths)
                     with progress_bar("Aligning photographs", len(new), visible=progress) as advance:
                         for results in self._process(paths, new, workers):
@@ -117,6 +126,43 @@ class FaceCache:
                             )
                             advance(len(results))
             return self._table(records, paths, unreadable)
+
+    def align_share(
+        self, paths: Sequence[Path], share: Share, *, workers: int | None = None, progress: bool = True
+    ) -> None:
+        """Align those of these photographs that are new and belong to a share, into records of its own.
+
+        `align` takes the records of shares over.
+        """
+        mine = [path for path in paths if share.takes_file(path)]
+        own = copy(self)
+        own.records_file = self.folder / FOLDER / share.name / RECORDS
+        own.records_file.parent.mkdir(parents=True, exist_ok=True)
+        with FaceRecords(self.records_file) as records:
+            new, _ = _not_yet_seen(records, mine)
+        with FileLock(own.records_file.with_name(AT_WORK)):
+            own._align([mine[place] for place in new], workers=workers, progress=progress)
+
+    def absorb_shares(self) -> None:
+        """Take over the records of all shares that are not at work now."""
+        # A cache that can only be read is read.
+        there = os.access(self.folder, os.W_OK)
+        for file in sorted((self.folder / FOLDER).glob(f"*/{RECORDS}")) if there else ():
+            try:
+                with FileLock(file.with_name(AT_WORK), timeout=0), FileLock(self.folder / "lock"):
+                    if file.exists():
+                        with FaceRecords(self.records_file) as records:
+                            records.absorb(file)
+                        file.unlink()
+            except Timeout:
+                continue
+
+    def not_aligned(self, paths: Sequence[Path]) -> int:
+        """How many of these photographs are still to be aligned; 0 where the rest cannot be read."""
+        self.absorb_shares()
+        with FaceRecords(self.records_file) as records:
+            new, _ = _not_yet_seen(records, paths)
+        return len(new) if any(_can_be_read(paths[place]) for place in new) else 0
 
     def table(self, paths: Sequence[Path]) -> AlignedFaces:
         """The faces of photographs that were aligned before; only reads."""
@@ -206,6 +252,14 @@ def _not_yet_seen(records: FaceRecords, paths: Sequence[Path]) -> tuple[list[int
     return new, unreadable
 
 
+def _can_be_read(path: Path) -> bool:
+    try:
+        file_content(path)
+    except (OSError, PhotographError):
+        return False
+    return True
+
+
 # A photograph's index, its file's state or why it cannot be read, and what is new of its content.
 Result = tuple[int, FileState | str, PhotographRecord | None]
 
@@ -213,7 +267,11 @@ Result = tuple[int, FileState | str, PhotographRecord | None]
 def process_photographs(face_cache: FaceCache, photographs: list[tuple[int, Path]]) -> list[Result]:
     """Hash some files and, where the content is new, detect, align and write the crops."""
     results: list[Result] = []
-    with FaceRecords(face_cache.records_file, read_only=True) as records:
+    with (
+        FaceRecords(face_cache.records_file, read_only=True) as records,
+        # A share has records of its own.
+        FaceRecords(face_cache.folder / RECORDS, read_only=True) as of_all,
+    ):
         for index, path in photographs:
             try:
                 state, content = path.stat(), file_content(path)
@@ -225,7 +283,7 @@ def process_photographs(face_cache: FaceCache, photographs: list[tuple[int, Path
                 continue
             digest = hashlib.sha256(content).digest()
             file = FileState(str(path.absolute()), state.st_size, state.st_mtime_ns, digest)
-            known = records.knows(digest)
+            known = records.knows(digest) or of_all.knows(digest)
             results.append((index, file, None if known else process_content(face_cache, digest, content)))
     return results
 

@@ -1,6 +1,6 @@
 """A network's features of aligned faces, computed once, in memory-mapped files keyed by content."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,11 +11,14 @@ from torch.nn import functional
 from lightning_modules.recognition.network import RecognitionNetwork
 
 from ..long_work.progress import progress_bar
-from ..long_work.row_files import RowFiles
+from ..long_work.row_files import RowFiles, places_of
+from ..long_work.shared_rows import SharedRows, blocks_of
+from ..long_work.shares import Share
 from .face_cache import AlignedFaces, FaceCache
 
 # 32 bytes of the photograph's SHA-256 and one for which of its faces.
 KEY = np.dtype("S33")
+BATCH = 32  # faces that a network sees at once
 
 
 def face_keys(faces: AlignedFaces) -> np.ndarray:
@@ -45,21 +48,7 @@ class FaceFeatures:
 
     def rows(self, keys: np.ndarray) -> np.ndarray:
         """The row [N] of each key, -1 where it was not computed yet."""
-        known = np.array(self._files.column("keys"))
-        if len(known) == 0:
-            return np.full(len(keys), -1)
-        # The shorter list is sorted: a few faces of millions are found without sorting the millions.
-        if len(keys) < len(known):
-            wanted, which = np.unique(keys, return_inverse=True)
-            place = np.searchsorted(wanted, known).clip(max=max(len(wanted) - 1, 0))
-            found = np.flatnonzero(wanted[place] == known) if len(wanted) else np.zeros(0, np.int64)
-            rows = np.full(len(wanted), -1)
-            rows[place[found]] = found
-            return rows[which]
-        order = np.argsort(known)
-        known = known[order]
-        place = np.searchsorted(known, keys).clip(max=len(known) - 1)
-        return np.where(known[place] == keys, order[place], -1)
+        return places_of(keys, np.array(self._files.column("keys")))
 
     def features(self, rows: np.ndarray) -> Tensor:
         """The pooled features [N, feature_width]."""
@@ -73,38 +62,91 @@ class FaceFeatures:
         """The unit embeddings [N, embedding_width]."""
         return functional.normalize(self.descriptors(rows), dim=1)
 
-    @torch.no_grad()
     def compute(
         self,
         cache: FaceCache,
         faces: AlignedFaces,
         network: RecognitionNetwork,
         *,
-        batch_size: int = 32,
+        batch_size: int = BATCH,
+        apart: int = 0,
         progress: bool = True,
     ) -> None:
         """Compute and store what is missing of these faces, on the network's device.
 
-        Where nothing is missing, nothing is written.
+        What shares have computed is taken from them. Where nothing is missing, nothing is written.
+
+        Args:
+            cache: of the crops.
+            faces: whose features are wanted.
+            network: that computes them.
+            batch_size: faces that it sees at once.
+            apart: so many of the first faces are seen in batches of their own.
+            progress: whether to show a bar.
         """
-        self._files.refresh()
-        if (self.rows(face_keys(faces)) >= 0).all() and not self._files.damage():
+        if self.has(faces) and not self._files.damage():
             return
         with self._files.appending() as append:
-            keys = face_keys(faces)
-            # Each key once, in the order of the photographs.
-            _, first = np.unique(keys, return_index=True)
-            missing = np.sort(first[self.rows(keys[first]) < 0])
-            device = next(network.buffers()).device
-            with progress_bar(f"Features of {network.name}", len(missing), visible=progress) as advance:
-                for indices, crops in _crops(cache, faces, missing, batch_size):
-                    result = network(to_images(crops).to(device))
-                    append(
-                        features=result.features.float().cpu().numpy(),
-                        descriptors=result.descriptor.float().cpu().numpy(),
-                        keys=keys[indices],
-                    )
-                    advance(len(indices))
+            shared = self._missing(cache, faces, network, batch_size, apart)
+            with progress_bar(f"Features of {network.name}", len(shared.keys), visible=progress) as advance:
+                shared.append(append, advance)
+        self._files.refresh()
+        shared.forget(lambda keys: bool((self.rows(keys) >= 0).all()))
+
+    def compute_share(
+        self,
+        cache: FaceCache,
+        faces: AlignedFaces,
+        network: RecognitionNetwork,
+        share: Share,
+        *,
+        batch_size: int = BATCH,
+        apart: int = 0,
+        progress: bool = True,
+    ) -> None:
+        """Compute a share of what is missing of these faces; `compute` puts the shares together.
+
+        Where this share was the last of those that need not meet, it does so itself.
+        """
+        if self.has(faces):
+            return
+        shared = self._missing(cache, faces, network, batch_size, apart)
+        count = len(range(share.number - 1, len(shared.blocks), share.count)) * batch_size
+        title = f"Features of {network.name}, share {share.number} of {share.count}"
+        with progress_bar(title, count, visible=progress) as advance:
+            shared.make_share(share, advance)
+        if share.meet is None and self._missing(cache, faces, network, batch_size, apart).is_complete:
+            self.compute(cache, faces, network, batch_size=batch_size, apart=apart, progress=progress)
+
+    def has(self, faces: AlignedFaces) -> bool:
+        """Whether every one of these faces is here."""
+        self._files.refresh()
+        return bool((self.rows(face_keys(faces)) >= 0).all())
+
+    def _missing(
+        self, cache: FaceCache, faces: AlignedFaces, network: RecognitionNetwork, batch_size: int, apart: int
+    ) -> SharedRows:
+        """What is missing of these faces, each key once, in the order of the photographs."""
+        self._files.refresh()
+        keys = face_keys(faces)
+        _, first = np.unique(keys, return_index=True)
+        missing = np.sort(first[self.rows(keys[first]) < 0])
+        device = next(network.buffers()).device
+
+        @torch.no_grad()
+        def make(blocks: Sequence[range]) -> Iterator[dict[str, np.ndarray]]:
+            batches = [missing[block.start : block.stop] for block in blocks]
+            for indices, crops in _crops(cache, faces, batches):
+                result = network(to_images(crops).to(device))
+                yield {
+                    "features": result.features.float().cpu().numpy(),
+                    "descriptors": result.descriptor.float().cpu().numpy(),
+                    "keys": keys[indices],
+                }
+
+        before = int(np.searchsorted(missing, apart))
+        blocks = blocks_of(before, batch_size) + blocks_of(len(missing) - before, batch_size, first=before)
+        return SharedRows(self._files, keys[missing], blocks, make)
 
 
 def to_images(crops: np.ndarray) -> Tensor:
@@ -113,20 +155,18 @@ def to_images(crops: np.ndarray) -> Tensor:
 
 
 def _crops(
-    cache: FaceCache, faces: AlignedFaces, indices: np.ndarray, batch_size: int
+    cache: FaceCache, faces: AlignedFaces, batches: Sequence[np.ndarray]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Batches of crops, read ahead on a thread while the network computes."""
+    """Crops of batches of faces, read ahead on a thread while the network computes."""
 
-    def read(start: int) -> np.ndarray:
-        batch = indices[start : start + batch_size]
+    def read(batch: np.ndarray) -> np.ndarray:
         return np.stack([cache.read_crop(faces.digest[i].tobytes(), faces.face[i]) for i in batch])
 
-    starts = range(0, len(indices), batch_size)
     with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(read, 0) if len(starts) else None
-        for start in starts:
+        ahead = pool.submit(read, batches[0]) if len(batches) else None
+        for number, batch in enumerate(batches):
             assert ahead is not None
             crops = ahead.result()
-            if start + batch_size < len(indices):
-                ahead = pool.submit(read, start + batch_size)
-            yield indices[start : start + batch_size], crops
+            if number + 1 < len(batches):
+                ahead = pool.submit(read, batches[number + 1])
+            yield batch, crops

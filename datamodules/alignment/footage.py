@@ -1,4 +1,4 @@
-"""Frames of videos by OpenCV, and of folders of photographs."""
+"""Frames of videos by OpenCV, of folders of photographs, and of single ones."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 
 from lightning_modules.plain.even_choice import evenly_chosen
 
-from .images import PhotographError, list_photographs, read_photograph
+from .images import PhotographError, is_photograph, list_photographs, read_photograph
 
 
 class Frame(NamedTuple):
@@ -31,10 +31,10 @@ class FootageError(ValueError):
 
 
 def read_frames(path: Path, count: int | None = None) -> Iterator[Frame]:
-    """Frames of a video, or of a folder of photographs, one after another.
+    """Frames of a video, or of a folder of photographs, one after another; or a photograph as the only one.
 
     Args:
-        path: a video file, or a folder.
+        path: a video file, a folder, or a photograph.
         count: so many, each the middle of an equal part; all by default, and where there are fewer.
 
     Raises:
@@ -44,6 +44,8 @@ def read_frames(path: Path, count: int | None = None) -> Iterator[Frame]:
         raise ValueError(f"the number of frames must be at least 1, got {count}")
     if Path(path).is_dir():
         yield from _photographs(Path(path), count)
+    elif is_photograph(Path(path)):
+        yield _photograph(0, Path(path))
     else:
         yield from _video(Path(path), count)
 
@@ -51,12 +53,16 @@ def read_frames(path: Path, count: int | None = None) -> Iterator[Frame]:
 def _photographs(folder: Path, count: int | None) -> Iterator[Frame]:
     paths = list_photographs(folder)
     for number in evenly_chosen(len(paths), count, from_the_middle=True).tolist():
-        try:
-            yield Frame(number, read_photograph(paths[number]).pixels)
-        except PhotographError as error:
-            yield Frame(number, None, str(error))
-        except OSError as error:
-            yield Frame(number, None, f"cannot be read ({error.strerror})")
+        yield _photograph(number, paths[number])
+
+
+def _photograph(number: int, path: Path) -> Frame:
+    try:
+        return Frame(number, read_photograph(path).pixels)
+    except PhotographError as error:
+        return Frame(number, None, str(error))
+    except OSError as error:
+        return Frame(number, None, f"cannot be read ({error.strerror})")
 
 
 def _video(path: Path, count: int | None) -> Iterator[Frame]:

@@ -45,6 +45,27 @@ class PhotographPaths(Sequence[Path]):
         ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
         return cls(np.frombuffer(b"".join(encoded), np.uint8), ends)
 
+    @classmethod
+    def read(cls, folder: Path) -> "PhotographPaths":
+        """What `write` has written into a folder; none where there is nothing."""
+        files = [folder / f"{name}.npy" for name in ("names", "ends")]
+        return cls(*(np.load(file) for file in files)) if files[0].exists() else cls.of([])
+
+    def write(self, folder: Path) -> None:
+        """Write them into a folder, for other processes to read; no file where there are none."""
+        self.forget(folder)
+        if not len(self):
+            return
+        for name, values in (("ends", self.ends), ("names", self.names)):
+            with written_atomically(folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
+                np.save(file, values)
+
+    @staticmethod
+    def forget(folder: Path) -> None:
+        """Delete what was written into a folder."""
+        if folder.is_dir():
+            _remove_arrays(folder)
+
     def __len__(self) -> int:
         return len(self.ends)
 

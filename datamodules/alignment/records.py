@@ -124,6 +124,19 @@ class FaceRecords:
                 ),
             )
 
+    def absorb(self, file: Path) -> None:
+        """Take over all that another file of records holds, in one transaction."""
+        # Opened first: a damaged file is put aside, as everywhere.
+        with FaceRecords(file):
+            pass
+        self._connection.execute("ATTACH DATABASE ? AS other", (str(file),))
+        try:
+            with self._connection as connection:
+                for columns, table in COLUMNS.items():
+                    connection.execute(f"REPLACE INTO {table} SELECT {columns} FROM other.{table}")
+        finally:
+            self._connection.execute("DETACH DATABASE other")
+
     def reason(self, digest: bytes) -> str | None:
         """Why this photograph has no face to use, or None."""
         row = self._one("SELECT reason FROM photographs WHERE digest = ?", digest)

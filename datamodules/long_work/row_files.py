@@ -183,3 +183,22 @@ def _checks(rows: Mapping[str, np.ndarray]) -> np.ndarray:
         return np.empty(0, CHECK)
     parts = [np.ascontiguousarray(values).reshape(count, -1).view(np.uint8) for values in rows.values()]
     return np.array([zlib.crc32(line.data) for line in np.concatenate(parts, axis=1)], CHECK)
+
+
+def places_of(keys: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Where each key [N] stands among known ones [M]; -1 where it does not.
+
+    The shorter list is sorted: a few keys are found among millions without sorting the millions.
+    """
+    if len(known) == 0 or len(keys) == 0:
+        return np.full(len(keys), -1)
+    if len(keys) < len(known):
+        wanted, which = np.unique(keys, return_inverse=True)
+        place = np.searchsorted(wanted, known).clip(max=len(wanted) - 1)
+        found = np.flatnonzero(wanted[place] == known)
+        rows = np.full(len(wanted), -1)
+        rows[place[found]] = found
+        return rows[which]
+    order = np.argsort(known)
+    place = np.searchsorted(known[order], keys).clip(max=len(known) - 1)
+    return np.where(known[order[place]] == keys, order[place], -1)

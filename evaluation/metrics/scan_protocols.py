@@ -13,7 +13,7 @@ from .correspondences import Directions
 from .scan_region import RegionKind
 from .surface_distance import Measure, Statistic, Weighting
 
-Alignment = Literal["point-to-plane", "all vertices", "one way each"]
+Alignment = Literal["point-to-plane", "all vertices", "one way each", "region-wise"]
 Counted = Literal["intersection", "all"]
 Scaling = Literal["isotropic", "global", "none"]
 Status = Literal["known", "recalled", "chosen"]
@@ -32,7 +32,8 @@ class ScanProtocol:
 
     Attributes:
         name: of the preset.
-        region: which part of the scan counts, see `scan_region.region_of`.
+        region: which part of the scan counts, see `scan_region.region_of`; "four regions": those of
+            `face_regions`, of which "region-wise" alignment makes a score each.
         radius_mm: of the region about the nose tip.
         disc_factor: of the face disc.
         radius_overrides_mm: another radius for some subjects, by their number.
@@ -40,7 +41,8 @@ class ScanProtocol:
         refined: whether ICP follows.
         alignment: "point-to-plane": over even samples, outliers left out, see `registration.align`; "all
             vertices": of the scan inside the region, by their distances, see `vertex_registration`; "one way
-            each": of either surface by itself, see `one_way_registration`.
+            each": of either surface by itself, see `one_way_registration`; "region-wise": each region by
+            itself, rigidly and then deformed, see `region_score`.
         scaling: "isotropic": each mesh has its own scale; "global": one factor for all meshes of a method;
             "none": meshes are in mm.
         alignment_directions: closest points that ICP uses.
@@ -169,16 +171,33 @@ FG2018 = ScanProtocol(
         chosen="reported",
     ),
 )
-PROTOCOLS = {preset.name: preset for preset in (GENOVA, TRAN, GANFIT, DENG, NOW, FG2018)}
+# Chai et al. 2022 (REALY), after the code of their benchmark. Not called `realy`, since its regions are those
+# of `face_regions`: their drawn ones come with their scans only.
+REALY_LIKE = ScanProtocol(
+    "realy-like",
+    region="four regions",
+    start=SEVEN_LANDMARKS,
+    alignment="region-wise",
+    measure="point-to-triangle",
+    counted="all",
+    directions="scan to mesh",
+    status=_status(
+        known="start refined alignment scaling measure counted directions weighting statistic reported",
+        chosen="region",
+    ),
+)
+PROTOCOLS = {preset.name: preset for preset in (GENOVA, TRAN, GANFIT, DENG, NOW, FG2018, REALY_LIKE)}
+ALIASES = {"realy": REALY_LIKE.name}
 DEFAULT = GENOVA.name
 
 
 def scan_protocol(name: str) -> ScanProtocol:
-    """The preset of this name.
+    """The preset of this name; `realy` means `realy-like`.
 
     Raises:
         ValueError: if there is none.
     """
+    name = ALIASES.get(name, name)
     if name not in PROTOCOLS:
         raise ValueError(f"there is no protocol {name!r}; give one of {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]

@@ -15,7 +15,7 @@ from .marked_mesh import (
     outer_eye_distance,
 )
 
-RegionKind = Literal["nose tip", "nose tip without forehead", "face disc"]
+RegionKind = Literal["nose tip", "nose tip without forehead", "face disc", "four regions"]
 # Chosen: the forehead begins so many outer eye distances above the eyes; 27 mm, the brows' upper rim.
 FOREHEAD = 0.3
 # Known from the code of NoW and of FG2018: the disc's centre lies so far up from subnasale to the bridge.

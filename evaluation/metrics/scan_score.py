@@ -1,6 +1,6 @@
 """One mesh scored against one scan: start, alignment, distances, or what went wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from .correspondences import PairingRule
 from .landmark_start import check_size, landmark_start
-from .marked_mesh import NOSE_TIP, MarkedMesh, Unscorable, checked_mesh, landmark
+from .marked_mesh import NOSE_TIP, MarkedMesh, Unscorable, checked_mesh, known, landmark
 from .one_way_registration import measured_both_ways
 from .posed_surface import EVERYWHERE, INTERSECTION, PosedSurface
+from .region_score import region_errors, seven_point_start
 from .registration import Alignment, AlignmentSettings, align, points_inward, start_failure
 from .scan_protocols import ScanProtocol
 from .scan_region import Region, region_of
@@ -50,6 +51,7 @@ class ScanScore(NamedTuple):
         scan_to_mesh: of the scan's vertices; None where it failed.
         mesh_to_scan: of the mesh's vertices; None where it failed or is not measured.
         failure: why there is no value; None if there is one.
+        regions_mm: of each region that has a score of its own.
     """
 
     protocol: str
@@ -59,6 +61,7 @@ class ScanScore(NamedTuple):
     scan_to_mesh: Distances | None
     mesh_to_scan: Distances | None
     failure: str | None
+    regions_mm: Mapping[str, float] = {}
 
 
 def prepare_scan(scan: MarkedMesh, *, backend: Backend = "libigl") -> PreparedScan:
@@ -145,12 +148,15 @@ def score_protocols(
     scores, alignments = [], {}
     for protocol in protocols:
         try:
-            region = _region(scan, protocol, subject)
+            region = None if protocol.alignment == "region-wise" else _region(scan, protocol, subject)
             first = (
                 landmark_start(scan.landmarks, mesh.landmarks, protocol, global_scale=global_scale)
                 if start is None
                 else start
             )
+            if region is None:
+                scores.append(_by_regions(scan, surface, mesh.landmarks, first, protocol, start is None))
+                continue
         except Unscorable as error:
             scores.append(_failed(protocol, str(error), None))
             continue
@@ -229,6 +235,30 @@ def _measured(
         )
     value = float(np.mean([each.statistic(protocol.statistic) for each in both]))
     return ScanScore(protocol.name, value, kept, alignment, both[0], both[1] if len(both) > 1 else None, None)
+
+
+def _by_regions(
+    scan: PreparedScan, mesh: Surface, marks: NDArray, start: Similarity, protocol: ScanProtocol, scaled: bool
+) -> ScanScore:
+    """The mean of the four regions' errors; `scaled` by landmarks as the published code does it."""
+    if (reason := start_failure(start)) is not None:
+        return _failed(protocol, reason, None)
+    if scaled and protocol.scaling == "isotropic":
+        ids = [index for index in protocol.start if known(scan.landmarks)[index] and known(marks)[index]]
+        start = seven_point_start(start, marks[ids], scan.landmarks[ids])
+    found = region_errors(scan.surface, scan.landmarks, mesh, marks, start)
+    alignment = Alignment(start, True, found.iterations, 1.0, np.nan, False, None)
+    measured = Distances(found.values_mm, found.weights, 1.0)
+    return ScanScore(
+        protocol.name,
+        found.mean_mm,
+        1.0,
+        alignment,
+        measured,
+        None,
+        None,
+        {str(region): mean for region, mean in found.means_mm.items()},
+    )
 
 
 def _measured_one_way_each(

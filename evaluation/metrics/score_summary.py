@@ -53,12 +53,19 @@ class CumulativeCurve(NamedTuple):
     shares: NDArray[np.float64]
 
 
-def summarise(values_mm: Sequence[float], failures: Sequence[str | None], *, repeats: int = 2000) -> Summary:
+def summarise(
+    values_mm: Sequence[float],
+    failures: Sequence[str | None],
+    *,
+    people: Sequence[str] | None = None,
+    repeats: int = 2000,
+) -> Summary:
     """The summary of one value for each subject.
 
     Args:
         values_mm: [S]; what stands beside a failure is not looked at.
         failures: [S], the reason why a subject has no value, None where it has one.
+        people: [S], where several subjects are photographs of one person: intervals resample people.
         repeats: samples of the bootstrap.
 
     Raises:
@@ -77,7 +84,13 @@ def summarise(values_mm: Sequence[float], failures: Sequence[str | None], *, rep
         none = np.nan
         return Summary(none, none, none, none, None, None, None, 0, len(failures), reasons)
     statistics: tuple[Callable[..., Any], ...] = (np.mean, np.median, root_mean_square)
-    of_mean, of_median, of_rmse = (_interval(values, statistic, repeats) for statistic in statistics)
+    if people is None or len(set(people)) == len(people):
+        of_mean, of_median, of_rmse = (_interval(values, statistic, repeats) for statistic in statistics)
+    else:
+        scored = [person for person, failure in zip(people, failures, strict=True) if failure is None]
+        of_mean, of_median, of_rmse = (
+            _interval_over_people(values, scored, statistic, repeats) for statistic in statistics
+        )
     mean, median, rmse = (float(statistic(values, axis=0)) for statistic in statistics)
     sd = float(values.std(ddof=1)) if len(values) > 1 else np.nan
     counts = (len(values), len(failures), reasons)
@@ -138,3 +151,18 @@ def _interval(values: NDArray, statistic: Callable[..., Any], repeats: int) -> t
         return None
     generator = torch.Generator().manual_seed(BOOTSTRAP_SEED)
     return bootstrap_interval(values, generator, statistic=statistic, repeats=repeats)
+
+
+def _interval_over_people(
+    values: NDArray, people: Sequence[str], statistic: Callable[..., Any], repeats: int
+) -> tuple[float, float] | None:
+    """The interval of a statistic of all values, people being drawn with all of theirs."""
+    order = np.unique(people, return_inverse=True)[1]
+    own = [values[order == person] for person in range(order.max() + 1)]
+    if len(own) < 2:
+        return None
+    generator = torch.Generator().manual_seed(BOOTSTRAP_SEED)
+    drawn = torch.randint(len(own), (repeats, len(own)), generator=generator).numpy()
+    samples = [float(statistic(np.concatenate([own[person] for person in row]))) for row in drawn]
+    low, high = np.quantile(samples, [0.025, 0.975])
+    return float(low), float(high)

@@ -6,21 +6,19 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from datamodules.micc import MICC, Scans
+from datamodules.micc import MICC
 from datamodules.scan_folders import Subject
 from datamodules.stand_in_scans import StandInScans
 from evaluation.groups.options import NO_GROUPS, Grouped, Sources
-from evaluation.metrics.scan_protocols import ScanProtocol
+from evaluation.metrics.scan_protocols import ALL_LANDMARKS, SEVEN_LANDMARKS, ScanProtocol
 from evaluation.metrics.triangle_trees import require_backend
 from evaluation.reporting.provenance import provenance
 from evaluation.reporting.results import Results
 from evaluation.scans.by_group import grouped_subjects, with_groups
+from evaluation.scans.data_kinds import ALL_PHOTOGRAPHS, KINDS, STAND_IN_LABEL
 from evaluation.scans.heat_maps import Pictured, show_first, write_heat_maps
 from evaluation.scans.landmarks import Marker
 from evaluation.scans.methods import (
-    ORACLE,
     CheckpointMethod,
     Frames,
     MeanFace,
@@ -30,13 +28,13 @@ from evaluation.scans.methods import (
     frames_seen,
 )
 from evaluation.scans.options import ScanEvaluationOptions
-from evaluation.scans.records import ScoreRecord, common_scales
+from evaluation.scans.records import ScoreRecord, common_scales, of_all_photographs
 from evaluation.scans.scoring import Scorer
+from evaluation.scans.sentences import curves, oracle_sentences, unit_sentences
+from evaluation.scans.submission import submission_report
 from evaluation.scans.tables import (
-    ConditionColumn,
     columns_of,
     counts_of,
-    curve_figure,
     frame_rows,
     ranking_sentences,
     ranking_table,
@@ -48,19 +46,16 @@ from evaluation.shared.lifecycle import Report
 from evaluation.shared.present_inputs import require_optional_file
 from evaluation.shared.scored_method import Scored
 from lightning_modules.checkpoints import read_checkpoint
+from lightning_modules.expected_shape import READINGS, kept_expected_shape
 from lightning_modules.faces.loading import load_morphable_model
-from lightning_modules.faces.mesh_files.units import read_mesh_in_mm
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor, read_for
 
-KINDS = ("micc", "scans")
 # The stand-in's subjects, where their number is not given: a few minutes' work.
 STAND_IN_SUBJECTS = 12
-# Of the stand-in: a model that fits closer could make its faces.
-LEAST_ORACLE_MM = 0.3
 MARKING_COMPONENTS = 60
 RECORDS, OWN_SCALE_RECORDS, HEAT_MAPS = "subjects", "subjects_own_scale", "heat_maps"  # folders
 
@@ -106,12 +101,26 @@ class ScanEvaluation:
         """
         require_backend(self.options.protocol.closest_points)
         self.protocols, self.folders  # noqa: B018 - made here, since they may be refused
+        if self.for_submission and self.place.kind != "now":
+            raise ValueError("--images test is for --data now:DIR, whose test set has no published scans")
+        if self.by_photograph and self.sources:
+            raise ValueError(f"--groups are of people; {self.place.kind}:DIR is scored by photographs")
         require_optional_file(self.options.scored.mesh_landmarks, "a landmark file of the meshes' topology")
         require_optional_file(self.options.scored.encoder_weights, "the encoder's weights")
         if self.scored.kind == "checkpoint":
             read_checkpoint(self.scored.path)
         if not self.place.is_stand_in:
             self.data_for([]).subjects()
+
+    @property
+    def by_photograph(self) -> bool:
+        """Whether a mesh of each photograph is scored."""
+        return not self.place.is_stand_in and KINDS[self.place.kind].by_photograph
+
+    @property
+    def for_submission(self) -> bool:
+        """Whether meshes are written to be sent to a benchmark's organisers, and none is scored."""
+        return self.options.scans.images == "test"
 
     # ------------------------------------------------------------------ data and methods
 
@@ -137,7 +146,8 @@ class ScanEvaluation:
         if self.place.is_stand_in:
             return StandInScans(load_morphable_model("open"), networks, seed=self.options.scans.seed, **given)
         assert self.place.folder is not None
-        return {"micc": MICC, "scans": Scans}[self.place.kind](self.place.folder, networks, **given)
+        given |= {"images": scans.images} if self.place.kind == "now" else {}
+        return KINDS[self.place.kind].data(self.place.folder, networks, **given)
 
     @cached_property
     def subjects(self) -> list[Subject]:
@@ -184,12 +194,24 @@ class ScanEvaluation:
         given: dict[str, Any] = {
             "unit": self.options.scored.unit, "landmarks": self.options.scored.mesh_landmarks,
         }  # fmt: skip
-        return [MeshFolder(name, folder, self.marker, **given) for name, folder in named]
+        marker = replace(self.marker, needed=self.needed) if self.by_photograph else self.marker
+        return [MeshFolder(name, folder, marker, **given) for name, folder in named]
+
+    @property
+    def needed(self) -> tuple[int, ...]:
+        """The landmarks that the protocols ask of a mesh: of NoW and FG2018 the seven."""
+        if self.for_submission:
+            return SEVEN_LANDMARKS
+        if any(protocol.alignment == "region-wise" for protocol in self.protocols):
+            return ALL_LANDMARKS
+        return tuple(sorted({index for protocol in self.protocols for index in protocol.start}))
 
     @cached_property
     def methods(self) -> list[Method]:
         """What is scored, and beside it the mean and random faces."""
-        numbers = {subject.name: number for number, subject in enumerate(self.subjects)}
+        people = list(dict.fromkeys(subject.person or subject.name for subject in self.subjects))
+        order = {name: number for number, name in enumerate(people)}
+        numbers = {subject.name: order[subject.person or subject.name] for subject in self.subjects}
         baselines: list[Method] = [
             MeanFace(self.model),
             RandomFace(self.model, numbers, self.options.scans.seed),
@@ -197,12 +219,21 @@ class ScanEvaluation:
         if self.scored.kind != "checkpoint":
             return [*self.folders, *baselines]
         average = self.options.scored.average
-        own = CheckpointMethod(self.scored.method, self.reconstructor, self.data, average)
-        return [own, *self.folders, *baselines]
+        name, loaded = self.scored.method, self.reconstructor
+        readings: list[Method] = [CheckpointMethod(name, loaded, self.data, average)]
+        if kept_expected_shape(loaded.content) is not None:
+            readings = [
+                CheckpointMethod(f"{name}, {reading}", loaded.read_as(reading), self.data, average)
+                for reading in READINGS
+            ]
+        return [*readings, *self.folders, *baselines]
 
     @cached_property
     def conditions(self) -> tuple[str, ...]:
         """The data's, or what a folder of meshes has of them."""
+        if self.by_photograph:
+            found = {subject.condition for subject in self.subjects}
+            return tuple(name for name in self.data.conditions if name in found)
         if self.scored.kind == "checkpoint":
             return self.data.conditions
         return self.folders[0].conditions(self.data.conditions)
@@ -257,19 +288,31 @@ class ScanEvaluation:
         self.data.prepare_data()
         show_first(self.pictured(OutputFolder(Path(), "micc")), self.conditions[0], self.title())
 
+    def submission(self, folder: OutputFolder, settings: dict[str, Any]) -> Report:
+        """A folder for NoW's organisers."""
+        self.data.prepare_data()
+        return submission_report(
+            self.methods[0], self.subjects, folder, settings=settings, provenance=self.provenance([], {}),
+            progress=self.options.machine.progress,
+        )  # fmt: skip
+
     def report(self, folder: OutputFolder, settings: dict[str, Any]) -> Report:
         """Everything that the command writes."""
+        if self.for_submission:
+            return self.submission(folder, settings)
         self.data.prepare_data()
         groups = self.groups  # before anything is scored: it may refuse a file of labels
-        for sentence in self.unit_sentences():
+        for sentence in unit_sentences(self.subjects, self.folders, self.options):
             print(sentence)
         records = self.records(folder)
         columns = columns_of(records, self.protocols, self.conditions)
+        of_all = columns_of(of_all_photographs(records), self.protocols, (ALL_PHOTOGRAPHS,))
+        shown = [*of_all, *columns] if self.by_photograph else columns
         frames = frames_seen(self.data, self.subjects) if self.scored.kind == "checkpoint" else {}
         title = self.title()
-        rows = rows_of(columns, self.protocols, self.label, with_quoted=self.place.kind == "micc")
+        rows = rows_of(shown, self.protocols, self.label, with_quoted=self.place.kind == "micc")
         rows += frame_rows(self.scored.method, self.label, frames)
-        for sentence in [*ranking_sentences(columns), *self.oracle_sentences(columns)]:
+        for sentence in [*ranking_sentences(shown), *oracle_sentences(shown, self.place.is_stand_in)]:
             print(sentence)
         write_heat_maps(
             self.pictured(folder), columns[0], self.options.pictures.heat_maps, folder.below(HEAT_MAPS), title
@@ -278,73 +321,32 @@ class ScanEvaluation:
             "micc", title, settings, counts_of(columns), rows, self.provenance(records, frames),
             self.place.is_stand_in,
         )  # fmt: skip
-        tables = {"subjects": subject_table(records), "rankings": ranking_table(columns)}
-        report = Report(results, tables, self.curves(columns, title))
+        tables = {"subjects": subject_table(records), "rankings": ranking_table(shown)}
+        report = Report(results, tables, curves(shown, self.protocols, title))
         if groups is None:
             return report
         names = [subject.name for subject in self.subjects]
         least = self.options.groups.smallest_group
         return with_groups(report, columns, names, groups, label=self.label, least_people=least)
 
-    def curves(self, columns: Sequence[ConditionColumn], title: str) -> dict[str, Any]:
-        """A cumulative error curve for each condition under the first protocol."""
-        first = self.protocols[0].name
-        return {
-            f"curve_{condition}": curve_figure(
-                [c for c in columns if (c.protocol, c.condition) == (first, condition)],
-                f"{title}, {condition}" if len(self.protocols) == 1 else f"{title}, {condition}, {first}",
-            )
-            for condition in self.conditions
-        }
-
     # ------------------------------------------------------------------ words
 
     @property
     def label(self) -> str:
         """The data set's name in tables."""
-        return {"micc": "MICC", "scans": "scans"}.get(self.place.kind, "stand-in")
+        return STAND_IN_LABEL if self.place.is_stand_in else KINDS[self.place.kind].label
 
     def title(self) -> str:
         """Of tables and figures."""
         names = ", ".join(protocol.name for protocol in self.protocols)
-        people = "synthetic people" if self.place.is_stand_in else "subjects"
-        title = f"{self.scored.method} against scans of {len(self.subjects)} {people} ({names})"
+        people = f"{len(self.subjects)} {'synthetic people' if self.place.is_stand_in else 'subjects'}"
+        if self.by_photograph:
+            count = len({subject.person for subject in self.subjects})
+            people = f"{self.label}'s {count} people on {len(self.subjects)} photographs"
+        title = f"{self.scored.method} against scans of {people} ({names})"
         if self.options.protocol.closest_points != "libigl":
             title += f", closest points by {self.options.protocol.closest_points}"
         return labelled(title, self.place.is_stand_in)
-
-    def unit_sentences(self) -> list[str]:
-        """Which units were guessed and what was turned, by the first file of each kind."""
-        first = [("scans", self.options.scans.scan_unit, s.scans[0].path) for s in self.subjects if s.scans][
-            :1
-        ]
-        first += [(f.name, self.options.scored.unit, f.first_file) for f in self.folders]
-        sentences = []
-        for name, unit, path in first:
-            try:
-                read = read_mesh_in_mm(path, unit)
-            except (ValueError, OSError):
-                continue  # becomes a failure row with its reason
-            if read.guessed:
-                sentences.append(f"unit of {name}: {read.unit}, guessed from the size of {path.name}")
-            if read.turned:
-                share = f"{read.turned:,} of {len(read.mesh.triangles):,}"
-                sentences.append(
-                    f"triangles of {name}: {share} in {path.name} were wound the other way; turned outward"
-                )
-        return sentences
-
-    def oracle_sentences(self, columns: Sequence[ConditionColumn]) -> list[str]:
-        """How close the morphable model can come; a stand-in must not be within its reach."""
-        column = next(column for column in columns if column.method == ORACLE)
-        values = [value for value in column.values if np.isfinite(value)]
-        if not values:
-            return []
-        mean = float(np.mean(values))
-        sentence = f"oracle: the model fitted to the scans stays {mean:.2f} mm away ({column.protocol})"
-        if self.place.is_stand_in and column.protocol == "genova" and mean < LEAST_ORACLE_MM:
-            sentence += f": less than {LEAST_ORACLE_MM} mm, too close for a stand-in"
-        return [sentence]
 
     def provenance(self, records: Sequence[ScoreRecord], frames: dict[str, Frames]) -> dict[str, Any]:
         """What the numbers come from."""

@@ -1,6 +1,7 @@
 """The 68 landmarks of scans and meshes: from files, from a shared topology, or found by a face detector."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from datamodules.alignment.detection import DetectorName, load_detector
 from evaluation.metrics.marked_mesh import NOSE_TIP, MarkedMesh, Unscorable, known
+from evaluation.metrics.scan_protocols import ALL_LANDMARKS
 from evaluation.metrics.similarity_transform import fit_similarity
 from evaluation.metrics.surface import scorable_surface
 from evaluation.scans.model_fit import ModelFit, fit_model
@@ -51,17 +53,20 @@ class Marks(NamedTuple):
     source: Source
 
 
+@dataclass(frozen=True)
 class Marker:
     """Finds the landmarks of scans and meshes.
 
-    Args:
+    Attributes:
         open_model: gives the model that is fitted where a file has no landmarks, or not all; called only
             then.
         detector: sees the face in a frontal picture.
+        needed: ids of the landmarks that must be known; where a file has them, others are not looked for.
     """
 
-    def __init__(self, open_model: Callable[[], MorphableModel], *, detector: DetectorName = "yunet") -> None:
-        self._open_model, self._detector = open_model, detector
+    open_model: Callable[[], MorphableModel]
+    detector: DetectorName = "yunet"
+    needed: tuple[int, ...] = ALL_LANDMARKS
 
     def marks(self, mesh: Mesh, file: Path | None, *, unit: str = "mm") -> Marks:
         """The landmarks of a mesh in mm, from its landmark file, its topology, or by detection.
@@ -80,11 +85,11 @@ class Marker:
             topology_landmarks(mesh.vertices.double().numpy()) if file is None else _read(mesh, file, unit)
         )
         if points is None:
-            points = _of_model(mesh, self._open_model())
+            points = _of_model(mesh, self.open_model())
             if points is not None:
                 return Marks(points, "topology")
             return Marks(self._transferred(mesh, None), "detected")
-        if known(points).all():
+        if known(points)[list(self.needed)].all():
             return Marks(points, "topology" if file is None else "marked")
         completed = self._transferred(mesh, points)
         return Marks(np.where(known(points)[:, None], points, completed), "completed")
@@ -92,7 +97,7 @@ class Marker:
     def _transferred(self, mesh: Mesh, points: NDArray[np.float64] | None) -> NDArray[np.float64]:
         """All 68 from the open model, fitted from the known points, or from detected ones."""
         surface = scorable_surface(mesh.vertices.numpy(), mesh.triangles.numpy(), "the mesh")
-        model = self._open_model()
+        model = self.open_model()
         own = model.landmarks.on(model.neutral_mean.view(1, -1, 3))[0].double()
         failures: list[str] = []
         try:
@@ -120,7 +125,7 @@ class Marker:
         if points is not None and len(ids) >= FEWEST_KNOWN:
             yield own.numpy()[ids], points[ids]
             return
-        for seen in detected_points(mesh, load_detector(self._detector)):
+        for seen in detected_points(mesh, load_detector(self.detector)):
             yield five_points(own).numpy(), seen
 
 

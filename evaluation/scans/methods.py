@@ -102,11 +102,12 @@ def averaged_vertices(reconstructor: Reconstructor, features: Tensor, average: A
         ValueError: for another way of averaging.
     """
     if average == "embeddings":
-        return reconstructor.faces(reconstructor.coefficients(features.mean(0, keepdim=True))).vertices[0]
+        mean = features.mean(0, keepdim=True)
+        return reconstructor.faces(reconstructor.coefficients(mean, photographs=len(features))).vertices[0]
     every = reconstructor.coefficients(features)
     if average == "coefficients":
-        mean = Prediction(*(part.mean(0, keepdim=True) for part in every))
-        return reconstructor.faces(mean).vertices[0]
+        averaged = Prediction(*(part.mean(0, keepdim=True) for part in every))
+        return reconstructor.faces(averaged).vertices[0]
     if average == "meshes":
         # One by one: a video may have a thousand frames.
         each = (reconstructor.faces(Prediction(*parts)).vertices[0] for parts in _one_by_one(every))

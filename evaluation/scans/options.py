@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from datamodules.alignment.crops import Selection
 from datamodules.alignment.detection import DetectorName
+from datamodules.benchmark_folders import ImageSet
 from evaluation.groups.options import Groups
-from evaluation.metrics.scan_protocols import PROTOCOLS, Scaling, ScanProtocol, scan_protocol
+from evaluation.metrics.scan_protocols import DEFAULT, PROTOCOLS, Scaling, ScanProtocol, scan_protocol
 from evaluation.metrics.triangle_trees import Backend
 from evaluation.scans.methods import Average
 from evaluation.shared.options import NO_SETTING, Dashboard, Machine, Output, settings_of_options
@@ -52,9 +53,11 @@ class ScannedPeople:
     """The people whose scans are compared with.
 
     Attributes:
-        data: micc:DIR (or DIR), scans:DIR, or stand-in; by default what MICC_DIR or the configuration file
-            names, else the stand-in.
-        subjects: the first so many; all by default, 12 of the stand-in.
+        data: micc:DIR (or DIR), scans:DIR, now:DIR, fg2018:DIR, or stand-in; by default what MICC_DIR or the
+            configuration file names, else the stand-in.
+        images: of now:DIR: those of validation are scored; of test, whose scans are not published, a folder
+            to submit is written and checked.
+        subjects: the first so many people; all by default, 12 of the stand-in.
         frames: of each video, so many evenly spread, or all.
         faces: which face of a frame.
         detector: yunet or mtcnn; finds faces in frames, and landmarks where there are none.
@@ -65,6 +68,7 @@ class ScannedPeople:
     """
 
     data: str | None = None
+    images: ImageSet = "validation"
     subjects: PositiveInt | None = None
     frames: PositiveInt | Literal["all"] = "all"
     faces: Selection = "largest"
@@ -79,14 +83,15 @@ class ProtocolChoice:
     """How distances are measured.
 
     Attributes:
-        protocol: genova, tran, ganfit, deng, now, fg2018, or all of them.
+        protocol: genova, tran, ganfit, deng, now, fg2018, realy (an approximation, called realy-like), or all
+            of them; by default the benchmark's own of now:DIR and fg2018:DIR, else genova.
         scale: isotropic, global or none instead of the protocol's own.
         radius_mm: of the crop around the nose tip instead of the protocol's own.
         radius_overrides_mm: another radius for some subjects, by their number, as {28: 60}.
         closest_points: what finds them: libigl, or open3d (in float32; extra open3d).
     """
 
-    protocol: str = "genova"
+    protocol: str | None = None
     scale: Scaling | None = None
     radius_mm: PositiveFinite | None = None
     radius_overrides_mm: dict[int, PositiveFinite] | None = None
@@ -98,7 +103,8 @@ class ProtocolChoice:
         Raises:
             ValueError: if the protocol is unknown.
         """
-        chosen = list(PROTOCOLS.values()) if self.protocol == ALL else [scan_protocol(self.protocol)]
+        asked = DEFAULT if self.protocol is None else self.protocol
+        chosen = list(PROTOCOLS.values()) if asked == ALL else [scan_protocol(asked)]
         return [
             changed(
                 protocol,

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 from evaluation.metrics.scan_protocols import ScanProtocol
 from evaluation.metrics.scan_score import ScanScore
 from evaluation.reporting.results import plain
+from evaluation.scans.data_kinds import ALL_PHOTOGRAPHS
 from lightning_modules.plain.files import write_whole
 
 # Of the histogram that pooled statistics are made of: NoW's distances reach a few mm.
@@ -51,6 +52,8 @@ class ScoreRecord:
         landmarks: where the scan's come from: marked, topology, completed or detected.
         failure: why there is no score, as "kind: detail"; empty if there is one.
         heap: of a protocol that pools points over scans.
+        person: on the photograph that the subject is; empty where the subject is a person.
+        regions: scores in mm of parts of the face, of a protocol that has some.
     """
 
     subject: str
@@ -66,6 +69,8 @@ class ScoreRecord:
     landmarks: str = ""
     failure: str = ""
     heap: Heap | None = None
+    person: str = ""
+    regions: Mapping[str, float] | None = None
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "ScoreRecord":
@@ -80,14 +85,18 @@ class ScoreRecord:
             value = getattr(record, name)
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
                 raise TypeError(f"{name} is {value!r:.40}")
+        parts = record.regions
+        if parts is not None and not all(isinstance(value, NUMBER) for value in dict(parts).values()):
+            raise TypeError(f"regions are {parts!r:.40}")
         if record.heap is not None and not _is_histogram(record.heap):
             raise TypeError("heap is no histogram")
         return record
 
 
+TEXTS = ("subject", "scan", "condition", "method", "protocol", "landmarks", "failure", "person")
 NUMBER, TEXT, NOTHING = (int, float), (str,), (type(None),)
 KINDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("subject", "scan", "condition", "method", "protocol", "landmarks", "failure"), TEXT),
+    **dict.fromkeys(TEXTS, TEXT),
     **dict.fromkeys(("value_mm", "scale"), (*NUMBER, *NOTHING)),
     "kept": NUMBER,
     "converged": (bool, *NOTHING),
@@ -123,6 +132,7 @@ def record_of(
         scale=None if alignment is None else float(alignment.transform.scale),
         failure=score.failure or "",
         heap=heap_of(score) if pools else None,
+        regions=dict(score.regions_mm) or None,
         **identity,
     )
 
@@ -152,6 +162,11 @@ def pooled_heaps(heaps: Sequence[Heap]) -> tuple[float, float, float]:
     median = BIN_MM * (place + (ends[-1] / 2 - below) / histogram[place])
     mean = first / weight
     return float(median), mean, float(np.sqrt(max(second / weight - mean**2, 0.0)))
+
+
+def of_all_photographs(records: Sequence[ScoreRecord]) -> list[ScoreRecord]:
+    """The records of photographs as those of one condition, which holds all of them."""
+    return [replace(record, condition=ALL_PHOTOGRAPHS) for record in records if record.person]
 
 
 def write_records(records: Sequence[ScoreRecord], file: Path) -> None:

@@ -1,9 +1,10 @@
 """Scores every method's mesh of a subject against the subject's scans, under every protocol."""
 
+import atexit
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -122,15 +123,8 @@ class Scorer:
         Raises:
             Unscorable: saying what is wrong with it.
         """
-        try:
-            read = read_mesh_in_mm(scan.path, self.unit)
-        except ImplausibleSizeError as error:
-            raise Unscorable(str(error)) from error
-        except (ValueError, OSError) as error:
-            raise Unscorable(f"unusable scan: {error}") from error
-        marks = self.marker.marks(read.mesh, scan.landmarks, unit=read.unit)
-        prepared = prepare_scan(marked_mesh(read.mesh, marks), backend=self.backend)
-        return ReadScan(scan, prepared, marks, read.mesh.colours, read.unit)
+        states = _state(scan.path), _state(scan.landmarks)
+        return _read_once(scan, *states, self.unit, self.marker, self.backend)
 
     def mesh_score(
         self, mesh: MarkedMesh, scan: ReadScan, protocol: ScanProtocol, method: str, subject: str
@@ -159,17 +153,18 @@ class Scorer:
             "subject": subject.name,
             "scan": scan.file.name,
             "landmarks": scan.marks.source,
+            "person": subject.person,
         }
         records = []
         for method in self.methods:
-            for condition in self.conditions if method.by_condition else (ANY_CONDITION,):
+            for condition in self._conditions(method, subject):
                 more = {"condition": condition, "method": method.name}
                 if method.name == MEAN_FACE:
                     record = self._baseline(method, subject, scan, protocol, identity | more)
                 else:
                     record = self._scored(method, subject, condition, scan, protocol, identity | more)
                 records.append(record)
-        more = {"condition": ANY_CONDITION, "method": ORACLE}
+        more = {"condition": subject.condition or ANY_CONDITION, "method": ORACLE}
         return [*records, self._baseline(None, subject, scan, protocol, identity | more)]
 
     def _scored(
@@ -266,16 +261,62 @@ class Scorer:
         named = [
             (method.name, condition)
             for method in self.methods
-            for condition in (self.conditions if method.by_condition else (ANY_CONDITION,))
+            for condition in self._conditions(method, subject)
         ]
         return [
-            ScoreRecord(subject.name, scan, condition, name, protocol.name, None, 0.0, failure=reason)
-            for name, condition in [*named, (ORACLE, ANY_CONDITION)]
+            ScoreRecord(
+                subject.name,
+                scan,
+                condition,
+                name,
+                protocol.name,
+                None,
+                0.0,
+                failure=reason,
+                person=subject.person,
+            )
+            for name, condition in [*named, (ORACLE, subject.condition or ANY_CONDITION)]
         ]
+
+    def _conditions(self, method: Method, subject: Subject) -> tuple[str, ...]:
+        """In which a method's meshes of a subject are scored; a photograph has one."""
+        if subject.condition:
+            return (subject.condition,)
+        return self.conditions if method.by_condition else (ANY_CONDITION,)
 
     @property
     def _cache(self) -> Path:
         return CacheFolders.below(self.cache_folder).scan_baselines / metrics_digest()
+
+
+# Photographs of one person share a scan, and come one after another.
+@lru_cache(maxsize=2)
+def _read_once(
+    scan: ScanFile, state: object, marked: object, unit: Unit, marker: Marker, backend: Backend
+) -> ReadScan:
+    """A scan with its landmarks, as its files are in these states; for errors see `Scorer.read_scan`."""
+    try:
+        read = read_mesh_in_mm(scan.path, unit)
+    except ImplausibleSizeError as error:
+        raise Unscorable(str(error)) from error
+    except (ValueError, OSError) as error:
+        raise Unscorable(f"unusable scan: {error}") from error
+    marks = marker.marks(read.mesh, scan.landmarks, unit=read.unit)
+    prepared = prepare_scan(marked_mesh(read.mesh, marks), backend=backend)
+    return ReadScan(scan, prepared, marks, read.mesh.colours, read.unit)
+
+
+# libigl's trees must not outlive the interpreter.
+atexit.register(_read_once.cache_clear)
+
+
+def _state(path: Path | None) -> tuple[int, int] | None:
+    """Size and time of a file; None where there is none."""
+    try:
+        found = None if path is None else path.stat()
+    except OSError:
+        return None
+    return None if found is None else (found.st_size, found.st_mtime_ns)
 
 
 @cache

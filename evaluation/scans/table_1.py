@@ -6,9 +6,11 @@ from functools import partial
 from typing import NamedTuple
 
 from evaluation.groups.group_blocks import blocks_by_group
+from evaluation.metrics.face_regions import FACE_REGIONS
 from evaluation.reporting.blocks import Block, block_of
 from evaluation.reporting.results import Results, Row
 from evaluation.reporting.tables import Layout
+from evaluation.scans.data_kinds import BY_PHOTOGRAPH
 from evaluation.scans.tables import BASELINES
 
 # "MICC cooperative, genova", also with a group behind; a changed protocol may name several radii in braces.
@@ -61,17 +63,29 @@ def protocol_blocks(rows: Sequence[Row], protocol: str) -> Iterator[Block]:
         lost = missing.get((row.method, row.protocol))
         if lost is None or row.quoted:
             return ""
-        return f"without {lost.value:.0f} of {lost.n} subjects, which failed; subjects.csv says why"
+        items = _items([row])
+        return f"without {lost.value:.0f} of {lost.n} {items}, which failed; subjects.csv says why"
 
     def condition(row: Row) -> str:
         return _protocol_and_condition(row.protocol)[1]
 
     placed = partial(block_of, column=condition, part=_part, remark=remark)
     means = [row for row in rows if row.metric == MEAN]
-    yield placed(means, f"{protocol}: error in mm, mean over subjects")
+    items = _items(means)
+    yield placed(means, f"{protocol}: error in mm, mean over {items}")
     pooled = [row for row in rows if row.metric in POOLED]
     if pooled:
         yield placed(pooled, f"{protocol}: error in mm, all points pooled: median; mean ± sd")
+    for region in FACE_REGIONS:
+        own = [row for row in rows if row.metric == region]
+        if own:
+            yield placed(own, f"{protocol}: error in mm in the {region}, mean over {items}")
+
+
+def _items(rows: Sequence[Row]) -> str:
+    """What a mean is taken over."""
+    headings = filter(None, (heading_of_place(row.protocol) for row in rows))
+    return "photographs" if any(heading.data in BY_PHOTOGRAPH for heading in headings) else "subjects"
 
 
 def _protocol_and_condition(place: str) -> tuple[str, str]:
@@ -84,3 +98,6 @@ def _part(row: Row) -> int:
 
 
 LAYOUT = Layout(table_1, "scores", "standard deviation over subjects")
+PHOTOGRAPHS_LAYOUT = LAYOUT._replace(
+    spread="standard deviation over photographs, and of pooled points over these; intervals resample people"
+)

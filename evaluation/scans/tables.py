@@ -119,7 +119,8 @@ def rows_of(
 
 def column_rows(column: ConditionColumn, place: str, *, pooled: bool) -> list[Row]:
     """The figures of one method in one condition."""
-    summary = summarise(column.values, column.failures)
+    people = [record.person or record.subject for record in column.records]
+    summary = summarise(column.values, column.failures, people=people)
     n, method = summary.used, column.method
     if not n:
         kinds = ", ".join(f"{count} {kind}" for kind, count in summary.failed.items())
@@ -132,6 +133,10 @@ def column_rows(column: ConditionColumn, place: str, *, pooled: bool) -> list[Ro
         Row(method, place, "RMSE", "mm", summary.rmse, None, summary.rmse_interval, n),
         Row(method, place, "kept", "share", float(np.mean([record.kept for record in used])), n=n),
     ]
+    for region in used[0].regions or ():
+        values = [record.regions[region] for record in used if record.regions]
+        spread = float(np.std(values, ddof=1)) if n > 1 else None
+        rows.append(Row(method, place, region, "mm", float(np.mean(values)), spread, n=len(values)))
     if pooled:
         median, mean, spread = pooled_heaps([record.heap for record in used if record.heap is not None])
         rows += [
@@ -225,7 +230,11 @@ def ranking_sentences(columns: Sequence[ConditionColumn]) -> Iterator[str]:
 
 def subject_table(records: Sequence[ScoreRecord]) -> pd.DataFrame:
     """Every score with all that is known of it, one line each, failed ones included."""
-    return pd.DataFrame([{k: v for k, v in asdict(r).items() if k != "heap"} for r in records])
+    lines = []
+    for record in records:
+        line = {name: value for name, value in asdict(record).items() if name not in ("heap", "regions")}
+        lines.append(line | {f"{name}_mm": value for name, value in (record.regions or {}).items()})
+    return pd.DataFrame(lines)
 
 
 def curve_figure(columns: Sequence[ConditionColumn], title: str) -> Figure:

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,10 +28,10 @@ Run = Callable[..., subprocess.Popen]
 def run(tmp_path: Path, options: list[str]) -> Iterator[Run]:
     """Starts runs on miniatures as a user does; none of their processes outlives the test."""
     started = []
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
     def run(*more: object) -> subprocess.Popen:
         command = [sys.executable, small_run.__file__, *options, "--no-progress", *map(str, more)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
         process = subprocess.Popen(
             command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
             text=True, start_new_session=True,
@@ -98,6 +99,55 @@ def test_two_processes_train_what_one_does(run: Run, tmp_path: Path) -> None:
     assert norms[0] == pytest.approx(norms[1], rel=1e-3)
     rows = [read_results(tmp_path / name).rows for name in ("one", "two")]
     assert [row.value for row in rows[0]] == pytest.approx([row.value for row in rows[1]], abs=1e-3)
+
+
+def test_two_processes_align_each_photograph_once_and_both_take_part(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOOKED", str(tmp_path))
+    process = run("--devices", 2, "--device", "cpu", "--cache-folder", tmp_path / "cache", "--max-steps", 2)
+    assert ended(process)[0] == 0
+    looked = [file.read_text().split() for file in tmp_path.glob("looked-*.txt")]
+    assert len(looked) == 2
+    assert len({*looked[0], *looked[1]}) == len(looked[0]) + len(looked[1]) == 24
+    assert not list((tmp_path / "cache").glob("**/shares/*/*.*"))
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun_share_the_work(
+    tmp_path: Path, options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOOKED", str(tmp_path))
+    own = ["--devices", "2", "--device", "cpu", "--cache-folder", str(tmp_path / "cache"), "--output", "two"]
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone",
+        small_run.__file__, *options, "--no-progress", *own,
+    ]  # fmt: skip
+    subprocess.run(command, cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True, timeout=300)
+    looked = [file.read_text().split() for file in tmp_path.glob("looked-*.txt")]
+    assert len(looked) == 2
+    assert len({*looked[0], *looked[1]}) == len(looked[0]) + len(looked[1]) == 24
+    assert read_results(tmp_path / "two").rows
+
+
+@pytest.mark.slow
+def test_jobs_that_prepare_leave_what_a_run_trains_on(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = ("--cache-folder", tmp_path / "cache")
+    said = [ended(run(*own, "--shard", f"{number}/2")) for number in (1, 2, 1)]
+    assert [status for status, _ in said] == [0, 0, 0]
+    assert "its photographs are aligned" in said[0][1][-1]
+    assert "share 1 of 2 is prepared" in said[2][1][-1]
+    monkeypatch.setenv("LOOKED", str(tmp_path))
+    assert ended(run(*own, "--output", "shared"))[0] == 0
+    assert not list(tmp_path.glob("looked-*.txt"))
+    shutil.move(tmp_path / "runs", tmp_path / "runs of shares")
+    assert ended(run("--output", "one"))[0] == 0
+    one, shared = (
+        read_checkpoint(tmp_path / name / "final.ckpt")["state_dict"] for name in ("one", "shared")
+    )
+    assert all(torch.equal(one[name], shared[name]) for name in one)
 
 
 @pytest.mark.slow
@@ -171,7 +221,7 @@ def test_a_process_that_is_killed_ends_the_other_with_one_sentence(
     status, said = ended(process)
     assert status == 1
     (sentence,) = [line for line in said if not line.startswith(("warning: the batch", "fewer than 500"))]
-    assert sentence.startswith("error: stopped at step ")
+    assert sentence.startswith(f"error: stopped {'at step' if when == 'it trains' else 'outside training'}")
     assert ": process 1 (of 2, counted from 0) was killed, as the system does where memory runs" in sentence
     assert sentence.endswith(": the same command continues")
     assert no_process_is_left(process)

@@ -71,6 +71,18 @@ def test_the_held_back_share_is_as_asked() -> None:
     assert (is_held_back(digests, 0.1) <= is_held_back(digests, 0.2)).all()
 
 
+def test_at_most_so_many_are_held_back_and_copies_stay_together() -> None:
+    digests = np.frombuffer(np.random.default_rng(0).bytes(32 * 20_000), "V32")
+    digests = np.concatenate([digests, digests])
+    share = is_held_back(digests, 0.1)
+    assert (is_held_back(digests, 0.1, at_most=5000) == share).all()
+    few = is_held_back(digests, 0.1, at_most=501)
+    assert few.sum() == 500
+    assert (few <= share).all()
+    assert (few[:20_000] == few[20_000:]).all()
+    assert not is_held_back(digests, 0.1, at_most=0).any()
+
+
 @pytest.mark.usefixtures("stub_detector")
 def test_photographs_that_cannot_be_used_are_counted_and_listed(
     photograph_folder: Path,

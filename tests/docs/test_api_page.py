@@ -80,7 +80,7 @@ def test_the_mesh_is_scored_with_landmarks_detected_or_read(ran: tuple[dict[str,
             for name, score in variables.items()
             if name.startswith("score_after") and score is not None and score.mesh_landmarks == source
         )
-        for source in ("detected", "marked")
+        for source in ("topology", "marked")
     )
     assert (detected.mesh_unit, detected.scan_unit) == ("m", "mm")
     # The mesh is the scan, 3 % longer: what a similarity leaves of that.

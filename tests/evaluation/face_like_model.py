@@ -6,13 +6,13 @@ from scipy.spatial import cKDTree
 
 from lightning_modules.faces.landmarks.ibug import landmarks_on_vertices
 from lightning_modules.faces.morphable_model import ModelSource, MorphableModel, PrincipalComponents
-from tests.evaluation.metrics.face_like import PLACES, face_like
+from tests.evaluation.metrics.face_like import all_landmarks, face_like
 
 
 def face_like_model(components: int = 5) -> MorphableModel:
     """About 900 vertices; its components are smooth displacements of some mm.
 
-    Landmarks that `face_like` does not know lie on the chin, on the model as on its scans.
+    Landmarks that `face_like` does not know lie where a face has them.
     """
     face = face_like(6.0)
     generator = np.random.default_rng(0)
@@ -20,8 +20,7 @@ def face_like_model(components: int = 5) -> MorphableModel:
     fields = np.stack([np.cos(face.vertices @ each + index) for index, each in enumerate(waves)], -1)
     basis = torch.from_numpy(np.linalg.qr(fields.reshape(-1, components))[0]).float()
     variance = torch.full((components,), 50.0**2)
-    landmarks = np.where(np.isnan(face.landmarks), face.landmarks[8], face.landmarks)
-    assert np.isfinite(face.landmarks[list(PLACES)]).all()
+    landmarks = all_landmarks()
     nothing = torch.zeros(face.vertices.size, 0)
     return MorphableModel(
         shape=PrincipalComponents(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from evaluation.metrics.marked_mesh import MarkedMesh
@@ -12,17 +13,13 @@ from lightning_modules.faces.landmarks.ibug import landmarks_on_vertices
 from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.faces.morphable_model import ModelSource, MorphableModel, PrincipalComponents
-from tests.evaluation.metrics.face_like import PLACES, face_like
+from tests.evaluation.metrics.face_like import PLACES, all_landmarks, face_like
 
 NOSES_MM = {"subject_01": 22.0, "subject_02": 18.0, "subject_03": 26.0}
 
 
-def face_like_model(*, eyes: bool = False) -> MorphableModel:
-    """Faces as `face_like` makes them; the first component is the nose's height, 4 mm a deviation.
-
-    Args:
-        eyes: put what `face_like` does not know of an eye onto its inner corner, so that eyes have a middle.
-    """
+def face_like_model() -> MorphableModel:
+    """Faces as `face_like` makes them; the first component is the nose's height, 4 mm a deviation."""
     face = face_like(6.0)
     flat = face.vertices[:, :2]
     nose = np.exp(-((flat[:, 0] / 11) ** 2)) * np.exp(-(((flat[:, 1] - 8) / 20) ** 2))
@@ -31,10 +28,7 @@ def face_like_model(*, eyes: bool = False) -> MorphableModel:
     directions[:, 2, 0], directions[:, 2, 1] = nose, wide
     basis, _ = np.linalg.qr(directions.reshape(-1, 2))
     basis *= np.sign((basis * directions.reshape(-1, 2)).sum(0))
-    ids = torch.zeros(68, dtype=torch.int64)
-    corners = {index: PLACES[39 if index < 42 else 42] for index in range(36, 48)} if eyes else {}
-    for index, place in (corners | PLACES).items():
-        ids[index] = int(np.linalg.norm(flat - place, axis=1).argmin())
+    ids = torch.from_numpy(cKDTree(flat).query(all_landmarks()[:, :2])[1])
     variance = torch.tensor([(4 * np.linalg.norm(nose)) ** 2, 20.0]).float()
     grey = torch.full((face.vertices.size,), 0.5)
     return MorphableModel(

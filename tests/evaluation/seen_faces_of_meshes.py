@@ -18,7 +18,7 @@ def mesh_of(nose_mm: float = 22.0) -> Mesh:
 
 
 def five_of_model() -> np.ndarray:
-    model = face_like_model(eyes=True)
+    model = face_like_model()
     return five_points(model.landmarks.on(model.neutral_mean.view(1, -1, 3))[0]).numpy()
 
 

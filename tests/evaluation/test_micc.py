@@ -16,6 +16,7 @@ from evaluation.metrics import triangle_trees
 from evaluation.micc import main
 from evaluation.scans import evaluation
 from evaluation.scans.scoring import Scorer
+from lightning_modules.expected_shape import ExpectedShape
 from lightning_modules.prediction import Prediction
 from lightning_modules.reconstruction import Reconstructor
 from tests.datamodules.conftest import TinyNetwork, detect_by_colour
@@ -288,14 +289,19 @@ def test_all_protocols_rank_the_same_meshes(tmp_path: Path, data: Path) -> None:
     other = mesh_folder(tmp_path / "worse", error_mm=14.0)
     status, results = score_meshes(tmp_path, data, "--protocol=all", "--also", f"[{other}]")
     assert status == 0
-    for protocol in ("genova", "tran", "ganfit", "deng", "now", "fg2018"):
+    names = ["genova", "tran", "ganfit", "deng", "now", "fg2018", "realy-like"]
+    for protocol in names:
         place = f"MICC, {protocol}"
         # NoW's median over the face disc hardly sees a nose: of either kind nearly the same.
         assert value(results, "theirs", place=place) < value(results, "worse", place=place) + 0.001
     assert value(results, "theirs", "median of all points", "MICC, now") > 0
     with (tmp_path / "out/rankings.csv").open() as file:
         lines = list(csv.DictReader(file))
-    assert [line["protocol"] for line in lines] == ["genova", "tran", "ganfit", "deng", "now", "fg2018"]
+    assert [line["protocol"] for line in lines] == names
+    parts = [
+        value(results, "theirs", part, "MICC, realy-like") for part in ("nose", "mouth", "forehead", "cheek")
+    ]
+    assert value(results, "theirs", place="MICC, realy-like") == pytest.approx(np.mean(parts))
     assert float(lines[0]["agreement"]) == pytest.approx(1)
 
 
@@ -380,6 +386,24 @@ def test_a_checkpoint_is_scored_in_three_conditions_beside_the_quoted_rows(
     assert value(results, "run", "frames", "MICC indoor, frames") == 9
     assert value(results, "run", "without a face", "MICC indoor, frames") == 3
     assert results["provenance"]["frames"]["indoor"] == {"total": 9, "without": {"no face found": 3}}
+
+
+def test_a_checkpoint_with_an_expected_shape_has_two_rows(
+    tmp_path: Path, data: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Predictions that are worth nothing leave the mean face to expect, and the likeness as it is."""
+    parts = evaluation.load_reconstructor(checkpoint)
+    count = parts.model.shape_variance.numel()
+    nothing = ExpectedShape(torch.zeros(count), torch.ones(count), torch.ones(count), 600)
+    _, before = run(tmp_path, checkpoint, "--data", data, name="before")
+    more = parts._replace(content=parts.content | {"expected_shape": nothing.as_dict()})
+    monkeypatch.setattr(evaluation, "load_reconstructor", lambda *_, **__: more)
+    _, after = run(tmp_path, checkpoint, "--data", data, name="after")
+    place = "MICC cooperative, genova"
+    assert value(after, "run, likeness", place=place) == value(before, "run", place=place)
+    mean_face = value(after, "mean face", place=place)
+    assert value(after, "run, expected", place=place) == pytest.approx(mean_face, abs=1e-6)
+    assert value(before, "run", place=place) != pytest.approx(mean_face, abs=1e-3)
 
 
 def test_missing_and_faceless_videos_are_failures_of_the_checkpoint_alone(

@@ -4,12 +4,14 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from evaluation import (
     clustering,
     fairness,
     fit,
+    leaderboard,
     micc,
     reconstruct,
     reporting_people,
@@ -24,6 +26,7 @@ from lightning_modules.plain.output_folder import OutputFolder
 from tests.datamodules.conftest import write_photograph
 
 from .small_checkpoint import checkpoint, status_of, write_checkpoint  # noqa: F401
+from .test_leaderboard import PEOPLE, micc_folder
 
 # The options of each command that name something to read.
 COMMANDS: dict[str, tuple[Callable, str]] = {
@@ -69,6 +72,7 @@ COMMANDS: dict[str, tuple[Callable, str]] = {
         "--groups={labels}",
     ),
     "micc of meshes": (micc.main, "--meshes={meshes} --data=micc:{micc}"),
+    "leaderboard": (leaderboard.main, "{run} {rival}"),
     "validity": (validity.main, "--morphable-model=basel:{model}"),
     "fairness": (fairness.main, "{checkpoint}"),
     "verification": (
@@ -81,7 +85,7 @@ COMMANDS: dict[str, tuple[Callable, str]] = {
     ),
 }
 READS = [(name, read) for name, (_, options) in COMMANDS.items() for read in re.findall(r"{(\w+)}", options)]
-FOLDERS = ("photographs", "others", "scans", "meshes", "landmarks", "micc")
+FOLDERS = ("photographs", "others", "scans", "meshes", "landmarks", "micc", "run", "rival")
 
 
 def put(folder: Path, read: str) -> Path:
@@ -102,6 +106,8 @@ def put(folder: Path, read: str) -> Path:
     elif read == "scans":
         (place / "scans").mkdir(parents=True, exist_ok=True)
         (place / "scans" / "a.obj").write_text("v 0 0 0\n")
+    elif read in ("run", "rival"):
+        micc_folder(place, {(read, "any", "genova"): np.ones(len(PEOPLE))})
     elif read == "micc":
         (place / "subject_01").mkdir(parents=True)
     elif read == "meshes":

@@ -19,7 +19,8 @@ from evaluation import reconstruct
 from evaluation.reconstruct import main
 from evaluation.reconstruction import face_files
 from evaluation.reconstruction.file_names import files_of, names_of
-from lightning_modules.checkpoints import load_regressor
+from lightning_modules.checkpoints import load_regressor, with_content
+from lightning_modules.expected_shape import ExpectedShape
 from lightning_modules.faces.mesh_files.any_format import read_mesh
 from lightning_modules.plain.files import sha256_of_file
 from lightning_modules.plain.manifests import MANIFEST
@@ -134,6 +135,38 @@ def test_one_person_s_face_comes_from_the_mean_of_the_features(
     np.testing.assert_allclose(kept["shape"], expected.shape[0], atol=2e-3)
     assert [entry["file"] for entry in kept["photographs"]] == ["a.png", "b.png", "more/c.png"]
     assert len(list((tmp_path / "faces").glob("*.glb"))) == 1
+
+
+def test_the_expected_geometry_shrinks_shapes_and_trusts_several_photographs_more(
+    run: Run, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert run(photographs, "--geometry=expected") == 2
+    assert "small.ckpt keeps no expected shape" in capsys.readouterr().err
+    learnt = ExpectedShape(torch.full((4,), 0.5), torch.full((4,), 0.5), torch.full((4,), 0.5), 10**6)
+    with_content(tmp_path / "small.ckpt", tmp_path / "more.ckpt", expected_shape=learnt.as_dict())
+    for geometry, people, factor in (
+        ("likeness", (), 1.0), ("expected", (), 0.5), ("expected", ("--one-person",), 0.75),
+    ):  # fmt: skip
+        folder = tmp_path / f"{geometry}{len(people)}"
+        arguments = [tmp_path / "more.ckpt", photographs, *people, f"--geometry={geometry}"]
+        common = [f"--cache-folder={tmp_path / 'cache'}", "--workers=0", "--preview-size=48"]
+        assert status_of(main, [*arguments, *common, f"--output={folder}"]) == 0
+        name = "photographs" if people else "a"
+        kept = json.loads((folder / f"{name}.json").read_text())
+        plain_shape = likeness_of(tmp_path / "more.ckpt", photographs, everybody=bool(people))
+        np.testing.assert_allclose(kept["shape"], factor * plain_shape, atol=4e-3)
+        assert kept.get("geometry") == (None if geometry == "likeness" else "expected")
+
+
+def likeness_of(checkpoint: Path, photographs: Path, *, everybody: bool) -> np.ndarray:  # noqa: F811
+    """The shape that a regressor says of the first photograph, or of all of them together."""
+    aligned = []
+    for file in sorted(photographs.rglob("*.png"))[: None if everybody else 1]:
+        picture = np.ascontiguousarray(cv2.imread(str(file))[:, :, ::-1])
+        aligned.append(cv2.resize(picture, (224, 224), interpolation=cv2.INTER_LINEAR))
+    features = small_network("dlib")(to_images(np.stack(aligned))).features.mean(0, keepdim=True)
+    with torch.no_grad():
+        return load_regressor(checkpoint)[0](features).shape[0].numpy()
 
 
 def test_photographs_that_cannot_be_used_are_named_and_change_the_exit_status(

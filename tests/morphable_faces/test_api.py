@@ -105,11 +105,12 @@ def test_a_mesh_s_score_is_the_one_that_micc_reports(scanned: Path, monkeypatch:
     micc.main([*map(str, given), f"--cache-folder={scanned / 'cache'}"])
     rows = json.loads((output / "results.json").read_text())["rows"]
     (reported,) = [row["value"] for row in rows if (row["method"], row["metric"]) == ("meshes", "mean")]
-    assert reported == pytest.approx(score.millimetres, rel=1e-6)
+    # micc.py carries the landmarks of the first mesh over to all of its topology, on vertices in float32.
+    assert reported == pytest.approx(score.millimetres, rel=1e-5)
 
 
 def test_without_landmark_files_a_detector_finds_them(scanned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "open_model", lambda: face_like_model(eyes=True))
+    monkeypatch.setattr(api, "open_model", face_like_model)
     monkeypatch.setattr(scan_landmarks, "load_detector", lambda name: detector_at(five_of_model()))
     score = score_mesh(scanned / "meshes/ann.obj", scanned / "scans/ann.obj")
     assert score.mesh_landmarks == "detected"

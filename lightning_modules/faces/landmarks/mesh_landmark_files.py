@@ -14,7 +14,7 @@ from lightning_modules.faces.landmarks.ibug import NUMBER_OF_LANDMARKS, Landmark
 from lightning_modules.faces.landmarks.point_lists import file_of_suffix, read_point_list
 from lightning_modules.plain.files import read_text, require_file
 
-SUFFIXES = (".ljson", ".json", ".txt", ".npy", ".pp", ".csv")
+SUFFIXES = (".ljson", ".json", ".txt", ".npy", ".pp", ".csv", ".lnd")
 FORMS = f"68 vertex ids or 68 points x y z, as {', '.join(SUFFIXES)}"
 # Which iBUG landmarks (0-based) a list of so many points holds. Seven are those of the NoW challenge; the tip
 # of the nose may follow.
@@ -77,7 +77,8 @@ def read_marked_points(path: Path, vertices: Tensor) -> Tensor:
         path: as for `read_landmarks`, or a list of fewer points or vertex ids: 51 (without the jaw), 7 (the
             NoW challenge's: outer and inner corner of the right eye, inner and outer of the left, below the
             nose, right and left mouth corner), 8 (these and the nose's tip). MeshLab's picked points (.pp)
-            count in the order of picking; inactive ones keep their places, and are not known.
+            count in the order of picking; inactive ones keep their places, and are not known. FG2018's (.lnd)
+            have their number before them.
         vertices: [V, 3] that vertex ids refer to.
 
     Returns:

@@ -41,7 +41,7 @@ def file_of_suffix(stem: Path, suffixes: tuple[str, ...]) -> Path | None:
 
 
 def read_point_list(path: Path, counts: tuple[int, ...]) -> PointList:
-    """The points or ids of a file of the suffix .json, .ljson, .txt, .csv, .npy or .pp, in any letter case.
+    """The points or ids of a file of the suffix .json, .ljson, .txt, .csv, .npy, .pp or .lnd, in any case.
 
     Args:
         path: of the file, which exists.
@@ -60,6 +60,8 @@ def read_point_list(path: Path, counts: tuple[int, ...]) -> PointList:
         return PointList(_table(read_text(path)), False)
     if suffix == ".pp":
         return PointList(_picked_points(read_text(path), counts), False)
+    if suffix == ".lnd":
+        return PointList(_numbered_points(_table(read_text(path))), False)
     if suffix not in {".json", ".ljson"}:
         raise ValueError(f"unknown suffix {path.suffix!r}")
     content = _parsed_json(read_text(path))
@@ -141,6 +143,13 @@ def _is_number(part: str) -> bool:
 def _number(part: str) -> float:
     # Tables of semicolons come from where the comma is the decimal point.
     return float("nan") if part.lower() in NOT_A_NUMBER else float(part.replace(",", "."))
+
+
+def _numbered_points(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The points of lines `number x y z`, by their numbers from 1."""
+    if table.ndim != 2 or table.shape[1] != 4 or sorted(table[:, 0]) != list(range(1, len(table) + 1)):
+        raise ValueError("lines `number x y z` expected, numbered from 1, each number once")
+    return table[np.argsort(table[:, 0]), 1:]
 
 
 def _picked_points(text: str, counts: tuple[int, ...]) -> NDArray[np.float64]:

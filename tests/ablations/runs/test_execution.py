@@ -35,3 +35,15 @@ def test_what_processes_cannot_share_evenly_is_refused(name: str) -> None:
     message = rf"--{name.replace('_', '-')} \(12\) cannot be shared evenly by 8 processes"
     with pytest.raises(ValueError, match=message):
         check_shares(replace(SETTINGS, **{name: 12}), Execution(devices=2, num_nodes=4))
+
+
+@pytest.mark.parametrize("given", [{"shard": "5/4"}, {"shard": "4"}])
+def test_a_shard_that_does_not_exist_is_refused(given: dict) -> None:
+    with pytest.raises(ValueError, match="--shard: expected a share such as 3/16"):
+        Execution(**given)
+
+
+@pytest.mark.parametrize("given", [{"devices": 2}, {"num_nodes": 2}])
+def test_a_shard_is_the_work_of_one_process(given: dict) -> None:
+    with pytest.raises(ValueError, match="leave out --devices and --num-nodes"):
+        Execution(shard="1/4", **given)

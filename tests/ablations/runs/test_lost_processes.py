@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from torch import distributed
 
-from ablations.runs import lost_processes
+from ablations.runs import lost_processes, processes
 from ablations.runs.lost_processes import is_lost_connection, watched
 from lightning_modules.callbacks import TrainingFailed
 from lightning_modules.plain.output_folder import OutputFolder
@@ -14,10 +14,15 @@ from lightning_modules.plain.output_folder import OutputFolder
 GLOO = "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:6290"
 
 
-def trainer_with(*processes: subprocess.Popen, world_size: int = 3) -> SimpleNamespace:
-    """What is asked of a trainer that started these processes."""
-    strategy = SimpleNamespace(launcher=SimpleNamespace(procs=list(processes)))
-    return SimpleNamespace(world_size=world_size, global_rank=0, global_step=7, strategy=strategy)
+@pytest.fixture(autouse=True)
+def nothing_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "started_here", [])
+
+
+def trainer_with(*started: subprocess.Popen, world_size: int = 3) -> SimpleNamespace:
+    """What is asked of a trainer, in a process that started these."""
+    processes.started_here.extend(started)
+    return SimpleNamespace(world_size=world_size, global_rank=0, global_step=7)
 
 
 def process_that(does: str) -> subprocess.Popen:

@@ -274,3 +274,8 @@ def test_help_lists_every_option_with_its_default_or_what_it_becomes(
 def test_a_width_that_no_machine_holds_is_refused() -> None:
     with pytest.raises(ValueError, match=r"--hidden-width must be at most 32,768, got 100,000,000"):
         replace(Settings(), hidden_width=10**8).resolved()
+
+
+def test_synthetic_faces_are_fresh_at_the_paper_s_scale_under_both_methods() -> None:
+    assert parse("--preset", "paper-scale").synthetic_faces == 0
+    assert parse("--preset", "paper-scale", "--synthetic-faces", "5000").synthetic_faces == 5000

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from lightning.pytorch.utilities import rank_zero_only
 
 from ablations.runs.fitting import FINAL
 from ablations.runs.shared_stage_1 import one_run_at_a_time
+from datamodules.long_work.shares import Share
 from lightning_modules.checkpoints import read_checkpoint
 
 from ..conftest import Start
@@ -25,10 +25,10 @@ def test_a_second_run_waits_and_then_finds_it_finished(
     folder, seen = tmp_path / "shared", []
 
     def second() -> None:
-        with one_run_at_a_time(folder, "second"):
+        with one_run_at_a_time(folder):
             seen.append((folder / FINAL).is_file())
 
-    with one_run_at_a_time(folder, "first"):
+    with one_run_at_a_time(folder):
         thread = in_thread(second)
         time.sleep(0.3)
         assert seen == []
@@ -39,36 +39,26 @@ def test_a_second_run_waits_and_then_finds_it_finished(
 
 
 def test_a_run_that_fails_lets_the_next_one_in(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="gone wrong"), one_run_at_a_time(tmp_path, "first"):
+    with pytest.raises(ValueError, match="gone wrong"), one_run_at_a_time(tmp_path):
         raise ValueError("gone wrong")
-    with one_run_at_a_time(tmp_path, "second"):
+    with one_run_at_a_time(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("event", ["its first process enters", "another run has finished"])
-def test_a_run_s_other_processes_wait_for_its_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, event: str
-) -> None:
-    with one_run_at_a_time(tmp_path, "another"):
-        pass
-    entered = []
+def test_a_run_s_other_processes_wait_for_its_first_which_waits_for_another_run(tmp_path: Path) -> None:
+    entered, barrier = [], threading.Barrier(2)
 
-    def other_process() -> None:
-        with one_run_at_a_time(tmp_path, "mine"):
-            entered.append(True)
+    def process(number: int) -> None:
+        with one_run_at_a_time(tmp_path, Share(number, 2, lambda: barrier.wait(20) and None)):
+            entered.append(number)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(rank_zero_only, "rank", 1)
-        thread = in_thread(other_process)
+    with one_run_at_a_time(tmp_path):
+        threads = [in_thread(lambda number=number: process(number)) for number in (1, 2)]
         time.sleep(0.3)
-    assert entered == []
-    if event == "another run has finished":
-        (tmp_path / FINAL).touch()
-    else:
-        with one_run_at_a_time(tmp_path, "mine"):
-            thread.join(20)
-    thread.join(20)
-    assert entered == [True]
+        assert entered == []
+    for thread in threads:
+        thread.join(20)
+    assert sorted(entered) == [1, 2]
 
 
 def test_runs_that_share_stage_1_train_it_once(start: Start, tmp_path: Path) -> None:
@@ -77,5 +67,4 @@ def test_runs_that_share_stage_1_train_it_once(start: Start, tmp_path: Path) -> 
     before = (shared / FINAL).stat().st_mtime_ns
     assert start("--output", "second", "--no-identity") == 0
     assert (shared / FINAL).stat().st_mtime_ns == before
-    assert (shared / "owner.txt").read_text() == str(tmp_path / "second")
     assert read_checkpoint(shared / FINAL)["global_step"] == 4

@@ -46,6 +46,14 @@ def test_photographs_of_a_folder_are_frames_and_unreadable_ones_have_a_reason(tm
     assert (second.pixels, second.reason) == (None, "not an image, or of an unknown format")
 
 
+def test_a_photograph_is_its_only_frame_and_an_unreadable_one_has_a_reason(tmp_path: Path) -> None:
+    (frame,) = read_frames(write_photograph(tmp_path / "a.png", 1), 5)
+    assert (frame.number, frame.pixels.shape) == (0, (90, 90, 3))
+    (tmp_path / "b.jpg").write_text("no photograph")
+    (broken,) = read_frames(tmp_path / "b.jpg")
+    assert (broken.pixels, broken.reason) == (None, "not an image, or of an unknown format")
+
+
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.avi").write_text("no video")
     with pytest.raises(FootageError, match=r"a\.avi is no video that OpenCV can open"):

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.long_work.row_files import RowFiles
+from datamodules.long_work.row_files import RowFiles, places_of
 
 COLUMNS = {"number": np.dtype((np.float32, 2)), "key": np.dtype("S3")}
 
@@ -171,3 +171,12 @@ def test_a_note_of_the_check_that_is_none_is_left_aside(tmp_path: Path, content:
         append(**rows(0, 2))
     (tmp_path / "checked.json").write_text(content)
     assert files.damage() == ""
+
+
+@pytest.mark.parametrize(("wanted", "known"), [(0, 9), (9, 0), (3, 900), (900, 3), (50, 50)])
+def test_keys_are_found_at_their_places_or_nowhere(wanted: int, known: int) -> None:
+    chance = np.random.default_rng(wanted)
+    keys = chance.integers(0, 1000, wanted).astype("S33")  # some of them twice
+    have = chance.permutation(1000)[:known].astype("S33")
+    place = {key: number for number, key in enumerate(have.tolist())}
+    assert places_of(keys, have).tolist() == [place.get(key, -1) for key in keys.tolist()]

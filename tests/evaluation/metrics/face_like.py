@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from scipy.spatial import Delaunay
 
 from evaluation.metrics.marked_mesh import LANDMARKS, MarkedMesh
+from lightning_modules.faces.landmarks.typical_places import TYPICAL_PLACES
 
 # x to the subject's left, y up, in mm.
 PLACES = {
@@ -23,6 +24,13 @@ PLACES = {
     54: (25, -38),
     8: (0, -85),
 }
+
+
+def all_landmarks(nose_mm: float = 22.0) -> NDArray:
+    """All 68 [68, 3] on the surface: where `PLACES` has none, where a face has it."""
+    flat = TYPICAL_PLACES[:, :2].copy()
+    flat[list(PLACES)] = list(PLACES.values())
+    return np.column_stack([flat, height(flat[:, 0], flat[:, 1], nose_mm=nose_mm)])
 
 
 def height(x: NDArray, y: NDArray, *, nose_mm: float = 22.0) -> NDArray:

@@ -1,4 +1,4 @@
-"""NoW, FG2018 and GANFit beside the steps of their published code, worked out once more by other means."""
+"""NoW, FG2018, GANFit and REALY beside the steps of their published code, worked out by other means."""
 
 from dataclasses import replace
 
@@ -6,13 +6,17 @@ import igl
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.optimize import least_squares
+from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
+from evaluation.metrics.face_regions import in_face_regions
 from evaluation.metrics.marked_mesh import MarkedMesh
-from evaluation.metrics.scan_protocols import FG2018, GANFIT, NOW, SEVEN_LANDMARKS
+from evaluation.metrics.region_score import UNIT_MM
+from evaluation.metrics.scan_protocols import FG2018, GANFIT, NOW, REALY_LIKE, SEVEN_LANDMARKS
 from evaluation.metrics.scan_score import score_scan
-from tests.evaluation.metrics.face_like import face_like
+from tests.evaluation.metrics.face_like import all_landmarks, face_like
 
 OUTER_RIGHT, INNER_RIGHT, INNER_LEFT, OUTER_LEFT, NOSE_BOTTOM = range(5)
 
@@ -162,3 +166,139 @@ def test_a_vertex_far_from_the_mesh_counts() -> None:
 
 def test_the_seven_landmarks_are_corners_of_eyes_and_mouth_and_subnasale() -> None:
     assert SEVEN_LANDMARKS == (36, 39, 42, 45, 33, 48, 54)
+
+
+# ---------------------------------------------------------------------- REALY
+
+
+def closest_on(points: NDArray, vertices: NDArray, triangles: NDArray) -> NDArray:
+    return igl.point_mesh_squared_distance(
+        np.ascontiguousarray(points), np.ascontiguousarray(vertices), triangles
+    )[2]
+
+
+def realy_pair(number: int) -> tuple[MarkedMesh, MarkedMesh]:
+    scan, mesh = pair(number)
+    turn_and_size = by_seven_points(face_like(6.0, nose_mm=24 - number).landmarks[[36, 42, 33, 48]],
+                                    mesh.landmarks[[36, 42, 33, 48]])  # fmt: skip
+    scale, rotation, translation = turn_and_size
+    marks = scale * all_landmarks(24 - number) @ rotation.T + translation
+    chance = np.random.default_rng(100 + number)
+    return (
+        scan._replace(landmarks=all_landmarks(20 + number)),
+        mesh._replace(landmarks=marks + chance.normal(size=marks.shape)),
+    )
+
+
+KEYPOINTS = {
+    "forehead": [*range(36, 48), *range(17, 27)],
+    "mouth": [*range(48, 61), 64],
+    "nose": list(range(27, 36)),
+    "cheek": [*range(48, 61), 64, 36, 41, 40, 39, 42, 47, 46, 45, 7, 8, 9],
+}
+
+
+def rigid(source: NDArray, target: NDArray) -> tuple[NDArray, NDArray]:
+    means = source.mean(0), target.mean(0)
+    u, _, vt = np.linalg.svd((target - means[1]).T @ (source - means[0]))
+    assert np.linalg.det(u @ vt) > 0
+    return u @ vt, means[1] - u @ vt @ means[0]
+
+
+def stepwise(
+    vertices: NDArray, triangles: NDArray, targets: NDArray, marks: tuple[NDArray, NDArray] | None
+) -> NDArray:
+    """The non-rigid steps, with the whole least-squares matrix and keypoints' rows written out."""
+    count, tree, moved = len(vertices), KDTree(targets), vertices.copy()
+    edges = sorted({tuple(sorted((t[i], t[i - 1]))) for t in triangles.tolist() for i in range(3)})
+    arcs = sparse.lil_matrix((len(edges), count))
+    for row, (one, two) in enumerate(edges):
+        arcs[row, one], arcs[row, two] = 1, -1
+
+    def solved(parts: list, goals: list) -> NDArray:
+        whole, wanted = sparse.vstack(parts).tocsc(), np.vstack(goals)
+        return sparse.linalg.spsolve((whole.T @ whole).tocsc(), whole.T @ wanted)
+
+    def placed() -> sparse.csr_matrix:
+        rows = [sparse.csr_matrix(np.r_[point, 1.0][None]) for point in moved]
+        return sparse.block_diag(rows).tocsr()
+
+    stiff, nothing = sparse.kron(arcs, np.eye(4)), np.zeros((4 * len(edges), 3))
+    before, now, steps = np.zeros((4 * count, 3)), np.ones((4 * count, 3)), 0
+    stages = [50 * np.exp(-0.5 * level) for level in range(3)]
+    if marks is not None:
+        weight = np.zeros(count)
+        weight[marks[0]] = 50
+        goal = np.zeros((count, 3))
+        goal[marks[0]] = marks[1]
+        keyed = sparse.kron(arcs, np.diag([2.0, 2, 3, 2]))
+        before, now = (
+            now,
+            solved([150 * keyed, sparse.diags(weight) @ placed()], [nothing, weight[:, None] * goal]),
+        )
+        moved, steps = placed() @ now, 1
+    for level, alpha in enumerate(stages):
+        taken = 0
+        while np.linalg.norm(now - before) > 0.5**level and (marks is None or taken <= 10):
+            distance, nearest = tree.query(moved)
+            counts = (distance < max(2 * distance.mean(), 1)).astype(float)
+            goal = targets[nearest].copy()
+            parts = [alpha * stiff, sparse.diags(counts) @ placed()]
+            goals = [nothing, counts[:, None] * goal]
+            if marks is not None:
+                weight = np.zeros(count)
+                weight[marks[0]] = 5 * np.exp(-0.9 * steps)
+                goal = goal.copy()
+                goal[marks[0]] = marks[1]
+                parts.append(sparse.diags(weight) @ placed())
+                goals.append(weight[:, None] * goal)
+            before, now = now, solved(parts, goals)
+            moved, steps, taken = placed() @ now, steps + 1, taken + 1
+    return moved
+
+
+def published_regions(scan: MarkedMesh, mesh: MarkedMesh) -> dict[str, float]:
+    """REALY's mean distances by region in mm, in a frame in which a unit is UNIT_MM."""
+    seven = [36, 39, 42, 45, 33, 48, 54]
+    truth, scan_vertices = scan.landmarks / UNIT_MM, scan.vertices / UNIT_MM
+    given = mesh.landmarks
+    rotation, _ = rigid(given[seven], truth[seven])
+    spread = (given[seven] - given[seven].mean(0)) @ rotation.T
+    scale = np.abs(truth[seven] - truth[seven].mean(0)).sum() / np.abs(spread).sum()
+    shift = (truth[seven] - scale * given[seven] @ rotation.T).mean(0)
+    start, marks = (scale * points @ rotation.T + shift for points in (mesh.vertices, given))
+    errors = {}
+    for name, inside in in_face_regions(scan.vertices, scan.landmarks).items():
+        kept = scan.triangles[inside[scan.triangles].all(1)]
+        ids = np.unique(kept)
+        region, triangles = scan_vertices[ids], np.searchsorted(ids, kept)
+        keys = KEYPOINTS[name]
+        repeats = int(len(region) / len(keys) / (4 if name == "cheek" else 1))
+        aligned, own, last = start.copy(), marks.copy(), 0.0
+        for step in range(101):
+            source = np.vstack([closest_on(region, aligned, mesh.triangles), *[own[keys]] * repeats])
+            target = np.vstack([region, *[truth[keys]] * repeats])
+            turn, move = rigid(source, target)
+            error = ((source @ turn.T + move - target) ** 2).sum(1).mean()
+            if abs(error - last) < 1e-6 or step == 100:
+                break
+            aligned, own, last = aligned @ turn.T + move, own @ turn.T + move, error
+        pairs = None
+        if name != "cheek":
+            pairs = KDTree(region).query(truth[keys])[1], own[keys]
+        deformed = stepwise(region, triangles, closest_on(region, aligned, mesh.triangles), pairs)
+        there = closest_on(deformed, aligned, mesh.triangles)
+        errors[name] = UNIT_MM * np.linalg.norm(there - region, axis=1).mean()
+    return errors
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_regions_score_as_by_realys_published_steps(number: int) -> None:
+    scan, mesh = realy_pair(number)
+    score = score_scan(scan, mesh, REALY_LIKE)
+    assert score.failure is None
+    expected = published_regions(scan, mesh)
+    assert list(score.regions_mm) == ["nose", "mouth", "forehead", "cheek"]
+    for name, value in expected.items():
+        assert score.regions_mm[name] == pytest.approx(value, abs=0.005), name
+    assert score.value_mm == pytest.approx(np.mean(list(expected.values())), abs=0.005)

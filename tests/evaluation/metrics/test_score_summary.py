@@ -37,6 +37,20 @@ def test_the_interval_of_a_mean_is_about_two_standard_errors_wide_each_way() -> 
     assert found.mean_interval[1] == pytest.approx(found.mean + 1.96 * error, abs=0.15 * error)
 
 
+def test_intervals_resample_people_with_all_of_their_photographs() -> None:
+    values, people = [1.0, 1.0, 1.0, 5.0], ["ann", "ann", "ann", "bob"]
+    found = summarise(values, [None] * 4, people=people)
+    # Ann alone, both, or Bob alone are drawn.
+    assert found.mean_interval == (1, 5)
+    assert found.median_interval == (1, 5)
+    assert summarise(values, [None] * 4).mean_interval[1] < 5
+    assert summarise(values, [None] * 4, people=["ann"] * 4).mean_interval is None
+    alone = summarise(values, [None] * 4, people=["a", "b", "c", "d"])
+    assert alone == summarise(values, [None] * 4)
+    failed = summarise([1.0, np.nan, 2.0], [None, "no mesh: none", None], people=["ann", "ann", "bob"])
+    assert failed.mean_interval == (1, 2)
+
+
 def test_failures_are_counted_by_kind_and_never_averaged_away() -> None:
     failures = [None, "no convergence: 100", None, "no convergence: 7"]
     found = summarise([1.0, np.nan, 3.0, np.nan], failures)

@@ -1,5 +1,4 @@
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,7 @@ def test_landmarks_are_found_by_a_detector_and_carried_over_to_other_meshes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(landmarks, "load_detector", lambda name: detector_at(five_of_model()))
-    marker = Marker(partial(face_like_model, eyes=True))
+    marker = Marker(face_like_model)
     marks = marker.marks(mesh_of(), None)
     assert marks.source == "detected"
     inner = [30, 36, 39, 42, 45, 48, 54]
@@ -119,7 +118,7 @@ def test_a_fit_that_fails_from_the_front_begins_anew_from_another_view(
     views = iter([wrong, right])
     monkeypatch.setattr(landmarks, "load_detector", lambda name: None)
     monkeypatch.setattr(landmarks, "detected_points", lambda mesh, detect: views)
-    marks = Marker(partial(face_like_model, eyes=True)).marks(mesh_of(), None)
+    marks = Marker(face_like_model).marks(mesh_of(), None)
     np.testing.assert_allclose(marks.points[30], face_like(4.0).landmarks[30], atol=4)
 
 
@@ -134,7 +133,7 @@ def test_a_fit_as_no_face_is_begins_anew_and_fails_with_its_reason(monkeypatch: 
 
     monkeypatch.setattr(landmarks, "load_detector", lambda name: None)
     monkeypatch.setattr(landmarks, "fit_model", fit_wrongly)
-    marker = Marker(partial(face_like_model, eyes=True))
+    marker = Marker(face_like_model)
     monkeypatch.setattr(landmarks, "detected_points", lambda *_: iter([five_of_model()] * 2))
     np.testing.assert_allclose(marker.marks(mesh_of(), None).points[30], face_like(4.0).landmarks[30], atol=4)
     assert len(tried) == 2

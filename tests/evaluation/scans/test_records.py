@@ -16,7 +16,7 @@ from evaluation.scans.records import (
     record_of,
     write_records,
 )
-from tests.evaluation.metrics.face_like import face_like
+from tests.evaluation.metrics.face_like import all_landmarks, face_like
 
 IDENTITY = {"subject": "ann", "scan": "front", "condition": "any", "method": "ours", "landmarks": "marked"}
 
@@ -29,6 +29,20 @@ def test_a_record_comes_back_from_its_file(tmp_path: Path) -> None:
     assert read_records(tmp_path / "ann.json") == [record, failed]
     assert (record.protocol, record.converged, record.failure) == ("now", True, "")
     assert record.value_mm == score.value_mm
+
+
+def test_regions_and_people_come_back_too_and_no_text_passes_for_a_score(tmp_path: Path) -> None:
+    scan = face_like()._replace(landmarks=all_landmarks())
+    mesh = face_like(nose_mm=16)._replace(landmarks=all_landmarks(16))
+    realy = PROTOCOLS["realy-like"]
+    record = record_of(score_scan(scan, mesh, realy), realy, **IDENTITY, person="ann")
+    assert list(record.regions) == ["nose", "mouth", "forehead", "cheek"]
+    write_records([record], tmp_path / "ann.json")
+    assert read_records(tmp_path / "ann.json") == [record]
+    wrong = asdict(record) | {"regions": {"nose": "large"}}
+    (tmp_path / "ann.json").write_text(json.dumps([wrong]))
+    with pytest.raises(ValueError, match=r"regions are \{'nose': 'large'\}"):
+        read_records(tmp_path / "ann.json")
 
 
 def test_points_pooled_from_histograms_are_those_pooled_themselves() -> None:

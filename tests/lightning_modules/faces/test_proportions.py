@@ -43,7 +43,7 @@ def test_correlations_are_the_lower_triangle_in_hundredths() -> None:
     lines = proportions.correlations(people).splitlines()
     assert lines[1].split() == ["2", "-100"]
     assert len(lines[len(NAMES) - 1].split()) == len(NAMES)
-    assert "people 0.46 (ANSUR II), model" in lines[-1]
+    assert "people 0.46 (reported), model" in lines[-1]
 
 
 def test_measures_are_drawn_from_the_model_s_prior(make_model: Callable[..., MorphableModel]) -> None:

@@ -159,3 +159,18 @@ def test_a_file_is_found_in_small_letters_and_capitals_the_first_suffix_first(tm
     assert file_of_suffix(stem, (".ljson", ".txt")) == tmp_path / "ann.v2.TXT"
     (tmp_path / "ann.v2.Ljson").touch()
     assert file_of_suffix(stem, (".ljson", ".txt")) == tmp_path / "ann.v2.Ljson"
+
+
+def test_numbered_points_stand_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "F1001_N.lnd"
+    path.write_text("2 4 5 6\n1 1 2 3\n\n")
+    np.testing.assert_array_equal(read_point_list(path, (7,)).values, [[1, 2, 3], [4, 5, 6]])
+
+
+@pytest.mark.parametrize(
+    "text", ["1 2 3\n", "1 1 2 3\n1 4 5 6\n", "1 1 2 3\n3 4 5 6\n", "0 1 2 3\n1 4 5 6\n"]
+)
+def test_numbers_that_repeat_or_skip_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.lnd").write_text(text)
+    with pytest.raises(ValueError, match="numbered from 1, each number once"):
+        read_point_list(tmp_path / "a.lnd", (7,))

@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from ablations import expected_shape
+from lightning_modules.checkpoints import KEY, read_checkpoint
+from lightning_modules.reconstruction import load_reconstructor
+
+COMMITTED = Path(__file__).parents[2] / "benchmarks" / "checkpoints" / "suite.ckpt"
+
+
+@pytest.mark.slow
+def test_the_committed_checkpoint_learns_factors_and_keeps_its_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = tmp_path / "more.ckpt"
+    arguments = [str(COMMITTED), str(made), "--people", "30", "--cache-folder", str(tmp_path / "cache")]
+    assert expected_shape.main([*arguments, "--workers", "0", "--no-progress"]) == 0
+    assert "synthetic people; factors" in capsys.readouterr().out
+    before, after = read_checkpoint(COMMITTED), read_checkpoint(made)
+    for name, value in before["state_dict"].items():
+        assert value.equal(after["state_dict"][name])
+    assert after[KEY].keys() - before[KEY].keys() == {"expected_shape"}
+    features = torch.randn(4, 259, generator=torch.Generator().manual_seed(0))
+    likeness = load_reconstructor(made).coefficients(features).shape
+    expected = load_reconstructor(made, geometry="expected").coefficients(features).shape
+    assert float(expected.norm()) < float(likeness.norm())
+    # Whoever is learnt from thirty people already tells something of the first coefficients.
+    assert float((expected / likeness)[:, :10].mean()) > 0.1
+
+
+def test_an_existing_file_is_kept_and_too_few_people_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine.ckpt"
+    mine.write_text("mine")
+    for arguments, reason in (
+        ([str(mine)], "mine.ckpt exists; give another name"),
+        ([str(tmp_path / "new.ckpt"), "--people", "3"], "--people must be at least 8, got 3"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            expected_shape.main([str(COMMITTED), *arguments])
+        assert reason in capsys.readouterr().err
+    assert mine.read_text() == "mine"
+    assert not (tmp_path / "new.ckpt").exists()
