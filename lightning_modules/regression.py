@@ -229,7 +229,7 @@ class Regression(LightningModule):
         return total
 
     def predict(self, batch: StepBatch) -> tuple[Prediction, Prediction | None]:
-        """Coefficients of the photographs and, if a loss of theirs is on, of the synthetic faces, in one pass."""
+        """Coefficients of photographs and, if a loss of theirs is on, of synthetic faces, in one pass."""
         photographs = batch.photographs.features[self.teachers.encoder.name]
         if not self.weights.on & OF_SYNTHETIC:
             return self.regressor(photographs), None

@@ -202,8 +202,8 @@ DEPARTURES: Sequence[Departure] = (
         "known tone loss",
         "none",
         "the first albedo component counts by itself in synthetic faces, too",
-        "in the parameter loss it is one of many: beside the photographs' target the regressor forgets it, and "
-        "the darkest and the lightest synthetic people come out alike",
+        "in the parameter loss it is one of many: beside the photographs' target the regressor forgets it, "
+        "and the darkest and the lightest synthetic people come out alike",
         {"known_tone_weight": _weight("known_tone")},
         loss="known_tone",
     ),

@@ -70,7 +70,7 @@ class Settings:
         albedo_weight: w_t, of albedo.
         contrast_weight: of the contrast loss.
         tone_weight: of the skin tone loss.
-        known_tone_weight: of the same of synthetic faces, whose tone is known; off where that one is.
+        known_tone_weight: of the same of synthetic faces, whose tone is known.
         reduction: whether coordinates of a coefficient vector are summed or averaged.
         mean_penalty: of the batch distribution: squared as in the paper, or absolute, which lets few
             components keep a mean.
@@ -286,7 +286,7 @@ class Settings:
             loopback=self.loopback_weight if self.loopback else 0.0,
             contrast=self.contrast_weight if self.contrast else 0.0,
             tone=self.tone_weight if self.tone else 0.0,
-            known_tone=self.known_tone_weight if self.tone and self.tone_weight else 0.0,
+            known_tone=self.known_tone_weight if self.tone else 0.0,
             shape=self.shape_weight,
             albedo=self.albedo_weight,
             reduction=self.reduction,

@@ -77,7 +77,7 @@ def test_the_paper_method_has_the_paper_s_weights_and_moments_of_rendered_photog
     assert (settings.centred, settings.views) == (False, 3)
     assert (settings.tone_weight, settings.contrast_weight, settings.cheek_colour) == (0, 0, False)
     assert settings.known_tone_weight == 0
-    assert "known_tone" not in parse("--tone-weight", "0").weights.on
+    assert "known_tone" not in parse("--no-tone").weights.on
     assert settings.photographs_per_step == settings.rendered
     assert parse("--method", "paper", "--rendered", "16").photographs_per_step == 16
 
