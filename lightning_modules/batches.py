@@ -65,4 +65,4 @@ class StepBatch(Protocol):
 
     @property
     def synthetic(self) -> DrawnFaces | None:
-        """This share; None where the parameter loss is off."""
+        """This share; None where no loss of theirs is on."""

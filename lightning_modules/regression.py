@@ -13,6 +13,7 @@ from torch import Tensor
 from .batches import PhotographsOfStep, StepBatch
 from .distributed import global_batch, is_distributed, mean_over_processes
 from .losses import (
+    OF_SYNTHETIC,
     LossWeights,
     batch_distribution_loss,
     contrast_loss,
@@ -187,6 +188,10 @@ class Regression(LightningModule):
             losses["batch_distribution"] = self.batch_distribution(everyone.predicted)
         if "tone" in on:
             losses["tone"] = tone_loss(predicted.albedo[:, 0], self.tone_target(photographs))
+        if "known_tone" in on:
+            assert synthetic is not None
+            assert predicted_of_synthetic is not None
+            losses["known_tone"] = tone_loss(predicted_of_synthetic.albedo[:, 0], synthetic.albedo[:, 0])
 
         if on & OF_RENDERINGS:
             rendered = self.render(predicted, batch)
@@ -224,9 +229,9 @@ class Regression(LightningModule):
         return total
 
     def predict(self, batch: StepBatch) -> tuple[Prediction, Prediction | None]:
-        """Coefficients of the photographs and, if their loss is on, of the synthetic faces, in one pass."""
+        """Coefficients of photographs and, if a loss of theirs is on, of synthetic faces, in one pass."""
         photographs = batch.photographs.features[self.teachers.encoder.name]
-        if "parameter" not in self.weights.on:
+        if not self.weights.on & OF_SYNTHETIC:
             return self.regressor(photographs), None
         assert batch.synthetic is not None
         both = self.regressor(torch.cat([photographs, batch.synthetic.features]))

@@ -199,6 +199,15 @@ DEPARTURES: Sequence[Departure] = (
         loss="tone",
     ),
     Departure(
+        "known tone loss",
+        "none",
+        "the first albedo component counts by itself in synthetic faces, too",
+        "in the parameter loss it is one of many: beside the photographs' target the regressor forgets it, "
+        "and the darkest and the lightest synthetic people come out alike",
+        {"known_tone_weight": _weight("known_tone")},
+        loss="known_tone",
+    ),
+    Departure(
         "jitter",
         "none",
         "each view's alignment is moved a little",

@@ -26,7 +26,7 @@ from tests.datamodules.conftest import write_photograph
 
 from .conftest import Start
 
-LOSSES = {"parameter", "identity", "batch_distribution", "loopback", "contrast", "tone"}
+LOSSES = {"parameter", "identity", "batch_distribution", "loopback", "contrast", "tone", "known_tone"}
 
 
 def folder_of(tmp_path: Path) -> Path:

@@ -11,7 +11,7 @@ from lightning_modules.teachers import Teachers
 from tests import miniatures
 
 # The suite's weights of the paper's four losses.
-PAPERS_FOUR = replace(SUITE_WEIGHTS, contrast=0.0, tone=0.0)
+PAPERS_FOUR = replace(SUITE_WEIGHTS, contrast=0.0, tone=0.0, known_tone=0.0)
 
 
 @pytest.fixture

@@ -179,6 +179,20 @@ def test_tone_pulls_the_first_albedo_component(build: Build) -> None:
     torch.testing.assert_close(terms_of(module, batch)["tone"], expected, atol=1e-5, rtol=0)
 
 
+def test_known_tone_pulls_the_first_albedo_component_of_synthetic_faces(build: Build) -> None:
+    module, batch = build(known_tone=0.5), small_batch()
+    decoded = module.regressor(batch.synthetic.features)
+    expected = 0.5 * (decoded.albedo[:, 0] - batch.synthetic.albedo[:, 0]).square().mean()
+    terms = terms_of(module, batch)
+    torch.testing.assert_close(terms.pop("known_tone"), expected)
+    assert set(terms) == set(SWITCHES)
+
+
+def test_known_tone_needs_synthetic_faces_but_not_the_parameter_loss(build: Build) -> None:
+    alone = dict.fromkeys(SWITCHES, 0.0)
+    assert set(terms_of(build(**alone, known_tone=0.5), small_batch())) == {"known_tone"}
+
+
 def test_the_tone_s_target_sees_the_cheeks_of_a_coloured_encoder(build: Build) -> None:
     plain = build().teachers
     coloured = Coloured(plain.encoder)

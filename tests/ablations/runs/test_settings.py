@@ -65,6 +65,7 @@ def test_the_suite_is_the_default_and_centres_tones_and_averages() -> None:
     assert settings.weights == SUITE_WEIGHTS
     assert (settings.centred, settings.views) == (True, 3)
     assert settings.tone_weight > 0
+    assert settings.known_tone_weight > 0
     assert settings.contrast_weight > 0
     assert settings.cheek_colour
     assert settings.identity_network == settings.encoder == "dlib"
@@ -75,6 +76,8 @@ def test_the_paper_method_has_the_paper_s_weights_and_moments_of_rendered_photog
     assert settings.weights == PAPER_WEIGHTS
     assert (settings.centred, settings.views) == (False, 3)
     assert (settings.tone_weight, settings.contrast_weight, settings.cheek_colour) == (0, 0, False)
+    assert settings.known_tone_weight == 0
+    assert "known_tone" not in parse("--no-tone").weights.on
     assert settings.photographs_per_step == settings.rendered
     assert parse("--method", "paper", "--rendered", "16").photographs_per_step == 16
 
