@@ -87,6 +87,9 @@ def read_photograph(file: Path | bytes) -> Photograph:
             width, height = image.size
             scale = WORKING_SIDE / max(width, height)
             image.draft(None, (int(width * scale), int(height * scale)))
+            image.load()
+            if image.format == "TIFF":  # Pillow turns it itself, and takes the orientation out
+                width, height = image.size
             turn = TURNS.get(_orientation(image))
             image = _rgb(_reduced(image))
             pixels = np.asarray(image if turn is None else image.transpose(turn))
