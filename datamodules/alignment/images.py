@@ -11,8 +11,8 @@ from PIL import Image
 from lightning_modules.plain.files import read_text
 from lightning_modules.plain.folder_walk import visible_files
 from lightning_modules.plain.output_folder import without_outputs
+from lightning_modules.rendering.colour_profiles import in_srgb
 
-from .colour_profiles import in_srgb
 from .image_content import FORMATS, UnknownFormatError, opened_image
 
 EXTENSIONS = frozenset(extension for extensions in FORMATS.values() for extension in extensions)
