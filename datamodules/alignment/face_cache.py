@@ -21,6 +21,7 @@ from lightning_modules.plain.files import written_atomically
 from lightning_modules.plain.one_at_a_time import one_at_a_time
 
 from ..long_work.cores import available_cores
+from ..long_work.mapped_columns import taken
 from ..long_work.processes import worker_processes
 from ..long_work.progress import progress_bar
 from ..long_work.shares import FOLDER, Share
@@ -58,7 +59,11 @@ class AlignedFaces(NamedTuple):
     def subset(self, indices: np.ndarray) -> "AlignedFaces":
         """Some of the faces, without the failures."""
         return AlignedFaces(
-            self.photograph[indices], self.digest[indices], self.face[indices], self.quality[indices], []
+            taken(self.photograph, indices),
+            taken(self.digest, indices),
+            taken(self.face, indices),
+            taken(self.quality, indices),
+            [],
         )
 
     def summary(self, total: int) -> str:

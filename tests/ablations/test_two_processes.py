@@ -4,6 +4,7 @@ import csv
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -129,6 +130,48 @@ def test_two_processes_align_each_photograph_once_and_both_take_part(
     assert len(looked) == 2
     assert len({*looked[0], *looked[1]}) == len(looked[0]) + len(looked[1]) == 24
     assert not list((tmp_path / "cache").glob("**/shares/*/*.*"))
+
+
+def test_machines_that_see_different_output_folders_are_told_so_before_any_work(
+    tmp_path: Path, options: list[str]
+) -> None:
+    """Two processes as torchrun starts them on two machines; the second one's working folder is its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, small_run.__file__, *options, "--no-progress", "--no-pretraining",
+        "--devices", "1", "--num-nodes", "2", "--device", "cpu", "--output", "run",
+    ]  # fmt: skip
+    started = []
+    for rank in range(2):
+        (tmp_path / f"machine {rank}").mkdir()
+        environment = {
+            "TORCHELASTIC_RUN_ID": "none", "RANK": str(rank), "GROUP_RANK": str(rank), "WORLD_SIZE": "2",
+            "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+            "OMP_NUM_THREADS": "1",
+        }  # fmt: skip
+        started.append(
+            subprocess.Popen(
+                command,
+                cwd=tmp_path / f"machine {rank}",
+                env=os.environ | environment,
+                stderr=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,
+            )
+        )
+    try:
+        ends = [ended(process) for process in started]
+    finally:
+        for process in started:
+            kill_session(process)
+    assert [status for status, _ in ends] == [2, 2]
+    for _, said in ends:
+        assert said[-1].startswith("error: process 1 (counted from 0, on ")
+        assert f"does not see in the output folder {tmp_path / 'machine 1' / 'run'} what" in said[-1]
+    assert not list(tmp_path.glob("machine */*"))
 
 
 @pytest.mark.slow
