@@ -27,7 +27,7 @@ from datamodules.alignment.crops import Quality
 from datamodules.alignment.face_cache import AlignedFaces
 from datamodules.alignment.feature_cache import FaceFeatures, face_keys
 from datamodules.alignment.photograph_manifest import FileStates, PhotographManifest, PhotographPaths
-from datamodules.alignment.records import FaceRecord, FaceRecords, FileState, PhotographRecord
+from datamodules.alignment.records import FaceRecord, FaceRecords, HashedFile, PhotographRecord
 from datamodules.long_work.row_files import CHECKED
 from datamodules.photographs import Photographs
 from evaluation.reporting.provenance import machine
@@ -165,7 +165,7 @@ def seconds_of_listing(folder: Path) -> float:
         states = [(file, file.stat(), bytes([*i.to_bytes(4), *[0] * 28])) for i, file in enumerate(files)]
         face = FaceRecord(np.zeros((5, 2)), Quality(*np.zeros(len(Quality._fields))))
         records.add(
-            (FileState(str(file), state.st_size, state.st_mtime_ns, key) for file, state, key in states),
+            (HashedFile(str(file), state.st_size, state.st_mtime_ns, key) for file, state, key in states),
             (PhotographRecord(key, 1, 1, None, [face]) for *_, key in states),
         )
     began = time.process_time()
