@@ -191,7 +191,7 @@ def report(count: int, times: tuple[float, float], memory: Memory, listing: floa
         "| | here | at most | |",
         "|---|---|---|---|",
         f"| start with `--trust-manifest` | {seconds:.1f} s | {SECONDS} s | {judged(seconds, SECONDS)} |",
-        f"| by the clock, beside other work of the machine | {clock:.1f} s | | |",
+        f"| by the clock | {clock:.1f} s | | |",
         f"| memory, at most | {gigabytes:.2f} GB | {GIGABYTES:.2f} GB | {judged(gigabytes, GIGABYTES)} |",
         f"| of which imports, mostly Lightning's and PyTorch's | {memory.imported:.2f} GB | | |",
         f"| of which the networks, while they are loaded | {memory.loaded - memory.imported:.2f} GB | | |",
