@@ -212,7 +212,9 @@ def _latex_head(grid: Grid) -> Iterator[str]:
 
 
 def _latex_line(texts: Sequence[str]) -> str:
-    return " & ".join(text.replace("\n", " ").translate(_LATEX) for text in texts) + r" \\"
+    line = " & ".join(text.replace("\n", " ").translate(_LATEX) for text in texts) + r" \\"
+    # Behind the \\ of the line above, a bracket would be its argument, and a star its other form.
+    return f"{{}}{line}" if line.lstrip().startswith(("[", "*")) else line
 
 
 def say(sentence: str) -> None:
