@@ -88,7 +88,9 @@ def main(argv: list[str] | None = None) -> None:
     argparse.ArgumentParser(description=__doc__).parse_args(argv)
     before = machine("benchmarks.rendering")
     lines = ["# Rendering", "", before, ""]
-    lines += image_table() + peer_table() + growth_table() + triangle_table()
+    from benchmarks import warp_on_cpu  # here, since it measures this module's cases
+
+    lines += image_table() + peer_table() + growth_table() + triangle_table() + ["", *warp_on_cpu.table()]
     text = "\n".join(lines) + "\n"
     RESULTS.write_text(text)
     print(text)

@@ -33,8 +33,10 @@ from evaluation.scans.leaderboard import (
     JoinedResults,
     blocks,
     change_sentences,
+    count_of,
     is_baseline,
     joined,
+    missing_sentences,
     rows_of_standing,
     standings,
     unsettled,
@@ -104,22 +106,22 @@ def report(found: JoinedResults, folder: OutputFolder, settings: dict[str, Any])
         for standing in table
         for row in rows_of_standing(standing, found.label, first[standing.condition])
     ]
-    missing = int(found.scores.value_mm.isna().sum())
+    total, missing = count_of(found.scores)
     methods = [name for name in dict.fromkeys(found.scores.method) if not is_baseline(name)]
     results = Results(
         "leaderboard",
         labelled(f"{len(methods)} methods against {found.label}: {', '.join(methods)}", found.stand_in),
         settings,
         Counts(
-            len(found.scores),
-            len(found.scores) - missing,
+            total,
+            total - missing,
             {"no score in its own results": missing} if missing else {},
         ),
         rows,
         provenance(data={"digest": found.digest, "stand_in": found.stand_in}, sources=found.sources),
         found.stand_in,
     )
-    sentences = [*change_sentences(table)]
+    sentences = [*missing_sentences(table), *change_sentences(table)]
     for standing in table:
         open_pairs = ", ".join(unsettled(standing))
         if open_pairs:
@@ -134,7 +136,7 @@ def report(found: JoinedResults, folder: OutputFolder, settings: dict[str, Any])
 
 def html(results: Results, page: Page, sentences: Sequence[str]) -> str:
     """The page: what a reader asks first, the tables, and for each of them its figure."""
-    sections = [("Rank changes, and what may be chance", document.paragraphs(sentences))]
+    sections = [("What does not count, rank changes, and what may be chance", document.paragraphs(sentences))]
     sections.append(("Tables", Markup("").join(document.table(grid, "means") for grid in page.grids)))
     drawn = []
     for place in dict.fromkeys(row.protocol for row in results.rows):

@@ -163,11 +163,22 @@ def save_figure(figure: Figure, folder: OutputFolder, name: str) -> list[Path]:
     ]
 
 
+def draw_texts_as_they_are(figure: Figure) -> None:
+    """Lets a figure show names with any characters: dollar signs begin no formula.
+
+    What matplotlib writes itself at the ticks of a logarithmic axis stays a formula.
+    """
+    for text in figure.findobj(Text):
+        shown = as_characters(text.get_text())
+        text.set_text(shown)
+        if "$" in shown and r"\mathdefault" not in shown:
+            text.set_parse_math(False)
+
+
 def _encoded(figure: Figure, suffix: str) -> bytes:
     stream = BytesIO()
     # No date: the same figure is the same file.
     metadata = {"CreationDate": None} if suffix == ".pdf" else {"Software": None}
-    for text in figure.findobj(Text):
-        text.set_text(as_characters(text.get_text()))
+    draw_texts_as_they_are(figure)
     figure.savefig(stream, format=suffix[1:], dpi=DOTS_PER_INCH, metadata=metadata)
     return stream.getvalue()

@@ -28,6 +28,7 @@ MEAN, RANK, BEHIND = "mean", "rank", "behind the first"
 RANKS = "ranks by protocol"
 NO_SCORE = "no score on a subject that the other methods have; see its own results"
 SHARE = 0.95  # of the resamples, inside an interval
+TIE_MM = 1e-9  # means that differ by less share their rank: rounding in sums is not a difference
 
 
 class JoinedResults(NamedTuple):
@@ -58,7 +59,8 @@ class Standing(NamedTuple):
         means: of each, in mm.
         resampled: [R, M], the means over resamples of people.
         used: subjects that all have.
-        people: in these.
+        subjects: that any has.
+        people: in those that all have.
         unscored: methods without a score; all, where they share no subject.
         missing: how many subjects of each method have no score.
     """
@@ -69,6 +71,7 @@ class Standing(NamedTuple):
     means: np.ndarray
     resampled: np.ndarray
     used: int
+    subjects: int
     people: int
     unscored: list[str]
     missing: dict[str, int]
@@ -247,8 +250,13 @@ def _standing(
     unscored = [name for name in dict.fromkeys(own.method) if name not in methods]
     return Standing(
         protocol, condition, [methods[index] for index in order], means[order], resampled[:, order],
-        len(common), len(set(person)), unscored, missing,
+        len(common), len(wide), len(set(person)), unscored, missing,
     )  # fmt: skip
+
+
+def ranks_of(means: np.ndarray) -> np.ndarray:
+    """Ranks [..., M] from 1 of means [..., M]: how many are smaller, and one; equal means share a rank."""
+    return 1 + (means[..., None, :] < means[..., :, None] - TIE_MM).sum(-1)
 
 
 def rows_of_standing(standing: Standing, label: str, first: Standing) -> Iterator[Row]:
@@ -262,20 +270,22 @@ def rows_of_standing(standing: Standing, label: str, first: Standing) -> Iterato
     where = label if standing.condition == ANY_CONDITION else f"{label} {standing.condition}"
     place, n = f"{where}, {standing.protocol}", standing.used
     enough = standing.people > 1
-    ranks = standing.resampled.argsort(1, kind="stable").argsort(1, kind="stable") + 1.0
+    ranks, resampled = ranks_of(standing.means), ranks_of(standing.resampled)
+    shared = _order(standing, first)
+    before, after = _ranks_among(first, shared), _ranks_among(standing, shared)
     for number, method in enumerate(standing.methods):
         means = standing.resampled[:, number]
         behind = means - standing.resampled[:, 0]
         value = float(standing.means[number])
         yield Row(method, place, MEAN, "mm", value, None, _interval(means, enough), n)
-        yield Row(method, place, RANK, "count", number + 1, None, _interval(ranks[:, number], enough), n)
+        interval = _interval(resampled[:, number], enough)
+        yield Row(method, place, RANK, "count", int(ranks[number]), None, interval, n)
         yield Row(
             method, place, BEHIND, "mm", value - float(standing.means[0]), None,
             _interval(behind, enough and number > 0), n,
         )  # fmt: skip
-        if standing is not first and method in first.methods:
-            before, after = (_order(one, other) for one, other in ((first, standing), (standing, first)))
-            moved = after.index(method) - before.index(method)
+        if standing is not first and method in shared:
+            moved = after[method] - before[method]
             yield Row(method, place, f"places lost since {first.protocol}", "count", moved, n=n)
     for method in standing.unscored:
         yield Row(method, place, MEAN, "mm", None, n=0, reason=NO_SCORE)
@@ -295,14 +305,30 @@ def change_sentences(found: Sequence[Standing]) -> Iterator[str]:
     for condition in dict.fromkeys(standing.condition for standing in found):
         first, *others = [standing for standing in found if standing.condition == condition]
         for other in others:
-            shared, order = _order(first, other), _order(other, first)
-            passed = [
-                f"{better} passes {worse}"
-                for worse, better in _pairs(shared)
-                if order.index(better) < order.index(worse)
-            ]
-            words = ", ".join(passed) or "the same order"
-            yield f"{condition}, {first.protocol} to {other.protocol}: {words}"
+            shared = _order(other, first)
+            before, after = _ranks_among(first, shared), _ranks_among(other, shared)
+            passed = {
+                better: [
+                    worse
+                    for worse in shared
+                    if before[worse] < before[better] and after[better] < after[worse]
+                ]
+                for better in shared
+            }
+            words = [f"{better} passes {' and '.join(worse)}" for better, worse in passed.items() if worse]
+            said = ", ".join(words) or "nobody passes anybody"
+            yield f"{condition}, {first.protocol} to {other.protocol}: {said}"
+
+
+def missing_sentences(found: Sequence[Standing]) -> Iterator[str]:
+    """Which subjects do not count, since a method lacks them."""
+    for standing in found:
+        lacking = [f"{name} lacks {count}" for name, count in standing.missing.items()]
+        if lacking:
+            yield (
+                f"{standing.condition}, {standing.protocol}: {standing.used} of {standing.subjects} count, "
+                f"since {', '.join(lacking)}"
+            )
 
 
 def _order(one: Standing, other: Standing) -> list[str]:
@@ -310,11 +336,22 @@ def _order(one: Standing, other: Standing) -> list[str]:
     return [name for name in one.methods if name in other.methods]
 
 
-def _pairs(order: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each method with each that is behind it."""
-    for place, ahead in enumerate(order):
-        for behind in order[place + 1 :]:
-            yield ahead, behind
+def _ranks_among(standing: Standing, methods: Sequence[str]) -> dict[str, int]:
+    """The ranks of some methods of a standing, the others left out."""
+    means = np.array([standing.means[standing.methods.index(name)] for name in methods])
+    return dict(zip(methods, ranks_of(means).tolist(), strict=True))
+
+
+def count_of(scores: pd.DataFrame) -> tuple[int, int]:
+    """How many scores there ought to be, and how many lack, whether or not a line says so.
+
+    Every method of a protocol and condition ought to have one of every subject that any has.
+    """
+    total = missing = 0
+    for _, own in scores.groupby(["protocol", "condition"], sort=False):
+        wide = own.pivot(index="subject", columns="method", values="value_mm")
+        total, missing = total + wide.size, missing + int(wide.isna().sum().sum())
+    return total, missing
 
 
 def unsettled(standing: Standing) -> Iterator[str]:

@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from .completion import completion_script
 from .declared_options import Option, options_of
-from .files import FULL
+from .files import FORBIDDEN, FULL
 from .help_page import help_page
 from .interruption import INTERRUPTED, SAID, interruptible
 from .number_types import plain_values
@@ -95,6 +95,8 @@ def _in_one_sentence(error: Exception) -> str:
     sentence = f"{files or 'a file'}: {error.strerror}"
     if error.errno in FULL:
         return f"{sentence}; free some space and start the same command again: what is finished is kept"
+    if error.errno in FORBIDDEN:
+        return f"{sentence}; change who may read and write there, or name another place"
     return sentence
 
 

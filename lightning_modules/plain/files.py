@@ -12,7 +12,8 @@ from pathlib import Path
 
 # What a disk says when it takes nothing more, and which of it freeing space mends.
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
-TAKES_NOTHING = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG, errno.EFBIG}
+FORBIDDEN = frozenset((errno.EROFS, errno.EACCES, errno.EPERM))
+TAKES_NOTHING = FULL | FORBIDDEN | {errno.EIO, errno.ENAMETOOLONG, errno.EFBIG}
 FULL_DISK = "No space left on device"  # in the words of libraries that keep no number
 # A name has at most 255 bytes; a temporary one holds so many characters of the file's own.
 KEPT_OF_STEM = 40

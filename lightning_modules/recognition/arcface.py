@@ -5,12 +5,13 @@ network, `inference.py` for RGB in [-1, 1], `python-package/insightface/utils/fa
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from lightning_modules.plain.files import require_file, sha256_of_file
-from lightning_modules.plain.saved_objects import read_saved
+from lightning_modules.plain.saved_objects import kind_of, read_saved, why_not_tensors
 
 from .converted_weights import Weights
 from .frame import ARCFACE_CROP
@@ -30,8 +31,12 @@ DEPTHS = {
     200: (6, 26, 60, 6),
 }
 SIZE_OF_LAST_MAP = 7
-# A training checkpoint holds the backbone under this key, and one of several processes a prefix.
-NESTED, PREFIX = "state_dict_backbone", "module."
+USUAL_EMBEDDING = 512
+# Under which keys a training checkpoint holds the backbone, and a tensor that every backbone has: what stands
+# before its name (`module.` of several processes, `backbone.` of a larger network) stands before all.
+NESTED = ("state_dict_backbone", "backbone", "state_dict", "model")
+ANCHOR = "layer1.0.conv1.weight"
+COUNTERS = "num_batches_tracked"  # older files have none, and nothing needs them
 
 
 class IResNetBlock(nn.Module):
@@ -67,7 +72,7 @@ class ArcFace(RecognitionNetwork):
         super().__init__(sha256)
         self.name = file_network_name(KIND, sha256)
         self.depth = depth_of(weights)
-        self.embedding_width = len(weights["fc.bias"])
+        self.embedding_width = len(weights["fc.bias"]) if "fc.bias" in weights else USUAL_EMBEDDING
         self.conv1 = nn.Conv2d(3, WIDTHS[0], 3, padding=1, bias=False)
         self.bn1, self.prelu = nn.BatchNorm2d(WIDTHS[0]), nn.PReLU(WIDTHS[0])
         layers, channels_in = [], WIDTHS[0]
@@ -82,6 +87,9 @@ class ArcFace(RecognitionNetwork):
         self.bn2 = nn.BatchNorm2d(channels_in)
         self.fc = nn.Linear(channels_in * SIZE_OF_LAST_MAP**2, self.embedding_width)
         self.features = nn.BatchNorm1d(self.embedding_width)
+        own = {name: tuple(value.shape) for name, value in self.state_dict().items() if COUNTERS not in name}
+        if reason := why_not_tensors({k: v for k, v in weights.items() if COUNTERS not in k}, own):
+            raise ValueError(f"it {reason}")
         self.load_state_dict(weights)
         self.freeze()
 
@@ -105,10 +113,7 @@ def load_arcface(path: Path) -> ArcFace:
     require_file(path, f"weights of ArcFace; {EXPLANATION}")
     sha256 = sha256_of_file(path)
     try:
-        content = read_saved(path, "insightface's IResNet")
-        content = content.get(NESTED, content)
-        weights = {name.removeprefix(PREFIX): value.float() for name, value in content.items()}
-        return ArcFace(weights, sha256)
+        return ArcFace(backbone_weights(read_saved(path, "insightface's IResNet")), sha256)
     except (
         RuntimeError,
         EOFError,
@@ -121,6 +126,27 @@ def load_arcface(path: Path) -> ArcFace:
         raise WeightFileError(
             f"{path} (SHA-256 {sha256}) does not hold insightface's IResNet: {reason}; {EXPLANATION}"
         ) from error
+
+
+def backbone_weights(content: object) -> Weights:
+    """The tensors of a backbone by insightface's names, float32, wherever in a saved content they lie.
+
+    Raises:
+        ValueError: if there are none, or those of several backbones.
+    """
+    if isinstance(content, Mapping):
+        content = next((content[key] for key in NESTED if isinstance(content.get(key), Mapping)), content)
+    if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
+        raise ValueError(f"it holds {kind_of(content)} where tensors by name are expected")
+    prefixes = [name.removesuffix(ANCHOR) for name in content if name.endswith(ANCHOR)]
+    if len(prefixes) > 1:
+        raise ValueError(f"it holds several networks, {', '.join(map(repr, prefixes))}; save one of them")
+    prefix = prefixes[0] if prefixes else ""
+    return {
+        name.removeprefix(prefix): value.float() if isinstance(value, Tensor) else value
+        for name, value in content.items()
+        if name.startswith(prefix)
+    }
 
 
 def depth_of(weights: Weights) -> int:

@@ -146,11 +146,18 @@ class DescribedNetwork(RecognitionNetwork):
         """Features, perhaps maps, and the embedding of normalised images."""
         raise NotImplementedError
 
+    def choice(self) -> str:
+        """Which of several outputs could be the embedding, as a sentence's end; else nothing."""
+        return ""
+
     def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The named features, averaged where they are maps, and the embedding."""
         pixels = 255 * (images.flip(1) if self.description.channels == "bgr" else images)
         features, embedding = self.values((pixels - self.mean) / self.standard_deviation)
-        features = features.mean((2, 3)) if features.ndim == 4 else features.flatten(1)
+        if features.ndim == 4:
+            last = features.shape[1] != self.feature_width == features.shape[3]  # [B, H, W, C]
+            features = features.mean((1, 2) if last else (2, 3))
+        features = features.flatten(1)
         return features, embedding.flatten(1)
 
     def checked(self, path: Path) -> Self:
@@ -173,9 +180,11 @@ class DescribedNetwork(RecognitionNetwork):
         widths = {"feature_width": self.feature_width, "embedding_width": self.embedding_width}
         for part, (what, width) in zip(parts, widths.items(), strict=True):
             if part.shape != (2, width) or not bool(part.isfinite().all()):
+                # Without features of their own these are the embedding.
+                said = "embedding_width" if self.description.features is None else what
                 raise WeightFileError(
-                    f"{path} gives {list(part.shape)} for two pictures, {what} says [2, {width}] numbers; "
-                    f"mend {path.with_suffix('.json').name}"
+                    f"{path} gives {list(part.shape)} for two pictures, {said} says [2, {width}] numbers; "
+                    f"mend {path.with_suffix('.json').name}{self.choice()}"
                 )
         self.differentiable = all(_reaches(part, images) for part in parts)
         return self
@@ -195,6 +204,13 @@ class OnnxNetwork(DescribedNetwork):
         super().__init__("onnx", path, description)
         self.graph = OnnxGraph(path)
         self.freeze()
+
+    def choice(self) -> str:
+        """The graph's outputs, where the description names none of several."""
+        names = self.graph.output_names
+        if self.description.embedding is not None or len(names) < 2:
+            return ""
+        return f", and name as embedding one of {', '.join(names)}"
 
     def values(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The named values, or the graph's first output."""

@@ -149,6 +149,73 @@ def test_only_subjects_that_all_have_count_and_the_others_are_told(tmp_path: Pat
     assert counts["failed"] == {"no score in its own results": 1}
 
 
+def test_equal_means_share_a_rank_and_pass_nobody(tmp_path: Path, ours: Path) -> None:
+    twin = micc_folder(
+        tmp_path / "twin",
+        {("twin", "indoor", "genova"): 1.2 + EASE, ("twin", "indoor", "now"): 1.6 + EASE},
+    )
+    third = micc_folder(
+        tmp_path / "third",
+        {("third", "indoor", "genova"): 1.3 + EASE, ("third", "indoor", "now"): 1.6 + EASE},
+    )
+    assert main([*map(str, (ours, twin, third)), "--output", str(tmp_path / "out")]) == 0
+    rows = {
+        (row["method"], row["protocol"].rpartition(" ")[2], row["metric"]): row
+        for row in json.loads((tmp_path / "out/results.json").read_text())["rows"]
+    }
+    ranks = {
+        protocol: {
+            name: rows[name, protocol, "rank"]["value"] for name in ("ours", "twin", "third", "mean face")
+        }
+        for protocol in ("genova", "now")
+    }
+    assert ranks["genova"] == {"ours": 1, "twin": 1, "third": 3, "mean face": 4}
+    assert ranks["now"] == {"ours": 1, "twin": 2, "third": 2, "mean face": 4}
+    assert rows["twin", "genova", "rank"]["interval"] == [1, 1]
+    moved = {
+        name: rows[name, "now", "places lost since genova"]["value"] for name in ("ours", "twin", "third")
+    }
+    assert moved == {"ours": 0, "twin": 1, "third": -1}
+    # Third draws level with twin; nobody was equal before and is ahead now, either.
+    (sentence,) = change_sentences(standings(joined([ours, twin, third]).scores))
+    assert sentence == "indoor, genova to now: nobody passes anybody"
+
+
+def test_a_subject_without_a_line_lacks_as_well_as_one_without_a_score(
+    tmp_path: Path, ours: Path, theirs: Path, capsys: pytest.CaptureFixture
+) -> None:
+    table = pd.read_csv(theirs / "subjects.csv")
+    gone = (table.subject == PEOPLE[3]) & (table.protocol == "now") & (table.method == "theirs")
+    table[~gone].to_csv(theirs / "subjects.csv", index=False)
+    assert main([str(ours), str(theirs), "--output", str(tmp_path / "out")]) == 1
+    counts = json.loads((tmp_path / "out/results.json").read_text())["counts"]
+    assert counts["failed"] == {"no score in its own results": 1}
+    assert counts["total"] == 2 * 3 * len(PEOPLE)
+    said = "indoor, now: 7 of 8 count, since theirs lacks 1"
+    assert said in capsys.readouterr().out
+    assert said in (tmp_path / "out/leaderboard.html").read_text()
+
+
+def test_the_page_says_why_a_method_failed_and_takes_any_name(tmp_path: Path, ours: Path) -> None:
+    # Dollar signs would begin a formula in a figure, and a bracket be an argument in LaTeX.
+    name = r"[12] $\lambda{$ <i> & co_2|%"
+    other = micc_folder(
+        tmp_path / "other",
+        {
+            (name, "indoor", "genova"): 1.1 + EASE,
+            (name, "indoor", "now"): np.full(len(PEOPLE), np.nan),
+        },
+    )
+    assert main([str(ours), str(other), "--output", str(tmp_path / "out")]) == 1
+    page = (tmp_path / "out/leaderboard.html").read_text()
+    assert "<td>failed¹</td>" in page
+    assert '<p class="note">¹ no score on a subject that the other methods have;' in page
+    assert "&lt;i&gt; &amp; co_2|%" in page
+    lines = (tmp_path / "out/results.tex").read_text().splitlines()
+    assert sum(line.startswith("{}[12]") for line in lines) == 3
+    assert not any(line.startswith("[") for line in lines)
+
+
 def test_a_method_without_any_score_has_no_rank_and_spoils_no_other(tmp_path: Path, ours: Path) -> None:
     none = micc_folder(tmp_path / "none", {("none", "indoor", "genova"): np.full(len(PEOPLE), np.nan)})
     genova, _ = standings(joined([ours, none]).scores)

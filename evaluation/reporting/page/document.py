@@ -9,6 +9,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
+from evaluation.reporting.figures import draw_texts_as_they_are
 from evaluation.reporting.grids import Grid
 from evaluation.reporting.studies import RESOLVED
 
@@ -37,7 +38,9 @@ def paragraphs(sentences: Sequence[str]) -> Markup:
 
 
 def table(content: Grid, kind: str = "") -> Markup:
-    """A table that scrolls sideways by itself where the page is narrow; what is resolved stands out.
+    """A table with its footnotes, which scrolls sideways by itself where the page is narrow.
+
+    What is resolved stands out.
 
     Args:
         content: of it.
@@ -46,12 +49,13 @@ def table(content: Grid, kind: str = "") -> Markup:
     lines = [
         (label, [(BREAK.split(text), RESOLVED in text) for text in cells]) for label, cells in content.lines
     ]
-    return part("table", content.title, kind, content.columns, lines)
+    return part("table", content.title, kind, content.columns, lines, content.notes)
 
 
 def figure(drawn: Figure, caption: str) -> Markup:
     """A figure of matplotlib's, sharp at every size."""
     stream = BytesIO()
+    draw_texts_as_they_are(drawn)
     drawn.savefig(stream, format="svg", metadata={"Date": None})
     return part("figure", _source("image/svg+xml", stream.getvalue()), caption)
 

@@ -98,10 +98,25 @@
     redraw();
   }
 
-  canvas.addEventListener("pointerdown", event => canvas.setPointerCapture(event.pointerId));
-  canvas.addEventListener("pointermove", event => {
-    if (canvas.hasPointerCapture(event.pointerId)) turn(event.movementX * 0.01, event.movementY * 0.01);
+  // Where the mouse's button or each finger is; one turns, two come nearer as they part.
+  const held = new Map();
+  const apart = () => { const [a, b] = [...held.values()]; return Math.hypot(a[0] - b[0], a[1] - b[1]); };
+  canvas.addEventListener("pointerdown", event => {
+    if (event.button !== 0) return;
+    canvas.setPointerCapture(event.pointerId);
+    held.set(event.pointerId, [event.clientX, event.clientY]);
   });
+  canvas.addEventListener("pointermove", event => {
+    const before = held.get(event.pointerId);
+    if (!before) return;
+    const distance = held.size === 2 ? apart() : 0;
+    held.set(event.pointerId, [event.clientX, event.clientY]);
+    if (held.size === 1) turn((event.clientX - before[0]) * 0.01, (event.clientY - before[1]) * 0.01);
+    else if (held.size === 2) nearer(Math.max(distance, 1) / Math.max(apart(), 1));
+  });
+  for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
+    canvas.addEventListener(end, event => held.delete(event.pointerId));
+  }
   canvas.addEventListener("wheel", event => {
     event.preventDefault();
     nearer(Math.exp(event.deltaY * 0.001));
@@ -109,7 +124,7 @@
   canvas.addEventListener("keydown", event => {
     const step = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] }[event.key];
     if (step) { event.preventDefault(); turn(...step); }
-    if (event.key === "+") nearer(0.9);
+    if (event.key === "+" || event.key === "=") nearer(0.9); // the same key, with and without shift
     if (event.key === "-") nearer(1 / 0.9);
   });
   form.addEventListener("input", redraw);

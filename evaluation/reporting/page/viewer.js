@@ -143,10 +143,20 @@
     redraw();
   }
 
-  canvas.addEventListener("pointerdown", event => canvas.setPointerCapture(event.pointerId));
-  canvas.addEventListener("pointermove", event => {
-    if (canvas.hasPointerCapture(event.pointerId)) by(event.movementX * 0.01, event.movementY * 0.01);
+  let held = null; // the pointer that turns, and where it was
+  canvas.addEventListener("pointerdown", event => {
+    if (held || event.button !== 0) return;
+    canvas.setPointerCapture(event.pointerId);
+    held = [event.pointerId, event.clientX, event.clientY];
   });
+  canvas.addEventListener("pointermove", event => {
+    if (!held || held[0] !== event.pointerId) return;
+    by((event.clientX - held[1]) * 0.01, (event.clientY - held[2]) * 0.01);
+    held = [event.pointerId, event.clientX, event.clientY];
+  });
+  for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
+    canvas.addEventListener(end, event => { if (held && held[0] === event.pointerId) held = null; });
+  }
   canvas.addEventListener("keydown", event => {
     const step = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] }[event.key];
     if (step) { event.preventDefault(); by(...step); }

@@ -2,8 +2,8 @@
 
 A pickle names functions to call. Here it may name those that make NumPy's arrays and plain containers.
 Objects of SciPy's sparse matrices and of chumpy become inert records of their state, which `as_array` turns
-into arrays; tensors of torch, which lie beside arrays in FLAME's `landmark_embedding.npy`, become records
-that nothing reads. Every other name is refused, before it is imported.
+into arrays; tensors of torch, which lie beside arrays in FLAME's `landmark_embedding.npy`, and sparse
+matrices of other kinds become records that nothing reads. Every other name is refused, before it is imported.
 """
 
 import pickle
@@ -105,7 +105,7 @@ class ArrayUnpickler(pickle.Unpickler):
             return _Reconstructor()
         if (module, name) == ("_codecs", "encode"):
             return _Encode()
-        if module.startswith("scipy.sparse") and name in SPARSE:
+        if module.startswith("scipy.sparse") and name.endswith(("_matrix", "_array")):
             return type(name, (Record,), {"name": name})
         library = module.partition(".")[0]
         if library in ("chumpy", "torch"):
@@ -132,7 +132,12 @@ def read_arrays(path: Path) -> dict[str, Any]:
         content = content.item()
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold named arrays, got {type(content).__name__}; get the file again")
-    return {str(name): value for name, value in content.items()}
+    return {_text(name): value for name, value in content.items()}
+
+
+def _text(name: object) -> str:
+    """A name that Python 2 wrote may have come through Python 3 as bytes."""
+    return name.decode("latin1") if isinstance(name, bytes) else str(name)
 
 
 def _content(path: Path) -> Any:  # noqa: ANN401 - of a file

@@ -1,8 +1,8 @@
 """Loads FLAME (Li et al. 2017; 2020, 2023 and 2023 Open) as a MorphableModel, without running its pickle.
 
 Names and shapes in the files are those that its published loaders read: FLAME_PyTorch for `generic_model.pkl`
-and `flame_static_embedding.pkl`, DECA for `landmark_embedding.npy`, TF_FLAME for `FLAME_texture.npz`,
-BFM_to_FLAME for `FLAME_albedo_from_BFM.npz`.
+and `flame_static_embedding.pkl`, DECA for `landmark_embedding.npy`, VHAP for the same with two eyes more,
+TF_FLAME for `FLAME_texture.npz`, BFM_to_FLAME for `FLAME_albedo_from_BFM.npz`.
 """
 
 from collections.abc import Callable
@@ -30,14 +30,17 @@ SHAPE_COMPONENTS = 300  # the columns of shapedirs; expressions follow
 MILLIMETRES_PER_UNIT = 1000.0
 SUBSETS = ("face", "head")
 # Embeddings of landmarks that lie beside the model, and what their triangles and weights are called. One of
-# 51 landmarks has iBUG's without the jaw.
-EMBEDDINGS = ("landmark_embedding.npy", "flame_static_embedding_68.pkl", "flame_static_embedding.pkl")
+# 51 landmarks has iBUG's without the jaw; of 70, the last two are the eyes' middles, which are not iBUG's.
+EMBEDDINGS = (
+    "landmark_embedding.npy", "landmark_embedding_with_eyes.npy", "flame_static_embedding_68.pkl",
+    "flame_static_embedding.pkl",
+)  # fmt: skip
 EMBEDDING_KEYS = (
     ("full_lmk_faces_idx", "full_lmk_bary_coords"),
     ("lmk_face_idx", "lmk_b_coords"),
     ("static_lmk_faces_idx", "static_lmk_bary_coords"),
 )
-WITHOUT_JAW = 51
+WITHOUT_JAW, WITH_EYES = 51, 70
 
 
 def load_flame(
@@ -185,6 +188,8 @@ def _embedding(path: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
         )
     faces, weights = (as_array(content[name], f"{path}: {name}") for name in keys)
     faces, weights = faces.ravel().astype(np.int64), weights.reshape(-1, 3)
+    if len(faces) == len(weights) == WITH_EYES:
+        faces, weights = faces[:NUMBER_OF_LANDMARKS], weights[:NUMBER_OF_LANDMARKS]
     if (
         len(faces) not in (NUMBER_OF_LANDMARKS, WITHOUT_JAW)
         or len(weights) != len(faces)

@@ -36,6 +36,20 @@ def test_a_figure_is_written_as_png_and_pdf_and_is_the_same_every_time(tmp_path:
     assert cv2.imread(str(files[0])).shape[:2] == (round(4.6 * DOTS_PER_INCH), round(7 * DOTS_PER_INCH))
 
 
+def test_dollar_signs_in_names_are_drawn_and_begin_no_formula(tmp_path: Path) -> None:
+    name = r"a$\nothing{$b"
+    bars = {("costs $5 and $6", name): [Bar(name, 1.0, (0.5, 1.5))]}
+    save_figure(bar_figure(name, bars, name), OutputFolder(tmp_path, "micc"), "bars")
+    figure, axes = line_figure(name, name, name, [LINES[0]._replace(name=name)])
+    axes.set_xscale("log")
+    save_figure(figure, OutputFolder(tmp_path, "micc"), "lines")
+    assert figure.legends[0].get_texts()[0].get_text() == name
+    # The ticks of a logarithmic axis are formulas of matplotlib's own.
+    ticks = [tick for tick in axes.get_xticklabels() if "mathdefault" in tick.get_text()]
+    assert ticks
+    assert all(tick.get_parse_math() for tick in ticks)
+
+
 def test_a_single_point_can_be_seen() -> None:
     lines = [Line("validated once", np.array([150.0]), np.array([0.2])), LINES[0]]
     _, axes = line_figure("title", "x", "y", lines)

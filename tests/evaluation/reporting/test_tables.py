@@ -98,6 +98,14 @@ def test_a_bar_does_not_end_a_cell_of_markdown() -> None:
     assert r"| a\|b   |" in markdown(page_of(RESULTS._replace(rows=rows), Layout()))
 
 
+def test_what_begins_with_a_bracket_or_a_star_is_no_argument_of_the_line_above_in_latex() -> None:
+    rows = [Row(name, "MICC", "error", "mm", 1.0) for name in ("[12] a", "* b", "c [d]")]
+    lines = latex(page_of(RESULTS._replace(rows=rows), Layout())).splitlines()
+    assert [line for line in lines if line.endswith(r"1.00 \\")] == [
+        r"{}[12] a & 1.00 \\", r"{}* b & 1.00 \\", r"c [d] & 1.00 \\",
+    ]  # fmt: skip
+
+
 def test_latex_has_the_same_table_with_title_and_signs_as_its_caption() -> None:
     assert (
         latex(page_of(RESULTS, LAYOUT))

@@ -119,7 +119,12 @@ def test_bad_input_is_one_sentence_and_status_2(error: Exception, capsys: pytest
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (PermissionError(13, "Permission denied", "a.png"), "a.png: Permission denied"),
+        (
+            PermissionError(13, "Permission denied", "cache"),
+            "cache: Permission denied; change who may read and write there, or name another place\n",
+        ),
+        (OSError(30, "Read-only file system", "a"), "a: Read-only file system; change who may read and"),
+        (IsADirectoryError(21, "Is a directory", "a.png"), "a.png: Is a directory\n"),
         (
             OSError(28, "No space left on device"),
             "a file: No space left on device; free some space and start",

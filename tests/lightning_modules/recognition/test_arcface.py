@@ -108,6 +108,22 @@ def test_a_training_checkpoint_and_half_precision_are_read(face_like_images: Ten
         torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("prefix", "key"),
+    [("backbone.", None), ("module.backbone.", "state_dict"), ("_orig_mod.", "model"), ("", "backbone")],
+)
+def test_a_backbone_is_found_in_a_larger_network_s_file(
+    face_like_images: Tensor, tmp_path: Path, prefix: str, key: str | None
+) -> None:
+    weights = {f"{prefix}{name}": value for name, value in arcface_weights().items()}
+    weights = {name: value for name, value in weights.items() if "num_batches_tracked" not in name}
+    if prefix:
+        weights["head.weight"] = torch.zeros(10, 64)
+    torch.save(weights if key is None else {"epoch": 3, key: weights}, tmp_path / "network.pt")
+    expected = load_arcface(write_arcface(tmp_path / "plain.pth"))(face_like_images).embedding
+    torch.testing.assert_close(load_arcface(tmp_path / "network.pt")(face_like_images).embedding, expected)
+
+
 class Ran:
     """Unpickled, it would make a folder."""
 
@@ -140,8 +156,22 @@ def test_weights_of_another_network_are_refused_in_one_sentence(tmp_path: Path) 
     weights = arcface_weights()
     wrong = {
         "another.pth": ({"weight": torch.zeros(2)}, "have 0, 0, 0, 0 blocks, as no IResNet has"),
-        "list.pth": ([torch.zeros(2)], "does not hold insightface's IResNet"),
-        "cut.pth": ({k: v for k, v in weights.items() if k != "fc.weight"}, "does not hold"),
+        "list.pth": ([torch.zeros(2)], "it holds a list of 1 where tensors by name are expected"),
+        "cut.pth": (
+            {k: v for k, v in weights.items() if k not in ("fc.weight", "fc.bias")},
+            r"it lacks 2 of \d+ tensors, such as fc\.weight",
+        ),
+        "more.pth": (weights | {"fc7.weight": torch.zeros(3)}, r"it has 1 tensors too many, such as fc7"),
+        "slope.pth": (
+            {k: v[:1] if "prelu" in k else v for k, v in weights.items()},
+            r"it has a prelu\.weight that has the shape \[1\] instead of \[64\]",
+        ),
+        "two.pth": (
+            {f"{who}.{k}": v for who in ("student", "teacher") for k, v in weights.items()},
+            r"several networks, 'student\.', 'teacher\.'; save one of them",
+        ),
+        "nan.pth": (weights | {"fc.bias": weights["fc.bias"] * torch.nan}, "fc.bias that has numbers that"),
+        "text.pth": (weights | {"conv1.weight": "x"}, "conv1.weight that is str 'x', no tensor"),
         "deep.pth": (
             {k: v for k, v in weights.items() if not k.startswith("layer4.1")}, "have 2, 2, 2, 1 blocks",
         ),

@@ -117,6 +117,132 @@ def test_an_onnx_network_is_what_onnxruntime_computes(face_like_images: Tensor, 
     assert network.differentiable
 
 
+def node(kind: str, inputs: str, outputs: str, **attributes: object) -> onnx.NodeProto:
+    return helper.make_node(kind, inputs.split(), outputs.split(), **attributes)
+
+
+def write_graph(
+    path: Path, nodes: list[onnx.NodeProto], *, shape: list, outputs: list[str], opset: int, **sidecar: object
+) -> Path:
+    """A graph of these nodes from `in` to outputs, with weights `w1` [8, 3, 5, 5], `w2` [6, 8] and `b2`."""
+    generator = np.random.default_rng(4)
+    arrays = {"w1": generator.normal(0, 0.1, (8, 3, 5, 5)), "w2": generator.normal(0, 0.3, (6, 8))}
+    arrays["b2"] = generator.normal(0, 0.1, 6)
+    arrays |= {"gain": 1 + generator.normal(0, 0.1, 8), "bias": generator.normal(0, 0.1, 8)}
+    tensors = [numpy_helper.from_array(array.astype(np.float32), name) for name, array in arrays.items()]
+    graph = helper.make_graph(
+        nodes,
+        "small",
+        [helper.make_tensor_value_info("in", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        tensors,
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), str(path)
+    )
+    return describe(path, **sidecar)
+
+
+HEAD = [
+    node("GlobalAveragePool", "m", "g"),
+    node("Flatten", "g", "f"),
+    node("Gemm", "f w2 b2", "out", transB=1),
+]
+GRAPHS: dict[str, tuple[int, list[onnx.NodeProto]]] = {
+    "same padding": (13, [
+        node("Conv", "in w1", "c", strides=[3, 3], auto_pad="SAME_UPPER"),
+        node("MaxPool", "c", "x", kernel_shape=[2, 2], strides=[2, 2], auto_pad="SAME_LOWER"),
+        node("AveragePool", "x", "m", kernel_shape=[4, 4], strides=[3, 3], auto_pad="SAME_UPPER"), *HEAD,
+    ]),
+    "means without their padding": (13, [
+        node("Conv", "in w1", "c", strides=[4, 4], auto_pad="SAME_LOWER"),
+        node("AveragePool", "c", "x", kernel_shape=[3, 3], pads=[1, 0, 1, 2]),
+        node("AveragePool", "x", "m", kernel_shape=[3, 3], pads=[1, 1, 0, 0], count_include_pad=1), *HEAD,
+    ]),
+    "padding and slices": (13, [
+        node("Constant", "", "pads", value_ints=[0, 0, 1, 2, 0, 0, 3, 0]),
+        node("Constant", "", "v", value_float=0.5),
+        node("Pad", "in pads v", "p"), node("Conv", "p w1", "c", strides=[4, 4]),
+        node("Constant", "", "s", value_ints=[1, -20]), node("Constant", "", "e", value_ints=[9999, -1]),
+        node("Constant", "", "a", value_ints=[3, 2]), node("Constant", "", "by", value_ints=[2, 1]),
+        node("Slice", "c s e a by", "m"), *HEAD,
+    ]),
+    "padding and slices of old": (9, [
+        node("Pad", "in", "p", pads=[0, 0, 2, 1, 0, 0, 0, 3], value=-1.0),
+        node("Conv", "p w1", "c", strides=[4, 4]),
+        node("Slice", "c", "m", starts=[2, 0], ends=[20, 9], axes=[2, 3]), *HEAD,
+    ]),
+    "parts": (13, [
+        node("Conv", "in w1", "c", strides=[4, 4]), node("Split", "c", "a b", axis=1),
+        node("Constant", "", "sizes", value_ints=[1, 3]), node("Split", "b sizes", "d e", axis=1),
+        node("Abs", "a", "aa"), node("Neg", "d", "dd"), node("Exp", "e", "ee"),
+        node("Concat", "ee aa dd", "m", axis=1), *HEAD,
+    ]),
+    "a transformer's": (17, [
+        node("Conv", "in w1", "c", strides=[8, 8]), node("GlobalAveragePool", "c", "g"),
+        node("Flatten", "g", "f"),
+        node("LayerNormalization", "f gain bias", "l", epsilon=1e-4), node("Erf", "l", "r"),
+        node("Softmax", "r", "s", axis=1), node("Add", "s l", "t"), node("Gemm", "t w2 b2", "out", transB=1),
+    ]),
+    "channels last": (13, [
+        node("Transpose", "in", "first", perm=[0, 3, 1, 2]),
+        node("Conv", "first w1", "m", strides=[4, 4]), *HEAD,
+        node("Transpose", "m", "maps", perm=[0, 2, 3, 1]),
+    ]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_what_exporters_write_is_computed_as_onnxruntime_does(
+    face_like_images: Tensor, tmp_path: Path, name: str
+) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    opset, nodes = GRAPHS[name]
+    last = name == "channels last"
+    options = {"features": "maps", "feature_width": 8} if last else {}
+    path = write_graph(
+        tmp_path / "small.onnx", nodes, shape=["N", 112, 112, 3] if last else ["N", 3, 112, 112],
+        outputs=["out", "maps"] if last else ["out"], opset=opset, embedding="out", **options,
+    )  # fmt: skip
+    network = load_onnx(path)
+    pictures = ((255 * resample(face_like_images, SFACE_CROP) - 127.5) / 128).numpy()
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    expected, *maps = session.run(None, {"in": pictures.transpose(0, 2, 3, 1) if last else pictures})
+    found = network(face_like_images)
+    np.testing.assert_allclose(found.descriptor.numpy(), expected, atol=1e-5)
+    for each in maps:
+        np.testing.assert_allclose(found.features.numpy(), each.mean((1, 2)), atol=1e-5)
+    assert network.differentiable
+
+
+def test_a_graph_of_several_outputs_asks_which_is_the_embedding(tmp_path: Path) -> None:
+    nodes = [node("Conv", "in w1", "m", strides=[8, 8]), *HEAD]
+    options = {"shape": ["N", 3, 112, 112], "outputs": ["f", "out"], "opset": 13}
+    message = r"embedding_width says \[2, 6\] numbers; mend small\.json, and name as embedding one of f, out"
+    with pytest.raises(WeightFileError, match=message):
+        load_onnx(write_graph(tmp_path / "small.onnx", nodes, **options))
+    assert load_onnx(write_graph(tmp_path / "small.onnx", nodes, **options, embedding="out")).differentiable
+
+
+def test_operators_in_a_form_that_is_not_known_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    backwards = {"starts": [5], "ends": [0], "axes": [2], "steps": [-1]}
+    constants = [node("Constant", "", name, value_ints=values) for name, values in backwards.items()]
+    for nodes, message in (
+        ([*constants, node("Slice", "c starts ends axes steps", "m")], "a Slice that runs backwards"),
+        (
+            [node("Constant", "", "p", value_ints=[0] * 8), node("Pad", "c p", "m", mode="reflect")],
+            "padding reflect",
+        ),
+    ):
+        path = write_graph(
+            tmp_path / "small.onnx", [node("Conv", "in w1", "c", strides=[8, 8]), *nodes, *HEAD],
+            shape=["N", 3, 112, 112], outputs=["out"], opset=13,
+        )  # fmt: skip
+        with pytest.raises(WeightFileError, match=f"{message} is not known") as refused:
+            load_onnx(path)
+        assert "\n" not in str(refused.value)
+
+
 def test_its_gradient_is_that_of_differences(tmp_path: Path) -> None:
     network = load_onnx(write_onnx(tmp_path / "small.onnx")).double()
     generator = torch.Generator().manual_seed(0)
@@ -206,7 +332,7 @@ def test_a_description_that_is_none_is_refused_in_one_sentence(
 
 def test_a_network_that_is_not_as_described_is_refused(tmp_path: Path) -> None:
     for changes, message in (
-        ({"embedding_width": 7}, r"gives \[2, 6\] for two pictures, feature_width says \[2, 7\]"),
+        ({"embedding_width": 7}, r"gives \[2, 6\] for two pictures, embedding_width says \[2, 7\]"),
         ({"features": "maps", "feature_width": 9}, r"gives \[2, 8\] for two pictures, feature_width says"),
         ({"embedding": "nowhere"}, "cannot describe two pictures of 112 pixels: it has no value 'nowhere'"),
         ({"size": 64}, "cannot describe two pictures of 64 pixels"),

@@ -27,6 +27,11 @@ def test_a_table_has_its_labels_and_marks_what_is_resolved() -> None:
     assert '<td class="resolved">+0.100*<br>[+0.050, +0.150]<br>p &lt; .001</td>' in written
 
 
+def test_a_table_has_its_footnotes_below_it() -> None:
+    written = table(Grid("", ["full"], [("AUC", ["failed¹"])], notes=["¹ no <mesh>"]))
+    assert written.index("</table>") < written.index('<p class="note">¹ no &lt;mesh&gt;</p>')
+
+
 def test_a_spread_stands_below_its_mean() -> None:
     assert "<td>0.500<br>± 0.010</td>" in table(Grid("", ["full"], [("AUC", ["0.500 ± 0.010"])]))
 

@@ -128,6 +128,37 @@ def test_the_face_is_drawn_turned_lit_and_moved(tmp_path: Path, textured: bool) 
         assert [url for url in shown.requests if not url.startswith("blob:")] == []
 
 
+def move_fingers(shown: Visit, *places: tuple[tuple[float, float], ...]) -> None:
+    """Fingers on the canvas, counted from its middle: set down at the first places, moved, and lifted."""
+    box = shown.page.locator("canvas").bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    session = shown.page.context.new_cdp_session(shown.page)
+    kinds = ["touchStart", *["touchMove"] * (len(places) - 1), "touchEnd"]
+    for kind, fingers in zip(kinds, [*places, ()], strict=True):
+        points = [{"x": middle[0] + x, "y": middle[1] + y, "id": n} for n, (x, y) in enumerate(fingers)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    shown.page.wait_for_timeout(700)
+
+
+@pytest.mark.slow
+def test_two_fingers_bring_the_face_nearer_and_one_turns_it(tmp_path: Path) -> None:
+    with visit(write_page(tmp_path / "face.html"), 390, 844) as phone:
+        phone.page.wait_for_timeout(1500)
+        face = (np.abs(canvas(phone) - [245, 245, 245]).max(2) > 20).mean()
+        move_fingers(phone, ((-20, 0), (20, 0)), ((-40, 0), (40, 0)))
+        near = canvas(phone)
+        # Twice as far apart is twice as near: the face takes four times the room, or all there is.
+        assert (np.abs(near - [245, 245, 245]).max(2) > 20).mean() > min(2 * face, 0.8)
+        # Neither finger turned it: the middle between red and green stays in the middle.
+        red, green = near[..., 0] > near[..., 1] + 40, near[..., 1] > near[..., 0] + 40
+        columns = np.arange(near.shape[1])
+        border = 0.5 * (columns[red.any(0)].max() + columns[green.any(0)].min())
+        assert abs(border - near.shape[1] / 2) < 0.05 * near.shape[1]
+        move_fingers(phone, ((0, 0),), ((60, 0),))
+        assert (np.abs(canvas(phone) - near).max(2) > 30).mean() > 0.02
+        assert phone.complaints == []
+
+
 @pytest.mark.slow
 def test_a_phone_shows_it_below_one_another_and_scrolls_no_way_but_down(tmp_path: Path) -> None:
     with visit(write_page(tmp_path / "face.html"), 390, 844) as phone:

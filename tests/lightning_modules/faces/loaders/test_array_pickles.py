@@ -72,6 +72,20 @@ def test_sparse_matrices_and_chumpy_become_arrays_without_their_packages(
     assert "chumpy" not in sys.modules
 
 
+@pytest.mark.parametrize("kind", ["coo_matrix", "bsr_matrix", "dia_array"])
+def test_sparse_matrices_of_other_kinds_are_passed_over_but_are_no_arrays(tmp_path: Path, kind: str) -> None:
+    sparse = getattr(scipy.sparse, kind)(np.eye(4))
+    found = read_arrays(written(tmp_path / "file.pkl", {"x": np.ones(2), "J_regressor": sparse}))
+    np.testing.assert_array_equal(found["x"], [1, 1])
+    with pytest.raises(ValueError, match=rf"J_regressor is {kind}, which holds no array of its own"):
+        as_array(found["J_regressor"], "J_regressor")
+
+
+def test_names_that_are_bytes_are_read_as_names(tmp_path: Path) -> None:
+    found = read_arrays(written(tmp_path / "file.pkl", {b"v_template": np.ones(2), "f": np.ones(3)}))
+    assert set(found) == {"v_template", "f"}
+
+
 def test_a_malicious_file_runs_nothing_and_is_refused_by_the_name_of_what_it_asks_for(tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     attacks: dict[str, Any] = {

@@ -106,6 +106,24 @@ def test_landmarks_lie_where_the_embedding_beside_the_file_says(
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-3)
 
 
+def test_of_an_embedding_with_eyes_the_68_count(path: Path, source: MorphableModel) -> None:
+    plain = write_flame_embedding(source, path.parent, count=68)
+    expected = load_flame(path, subset="head", albedo="constant").landmarks
+    content = read_arrays(plain)
+    plain.unlink()
+    eyes = {
+        "full_lmk_faces_idx": np.concatenate([content["full_lmk_faces_idx"], [[0, 1]]], 1),
+        "full_lmk_bary_coords": np.concatenate(
+            [content["full_lmk_bary_coords"], np.full((1, 2, 3), 1 / 3)], 1
+        ),
+    }
+    np.save(path.parent / "landmark_embedding_with_eyes.npy", np.array(eyes, dtype=object), allow_pickle=True)
+    found = load_flame(path, subset="head", albedo="constant").landmarks
+    assert set(found.sources) == {"file"}
+    torch.testing.assert_close(found.vertex_ids, expected.vertex_ids)
+    torch.testing.assert_close(found.weights, expected.weights)
+
+
 def test_landmarks_that_the_cut_removes_are_transferred(path: Path, source: MorphableModel) -> None:
     write_flame_embedding(source, path.parent, count=68)
     model = load_flame(path, albedo="constant", open_model=lambda: source)
