@@ -85,9 +85,9 @@ def render_aligned(
 
 # The frontal rendering of a face: a key light from above and one side, a weaker one from the other, light
 # from everywhere, matte skin, black behind it, from a metre away. The paper is silent; chosen on LFW's
-# development people, as is what `as_judged` makes of it: benchmarks/search.md. Cameras expose for the face, and
-# light is warmer than what they call white: brightness and colour are such that the mean colour of cheeks is
-# that of photographs' cheeks (benchmarks/skin_tone.md).
+# development people, as is what `as_judged` makes of it: benchmarks/search.md. Cameras expose for the face,
+# and light is warmer than what they call white: brightness and colour are such that the mean colour of cheeks
+# is that of photographs' cheeks (benchmarks/skin_tone.md).
 FRONTAL_LIGHTS_MM = ((1500.0, 1000.0, 1500.0), (-900.0, 600.0, 2400.0))
 FRONTAL_INTENSITIES = (0.85, 0.355)
 FRONTAL_AMBIENT = 0.355
