@@ -41,6 +41,7 @@ from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.coloured import CHANNELS
+from lightning_modules.regressor import Regressor
 from lightning_modules.rendered_faces import render_from_the_front
 from lightning_modules.rendering.colour import decode_srgb
 from lightning_modules.skin_tone import cheek_vertices
@@ -60,12 +61,14 @@ class Known(NamedTuple):
     """Photographs of synthetic people.
 
     Attributes:
+        number: [N], of the photograph; those of one person follow each other.
         features: [N, D], of the encoder.
         photographed: [N], the angle of the photograph's cheeks in degrees.
         albedo: [N, K], true coefficients.
         angles: [N], of the true albedo's cheeks.
     """
 
+    number: np.ndarray
     features: Tensor
     photographed: np.ndarray
     albedo: Tensor
@@ -118,6 +121,7 @@ def main(arguments: list[str] | None = None) -> None:
         *known_lines(people, by_checkpoint, {
             name: predict(people.features.numpy()) for name, predict in predictors.items()
         }),
+        several_line(others, regressor, colours), "",
         "## What a calibration would do", "",
         "One map of the first albedo component that gives those other people's predictions the mean and the "
         f"variance of their true values: times {factor:.2f}, {shift:+.2f}. It keeps every order.", "",
@@ -163,7 +167,7 @@ def known(data: StandInPhotographs, teachers: Teachers, cheeks: Cheeks) -> Known
         [data.person(int(number)).coefficients.albedo for number in data.dataset.faces.photograph]
     )
     return Known(
-        data.dataset.batch(faces).features[teachers.encoder.name],
+        data.dataset.faces.photograph, data.dataset.batch(faces).features[teachers.encoder.name],
         angles_of(cheek_colours(data.dataset, faces, progress=False)), albedo, cheeks.angles(albedo),
     )  # fmt: skip
 
@@ -252,6 +256,23 @@ def known_lines(people: Known, by_checkpoint: np.ndarray, learnt: dict[str, np.n
             spread = (angles - angles.mean()) / angles.std() * true.std() + true.mean()
             lines.append(row(f"{name}, at full variance", spread, true))
     return [*lines, ""]
+
+
+def several_line(others: Known, regressor: Regressor, cheeks: Cheeks) -> str:
+    """How much better two photographs tell a person's angle than one, features averaged."""
+    person = others.number // TAUGHT_EACH
+    whole = np.flatnonzero(np.bincount(person) == TAUGHT_EACH)
+    faces = np.flatnonzero(np.isin(person, whole))
+    features = others.features[faces].view(len(whole), TAUGHT_EACH, -1)
+    true = others.angles[faces[::TAUGHT_EACH]]
+    one, two = (
+        np.corrcoef(cheeks.angles(regressor(seen).albedo), true)[0, 1]
+        for seen in (features[:, 0], features.mean(1))
+    )
+    return (
+        f"Of {len(whole)} of the other people, r is {one:.2f} from one photograph and {two:.2f} from "
+        "two, whose features are averaged."
+    )
 
 
 def row(name: str, angles: np.ndarray, true: np.ndarray) -> str:
