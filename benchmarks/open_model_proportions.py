@@ -43,6 +43,10 @@ SCALE_STEP = 0.05  # of the head, that costs as much as a slider's one deviation
 VARIANCE_FACTORS = (0.1, 2.3)  # 1.4 times larger deviations of all sliders gave caricatures
 # A slider in one direction only is zero for half of the people: the variance of a half normal.
 ONE_SIDED_VARIANCE = 0.5 - 0.5 / np.pi
+# How high the skull is, which hair hides from surveys' landmarks and from photographs: with the start's
+# deviations, the top of the head above the sellion would have one of 12 mm; people's is about 8 (ANSUR 1988,
+# recalled). Such heads were also a way of renderings to resemble hair.
+DEVIATIONS_OF_SKULLS = {"forehead-scale-vert": 0.5, "forehead-nubian": 0.5}
 # Folders of sliders that no measure is about.
 LEFT_ALONE = ("asym", "ears", "eyebrows", "neck")
 
@@ -97,11 +101,9 @@ class Calibration:
         self.wanted = np.array([finding.mean for finding in findings])
         self.deviations = np.array([finding.deviation for finding in findings])
         self.weights = np.array([WEIGHTS.get(name, 1.0) for name in NAMES])
-        self.first = Solution(
-            np.array([slider.mean for slider in self.start]),
-            np.array([slider.deviation for slider in self.start]),
-            1.0,
-        )
+        self.units = np.array([slider.deviation for slider in self.start])
+        factors = np.array([DEVIATIONS_OF_SKULLS.get(slider.name, 1.0) for slider in self.start])
+        self.first = Solution(np.array([slider.mean for slider in self.start]), factors * self.units, 1.0)
         self.paired = np.array([slider.paired for slider in self.start])
         folders = [slider.targets[0][0] for slider in self.start]
         self.moving = np.array([folder not in LEFT_ALONE for folder in folders])
@@ -175,11 +177,10 @@ class Calibration:
 def constants(solution: Solution, calibration: Calibration) -> str:
     """The lines of `calibration.py` that hold the numbers."""
     lines = [f"HEAD_SCALE = {solution.scale:.4f}", "CALIBRATED_SLIDERS: dict[str, tuple[float, float]] = {"]
-    first = calibration.first
+    means, factors = solution.means / calibration.units, solution.deviations / calibration.units
     for index in np.flatnonzero(calibration.moving):
-        mean = solution.means[index] / first.deviations[index]
-        factor = solution.deviations[index] / first.deviations[index]
-        lines.append(f'    "{calibration.start[index].name}": ({mean + 0.0:.2f}, {factor:.2f}),')
+        name = calibration.start[index].name
+        lines.append(f'    "{name}": ({means[index] + 0.0:.2f}, {factors[index]:.2f}),')
     return "\n".join([*lines, "}"]).replace("(-0.00,", "(0.00,")
 
 
