@@ -1,14 +1,16 @@
 """Where errors of skin tone come from: the light of renderings, and what a single photograph can tell.
 
-    python -m benchmarks.skin_tone final.ckpt --photographs DIR
+    python -m benchmarks.skin_tone final.ckpt --photographs DIR --lfw DIR
 
-Three measurements. The mean colour of cheeks in photographs that the run held back, in the albedo that the
+Four measurements. The mean colour of cheeks in photographs that the run held back, in the albedo that the
 checkpoint gives them, and in its frontal renderings: what the light adds to what the albedo lacks. Then the
 synthetic people of evaluation/fairness.py, whose albedo is known: how well the checkpoint knows their skin's
 angle, beside predictors that are learnt on other synthetic people from the same features, from parts of them,
 and on training's own synthetic faces. A predictor that is best on average regresses to the mean by 1 - R^2;
-spread to the people's variance it errs less at the ends, by 1 - r, and more on average. At last, what a
-calibration by synthetic people would do to photographs. Writes benchmarks/skin_tone.md.
+spread to the people's variance it errs less at the ends, by 1 - r, and more on average. Then, what a
+calibration by synthetic people (`expected_shape.py --calibrated-tone`) does to photographs. At last, both
+readings of LFW's people with eight photographs or more, from one photograph, against the median angle of the
+others. Writes benchmarks/skin_tone.md.
 """
 
 import argparse
@@ -30,8 +32,16 @@ from torch import Tensor
 from ablations.runs import components
 from ablations.runs.execution import Execution
 from ablations.runs.settings import Settings
-from benchmarks.real_photographs import described, settings_of
+from benchmarks.real_photographs import (
+    PEOPLE_FOR_TONE,
+    PeopleForTone,
+    agreement_from,
+    described,
+    people_for_tone,
+    settings_of,
+)
 from datamodules.cheeks import cheek_colours, median_cheeks
+from datamodules.lfw import LFW
 from datamodules.slider_people import SliderPeople
 from datamodules.stand_in_photographs import StandInPhotographs
 from evaluation.metrics.skin_tone import CLASSES, DARK_BELOW, LIGHT_ABOVE, individual_typology_angle, lab
@@ -44,7 +54,7 @@ from lightning_modules.recognition.coloured import CHANNELS
 from lightning_modules.regressor import Regressor
 from lightning_modules.rendered_faces import render_from_the_front
 from lightning_modules.rendering.colour import decode_srgb
-from lightning_modules.skin_tone import cheek_vertices
+from lightning_modules.skin_tone import ToneCalibration, cheek_vertices
 from lightning_modules.teachers import Teachers
 
 REPORT = Path(__file__).with_suffix(".md")
@@ -53,6 +63,7 @@ PEOPLE = 300  # of evaluation/fairness.py
 TAUGHT_PEOPLE, TAUGHT_EACH, TAUGHT_SEED = 600, 2, 501
 POOL, RENDERED, AT_ONCE = 10_000, 200, 16
 BOUNDS = (90.0, *(bound for _, bound in CLASSES), -90.0)
+REAL_BANDS = ("> 41", "28 to 41", "10 to 28", "< 10")
 BANDS = ("> 55", "41 to 55", "28 to 41", "10 to 28", "-30 to 10", "< -30")
 Predictor = Callable[[np.ndarray], np.ndarray]
 
@@ -83,6 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("checkpoint", type=Path, help="of the open model, encoder with cheeks' colour")
     parser.add_argument("--photographs", required=True, help="what it was trained on")
+    parser.add_argument("--lfw", type=Path, required=True, help="Labeled Faces in the Wild")
     options = parser.parse_args(arguments)
     regressor, content = load_regressor(options.checkpoint)
     settings = replace(settings_of(content), photographs=options.photographs)
@@ -106,11 +118,11 @@ def main(arguments: list[str] | None = None) -> None:
     predictors = dict(learnt_predictors(others)) | {
         "training's synthetic faces, all features": pool_predictor(settings, teachers, colours)
     }
-    factor, shift = calibration(regressor(others.features).albedo[:, 0], others.albedo[:, 0])
+    found = ToneCalibration.learn(others.albedo[:, 0], regressor(others.features).albedo[:, 0])
     about = machine()
     lines = [
         "# Skin tone: light, and what a single photograph can tell", "",
-        "`python -m benchmarks.skin_tone final.ckpt --photographs DIR`: "
+        "`python -m benchmarks.skin_tone final.ckpt --photographs DIR --lfw DIR`: "
         f"{described(content)}. Angles are individual typology angles (ITA) in degrees.", "",
         *light_lines(own, predicted, colours, teachers),
         f"## What can be known of {PEOPLE} synthetic people", "",
@@ -124,10 +136,12 @@ def main(arguments: list[str] | None = None) -> None:
         several_line(others, regressor, colours), "",
         "## What a calibration would do", "",
         "One map of the first albedo component that gives those other people's predictions the mean and the "
-        f"variance of their true values: times {factor:.2f}, {shift:+.2f}. It keeps every order.", "",
+        f"variance of their true values: times {found.factor:.2f}, {found.shift:+.2f}. It keeps every order.",
+        "",
         *calibration_lines(
-            people, regressor(people.features).albedo, predicted.albedo, own, colours, factor, shift
+            people, regressor(people.features).albedo, predicted.albedo, own, colours, found
         ),
+        *people_lines(options.lfw, teachers, regressor, colours, found),
         f"{date.today()}, {about['processor']}, {about['cores']} cores, torch {torch.__version__}.",
     ]  # fmt: skip
     REPORT.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -197,12 +211,6 @@ def ridge_of(features: np.ndarray, angles: np.ndarray, part: slice) -> Predictor
     """A ridge regression of angles [N] from a part of features [N, D]."""
     fitted = make_pipeline(StandardScaler(), RidgeCV(np.logspace(0, 4, 9))).fit(features[:, part], angles)
     return lambda others: fitted.predict(others[:, part])
-
-
-def calibration(predicted: Tensor, true: Tensor) -> tuple[float, float]:
-    """Factor and shift that give predictions [N] the mean and the variance of true values [N]."""
-    factor = float(true.std() / predicted.std())
-    return factor, float(true.mean() - factor * predicted.mean())
 
 
 def light_lines(own: np.ndarray, predicted: Prediction, cheeks: Cheeks, teachers: Teachers) -> list[str]:
@@ -294,8 +302,8 @@ def bands_of(angles: np.ndarray) -> list[np.ndarray]:
 
 
 def calibration_lines(
-    people: Known, albedo: Tensor, of_photographs: Tensor, own: np.ndarray, cheeks: Cheeks, factor: float,
-    shift: float,
+    people: Known, albedo: Tensor, of_photographs: Tensor, own: np.ndarray, cheeks: Cheeks,
+    found: ToneCalibration,
 ) -> list[str]:  # fmt: skip
     """Bias by band and tones of photographs before and after."""
     lines = [
@@ -303,12 +311,8 @@ def calibration_lines(
         + " | photographs' mean angle | dark | light |",
         "|---|" + "---:|" * (4 + len(BANDS)),
     ]  # fmt: skip
-    for name, calibrated in {"as predicted": (1.0, 0.0), "calibrated": (factor, shift)}.items():
-        both = []
-        for part in (albedo, of_photographs):
-            moved = part.clone()
-            moved[:, 0] = calibrated[0] * part[:, 0] + calibrated[1]
-            both.append(cheeks.angles(moved))
+    for name, reading in readings(found).items():
+        both = [cheeks.angles(reading(part)) for part in (albedo, of_photographs)]
         error = both[0] - people.angles
         cells = [f"{np.abs(error).mean():.1f}"]
         cells += [f"{error[inside].mean():+.1f}" for inside in bands_of(people.angles)]
@@ -316,6 +320,62 @@ def calibration_lines(
     blank = [""] * (1 + len(BANDS))
     lines.append("| the photographs' own cheeks | " + " | ".join([*blank, *tones(angles_of(own))]) + " |")
     return [*lines, ""]
+
+
+def readings(found: ToneCalibration) -> dict[str, Callable[[Tensor], Tensor]]:
+    """What makes albedo coefficients [B, K] of those that are predicted, by name."""
+
+    def calibrated(albedo: Tensor) -> Tensor:
+        return torch.cat([found.factor * albedo[:, :1] + found.shift, albedo[:, 1:]], 1)
+
+    return {"as predicted": lambda albedo: albedo, "calibrated": calibrated}
+
+
+def people_lines(
+    folder: Path, teachers: Teachers, regressor: Regressor, cheeks: Cheeks, found: ToneCalibration
+) -> list[str]:
+    """Both readings of real people, on average over their first photographs as the one that is read."""
+    data = LFW(folder, [teachers.encoder])
+    data.prepare_data()
+    data.setup()
+    header = ["people", "rank", "mean error", "light rendered dark", "dark rendered light", *REAL_BANDS]
+    lines = [
+        "## People of LFW", "",
+        f"From one photograph against the median angle of the person's others, for people with "
+        f"{PEOPLE_FOR_TONE} or more; averages over the first {PEOPLE_FOR_TONE} as the one. By band of that "
+        "median: how much too light.", "",
+        "| | " + " | ".join(header) + " |", "|---|" + "---:|" * len(header),
+    ]  # fmt: skip
+    for people in people_for_tone(data):
+        firsts = np.concatenate([mine[:PEOPLE_FOR_TONE] for mine in people.of_people])
+        features = data.dataset.batch(people.faces[firsts]).features[teachers.encoder.name]
+        albedo = regressor(features).albedo
+        for name, reading in readings(found).items():
+            angles = np.full(len(people.faces), np.nan)
+            angles[firsts] = cheeks.angles(reading(albedo))
+            figures = [figures_from(source, people, angles) for source in range(PEOPLE_FOR_TONE)]
+            rank, error, light, dark, *bands = np.mean(figures, 0)
+            cells = [f"{len(people.of_people)}", f"{rank:.3f}", f"{error:.1f}"]
+            cells += [f"{100 * light:.1f} %", f"{100 * dark:.1f} %", *(f"{bias:+.1f}" for bias in bands)]
+            lines.append(f"| {people.kind}, {name} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def figures_from(source: int, people: PeopleForTone, angles: np.ndarray) -> list[float]:
+    """What `people_lines` averages, of one photograph of each person."""
+    agreement = agreement_from(source, people.of_people, angles, people.photographed)
+    read = np.array([angles[mine[source]] for mine in people.of_people])
+    own = np.array([np.median(people.photographed[np.delete(mine, source)]) for mine in people.of_people])
+    bands = [
+        own > 41,
+        (own > LIGHT_ABOVE) & (own <= 41),
+        (own >= DARK_BELOW) & (own <= LIGHT_ABOVE),
+        own < DARK_BELOW,
+    ]
+    return [
+        agreement.rank_correlation, float(np.abs(read - own).mean()), agreement.light_rendered_dark,
+        agreement.dark_rendered_light, *(float((read - own)[inside].mean()) for inside in bands),
+    ]  # fmt: skip
 
 
 def tones(angles: np.ndarray) -> list[str]:
