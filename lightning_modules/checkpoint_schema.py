@@ -170,6 +170,7 @@ CONTENT = {
     "settings": DICTIONARY,
     "training_data?": DICTIONARY,
     "expected_shape?": DICTIONARY,
+    "tone_calibration?": DICTIONARY,
     "training_photographs?": _vector,
     "commit?": _optional(TEXT),
     "wandb_id?": _optional(TEXT),

@@ -317,9 +317,24 @@ def export(source: Path, destination: Path, *, terms: str) -> None:
         write_sealed(small | {KEY: content}, temporary)
 
 
-def with_content(source: Path, destination: Path, **more: Any) -> None:  # noqa: ANN401 - what torch saves
-    """Write a checkpoint once more, with more content; all else stays as it is."""
+def with_content(
+    source: Path,
+    destination: Path,
+    regressor: Regressor | None = None,
+    **more: Any,  # noqa: ANN401 - what torch saves
+) -> None:
+    """Write a checkpoint once more, with more content; all else stays as it is.
+
+    Args:
+        source: the checkpoint.
+        destination: the new one.
+        regressor: whose weights it gets; its own if None.
+        **more: what is added to its content, or replaced there.
+    """
     checkpoint = read_checkpoint(source)
+    if regressor is not None:
+        weights = {f"{PREFIX}{name}": value for name, value in regressor.state_dict().items()}
+        checkpoint["state_dict"] = checkpoint["state_dict"] | weights
     checkpoint[KEY] = checkpoint[KEY] | more
     with written_atomically(destination) as temporary:
         write_sealed(checkpoint, temporary)

@@ -59,7 +59,8 @@ class Settings:
         loopback: the loopback loss of stage 2.
         parameter: the parameter loss of stage 2 (stage 1 has no other).
         contrast: the contrast loss of stage 2, which tells the batch's photographs apart; not in the paper.
-        tone: the skin tone losses of stage 2, of photographs and of synthetic faces; not in the paper.
+        tone: the skin tone loss of stage 2; not in the paper.
+        known_tone: the same of synthetic faces, whose tone is known; not in the paper.
         multi_view: several views of each photograph; --no-multi-view is --views 1.
         pretraining: whether there is a stage 1; without it stage 2 starts from a network that knows nothing.
         views: random scenes in which each rendered face is seen; 3 in the paper.
@@ -70,7 +71,7 @@ class Settings:
         albedo_weight: w_t, of albedo.
         contrast_weight: of the contrast loss.
         tone_weight: of the skin tone loss.
-        known_tone_weight: of the same of synthetic faces, whose tone is known.
+        known_tone_weight: of the known tone loss.
         reduction: whether coordinates of a coefficient vector are summed or averaged.
         mean_penalty: of the batch distribution: squared as in the paper, or absolute, which lets few
             components keep a mean.
@@ -140,6 +141,7 @@ class Settings:
     parameter: bool = True
     contrast: bool = True
     tone: bool = True
+    known_tone: bool = True
     multi_view: bool = True
     pretraining: bool = True
     views: PositiveInt | None = None
@@ -286,7 +288,7 @@ class Settings:
             loopback=self.loopback_weight if self.loopback else 0.0,
             contrast=self.contrast_weight if self.contrast else 0.0,
             tone=self.tone_weight if self.tone else 0.0,
-            known_tone=self.known_tone_weight if self.tone else 0.0,
+            known_tone=self.known_tone_weight if self.known_tone else 0.0,
             shape=self.shape_weight,
             albedo=self.albedo_weight,
             reduction=self.reduction,

@@ -5,7 +5,9 @@ import torch
 
 from ablations import expected_shape
 from lightning_modules.checkpoints import KEY, read_checkpoint
-from lightning_modules.reconstruction import load_reconstructor
+from lightning_modules.prediction import Prediction
+from lightning_modules.reconstruction import Reconstructor, load_reconstructor
+from lightning_modules.regressor import Regressor
 
 COMMITTED = Path(__file__).parents[2] / "benchmarks" / "checkpoints" / "suite.ckpt"
 
@@ -28,6 +30,26 @@ def test_the_committed_checkpoint_learns_factors_and_keeps_its_weights(
     assert float(expected.norm()) < float(likeness.norm())
     # Whoever is learnt from thirty people already tells something of the first coefficients.
     assert float((expected / likeness)[:, :10].mean()) > 0.1
+
+
+def test_a_calibration_spreads_the_predictions_of_the_people_it_was_learnt_on() -> None:
+    generator = torch.Generator().manual_seed(0)
+    regressor, features = Regressor(20, 4, 3, hidden_width=16), torch.randn(30, 2, 20, generator=generator)
+    true = Prediction(torch.randn(30, 4, generator=generator), torch.randn(30, 3, generator=generator))
+
+    def predicted() -> Prediction:
+        with torch.no_grad():
+            return regressor(features)
+
+    before = predicted()
+    loaded = Reconstructor(regressor, None, None, {"tone": {"mean": 0.5, "variance": 0.25}})
+    kept = expected_shape.calibrate(loaded, expected_shape.PhotographedPeople(true, before))
+    after, repeated = predicted(), true.albedo[:, None, 0].expand(30, 2)
+    torch.testing.assert_close(after.albedo[..., 0].mean(), repeated.mean())
+    torch.testing.assert_close(after.albedo[..., 0].std(), repeated.std())
+    torch.testing.assert_close(after.albedo[..., 1:], before.albedo[..., 1:], rtol=0, atol=0)
+    factor, shift = kept["tone_calibration"].values()
+    assert kept["tone"] == pytest.approx({"mean": 0.5 * factor + shift, "variance": 0.25 * factor**2})
 
 
 def test_an_existing_file_is_kept_and_too_few_people_are_refused(

@@ -19,6 +19,7 @@ from datamodules.sampling import StepLoader
 from datamodules.synthetic_faces import SyntheticFaces
 from lightning_modules import losses, regression
 from lightning_modules.callbacks import Guard, ProgressBar
+from lightning_modules.losses import OF_SYNTHETIC
 from lightning_modules.moving_average import MovingAverage
 from lightning_modules.optimisation import Optimisation
 from lightning_modules.pretraining import Pretraining
@@ -43,6 +44,7 @@ SWITCHES: dict[str, dict[str, object]] = {
     "no parameter": {"parameter": False},
     "no contrast": {"contrast": False},
     "no tone": {"tone": False},
+    "no known tone": {"known_tone": False},
     "nothing rendered": {"identity": False, "contrast": False, "loopback": False},
     "no embeddings": {"identity": False, "contrast": False},
     "one view": {"multi_view": False},
@@ -80,7 +82,7 @@ def stage_2(settings: Settings, *, measured: bool = False) -> tuple[Regression, 
     return module, SmallBatch(
         1, SIZE, 0,
         SmallFaces(torch.arange(SIZE), {encoder.name: torch.rand(SIZE, encoder.feature_width)}, embeddings),
-        synthetic_of(encoder.feature_width) if settings.parameter else None,
+        synthetic_of(encoder.feature_width) if settings.weights.on & OF_SYNTHETIC else None,
         module.draw_scenes(1, SIZE, 0, SIZE),
     )  # fmt: skip
 

@@ -96,7 +96,7 @@ def test_the_suite_departs_wherever_it_can_but_for_unbiased_moments() -> None:
 
 def test_a_loss_that_is_off_is_no_departure() -> None:
     assert {"contrast loss", "skin tone loss", "known tone loss"}.isdisjoint(
-        parse("--no-contrast", "--no-tone").departures
+        parse("--no-contrast", "--no-tone", "--no-known-tone").departures
     )
     without = parse("--no-batch-distribution", "--unbiased-moments").departures
     assert {"absolute means", "moments over more photographs", "unbiased moments"}.isdisjoint(without)
