@@ -1,6 +1,6 @@
 """Stage 2: photographs and synthetic faces, every loss, each with its switch: the paper's figure 2."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -31,7 +31,7 @@ from .rendered_faces import draw_scenes, render_drawn
 from .rendering.ranges import SceneRanges
 from .rendering.scenes import DrawnScenes
 from .skin_tone import ToneTarget
-from .teachers import NOTHING_ROUNDED, Teachers
+from .teachers import NOTHING_ROUNDED, Seen, Teachers
 from .validation import JudgedFaces, joined, judged_faces, validation_scores
 
 # Losses for which a step's faces are rendered, those that compare embeddings, and those that need the
@@ -81,10 +81,18 @@ class Rendering:
 
 
 class Everyone(NamedTuple):
-    """The photographs of all processes: their coefficients, and the identity network's embeddings [M, E]."""
+    """The photographs of all processes: coefficients, and embeddings [M, E] of each identity network."""
 
     predicted: Prediction
-    embeddings: Tensor
+    embeddings: tuple[Tensor, ...]
+
+
+class Compared(NamedTuple):
+    """One identity network's unit embeddings: of photographs [M, E], of renderings [B, N, E]; its centre."""
+
+    photographs: Tensor
+    renderings: Tensor
+    centre: Centre | None
 
 
 class Renderings(NamedTuple):
@@ -128,7 +136,7 @@ class Regression(LightningModule):
         weights: of the losses; one of weight 0 is off and costs nothing.
         rendering: what is rendered at each step.
         optimisation: of the regressor.
-        centres: of the identity network and of the judge, by name; none compares raw cosines.
+        centres: of the identity networks and of the judge, by name; none compares raw cosines.
         tone: what the photographs' skin tone asks of the first albedo component, if anything.
         gradient_norm_interval: steps between two measurements of each loss's gradient; 0 never measures.
         rounded: in what precision networks look at a step's renderings, by name, see `rounding`; validation
@@ -199,12 +207,17 @@ class Regression(LightningModule):
             decoded_again = None
             if on & OF_EMBEDDINGS:
                 assert everyone is not None
-                assert seen.embeddings is not None
-                embeddings, of_renderings = in_one_precision(everyone.embeddings, seen.embeddings)
+                compared = self.compared(everyone, seen)
             if "identity" in on:
-                losses["identity"] = identity_loss(embeddings[rendered.own], of_renderings, self.centre)
+                losses["identity"] = mean_of(
+                    identity_loss(each.photographs[rendered.own], each.renderings, each.centre)
+                    for each in compared
+                )
             if "contrast" in on:
-                losses["contrast"] = contrast_loss(embeddings, of_renderings, rendered.own, self.centre)
+                losses["contrast"] = mean_of(
+                    contrast_loss(each.photographs, each.renderings, rendered.own, each.centre)
+                    for each in compared
+                )
             if "loopback" in on:
                 decoded_again = self.regressor(seen.features)
                 losses["loopback"] = loopback_loss(rendered.predicted, decoded_again, weights)
@@ -236,16 +249,27 @@ class Regression(LightningModule):
 
     def everyone(self, predicted: Prediction, photographs: PhotographsOfStep) -> Everyone:
         """This process's photographs and those of the others: moments and contrasts span all of them."""
-        embeddings = photographs.embeddings[self.teachers.identity_network.name]
+        embeddings = tuple(
+            photographs.embeddings[network.name] for network in self.teachers.identity_networks
+        )
         # In 16 bits a variance would be known to half a percent.
         predicted = Prediction(*map(at_least_float32, predicted))
         if not is_distributed():
             return Everyone(predicted, embeddings)
         # In one message: at every one, the processes wait for each other.
-        parts = (*predicted, embeddings)
+        parts = (*predicted, *embeddings)
         widths = [part.shape[1] for part in parts]
-        shape, albedo, embeddings = global_batch(torch.cat(parts, dim=1)).split(widths, dim=1)
-        return Everyone(Prediction(shape, albedo), embeddings.detach())
+        shape, albedo, *theirs = global_batch(torch.cat(parts, dim=1)).split(widths, dim=1)
+        return Everyone(Prediction(shape, albedo), tuple(each.detach() for each in theirs))
+
+    def compared(self, everyone: Everyone, seen: Seen) -> list[Compared]:
+        """What each identity network says of photographs and renderings."""
+        return [
+            Compared(*in_one_precision(photographs, renderings), self.centres.get(network.name))
+            for network, photographs, renderings in zip(
+                self.teachers.identity_networks, everyone.embeddings, seen.embeddings, strict=True
+            )
+        ]
 
     def batch_distribution(self, predicted: Prediction) -> Tensor:
         """The four terms of L_batch over the batch of all processes."""
@@ -278,11 +302,6 @@ class Regression(LightningModule):
         if not self.weights.on & OF_RENDERINGS:
             return None
         return self.rendering.draw(self.teachers.crop, step, self.rendering.samples(size, first, count))
-
-    @property
-    def centre(self) -> Centre | None:
-        """The identity network's."""
-        return self.centres.get(self.teachers.identity_network.name)
 
     def tone_target(self, photographs: PhotographsOfStep) -> Tensor:
         """The first albedo component [B] that the photographs' skin tone asks for."""
@@ -339,6 +358,11 @@ class Regression(LightningModule):
             own = torch.cat([gradient.flatten() for gradient in gradients if gradient is not None])
             # The norm of what the optimiser sees: the mean over processes, not one process's own.
             self.log(f"train/gradient_norm/{name}", mean_over_processes(own).norm())
+
+
+def mean_of(losses: Iterable[Tensor]) -> Tensor:
+    """A loss that several networks measure."""
+    return torch.stack(list(losses)).mean()
 
 
 def pictures_of(rendered: Renderings, decoded_again: Prediction | None) -> StepPictures:

@@ -181,6 +181,13 @@ DEPARTURES: Sequence[Departure] = (
         {"centred": Choice(False, True)},
     ),
     Departure(
+        "second identity network",
+        "one",
+        "a switch, off: the identity and the contrast loss are means over two networks",
+        "two disagree on what fools one",
+        {"second_identity_network": Choice("none", "none")},
+    ),
+    Departure(
         "contrast loss",
         "none",
         "each rendering must tell its own photograph from the others of the batch",

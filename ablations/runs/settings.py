@@ -22,6 +22,7 @@ from lightning_modules.plain.number_types import (
 from lightning_modules.recognition.network_names import NetworkName, place_of_network
 from lightning_modules.rendering.ranges import SceneRanges
 
+from .budgets import PRESETS
 from .departures import FOLLOWING, METHODS, departures_of
 
 Stage = Literal["both", "1", "2"]
@@ -53,6 +54,8 @@ class Settings:
             onnx:FILE or torch:FILE.
         cheek_colour: whether the cheeks' colour belongs to the encoder's features, not in the paper.
         identity_network: whose embeddings make the identity loss; the encoder if not given.
+        second_identity_network: another such network, or none: the identity and the contrast loss are then
+            the means over both, for two disagree on what fools one. Not in the paper.
         judge: another network, which training never sees; it scores held-back photographs.
         identity: the identity loss of stage 2.
         batch_distribution: the batch distribution loss of stage 2.
@@ -132,6 +135,7 @@ class Settings:
     encoder: NetworkName = "dlib"
     cheek_colour: bool | None = None
     identity_network: NetworkName | None = None
+    second_identity_network: NetworkName | Literal["none"] | None = None
     judge: NetworkName = "sface"
     identity: bool = True
     batch_distribution: bool = True
@@ -239,11 +243,15 @@ class Settings:
         }
 
     def _check(self) -> None:
-        names = {_same(self.encoder), _same(self.identity_network)}
-        if _same(self.judge) in names:
+        if _same(self.judge) in map(_same, self.training_networks):
             raise ValueError(
                 f"the judge {self.judge} also trains; a network scores its own training too well: "
                 "give another --judge"
+            )
+        if _same(self.second_identity_network) == _same(self.identity_network):
+            raise ValueError(
+                f"--second-identity-network {self.second_identity_network} is the identity network already; "
+                "give another, or none"
             )
         if not self.photographs.rpartition(":")[2]:
             raise ValueError(f"--photographs {self.photographs!r} names no folder; give one, or stand-in")
@@ -273,6 +281,13 @@ class Settings:
                     f"--{name.replace('_', '-')} ({getattr(self, name)}) must not be above --synthetic-faces "
                     f"({self.synthetic_faces})"
                 )
+
+    @property
+    def training_networks(self) -> tuple[str, ...]:
+        """The networks that train, as they are named: the encoder, then those that make the identity loss."""
+        second = self.second_identity_network
+        names = (self.encoder, self.identity_network or self.encoder)
+        return names if second in (None, "none") else (*names, second)
 
     @property
     def weights(self) -> LossWeights:
@@ -354,36 +369,6 @@ def _same(network: str | None) -> str | Path | None:
 ORIGINS = {
     "identity_network": "as --encoder",
     "pretraining_learning_rate": "by --linear-start",
-}
-# Budgets. A step renders `rendered` times `views` pictures; on two cores a picture costs about 20 ms.
-PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {
-        "rendered": 8,
-        "photographs_per_step": 128,
-        "synthetic_per_step": 64,
-        "synthetic_per_pretraining_step": 128,
-        "synthetic_faces": 4096,
-        "pretraining_steps": 300,
-        "max_steps": 100,
-    },
-    "standard": {
-        "rendered": 8,
-        "photographs_per_step": 256,
-        "synthetic_per_step": 64,
-        "synthetic_per_pretraining_step": 256,
-        "synthetic_faces": 50_000,
-        "pretraining_steps": 1500,
-        "max_steps": 2000,
-    },
-    "paper-scale": {
-        "rendered": 64,
-        "photographs_per_step": 512,
-        "synthetic_per_step": 256,
-        "synthetic_per_pretraining_step": 512,
-        "synthetic_faces": 0,  # a GPU renders fresh ones at every step
-        "pretraining_steps": 50_000,
-        "max_steps": 200_000,
-    },
 }
 
 assert all(

@@ -62,7 +62,7 @@ def provenance_of(module: Regression, photographs: Photographs, identity: dict[s
         stage=2,
         regressor=module.regressor,
         model=teachers.model,
-        networks=dict(zip(("encoder", "identity", "judge"), teachers[1:], strict=True)),
+        networks=teachers.by_role,
         centres=module.centres,
         settings=plain(identity),
         training_data=photographs.provenance(),

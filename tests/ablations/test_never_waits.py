@@ -53,6 +53,8 @@ SWITCHES: dict[str, dict[str, object]] = {
     "no jitter": {"jitter": 0.0},
     "jitter": {"jitter": 0.02},
     "two networks": {"identity_network": "facenet"},
+    "two identity networks": {"second_identity_network": "facenet"},
+    "three networks": {"identity_network": "facenet", "second_identity_network": "dlib"},
     "squared means": {"mean_penalty": "squared"},
     "summed": {"reduction": "sum"},
 }
@@ -71,12 +73,12 @@ def stage_2(settings: Settings, *, measured: bool = False) -> tuple[Regression, 
     tone = ToneTarget(torch.rand(8, 3), torch.tensor([60.0, 5.0, 10.0]), torch.linspace(60, -60, 61), own)
     centres = {}
     if settings.centred:
-        for network in teachers[1:]:
+        for network in teachers.by_role.values():
             centres[network.name] = Centre(torch.rand(8), network.name, network.sha256, "made up", 500)
     learnt = SimpleNamespace(centres=centres, tone=tone if settings.weights.tone else None)
     execution = Execution(gradient_norm_interval=1 if measured else 0)
     module = run.regression_of(regressor_of(teachers, settings), teachers, learnt, settings, execution)
-    embeddings = {network.name: unit(torch.rand(SIZE, 8)) for network in teachers[1:]}
+    embeddings = {network.name: unit(torch.rand(SIZE, 8)) for network in teachers.by_role.values()}
     return module, SmallBatch(
         1, SIZE, 0,
         SmallFaces(torch.arange(SIZE), {encoder.name: torch.rand(SIZE, encoder.feature_width)}, embeddings),

@@ -12,6 +12,7 @@ from lightning_modules import losses, regression
 from lightning_modules.losses import SUITE_WEIGHTS
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.coloured import Coloured
+from lightning_modules.recognition.similarity import Centre
 from lightning_modules.regression import Regression
 from lightning_modules.rendered_faces import render_randomly
 from lightning_modules.skin_tone import ToneTarget
@@ -148,7 +149,7 @@ def test_loopback_reaches_the_regressor_through_the_decoding(build: Build) -> No
 def test_nothing_reaches_the_frozen_teachers(build: Build, teachers: Teachers) -> None:
     module = build()
     torch.stack(list(terms_of(module, small_batch()).values())).sum().backward()
-    for part in teachers:
+    for part in (teachers.model, *teachers.by_role.values()):
         assert not list(part.parameters())
         assert all(buffer.grad is None and not buffer.requires_grad for buffer in part.buffers())
     assert all(parameter.grad is not None for parameter in module.regressor.parameters())
@@ -232,6 +233,48 @@ def test_a_network_that_no_loss_needs_looks_at_no_rendering(
     module.teachers = teachers._replace(encoder=encoder, identity_network=identity)
     terms_of(module, small_batch())
     assert (seen.count(encoder), seen.count(identity)) == passes
+
+
+def named(seed: int, name: str) -> SmallNetwork:
+    network = SmallNetwork(seed)
+    network.name = name
+    return network
+
+
+def test_with_a_second_identity_network_identity_and_contrast_are_means_over_both(
+    build: Build, teachers: Teachers
+) -> None:
+    batch, first, second = small_batch(), named(7, "first"), named(8, "second")
+    of_second = torch.nn.functional.normalize(torch.randn(8, 8), dim=1)
+    own = batch.photographs.embeddings
+    photographs = batch.photographs._replace(embeddings={**own, "first": own["small"], "second": of_second})
+    batch = batch._replace(photographs=photographs)
+
+    def found(identity: SmallNetwork, other: SmallNetwork | None) -> tuple[dict[str, Tensor], Tensor]:
+        module = build(contrast=2.0)
+        module.centres = {"second": Centre(torch.full((8,), 0.1), "second", second.sha256, "made up", 500)}
+        module.teachers = teachers._replace(identity_network=identity, second_identity_network=other)
+        terms = terms_of(module, batch)
+        return terms, gradients(module, terms["identity"] + terms["contrast"])
+
+    (by_first, one), (by_second, other), (by_both, both) = (
+        found(first, None), found(second, None), found(first, second)
+    )  # fmt: skip
+    for name in ("identity", "contrast"):
+        assert not torch.allclose(by_first[name], by_second[name])
+        torch.testing.assert_close(by_both[name], (by_first[name] + by_second[name]) / 2)
+    for name in {*SWITCHES} - {"identity"}:
+        assert torch.equal(by_both[name], by_first[name])
+    torch.testing.assert_close(both, (one + other) / 2)
+
+
+def test_no_identity_network_looks_where_no_loss_compares_embeddings(
+    build: Build, teachers: Teachers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, second = build(identity=0.0), named(8, "judge")
+    module.teachers = teachers._replace(second_identity_network=second)
+    monkeypatch.setattr(second, "describe", None)
+    assert set(terms_of(module, small_batch())) == {*SWITCHES} - {"identity"}
 
 
 @pytest.mark.parametrize("name", SWITCHES)

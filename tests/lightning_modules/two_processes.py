@@ -19,6 +19,8 @@ from tests import miniatures
 from tests.lightning_modules.steps import step_of
 
 SWITCHES = ("parameter", "identity", "batch_distribution", "loopback")
+# What is built besides: everything, and what is off by default.
+MORE = {"None": {}, "second identity network": {"second": True}}
 
 
 class Step(torch.nn.Module):
@@ -33,14 +35,15 @@ class Step(torch.nn.Module):
         return step_of(self.module, batch)[1]
 
 
-def build(**losses: float) -> Regression:
+def build(*, second: bool = False, **losses: float) -> Regression:
     """The same module on every process."""
     torch.manual_seed(0)
     network, judge = miniatures.SmallNetwork(1), miniatures.SmallNetwork(2)
     judge.name = "judge"
+    more = (miniatures.SmallNetwork(3),) if second else ()
     return Regression(
         Regressor(20, 4, 3, hidden_width=16),
-        Teachers(miniatures.small_model(), network, network, judge),
+        Teachers(miniatures.small_model(), network, network, judge, *more),
         replace(SUITE_WEIGHTS, tone=0.5, **losses),
         Rendering(4, 2, seed=5),
         Optimisation(1e-3, 0.0, 0, 10),
@@ -50,7 +53,7 @@ def build(**losses: float) -> Regression:
 
 
 def main(rank: int, count: int, device: torch.device, meeting: str, output: str) -> None:
-    """Step with everything on, then with each loss off; save the averaged value and the gradient."""
+    """Step with everything on, with more, and with each loss off; save the averaged values and gradients."""
     torch.set_num_threads(1)
     backend = "gloo"
     if device.type == "cuda":
@@ -59,8 +62,8 @@ def main(rank: int, count: int, device: torch.device, meeting: str, output: str)
     # They meet in a file: a port may be taken by now, and one that meets at a port cannot end after its host.
     distributed.init_process_group(backend, init_method=f"file://{meeting}", rank=rank, world_size=count)
     results = {}
-    for off in (None, *SWITCHES):
-        module = build(**({} if off is None else {off: 0.0}))
+    for name, switches in (MORE | {name: {name: 0.0} for name in SWITCHES}).items():
+        module = build(**switches)
         module.to(device)
         module.setup("fit")
         step = DistributedDataParallel(Step(module), **buffers_stay())
@@ -70,7 +73,7 @@ def main(rank: int, count: int, device: torch.device, meeting: str, output: str)
         value = loss.detach().clone()
         distributed.all_reduce(value)
         gradient = torch.cat([parameter.grad.flatten() for parameter in module.regressor.parameters()])
-        results[str(off)] = {"value": value.cpu() / count, "gradient": gradient.cpu()}
+        results[name] = {"value": value.cpu() / count, "gradient": gradient.cpu()}
     gathered = global_batch(torch.full((2, 3), float(rank), device=device)).cpu()
     results["gathered"] = {"value": gathered, "gradient": gathered}
     mean = mean_over_processes(torch.tensor([rank, 10.0 * rank], device=device).requires_grad_()).cpu()
