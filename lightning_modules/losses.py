@@ -16,12 +16,15 @@ from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.similarity import Centre, cosine_matrix, cosine_similarity
 
 # Every loss by its name: in this order they are computed, logged and listed.
-LOSSES = ("parameter", "batch_distribution", "tone", "identity", "contrast", "loopback")
+LOSSES = ("parameter", "batch_distribution", "tone", "landmark", "identity", "contrast", "loopback")
 Reduction = Literal["sum", "mean"]
 MeanPenalty = Literal["squared", "absolute"]
 # An absolute penalty is as steep as a square is at a mean of 0.2.
 ABSOLUTE_SLOPE = 0.4
 CONTRAST_TEMPERATURE = 0.1
+# Between the eyes' outer corners; from about there on a landmark's distance counts by itself, not squared.
+# What is left of the mean face after fitting pose and expression is half as much.
+LANDMARK_SCALE = 0.03
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class LossWeights:
         reduction: of coordinates, in the parameter distance and the batch distribution.
         mean_penalty: of the batch distribution's means.
         unbiased_moments: whether the batch distribution is without what the batch's size adds.
+        landmark: of the landmark loss, not in the paper.
     """
 
     parameter: float
@@ -53,6 +57,7 @@ class LossWeights:
     reduction: Reduction
     mean_penalty: MeanPenalty
     unbiased_moments: bool = False
+    landmark: float = 0.0
 
     @property
     def on(self) -> frozenset[str]:
@@ -256,6 +261,21 @@ def tone_loss(first_albedo: Tensor, target: Tensor) -> Tensor:
         target: [B].
     """
     return (first_albedo - target).square().mean()
+
+
+def landmark_loss(squared_distances: Tensor, counted: Tensor) -> Tensor:
+    """How far photographs' landmarks lie from the faces', robustly: the mean of 2 sqrt(1 + d^2 / S^2) - 2.
+
+    Not in the paper; see `photographed_landmarks`. With S = LANDMARK_SCALE it is (d/S)^2 of a small distance
+    d, and 2 d/S of a large one (Charbonnier): what a hand hides must not bend the face.
+
+    Args:
+        squared_distances: [B, P], of P landmarks, in distances between the eyes' outer corners.
+        counted: [B], 0 of photographs in which the detector saw no face; the mean is over all, so that
+            processes agree about it.
+    """
+    each = 2 * (1 + squared_distances / LANDMARK_SCALE**2).sqrt() - 2
+    return (counted * each.mean(1)).mean()
 
 
 def _reduced(values: Tensor, reduction: Reduction) -> Tensor:

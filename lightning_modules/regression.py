@@ -17,11 +17,13 @@ from .losses import (
     batch_distribution_loss,
     contrast_loss,
     identity_loss,
+    landmark_loss,
     loopback_loss,
     parameter_loss,
     tone_loss,
 )
 from .optimisation import Optimisation
+from .photographed_landmarks import LandmarkTarget
 from .plain.precision import at_least_float32
 from .prediction import Prediction
 from .recognition.frame import Crop
@@ -138,6 +140,7 @@ class Regression(LightningModule):
         optimisation: of the regressor.
         centres: of the identity networks and of the judge, by name; none compares raw cosines.
         tone: what the photographs' skin tone asks of the first albedo component, if anything.
+        landmarks: what the photographs' landmarks are compared with, if they are.
         gradient_norm_interval: steps between two measurements of each loss's gradient; 0 never measures.
         rounded: in what precision networks look at a step's renderings, by name, see `rounding`; validation
             and all other networks are exact.
@@ -153,6 +156,7 @@ class Regression(LightningModule):
         *,
         centres: dict[str, Centre] | None = None,
         tone: ToneTarget | None = None,
+        landmarks: LandmarkTarget | None = None,
         gradient_norm_interval: int = 100,
         rounded: Mapping[str, torch.dtype] = NOTHING_ROUNDED,
     ) -> None:
@@ -161,7 +165,9 @@ class Regression(LightningModule):
             raise ValueError("every loss is off; leave at least one on, with a weight above 0")
         if "tone" in weights.on and tone is None:
             raise ValueError("the tone loss needs a ToneTarget, fitted to photographs")
-        self.regressor, self.teachers, self.tone = regressor, teachers, tone
+        if "landmark" in weights.on and landmarks is None:
+            raise ValueError("the landmark loss needs a LandmarkTarget, fitted to photographs")
+        self.regressor, self.teachers, self.tone, self.landmarks = regressor, teachers, tone, landmarks
         self.weights, self.rendering, self.optimisation = weights, rendering, optimisation
         self.centres = {} if centres is None else centres
         self.gradient_norm_interval, self.rounded = gradient_norm_interval, dict(rounded)
@@ -169,8 +175,9 @@ class Regression(LightningModule):
         self._judged: list[JudgedFaces] = []
 
     def setup(self, stage: str) -> None:
-        """Bring teachers and centres, which no hook of Lightning's knows of, onto the device."""
+        """Bring teachers, centres and landmarks, of which no hook of Lightning's knows, onto the device."""
         self.teachers = self.teachers.to(self.device)
+        self.landmarks = None if self.landmarks is None else self.landmarks.to(self.device)
         self.centres = {
             name: centre._replace(values=centre.values.to(self.device))
             for name, centre in self.centres.items()
@@ -195,6 +202,12 @@ class Regression(LightningModule):
             losses["batch_distribution"] = self.batch_distribution(everyone.predicted)
         if "tone" in on:
             losses["tone"] = tone_loss(predicted.albedo[:, 0], self.tone_target(photographs))
+        if "landmark" in on:
+            assert self.landmarks is not None
+            assert photographs.landmarks is not None
+            losses["landmark"] = landmark_loss(
+                *self.landmarks.squared_distances(predicted.shape, photographs.landmarks)
+            )
 
         if on & OF_RENDERINGS:
             rendered = self.render(predicted, batch)

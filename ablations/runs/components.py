@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datamodules.alignment.mediapipe_landmarks import FaceMesh, find_landmark_model
 from datamodules.cheeks import cheek_colours
 from datamodules.face_data import FaceBatch
 from datamodules.lfw import lfw_folder
@@ -22,6 +23,7 @@ from evaluation.metrics.skin_tone import lab
 from lightning_modules.distributed import is_first_process
 from lightning_modules.faces.loading import check_specification, load_morphable_model, place_of_model
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.photographed_landmarks import LandmarkTarget
 from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.coloured import Coloured
@@ -55,11 +57,13 @@ class Learnt(NamedTuple):
     Attributes:
         centres: by network; none where there are too few photographs.
         tone: what their skin tone asks for, or None where no loss wants it.
+        landmarks: what their landmarks are compared with, likewise.
         faces: the training photographs that it was learnt from, at most PHOTOGRAPHS_READ.
     """
 
     centres: dict[str, Centre]
     tone: ToneTarget | None
+    landmarks: LandmarkTarget | None
     faces: FaceBatch
 
 
@@ -139,6 +143,7 @@ def photographs_of(settings: Settings, execution: Execution, teachers: Teachers)
         "cache_folder": execution.cache_folder,
         "workers": aligning_processes(execution),
         "progress": execution.progress,
+        "landmark_detector": FaceMesh() if "landmark" in settings.weights.on else None,
     }
     if settings.photographs == "stand-in":
         return StandInPhotographs(
@@ -192,6 +197,8 @@ def check_sources(settings: Settings, execution: Execution) -> None:
             f"the judge {settings.judge} also trains, in a copy of its file; a network scores its own "
             "training too well: give another --judge"
         )
+    if settings.landmark_weight and settings.stage != "1":
+        find_landmark_model()
     if settings.photographs != "stand-in" and settings.stage != "1":
         Photographs(
             photograph_folder(settings),
@@ -289,7 +296,7 @@ def training_sample(photographs: Photographs) -> np.ndarray:
 def learn_from_photographs(
     settings: Settings, execution: Execution, photographs: Photographs, teachers: Teachers
 ) -> Learnt:
-    """Centres of the networks and the tone target, from training photographs alone."""
+    """Centres of the networks and the targets of tone and landmarks, from training photographs alone."""
     training = training_sample(photographs)
     faces = photographs.dataset.batch(training)
     encoder, trained = teachers.encoder.name, [network.name for network in teachers.identity_networks]
@@ -315,4 +322,7 @@ def learn_from_photographs(
         colours = cheek_colours(photographs.dataset, training, progress=execution.progress)
         own = teachers.cheeks(faces.features[encoder])
         tone = ToneTarget.fit(faces.embeddings[encoder], lab(colours), teachers.model, own)
-    return Learnt(centres, tone, faces)
+    landmarks = None
+    if faces.landmarks is not None:
+        landmarks = LandmarkTarget.fit(faces.landmarks, teachers.model)
+    return Learnt(centres, tone, landmarks, faces)

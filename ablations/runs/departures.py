@@ -206,6 +206,14 @@ DEPARTURES: Sequence[Departure] = (
         loss="tone",
     ),
     Departure(
+        "landmark loss",
+        "none",
+        "a switch, off: landmarks of photographs against the face's, under fitted pose and expression",
+        "where the eyes, the nose, the mouth and the chin lie needs no label, and fools no network",
+        {"landmark_weight": _weight("landmark")},
+        loss="landmark",
+    ),
+    Departure(
         "jitter",
         "none",
         "each view's alignment is moved a little",

@@ -72,6 +72,8 @@ class Settings:
         shape_weight: w_s, of shape in the parameter and loopback losses.
         albedo_weight: w_t, of albedo.
         contrast_weight: of the contrast loss.
+        landmark_weight: of the landmark loss of stage 2, which compares 68 landmarks that MediaPipe finds in
+            photographs with the face's under fitted pose and expression; 0 leaves it off. Not in the paper.
         tone_weight: of the skin tone loss.
         reduction: whether coordinates of a coefficient vector are summed or averaged.
         mean_penalty: of the batch distribution: squared as in the paper, or absolute, which lets few
@@ -152,6 +154,7 @@ class Settings:
     shape_weight: NonNegativeFinite | None = None
     albedo_weight: NonNegativeFinite | None = None
     contrast_weight: NonNegativeFinite | None = None
+    landmark_weight: NonNegativeFinite | None = None
     tone_weight: NonNegativeFinite | None = None
     reduction: Reduction | None = None
     mean_penalty: MeanPenalty | None = None
@@ -259,11 +262,11 @@ class Settings:
             raise ValueError(f"--hidden-width must be at most {WIDEST:,}, got {self.hidden_width:,}")
         if self.stage == "1" and not self.pretraining:
             raise ValueError("--stage 1 is the pretraining that --no-pretraining removes; give one of them")
-        # The skin tone loss knows one component only: it does not train a regressor by itself.
-        if not self.weights.on - {"tone"}:
+        # The skin tone loss knows one component, the landmark loss no albedo: neither trains by itself.
+        if not self.weights.on - {"tone", "landmark"}:
             raise ValueError(
-                "every loss is off, by its switch or by a weight of 0 (the skin tone loss alone trains one "
-                "component only); leave at least one on"
+                "every loss is off, by its switch or by a weight of 0 (the skin tone and the landmark loss "
+                "alone train some components only); leave at least one on"
             )
         if self.photographs_per_step % self.rendered:
             raise ValueError(
@@ -304,6 +307,7 @@ class Settings:
             reduction=self.reduction,
             mean_penalty=self.mean_penalty,
             unbiased_moments=self.unbiased_moments,
+            landmark=self.landmark_weight,
         )
 
     @property

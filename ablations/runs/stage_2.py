@@ -50,6 +50,7 @@ def regression_of(
         optimisation,
         centres=learnt.centres,
         tone=learnt.tone,
+        landmarks=learnt.landmarks,
         gradient_norm_interval=execution.gradient_norm_interval,
     )
 

@@ -39,6 +39,7 @@ def small_teachers(settings: Settings, execution: Execution) -> Teachers:
 def main(argv: Sequence[str] | None = None) -> int:
     """ablations/run.py's in a process that ends with it: nothing is put back."""
     components.load_teachers = small_teachers
+    components.FaceMesh, components.find_landmark_model = miniatures.SmallMesh, lambda: None
     face_cache.load_detector = lambda name: detect_and_note
     return run.main(argv)
 

@@ -267,7 +267,8 @@ def test_runs_that_differ_in_stage_2_share_stage_1(
 @pytest.mark.parametrize(
     "given",
     [("--method", "paper"), ("--identity-network", "facenet"),
-     ("--second-identity-network", "facenet"), ("--ema", "0.9"), ("--synthetic-faces", "0"),
+     ("--second-identity-network", "facenet"), ("--landmark-weight", "2"), ("--ema", "0.9"),
+     ("--synthetic-faces", "0"),
      ("--gradient-clip", "0"), ("--precision", "64-true"), ("--precision", "bf16-true")],
 )  # fmt: skip
 def test_options_go_through(start: Start, given: tuple[str, str]) -> None:
@@ -773,7 +774,7 @@ def test_overwriting_leaves_nothing_of_the_run_before_in_tensorboard(start: Star
     assert len(list((tmp_path / "mine" / "tensorboard").glob("events.*"))) == 1
 
 
-@pytest.mark.parametrize("given", [("--second-identity-network", "facenet")])
+@pytest.mark.parametrize("given", [("--second-identity-network", "facenet"), ("--landmark-weight", 2)])
 def test_a_run_with_what_is_off_by_default_survives_a_stop_bit_for_bit(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, str]
 ) -> None:

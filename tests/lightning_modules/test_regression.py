@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from lightning_modules import losses, regression
 from lightning_modules.losses import SUITE_WEIGHTS
+from lightning_modules.photographed_landmarks import LandmarkTarget
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.coloured import Coloured
 from lightning_modules.recognition.similarity import Centre
@@ -198,6 +199,29 @@ def test_the_tone_s_target_sees_the_cheeks_of_a_coloured_encoder(build: Build) -
     found = module.tone_target(faces)
     torch.testing.assert_close(found, target(torch.zeros(2, 8), cheeks))
     assert found[0] > found[1]
+
+
+def test_landmarks_are_a_loss_of_their_own_that_renders_nothing(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = small_batch()
+    plain, target = terms_of(build(), batch), LandmarkTarget.of_model(build().teachers.model)
+    module = build(landmark=3.0, landmarks=target)
+    marked = terms_of(module, batch)
+    assert set(marked) == {*SWITCHES, "landmark"}
+    for name in SWITCHES:
+        assert torch.equal(marked[name], plain[name])
+    shape = module.regressor(batch.photographs.features["small"]).shape
+    by_hand = losses.landmark_loss(*target.squared_distances(shape, batch.photographs.landmarks))
+    torch.testing.assert_close(marked["landmark"], 3 * by_hand)
+    assert gradients(module, marked["landmark"]).norm() > 0
+    monkeypatch.setattr(LandmarkTarget, "squared_distances", None)
+    assert set(terms_of(build(landmarks=target), batch)) == {*SWITCHES}
+
+
+def test_the_landmark_loss_needs_landmarks_to_compare_with(build: Build) -> None:
+    with pytest.raises(ValueError, match="the landmark loss needs a LandmarkTarget, fitted to photographs"):
+        build(landmark=1.0)
 
 
 def test_contrast_is_a_loss_of_its_own(build: Build) -> None:

@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from lightning_modules.distributed import buffers_stay, global_batch, mean_over_processes
 from lightning_modules.losses import SUITE_WEIGHTS
 from lightning_modules.optimisation import Optimisation
+from lightning_modules.photographed_landmarks import LandmarkTarget
 from lightning_modules.regression import Regression, Rendering
 from lightning_modules.regressor import Regressor
 from lightning_modules.skin_tone import ToneTarget
@@ -20,7 +21,7 @@ from tests.lightning_modules.steps import step_of
 
 SWITCHES = ("parameter", "identity", "batch_distribution", "loopback")
 # What is built besides: everything, and what is off by default.
-MORE = {"None": {}, "second identity network": {"second": True}}
+MORE = {"None": {}, "second identity network": {"second": True}, "landmark": {"landmark": 2.0}}
 
 
 class Step(torch.nn.Module):
@@ -38,16 +39,18 @@ class Step(torch.nn.Module):
 def build(*, second: bool = False, **losses: float) -> Regression:
     """The same module on every process."""
     torch.manual_seed(0)
+    model = miniatures.small_model()
     network, judge = miniatures.SmallNetwork(1), miniatures.SmallNetwork(2)
     judge.name = "judge"
     more = (miniatures.SmallNetwork(3),) if second else ()
     return Regression(
         Regressor(20, 4, 3, hidden_width=16),
-        Teachers(miniatures.small_model(), network, network, judge, *more),
+        Teachers(model, network, network, judge, *more),
         replace(SUITE_WEIGHTS, tone=0.5, **losses),
         Rendering(4, 2, seed=5),
         Optimisation(1e-3, 0.0, 0, 10),
         tone=ToneTarget(torch.randn(8, 3), torch.tensor([60.0, 12.0, 18.0]), torch.linspace(-60, 60, 61)),
+        landmarks=LandmarkTarget.of_model(model) if "landmark" in losses else None,
         gradient_norm_interval=0,
     )
 

@@ -28,6 +28,7 @@ FIXED = [departure for departure in DEPARTURES if not departure.options]
 # Off under both methods, and what switches each on.
 OFF = {
     "unbiased moments": ["--unbiased-moments"],
+    "landmark loss": ["--landmark-weight", "2"],
     "second identity network": ["--second-identity-network", "facenet"],
 }
 BY_NAME = pytest.mark.parametrize("departure", SWITCHED, ids=lambda departure: departure.name)
