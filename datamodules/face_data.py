@@ -92,8 +92,13 @@ class FaceDataset(Dataset[FaceBatch]):
             torch.from_numpy(chosen),
             {name: store.features(self._rows[name][chosen]) for name, store in self._stores.items()},
             {name: store.embeddings(self._rows[name][chosen]) for name, store in self._stores.items()},
-            None if self._landmarks is None else self._landmarks.landmarks(self._marked[chosen]),
+            self._landmarks_of(chosen),
         )
+
+    def _landmarks_of(self, chosen: np.ndarray) -> Tensor | None:
+        if self._landmarks is None or self._marked is None:
+            return None
+        return self._landmarks.landmarks(self._marked[chosen])
 
     def descriptors(self, name: str, indices: Sequence[int] | np.ndarray) -> Tensor:
         """A network's embeddings before they were brought to unit length."""
