@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..long_work.mapped_columns import Column
 from ..long_work.progress import progress_bar
 from ..long_work.row_files import RowFiles, places_of
 from ..long_work.shared_rows import SharedRows, blocks_of
@@ -18,12 +19,26 @@ KEY = np.dtype("S33")
 BATCH = 32  # faces that are looked at at once
 
 
+class FaceKeys:
+    """The keys [N] of faces, made when they are taken: millions of them never lie in memory at once."""
+
+    def __init__(self, faces: AlignedFaces) -> None:
+        self.arrays = faces.digest, faces.face
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+    def __getitem__(self, chosen: slice | np.ndarray) -> np.ndarray:
+        digest, face = (array[chosen] for array in self.arrays)
+        content = np.concatenate(
+            [digest.view(np.uint8).reshape(-1, 32), face[:, None].astype(np.uint8)], axis=1
+        )
+        return np.ascontiguousarray(content).view(KEY)[:, 0]
+
+
 def face_keys(faces: AlignedFaces) -> np.ndarray:
     """The key [N] of each face."""
-    content = np.concatenate(
-        [faces.digest.view(np.uint8).reshape(-1, 32), faces.face[:, None].astype(np.uint8)], axis=1
-    )
-    return np.ascontiguousarray(content).view(KEY)[:, 0]
+    return FaceKeys(faces)[:]
 
 
 class FaceRows:
@@ -44,9 +59,9 @@ class FaceRows:
         """The columns of aligned crops [B, H, W, 3] in 8 bits."""
         raise NotImplementedError
 
-    def rows(self, keys: np.ndarray) -> np.ndarray:
+    def rows(self, keys: Column) -> np.ndarray:
         """The row [N] of each key, -1 where it was not made yet."""
-        return places_of(keys, np.array(self._files.column("keys")))
+        return places_of(keys, self._files.column("keys"))
 
     def compute(
         self,
@@ -109,7 +124,7 @@ class FaceRows:
     def has(self, faces: AlignedFaces) -> bool:
         """Whether every one of these faces is here."""
         self._files.refresh()
-        return bool((self.rows(face_keys(faces)) >= 0).all())
+        return bool((self.rows(FaceKeys(faces)) >= 0).all())
 
     def _missing(
         self,
