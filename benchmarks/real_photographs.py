@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
     teachers = taught[encoders[first]]
     for _, content in loaded.values():
         judge_name(teachers.judge.name, content)
-    networks = {network.name: network for one in taught.values() for network in one[1:]}
+    networks = {network.name: network for one in taught.values() for network in one.by_role.values()}
     data = LFW(Path(options.data.removeprefix("lfw:")), list(networks.values()))
     data.prepare_data()
     data.setup()

@@ -16,7 +16,9 @@ from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.similarity import Centre, cosine_matrix, cosine_similarity
 
 # Every loss by its name: in this order they are computed, logged and listed.
-LOSSES = ("parameter", "batch_distribution", "tone", "known_tone", "identity", "contrast", "loopback")
+LOSSES = (
+    "parameter", "batch_distribution", "tone", "known_tone", "landmark", "identity", "contrast", "loopback",
+)  # fmt: skip
 # Those of synthetic faces: without them, stage 2 needs none.
 OF_SYNTHETIC = {"parameter", "known_tone"}
 Reduction = Literal["sum", "mean"]
@@ -24,6 +26,9 @@ MeanPenalty = Literal["squared", "absolute"]
 # An absolute penalty is as steep as a square is at a mean of 0.2.
 ABSOLUTE_SLOPE = 0.4
 CONTRAST_TEMPERATURE = 0.1
+# Between the eyes' outer corners; from about there on a landmark's distance counts by itself, not squared.
+# What is left of the mean face after fitting pose and expression is half as much.
+LANDMARK_SCALE = 0.03
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class LossWeights:
         mean_penalty: of the batch distribution's means.
         unbiased_moments: whether the batch distribution is without what the batch's size adds.
         known_tone: of the skin tone loss of synthetic faces, whose tone is known; not in the paper.
+        landmark: of the landmark loss, not in the paper.
     """
 
     parameter: float
@@ -57,6 +63,7 @@ class LossWeights:
     mean_penalty: MeanPenalty
     unbiased_moments: bool = False
     known_tone: float = 0.0
+    landmark: float = 0.0
 
     @property
     def on(self) -> frozenset[str]:
@@ -262,6 +269,21 @@ def tone_loss(first_albedo: Tensor, target: Tensor) -> Tensor:
         target: [B].
     """
     return (first_albedo - target).square().mean()
+
+
+def landmark_loss(squared_distances: Tensor, counted: Tensor) -> Tensor:
+    """How far photographs' landmarks lie from the faces', robustly: the mean of 2 sqrt(1 + d^2 / S^2) - 2.
+
+    Not in the paper; see `photographed_landmarks`. With S = LANDMARK_SCALE it is (d/S)^2 of a small distance
+    d, and 2 d/S of a large one (Charbonnier): what a hand hides must not bend the face.
+
+    Args:
+        squared_distances: [B, P], of P landmarks, in distances between the eyes' outer corners.
+        counted: [B], 0 of photographs in which the detector saw no face; the mean is over all, so that
+            processes agree about it.
+    """
+    each = 2 * (1 + squared_distances / LANDMARK_SCALE**2).sqrt() - 2
+    return (counted * each.mean(1)).mean()
 
 
 def _reduced(values: Tensor, reduction: Reduction) -> Tensor:

@@ -32,7 +32,9 @@ def small_regressor() -> Regressor:
 def build(teachers: Teachers) -> object:
     """Builds stage 2 with other weights of some losses; its regressor is always the same."""
 
-    def build(*, views: int = 2, rendered: int = 2, target: object = None, **losses: float) -> Regression:
+    def build(
+        *, views: int = 2, rendered: int = 2, target: object = None, landmarks: object = None, **losses: float
+    ) -> Regression:
         return Regression(
             small_regressor(),
             teachers,
@@ -40,6 +42,7 @@ def build(teachers: Teachers) -> object:
             Rendering(rendered, views, seed=5),
             Optimisation(1e-3, 0.0, 0, 10),
             tone=target,
+            landmarks=landmarks,
             gradient_norm_interval=0,
         )
 

@@ -132,7 +132,13 @@ def test_nothing_is_left_open() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [("--judge", "dlib"), ("--encoder", "sface"), ("--identity-network", "sface")]
+    "option",
+    [
+        ("--judge", "dlib"),
+        ("--encoder", "sface"),
+        ("--identity-network", "sface"),
+        ("--second-identity-network", "sface"),
+    ],
 )
 def test_a_judge_that_trains_is_refused(option: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match=r"the judge (dlib|sface) also trains; .* give another --judge"):
@@ -157,6 +163,7 @@ def test_a_judge_that_trains_is_refused(option: tuple[str, str]) -> None:
             "--no-identity --contrast-weight 0 --no-batch-distribution --shape-weight 0 --albedo-weight 0",
             "every loss is off",
         ),
+        ("--second-identity-network dlib", "-identity-network dlib is the identity network already; give"),
         ("--photographs=", "--photographs '' names no folder; give one, or stand-in"),
         ("--photographs=lfw:", "--photographs 'lfw:' names no folder"),
         ("--strategy foo", "--strategy must be one of auto, ddp, .*; got foo"),
