@@ -3,8 +3,9 @@
     python ablations/expected_shape.py final.ckpt final_with_expected_shape.ckpt
 
 Synthetic people of the checkpoint's own morphable model are drawn and photographed several times each, as the
-stand-in's are; how true and predicted coefficients go together is kept in the new file. No scan and no
-photograph of a person takes part. The weights stay as they are.
+stand-in's are; how true and predicted coefficients go together is kept in the new file, and with
+`--unlabelled DIR` how much predictions vary over photographs of real people, which earns them less trust. No
+scan takes part. The weights stay as they are.
 """
 
 import os
@@ -21,7 +22,9 @@ if __name__ == "__main__":
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from datamodules.photographs import Photographs
 from datamodules.stand_in_photographs import StandInPhotographs
 from lightning_modules.checkpoints import with_content
 from lightning_modules.expected_shape import LEAST_PEOPLE, ExpectedShape
@@ -42,6 +45,7 @@ class LearntExpectation:
         destination: the new file; an existing one is kept.
         people: synthetic ones; 600, of two photographs each, take about four minutes of one core.
         photographs: of each.
+        unlabelled: folder of photographs of real people, such as those of the training.
         seed: of people and photographs.
         morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training.
         cache_folder: root of all caches; the user's cache folder if not given.
@@ -53,6 +57,7 @@ class LearntExpectation:
     destination: Path
     people: AtLeastTwo = 600
     photographs: AtLeastTwo = 2
+    unlabelled: Path | None = None
     seed: SeedInt = SEED
     morphable_model: str | None = None
     cache_folder: Path | None = None
@@ -75,19 +80,23 @@ def add_expected_shape(chosen: LearntExpectation) -> ExpectedShape:
     """Learn and write, see `LearntExpectation`.
 
     Raises:
-        ValueError: if the destination exists, or too few people are asked for or seen.
+        ValueError: if the destination exists, too few people are asked for or seen, or there are too few
+            unlabelled photographs.
     """
     if os.path.lexists(chosen.destination):
         raise ValueError(f"{chosen.destination} exists; give another name")
     if chosen.people < LEAST_PEOPLE:
         raise ValueError(f"--people must be at least {LEAST_PEOPLE}, got {chosen.people}")
+    if chosen.unlabelled is not None:
+        Photographs(chosen.unlabelled).photographs()
     loaded = load_reconstructor(chosen.source, morphable_model=chosen.morphable_model)
     learnt = learn(loaded, chosen)
     with_content(chosen.source, chosen.destination, expected_shape=learnt.as_dict())
     factors = learnt.factors()
+    real = "" if learnt.unlabelled is None else ", and unlabelled photographs"
     print(
-        f"written: {chosen.destination}; learnt on {learnt.people} synthetic people; factors of the first "
-        f"ten coefficients {factors[:10].mean():.2f}, of all {factors.mean():.2f} on average"
+        f"written: {chosen.destination}; learnt on {learnt.people} synthetic people{real}; factors of the "
+        f"first ten coefficients {factors[:10].mean():.2f}, of all {factors.mean():.2f} on average"
     )
     return learnt
 
@@ -108,7 +117,21 @@ def learn(loaded: Reconstructor, chosen: LearntExpectation) -> ExpectedShape:
     features = data.dataset.batch(faces).features[loaded.encoder.name]
     predicted = loaded.read_as("likeness").coefficients(features).shape
     true = torch.cat([data.person(int(person) * each).coefficients.shape for person in people])
-    return ExpectedShape.learn(true, predicted.view(len(people), each, -1))
+    unlabelled = None if chosen.unlabelled is None else unlabelled_shapes(loaded, chosen)
+    return ExpectedShape.learn(true, predicted.view(len(people), each, -1), unlabelled)
+
+
+def unlabelled_shapes(loaded: Reconstructor, chosen: LearntExpectation) -> Tensor:
+    """The shape coefficients [M, K] predicted for the photographs of a folder that show a face."""
+    assert chosen.unlabelled is not None
+    data = Photographs(
+        chosen.unlabelled, [loaded.encoder], validation_fraction=0.0, cache_folder=chosen.cache_folder,
+        workers=chosen.workers, progress=chosen.progress,
+    )  # fmt: skip
+    data.prepare_data()
+    data.setup()
+    features = data.dataset.batch(np.arange(len(data.dataset))).features[loaded.encoder.name]
+    return loaded.read_as("likeness").coefficients(features).shape
 
 
 if __name__ == "__main__":
