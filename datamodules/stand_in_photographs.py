@@ -11,11 +11,11 @@ from typing import Any, Unpack
 import cv2
 import numpy as np
 import torch
-from filelock import FileLock
 
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.cache_folders import CacheFolders
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.one_at_a_time import one_at_a_time
 from lightning_modules.recognition.network import RecognitionNetwork
 
 from .face_data import FaceOptions
@@ -139,7 +139,7 @@ class StandInPhotographs(Photographs):
         """Render the photographs that have no file yet; other processes wait meanwhile."""
         self.folder.mkdir(parents=True, exist_ok=True)
         files = self.photographs()
-        with FileLock(self.folder / "lock"):
+        with one_at_a_time(self.folder / "lock", "renders the same photographs"):
             missing = {number for number, file in enumerate(files) if not file.exists()}
             with progress_bar(
                 "Rendering STAND-IN photographs", len(missing), visible=self.progress

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, Unpack
 import cv2
 import numpy as np
 import torch
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from lightning_modules.faces.mesh import Mesh
@@ -19,6 +18,7 @@ from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.faces.morphable_model import Faces, MorphableModel
 from lightning_modules.plain.cache_folders import CacheFolders
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.one_at_a_time import one_at_a_time
 from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.recognition.network import RecognitionNetwork
 
@@ -144,7 +144,7 @@ class StandInScans(MICC):
     def make_missing(self) -> None:
         """Scan and film whoever has not been yet; other processes wait meanwhile."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / "lock"):
+        with one_at_a_time(self.folder / "lock", "makes the same scans"):
             (self.folder / "STAND-IN.txt").write_text(LABEL)
             missing = [
                 number

@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from ablations.runs.fitting import tell
 from datamodules.long_work.shares import Share
+from lightning_modules.plain.one_at_a_time import one_at_a_time
 
 LOCK = "lock"
 
@@ -27,15 +25,7 @@ def one_run_at_a_time(folder: Path, share: Share | None = None) -> Iterator[None
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        tell(f"another run trains the same stage 1 in {folder}: waiting for it")
-        lock.acquire()
-    try:
+    with one_at_a_time(folder / LOCK, "trains the same stage 1"):
         if share is not None:
             share.wait()
         yield
-    finally:
-        lock.release()

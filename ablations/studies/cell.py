@@ -16,10 +16,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from lightning_modules.plain.files import write_whole
 from lightning_modules.plain.json_content import read_json
+from lightning_modules.plain.one_at_a_time import one_at_a_time
 
 PLAN, STATE, LOG, LOCK = "plan.json", "state.json", "log.txt", "lock"
 FINISHED, FAILED, INTERRUPTED = "finished", "failed", "interrupted"
@@ -56,7 +55,9 @@ def work_through(plan: Path, must_stop: Callable[[], bool]) -> int:
         must_stop: asked again and again.
     """
     folder = plan.parent
-    with FileLock(folder / LOCK):  # an earlier starter may have left one that is about to end
+    with one_at_a_time(
+        folder / LOCK, "works on the same cell"
+    ):  # an earlier starter may have left one that is about to end
         steps = json.loads(plan.read_text(encoding="utf-8"))["steps"]
         seconds = read_state(folder).get("seconds", {})
         for step in steps:

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from lightning_modules.plain.cache_folders import CacheFolders
 from lightning_modules.plain.failures import counted_by_kind
 from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.one_at_a_time import one_at_a_time
 
 from ..long_work.cores import available_cores
 from ..long_work.processes import worker_processes
@@ -115,7 +116,7 @@ class FaceCache:
             new, unreadable = _not_yet_seen(records, paths)
             if new:
                 # Another process may be aligning the same photographs: wait for it, and do what it left.
-                with FileLock(self.records_file.with_name("lock")):
+                with one_at_a_time(self.records_file.with_name("lock"), "aligns photographs"):
                     new, unreadable = _not_yet_seen(records, paths)
                     with progress_bar("Aligning photographs", len(new), visible=progress) as advance:
                         for results in self._process(paths, new, workers):
@@ -140,7 +141,7 @@ class FaceCache:
         own.records_file.parent.mkdir(parents=True, exist_ok=True)
         with FaceRecords(self.records_file) as records:
             new, _ = _not_yet_seen(records, mine)
-        with FileLock(own.records_file.with_name(AT_WORK)):
+        with one_at_a_time(own.records_file.with_name(AT_WORK), f"aligns share {share.name}"):
             own._align([mine[place] for place in new], workers=workers, progress=progress)
 
     def absorb_shares(self) -> None:

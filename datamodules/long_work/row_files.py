@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from lightning_modules.plain.files import put_aside, written_atomically
+from lightning_modules.plain.one_at_a_time import one_at_a_time
 
 # The column that every folder has besides: a CRC-32 of each row, over its columns in their order.
 CHECKS, CHECK = "checks", np.dtype(np.uint32)
@@ -88,7 +88,7 @@ class RowFiles:
         numbers are not finite or all zero. Rows that were damaged are put aside before, and said.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / "lock"), ExitStack() as stack:
+        with one_at_a_time(self.folder / "lock", "computes the same rows"), ExitStack() as stack:
             self.refresh()
             self._put_damage_aside()
             checks = b"" if self._has_checks() else _checks(self._rows(0, self._count)).tobytes()

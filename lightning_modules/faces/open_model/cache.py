@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from filelock import FileLock
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lightning_modules.faces.loaders.basel import save_basel
 from lightning_modules.faces.open_model.build import STEPS, build_open_model, model_name
 from lightning_modules.plain.cache_folders import CacheFolders
+from lightning_modules.plain.one_at_a_time import one_at_a_time
 
 
 def cache_folder() -> Path:
@@ -28,7 +28,7 @@ def open_model_file(level: int = 1, *, rebuild: bool = False) -> Path:
     if path.is_file() and not rebuild:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    with one_at_a_time(path.with_suffix(".lock"), "builds the open model"):
         if rebuild or not path.is_file():
             _build(path, level)
     return path

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from ablations.runs.fitting import FINAL
-from ablations.runs.shared_stage_1 import one_run_at_a_time
+from ablations.runs.shared_stage_1 import LOCK, one_run_at_a_time
 from datamodules.long_work.shares import Share
 from lightning_modules.checkpoints import read_checkpoint
+from lightning_modules.plain import one_at_a_time
 
 from ..conftest import Start
 
@@ -20,8 +21,9 @@ def in_thread(work: Callable[[], None]) -> threading.Thread:
 
 
 def test_a_second_run_waits_and_then_finds_it_finished(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(one_at_a_time, "SECONDS_IN_SILENCE", 0.0)
     folder, seen = tmp_path / "shared", []
 
     def second() -> None:
@@ -35,7 +37,8 @@ def test_a_second_run_waits_and_then_finds_it_finished(
         (folder / FINAL).touch()
     thread.join(20)
     assert seen == [True]
-    assert capsys.readouterr().err == (f"another run trains the same stage 1 in {folder}: waiting for it\n")
+    said = f"another process trains the same stage 1: waiting for it ({folder / LOCK})\n"
+    assert capsys.readouterr().err == said
 
 
 def test_a_run_that_fails_lets_the_next_one_in(tmp_path: Path) -> None:
