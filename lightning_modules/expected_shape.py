@@ -94,7 +94,10 @@ class ExpectedShape(NamedTuple):
     def to(self, like: Tensor) -> Self:
         """The same on a tensor's device, of its type."""
         return self._replace(
-            **{name: part.to(like) for name, part in self._asdict().items() if isinstance(part, Tensor)}
+            covariance=self.covariance.to(like),
+            between=self.between.to(like),
+            within=self.within.to(like),
+            unlabelled=None if self.unlabelled is None else self.unlabelled.to(like),
         )
 
 
