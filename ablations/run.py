@@ -48,6 +48,7 @@ from ablations.runs.preparing import prepare_share
 from ablations.runs.processes import together
 from ablations.runs.published_results import BEST_BY, publish_finished, sheet_to_send
 from ablations.runs.settings import Settings
+from ablations.runs.shared_folders import folders_to_share
 from ablations.runs.shared_stage_1 import one_run_at_a_time
 from ablations.runs.shown_settings import preview
 from ablations.runs.stage_2 import provenance_of, regression_of
@@ -192,7 +193,8 @@ def work(settings: Settings, execution: Execution, folder: OutputFolder) -> Resu
     photographs = None
     if settings.stage != "1":
         photographs = components.photographs_of(settings, execution, teachers)
-    with together(execution) as share:
+    places = folders_to_share(settings, execution, folder.path, default_output(STAGE_1, {}).parent)
+    with together(execution, places) as share:
         if photographs is not None:
             photographs.share = share
             components.prepare(photographs, settings)

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import os
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
@@ -20,8 +19,9 @@ from lightning_modules.recognition.network import RecognitionNetwork
 from .alignment.crops import Quality, Selection
 from .alignment.detection import DetectorName
 from .alignment.face_cache import AlignedFaces, FaceCache
-from .alignment.feature_cache import FaceFeatures, face_keys, to_images
+from .alignment.feature_cache import FaceFeatures, FaceKeys, to_images
 from .alignment.photograph_manifest import PhotographPaths
+from .long_work.mapped_columns import in_parts, parts_of, pieces
 from .long_work.shares import Share, in_shares
 
 
@@ -55,7 +55,7 @@ class FaceDataset(Dataset[FaceBatch]):
         networks: Sequence[RecognitionNetwork] = (),
     ) -> None:
         self.cache, self.paths, self.faces = cache, paths, faces
-        keys = face_keys(faces)
+        keys = FaceKeys(faces)
         self._stores = {network.name: FaceFeatures(cache, network) for network in networks}
         self._rows = {name: store.rows(keys) for name, store in self._stores.items()}
         for name, rows in self._rows.items():
@@ -103,7 +103,10 @@ class FaceDataset(Dataset[FaceBatch]):
 
     def content_digest(self) -> str:
         """One hash of all photographs in use, whatever their names and order."""
-        return hashlib.sha256(np.unique(np.asarray(self.faces.digest).view("S32")).tobytes()).hexdigest()
+        digests, content = self.faces.digest.view("S32"), hashlib.sha256()
+        for _, part in in_parts(digests, parts_of(len(digests))):
+            content.update(np.unique(part).tobytes())
+        return content.hexdigest()
 
 
 class FaceOptions(TypedDict, total=False):
@@ -199,9 +202,9 @@ class FaceDataModule(LightningDataModule):
         """The table of photographs that are not used, with their reasons."""
         digest = hashlib.sha256()
         paths = self.photographs() if paths is None else paths
-        names = paths.in_bytes() if isinstance(paths, PhotographPaths) else map(os.fsencode, paths)
-        for index, name in enumerate(names):
-            digest.update(b"\n" + name if index else name)
+        packed = paths if isinstance(paths, PhotographPaths) else PhotographPaths.of(paths)
+        for lines in packed.as_lines():
+            digest.update(lines)
         return self.cache.folder / "failures" / f"{digest.hexdigest()[:16]}.csv"
 
     def provenance(self) -> dict[str, Any]:
@@ -227,14 +230,15 @@ class FaceDataModule(LightningDataModule):
         return DataLoader(dataset, self.batch_size, collate_fn=as_it_is, generator=torch.Generator())
 
     def _large_enough(self, faces: AlignedFaces) -> AlignedFaces:
-        distance = faces.quality[:, Quality._fields.index("eye_distance")]
-        kept = distance >= self.minimum_eye_distance
+        kept, column = np.empty(len(faces.face), bool), Quality._fields.index("eye_distance")
+        for start, some in pieces(faces.quality):
+            kept[start : start + len(some)] = some[:, column] >= self.minimum_eye_distance
         if kept.all():
             return faces
         left = np.isin(faces.photograph, faces.photograph[kept], invert=True)
         reason = f"eyes closer than {self.minimum_eye_distance:g} pixels"
         small = [(int(photograph), reason) for photograph in np.unique(faces.photograph[left])]
-        return faces.subset(kept)._replace(failures=sorted(faces.failures + small))
+        return faces.subset(np.flatnonzero(kept))._replace(failures=sorted(faces.failures + small))
 
     def _write_failures(self, paths: Sequence[Path], faces: AlignedFaces) -> None:
         file = self.failures_file(paths)

@@ -146,20 +146,29 @@ class LFW(FaceDataModule):
         """
         excluded_or_only = self.development_people()
         wanted = np.array([(name in excluded_or_only) == development for name in self.people])
-        return two_photographs_each(self.identity, count, wanted)
+        return two_photographs_each(self.identity, count, wanted, contents=self.dataset.faces.digest)
 
 
 def two_photographs_each(
-    identity: np.ndarray, count: int, wanted: np.ndarray | None = None
+    identity: np.ndarray,
+    count: int,
+    wanted: np.ndarray | None = None,
+    *,
+    contents: np.ndarray | None = None,
 ) -> RetrievalSubset:
     """People with at least two photographs, in order, `count` (or as many as exist) taken evenly.
+
+    A copy of a photograph is no second one: it would be found by itself.
 
     Args:
         identity: [N], each face's person.
         count: of people.
         wanted: [people], who may be taken; everybody if not given.
+        contents: [N], equal for copies; without them nobody's photographs are.
     """
     groups = [np.flatnonzero(identity == person) for person in range(int(identity.max()) + 1)]
+    if contents is not None:
+        groups = [faces[np.sort(np.unique(contents[faces], return_index=True)[1])] for faces in groups]
     allowed = np.full(len(groups), True) if wanted is None else wanted[: len(groups)]
     eligible = [faces[:2] for faces, may in zip(groups, allowed, strict=True) if may and len(faces) >= 2]
     chosen = np.array([eligible[place] for place in evenly_chosen(len(eligible), count)]).reshape(-1, 2)

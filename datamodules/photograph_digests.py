@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .long_work.mapped_columns import pieces, taken
+
 CONTENT = "training_photographs"  # its name in a checkpoint
 KEPT = 65_536
 
@@ -71,7 +73,28 @@ def trained_on(content: Mapping[str, Any] | None, digests: np.ndarray) -> str:
 
 def leading_bytes(digests: np.ndarray) -> np.ndarray:
     """The first eight bytes [M] of digests [M] of 32, as numbers that sort as the digests do."""
-    return digests.view(np.uint8).reshape(-1, 32)[:, :8].copy().view(">u8")[:, 0].astype(np.uint64)
+    leading = np.empty(len(digests), np.uint64)
+    for start, some in pieces(digests):
+        first = some.view(np.uint8).reshape(-1, 32)[:, :8].copy()
+        leading[start : start + len(some)] = first.view(">u8")[:, 0]
+    return leading
+
+
+def first_by_content(digests: np.ndarray, chosen: np.ndarray, count: int) -> np.ndarray:
+    """The places of the first of those chosen, in the order of their digests; of copies in their own order.
+
+    Args:
+        digests: [M] of 32 bytes each.
+        chosen: [M], whether each may be among them.
+        count: how many are wanted; as many as there are if fewer.
+    """
+    leading, least = leading_bytes(digests), np.empty(0, np.uint64)
+    for start, some in pieces(leading):
+        least = np.sort(np.concatenate([least, some[chosen[start : start + len(some)]]]))[:count]
+    if len(least) == 0:
+        return np.empty(0, np.int64)
+    places = np.flatnonzero(chosen & (leading <= least[-1]))  # more than `count` where the last has copies
+    return places[np.argsort(taken(digests, places).view("S32"), kind="stable")][:count]
 
 
 def _signed(values: np.ndarray) -> np.ndarray:

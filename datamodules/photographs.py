@@ -16,7 +16,7 @@ from .alignment.images import is_photograph, list_photographs, read_list
 from .alignment.photograph_manifest import FileStates, PhotographManifest, PhotographPaths, merged
 from .face_data import FaceBatch, FaceDataModule, FaceDataset, FaceOptions
 from .long_work.shares import Share
-from .photograph_digests import leading_bytes
+from .photograph_digests import first_by_content, leading_bytes
 from .sampling import StepLoader, loader_of, step_sampler
 
 NEW = "new"  # beside a manifest: what the first of several processes found to align
@@ -252,10 +252,9 @@ class Photographs(FaceDataModule):
     def _judged_faces(self, faces: AlignedFaces) -> tuple[np.ndarray, np.ndarray]:
         """Which faces the judge sees: to score by, and for its centre; first by content, not by name."""
         held_back = self._held_back(faces)
-        by_content = np.argsort(faces.digest.view("S32"), kind="stable")
         return (
-            by_content[held_back[by_content]][: self.judged],
-            by_content[~held_back[by_content]][:CENTRE_PHOTOGRAPHS],
+            first_by_content(faces.digest, held_back, self.judged),
+            first_by_content(faces.digest, ~held_back, CENTRE_PHOTOGRAPHS),
         )
 
 

@@ -4,10 +4,10 @@
     python evaluation/clustering.py run.ckpt --data lfw:DIR --people 300
 
 Genova et al. 2018, section 4.4, Table 3: each rendering retrieves photographs, its source photograph among
-them; here also with the source left out. Exact, in blocks, for galleries of any size; ties count against the
-query. Writes results.json, its tables, a line for each photograph, the CMC curve, and in `photographs/` a
-picture of the five nearest photographs of some renderings, which shows photographs: keep it. With --people
-the project's reporting protocol instead. With --groups top-1 and top-5 by group, too.
+them; here also with the source and its copies left out. Exact, in blocks, for galleries of any size; ties
+count against the query. Writes results.json, its tables, a line for each photograph, the CMC curve, and in
+`photographs/` a picture of the five nearest photographs of some renderings, which shows photographs: keep it.
+With --people the project's reporting protocol instead. With --groups top-1 and top-5 by group, too.
 """
 
 import sys
@@ -28,6 +28,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from datamodules.alignment.feature_cache import face_keys
 from datamodules.lfw import LFW
 from evaluation.groups.options import Groups, settings_of_groups, sources_of
 from evaluation.groups.panel import Measurement
@@ -229,12 +230,44 @@ def absent_rows(measured: Measured) -> list[Row]:
 
 def found_by(measured: Measured, method: str, seen: Tensor, search: Search) -> Found:
     """The ranks of a method's renderings."""
-    identity = measured.identity[search.queries]
+    identity, gallery = measured.identity[search.queries], gallery_of(measured, search)
     ranks = rank_in_blocks(
-        seen[torch.from_numpy(search.queries)], measured.photographs, identity, measured.people.identity,
-        left_out=measured.usable[search.queries] if search.left_out else None,
+        seen[torch.from_numpy(search.queries)],
+        measured.photographs if gallery.is_whole else measured.photographs[torch.from_numpy(gallery.faces)],
+        identity, measured.people.identity[gallery.faces],
+        left_out=gallery.places[measured.usable[search.queries]] if search.left_out else None,
     )  # fmt: skip
     return Found(search, method, ranks)
+
+
+class Gallery(NamedTuple):
+    """What is searched.
+
+    Attributes:
+        faces: [G], which faces of the data set.
+        places: [F], for each face of the data set, where in the gallery it or its copy is.
+    """
+
+    faces: np.ndarray
+    places: np.ndarray
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it holds every face."""
+        return len(self.faces) == len(self.places)
+
+
+def gallery_of(measured: Measured, search: Search) -> Gallery:
+    """All photographs; where the source is left out, one of each person's copies: they find each other."""
+    everything = np.arange(len(measured.people.identity))
+    if not search.left_out:
+        return Gallery(everything, everything)
+    keys = face_keys(measured.people.dataset.faces)
+    content = np.unique(keys, return_inverse=True)[1].ravel()
+    of_person = np.stack([measured.people.identity, content], 1)
+    _, first, copy = np.unique(of_person, axis=0, return_index=True, return_inverse=True)
+    faces = np.sort(first)
+    return Gallery(faces, np.searchsorted(faces, first[copy.ravel()]))
 
 
 def hit_rows(measured: Measured, one: Found, numbers: Sequence[int]) -> list[Row]:
@@ -251,7 +284,8 @@ def hit_rows(measured: Measured, one: Found, numbers: Sequence[int]) -> list[Row
 
 def chance_rows(measured: Measured, search: Search, numbers: Sequence[int]) -> list[Row]:
     """What a random order of the gallery finds, and k of all people, which the paper calls random."""
-    identity, gallery = measured.identity[search.queries], measured.people.identity
+    identity = measured.identity[search.queries]
+    gallery = measured.people.identity[gallery_of(measured, search).faces]
     rows = []
     for k in within(measured, search, numbers):
         try:
@@ -265,7 +299,7 @@ def chance_rows(measured: Measured, search: Search, numbers: Sequence[int]) -> l
 
 def within(measured: Measured, search: Search, numbers: Sequence[int]) -> list[int]:
     """Those k that the gallery is large enough for."""
-    size = len(measured.photographs) - search.left_out
+    size = len(gallery_of(measured, search).faces) - search.left_out
     return [k for k in numbers if k < size]
 
 

@@ -47,7 +47,12 @@ from evaluation.metrics.group_means import LEAST_PEOPLE
 from evaluation.metrics.grouping import Grouping
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
-from evaluation.shared.judge import judge_name
+from evaluation.shared.judge import (
+    judge_name,
+    settings_of_retouching,
+    shows_retouched,
+    written_retouching,
+)
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from evaluation.shared.options import NO_SETTING, Machine, Output, settings_of_options
 from lightning_modules.checkpoints import load_regressor
@@ -80,6 +85,8 @@ class KnownPeople:
         people: how many are drawn.
         smallest_group: groups of fewer people are shown but not compared.
         judge: dlib, sface, facenet or vggface; by default the checkpoint's own judge, or sface.
+        retouched: whether faces are softened, and black above the forehead, before the judge sees them; by
+            default as in the checkpoint's training.
         seed: of the people and their photographs.
     """
 
@@ -87,6 +94,7 @@ class KnownPeople:
     people: AtLeastTwo = 300
     smallest_group: AtLeastTwo = LEAST_PEOPLE
     judge: NetworkName | None = None
+    retouched: bool | None = field(default=None, metadata=NO_SETTING)  # what it means is one
     seed: SeedInt = 0
 
 
@@ -103,9 +111,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def fairness(known: KnownPeople, output: Output, machine: Machine) -> Results:
     """Errors of shape, similarity and tone by slider group, in results.json, tables and a figure."""
     machine, checkpoint = machine.resolved(), known.checkpoint
-    judge = judge_name(known.judge, load_regressor(checkpoint)[1])
+    content = load_regressor(checkpoint)[1]
+    judge, retouched = judge_name(known.judge, content), shows_retouched(known.retouched, content)
     of_checkpoint = {"checkpoint_sha256": sha256_of_file(checkpoint), "method": checkpoint.stem}
-    settings = plain(of_checkpoint | settings_of_options(known))
+    settings = plain(of_checkpoint | settings_of_options(known) | settings_of_retouching(retouched))
 
     def compute(_: OutputFolder) -> Report:
         loaded = load_reconstructor(checkpoint, device=machine.device)
@@ -153,20 +162,23 @@ def fairness_report(
     machine: Machine,
 ) -> Report:
     """Everything, over the people whose photograph shows a face and whose reconstruction can be rendered."""
+    retouched = settings.get("retouched", True)
     rendered = embed_reconstructions(
         loaded, settings["checkpoint_sha256"], people.dataset, judge, np.arange(len(people.dataset)),
-        cache_folder=machine.cache_folder, progress=machine.progress,
+        retouched=retouched, cache_folder=machine.cache_folder, progress=machine.progress,
     )  # fmt: skip
     usable = np.flatnonzero(rendered.usable)
     numbers = people.dataset.faces.photograph[usable]
-    truth = truth_of_people(people, judge, numbers)
-    made = made_by(loaded, judge, people, usable, rendered.embeddings[torch.from_numpy(usable)])
+    truth = truth_of_people(people, judge, numbers, retouched=retouched)
+    seen = rendered.embeddings[torch.from_numpy(usable)]
+    made = made_by(loaded, judge, people, usable, seen, retouched=retouched)
     photographs = photographs_of(people, judge, usable)
     measurements = measurements_of(settings["method"], people, photographs, truth, made)
     sliders = Identities(*(part[numbers] for part in people.cast.sliders))
     groupings = slider_groupings(sliders, truth.cheeks)
     title = labelled(
-        f"{settings['method']} on {len(usable)} synthetic people of known sliders, judged by {judge.name}",
+        f"{settings['method']} on {len(usable)} synthetic people of known sliders, judged by {judge.name}"
+        f"{written_retouching(retouched)}",
         stand_in=True,
     )
     panel = panel_of(

@@ -11,6 +11,7 @@ person, a column a figure, and a column's mean is the figure.
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +37,12 @@ from evaluation.reporting.blocks import Block, block_of
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row, plain
 from evaluation.shared.data_places import Place, notice, place_of
-from evaluation.shared.judge import judge_name
+from evaluation.shared.judge import (
+    judge_name,
+    settings_of_retouching,
+    shows_retouched,
+    written_retouching,
+)
 from evaluation.shared.lifecycle import Layout, Report, evaluate, exit_status
 from evaluation.shared.options import NO_SETTING, Dashboard, Machine, Output, settings_of_options
 from evaluation.shared.present_inputs import require_data
@@ -125,6 +131,8 @@ class ReportedPeople:
         people: how many, two photographs each; as many as there are where there are fewer.
         development: LFW's development people, on whom choices are made, in place of those that are reported.
         judge: dlib, sface, facenet or vggface; by default the checkpoint's own judge.
+        retouched: whether faces are softened, and black above the forehead, before networks see them; by
+            default as in training.
         morphable_model: where the checkpoint's model does not lie where it did in training.
         renderings: so many people's renderings are kept as pictures.
     """
@@ -134,6 +142,7 @@ class ReportedPeople:
     people: PositiveInt = 300
     development: bool = False
     judge: NetworkName | None = None
+    retouched: bool | None = field(default=None, metadata=NO_SETTING)  # what it means is one
     morphable_model: str | None = None
     renderings: NonNegativeInt = 12
 
@@ -155,8 +164,11 @@ def score_people(reported: ReportedPeople, output: Output, machine: Machine, das
     content = load_regressor(checkpoint)[1]
     judge = judge_name(reported.judge, content)
     require_data(place, development_list=True)
+    retouched = shows_retouched(reported.retouched, content)
     settings = plain(
-        settings_of_options(reported) | {"data": str(place), "checkpoint_sha256": sha256_of_file(checkpoint)}
+        settings_of_options(reported)
+        | {"data": str(place), "checkpoint_sha256": sha256_of_file(checkpoint)}
+        | settings_of_retouching(retouched)
     )
     options: FaceOptions = {
         "cache_folder": machine.cache_folder, "workers": machine.workers, "progress": machine.progress,
@@ -168,13 +180,14 @@ def score_people(reported: ReportedPeople, output: Output, machine: Machine, das
         )
         chosen = load_network(judge).to(machine.device)
         trained = training_network(loaded, machine.device)
-        networks = list({network.name: network for network in (loaded.encoder, trained, chosen)}.values())
+        looking = list({network.name: network for network in (loaded.encoder, trained, chosen)}.values())
         scored = people_of(
-            place, loaded.model, networks, reported.people, development=reported.development, **options
+            place, loaded.model, looking, reported.people, development=reported.development, **options
         )
         faces = loaded.coefficients(scored.queries.features[loaded.encoder.name])
         keep_faces(faces, loaded.model, reported.renderings, folder)
-        return people_report(scored, faces, loaded, chosen, trained, settings, place)
+        networks = (chosen, trained)
+        return people_report(scored, faces, loaded, networks, settings, place, retouched=retouched)
 
     return evaluate(
         COMMAND, settings, compute,
@@ -247,21 +260,26 @@ def people_report(
     people: ScoredPeople,
     faces: Prediction,
     loaded: Reconstructor,
-    judge: RecognitionNetwork,
-    trained: RecognitionNetwork,
+    networks: tuple[RecognitionNetwork, RecognitionNetwork],
     settings: Mapping[str, Any],
     place: Place,
+    *,
+    retouched: bool,
 ) -> Report:
-    """All figures, the floors beside them, and each person's part in them.
+    """All figures, the floors beside them, and each person's part in them, by the judge and who trained.
 
     Raises:
         ValueError: if there are fewer than three people.
     """
     if len(people.names) < 3:
         raise ValueError(f"the protocol needs at least three people, got {len(people.names)} with two faces")
-    teachers = (loaded.model, judge, trained)
+    judge, trained = networks
+    judged_by = partial(
+        judge_faces, gallery=people.gallery, model=loaded.model, judge=judge, trained=trained,
+        retouched=retouched,
+    )  # fmt: skip
     nobody = Prediction(*(torch.zeros_like(part) for part in faces))
-    judged = judge_faces(faces, people.gallery, *teachers)
+    judged = judged_by(faces)
     figures = list(figures_of(judged))
     for name, (metric, unit) in OF_COEFFICIENTS.items():
         statistics = coefficient_statistics(faces, loaded.content.get("tone"))
@@ -271,13 +289,14 @@ def people_report(
         figures.append(("shape error", "mm", mean_statistic(errors)))
     source = "stand-in" if place.is_stand_in else "LFW, development" if settings["development"] else "LFW"
     protocol = f"{source}, {len(people.names)} people, judge {judge.name}"
-    shuffled = judge_faces(faces, people.gallery, *teachers, shuffled=True)
+    shuffled = judged_by(faces, shuffled=True)
     rows = rows_of("checkpoint", protocol, figures)
     rows += rows_of("its faces shuffled", protocol, list(figures_of(shuffled)))
-    mean_face = judge_faces(nobody, people.gallery, *teachers)
+    mean_face = judged_by(nobody)
     rows += rows_of("mean face", protocol, list(figures_of(mean_face)))
     columns = {metric: contributions(statistic) for metric, _, statistic in figures}
     title = f"Reporting protocol: two photographs of {len(people.names)} people ({source})"
+    title += written_retouching(retouched)
     title += trained_on(loaded.content, people.digests)
     results = Results(
         COMMAND, labelled(title, place.is_stand_in), settings, people.counts, rows,

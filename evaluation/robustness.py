@@ -11,8 +11,9 @@ one person and between different people. The pictures show the photographs: they
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ if __name__ == "__main__":
 
     end_when_interrupted()
 
+import numpy as np
 import torch
 
 from datamodules.alignment.detection import DetectorName, load_detector
@@ -34,7 +36,13 @@ from evaluation.damage.responses import Responses, respond, versions_of
 from evaluation.reporting.provenance import checkpoint_entry, network_entry, provenance
 from evaluation.reporting.results import Counts, Results
 from evaluation.shared.data_places import notice, place_of
-from evaluation.shared.judge import judge_name, kept_centre
+from evaluation.shared.judge import (
+    judge_name,
+    kept_centre,
+    settings_of_retouching,
+    shows_retouched,
+    written_retouching,
+)
 from evaluation.shared.lifecycle import Report, evaluate, exit_status
 from evaluation.shared.options import NO_SETTING, Dashboard, Machine, Output, settings_of_options
 from evaluation.shared.present_inputs import require_data
@@ -67,6 +75,8 @@ class DamagedPhotographs:
         judge: the network that compares; the checkpoint's own judge by default.
         allow_training_network: let the checkpoint's own network judge.
         centred: subtract the judge's centre, which the checkpoint keeps, before cosines.
+        retouched: whether faces are softened, and black above the forehead, before the judge sees them; by
+            default as in the checkpoint's training.
         detector: yunet or mtcnn.
         pictures: people that the pictures show; 0 draws none.
         seed: of what is drawn at random.
@@ -79,6 +89,7 @@ class DamagedPhotographs:
     judge: NetworkName | None = None
     allow_training_network: bool = field(default=False, metadata=NO_SETTING)
     centred: bool = False
+    retouched: bool | None = field(default=None, metadata=NO_SETTING)  # what it means is one
     detector: DetectorName = "yunet"
     pictures: NonNegativeInt = field(default=6, metadata=NO_SETTING)
     seed: SeedInt = 0
@@ -106,7 +117,9 @@ def robustness(
     content = load_regressor(checkpoint)[1]
     name = judge_name(damaged.judge, content, allow_training_network=damaged.allow_training_network)
     require_data(place, development_list=True)
+    retouched = shows_retouched(damaged.retouched, content)
     settings = scored.settings() | settings_of_options(damaged) | {"data": str(place), "judge": name}
+    settings |= settings_of_retouching(retouched)
 
     def compute(folder: OutputFolder) -> Report:
         loaded = load_reconstructor(
@@ -123,7 +136,10 @@ def robustness(
             workers=machine.workers,
             progress=machine.progress,
         )
-        responses = responses_of(chosen, loaded, network, folder.below(PARTIAL), seed, detector)
+        respond_to = partial(
+            respond, loaded=loaded, judge=network, detector=load_detector(detector), retouched=retouched
+        )
+        responses = responses_of(chosen, respond_to, folder.below(PARTIAL), seed)
         report = movement_report(chosen, responses, loaded, network, centre, settings)
         if damaged.pictures:
             # Below the folder itself, whose pictures --wandb sends: these show photographs.
@@ -159,15 +175,13 @@ def centre_of(loaded: Reconstructor, judge: RecognitionNetwork) -> Centre:
 
 def responses_of(
     people: DamagedPeople,
-    loaded: Reconstructor,
-    judge: RecognitionNetwork,
+    respond_to: Callable[[Sequence[np.ndarray]], Responses],
     folder: OutputFolder,
     seed: int,
-    detector: DetectorName,
 ) -> dict[int, Responses]:
     """The responses to each person's photographs, by face of the data set; written ones are read."""
     faces = [(face, True) for face in people.first] + [(face, False) for face in people.second]
-    responses, find = {}, load_detector(detector)
+    responses = {}
     with progress_bar("Damaged photographs", len(faces)) as advance:
         for face, damaged in faces:
             digest = people.dataset.faces.digest[face].tobytes().hex()
@@ -175,7 +189,7 @@ def responses_of(
             written = Responses.load(folder.path / name)
             if written is None:
                 versions = versions_of(people.dataset, face, seed, damaged=damaged)
-                written = respond(list(versions), loaded, judge, find)
+                written = respond_to(list(versions))
                 written.save(folder.claim(name))
             responses[int(face)] = written
             advance(1)
@@ -201,6 +215,7 @@ def movement_report(
     title = f"Movement of faces by {name} when photographs are damaged, judged by {judge.name}" + (
         "" if centre is None else f", centre of {centre.count:,} photographs"
     )
+    title += written_retouching(settings.get("retouched", True))
     title += trained_on(loaded.content, people.dataset.faces.digest[[*people.first, *people.second]])
     results = Results(
         command=COMMAND,

@@ -50,6 +50,7 @@ from evaluation.reporting.figures import Line, line_panels
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import NOT_MEASURED, Counts, Results, Row, plain
 from evaluation.shared.data_places import Place, known_place, notice
+from evaluation.shared.judge import written_retouching
 from evaluation.shared.lifecycle import Report, evaluate, exit_status
 from evaluation.shared.options import Dashboard, Output
 from evaluation.shared.present_inputs import require_data
@@ -190,7 +191,7 @@ def title_of(setting: Setting) -> str:
     layer = f" ({judge.descriptor_layer})" if judge.name == "vggface" else ""
     title = (
         f"similarity of {setting.subject.scored.method}, judged by {judge.name}{layer}, "
-        f"{written_centre(setting.parts.centre)}"
+        f"{written_centre(setting.parts.centre)}{written_retouching(setting.subject.retouched)}"
     )
     return labelled(title, place.is_stand_in)
 

@@ -222,8 +222,8 @@ DEPARTURES: Sequence[Departure] = (
     Departure(
         "retouched for the judge",
         "networks score what is rendered",
-        "softened, and black above the forehead (the option is a training run's; evaluation commands show "
-        "all methods so)",
+        "softened, and black above the forehead; evaluation commands do as the checkpoint's training did, or "
+        "as their own switch says, and show other methods' meshes so",
         "chosen on development people: photographs that resemble every rendering then mislead a judge less",
         {"retouched": Choice(False, True)},
     ),

@@ -28,6 +28,7 @@ from datamodules.long_work.shares import Share
 from lightning_modules.plain.interruption import INTERRUPTED
 
 from .execution import Execution
+from .shared_folders import SharedFolder, check_shared
 
 # As long as preparing millions of photographs may take.
 PATIENCE = timedelta(days=30)
@@ -69,13 +70,18 @@ class Meeting:
 
 
 @contextmanager
-def together(execution: Execution) -> Iterator[Share | None]:
+def together(execution: Execution, folders: Mapping[str, SharedFolder]) -> Iterator[Share | None]:
     """This process's share of what is prepared, with all of a run's processes there; None of a single one.
 
     Processes that were started here end with this one: at once where it fails or is interrupted.
 
+    Args:
+        execution: says how many processes there are.
+        folders: that all of them have to see, see `check_shared`.
+
     Raises:
-        ValueError: if torchrun or SLURM has started another number of processes.
+        ValueError: if torchrun or SLURM has started another number of processes, or a folder is another one
+            on another machine.
     """
     numbers = execution.device_numbers
     if execution.processes == 1:
@@ -95,7 +101,9 @@ def together(execution: Execution) -> Iterator[Share | None]:
         rank = rank_of(environment, len(numbers))
         url = f"tcp://{environment.main_address}:{environment.main_port}"
         store, _, _ = next(rendezvous(url, rank, execution.processes, timeout=PATIENCE))
-        yield Share(rank + 1, execution.processes, Meeting(store, execution.processes))
+        meeting = Meeting(store, execution.processes)
+        check_shared(folders, meeting, rank)
+        yield Share(rank + 1, execution.processes, meeting)
     except BaseException:
         end_started()
         raise

@@ -105,6 +105,10 @@ class YuNet:
         return self._detectors[canvas]
 
 
+# The face for which facenet-pytorch looks at a picture in full size; with less to look at, it fails.
+MTCNN_SMALLEST = 20
+
+
 class MTCNN:
     """facenet-pytorch's MTCNN (extra `facenet`): the same interface as YuNet."""
 
@@ -118,6 +122,8 @@ class MTCNN:
 
     def __call__(self, image: np.ndarray) -> list[Detection]:
         """The faces of a photograph."""
+        if min(image.shape[:2]) < MTCNN_SMALLEST:
+            return []
         boxes, scores, points = self._network.detect(image, landmarks=True)
         if boxes is None:
             return []

@@ -21,13 +21,14 @@ from lightning_modules.plain.files import written_atomically
 from lightning_modules.plain.one_at_a_time import one_at_a_time
 
 from ..long_work.cores import available_cores
+from ..long_work.mapped_columns import taken
 from ..long_work.processes import worker_processes
 from ..long_work.progress import progress_bar
 from ..long_work.shares import FOLDER, Share
 from .crops import Quality, Selection, align, quality, select_faces
 from .detection import DetectorName, load_detector
 from .images import PhotographError, file_content, read_photograph
-from .records import FaceRecord, FaceRecords, FileState, PhotographRecord
+from .records import FaceRecord, FaceRecords, HashedFile, PhotographRecord
 
 # Part of the cache's name: raise it when reading, detection or alignment gives other crops.
 VERSION = 2
@@ -58,7 +59,11 @@ class AlignedFaces(NamedTuple):
     def subset(self, indices: np.ndarray) -> "AlignedFaces":
         """Some of the faces, without the failures."""
         return AlignedFaces(
-            self.photograph[indices], self.digest[indices], self.face[indices], self.quality[indices], []
+            taken(self.photograph, indices),
+            taken(self.digest, indices),
+            taken(self.face, indices),
+            taken(self.quality, indices),
+            [],
         )
 
     def summary(self, total: int) -> str:
@@ -120,7 +125,7 @@ class FaceCache:
                     new, unreadable = _not_yet_seen(records, paths)
                     with progress_bar("Aligning photographs", len(new), visible=progress) as advance:
                         for results in self._process(paths, new, workers):
-                            good = [(file, new) for _, file, new in results if isinstance(file, FileState)]
+                            good = [(file, new) for _, file, new in results if isinstance(file, HashedFile)]
                             unreadable |= {i: error for i, error, _ in results if isinstance(error, str)}
                             records.add(
                                 (file for file, _ in good), (new for _, new in good if new is not None)
@@ -262,7 +267,7 @@ def _can_be_read(path: Path) -> bool:
 
 
 # A photograph's index, its file's state or why it cannot be read, and what is new of its content.
-Result = tuple[int, FileState | str, PhotographRecord | None]
+Result = tuple[int, HashedFile | str, PhotographRecord | None]
 
 
 def process_photographs(face_cache: FaceCache, photographs: list[tuple[int, Path]]) -> list[Result]:
@@ -283,7 +288,7 @@ def process_photographs(face_cache: FaceCache, photographs: list[tuple[int, Path
                 results.append((index, str(error), None))
                 continue
             digest = hashlib.sha256(content).digest()
-            file = FileState(str(path.absolute()), state.st_size, state.st_mtime_ns, digest)
+            file = HashedFile(str(path.absolute()), state.st_size, state.st_mtime_ns, digest)
             known = records.knows(digest) or of_all.knows(digest)
             results.append((index, file, None if known else process_content(face_cache, digest, content)))
     return results

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from lightning_modules.recognition.network import RecognitionNetwork
 
+from ..long_work.mapped_columns import Column
 from ..long_work.progress import progress_bar
 from ..long_work.row_files import RowFiles, places_of
 from ..long_work.shared_rows import SharedRows, blocks_of
@@ -21,12 +22,26 @@ KEY = np.dtype("S33")
 BATCH = 32  # faces that a network sees at once
 
 
+class FaceKeys:
+    """The keys [N] of faces, made when they are taken: millions of them never lie in memory at once."""
+
+    def __init__(self, faces: AlignedFaces) -> None:
+        self.arrays = faces.digest, faces.face
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+    def __getitem__(self, chosen: slice | np.ndarray) -> np.ndarray:
+        digest, face = (array[chosen] for array in self.arrays)
+        content = np.concatenate(
+            [digest.view(np.uint8).reshape(-1, 32), face[:, None].astype(np.uint8)], axis=1
+        )
+        return np.ascontiguousarray(content).view(KEY)[:, 0]
+
+
 def face_keys(faces: AlignedFaces) -> np.ndarray:
     """The key [N] of each face."""
-    content = np.concatenate(
-        [faces.digest.view(np.uint8).reshape(-1, 32), faces.face[:, None].astype(np.uint8)], axis=1
-    )
-    return np.ascontiguousarray(content).view(KEY)[:, 0]
+    return FaceKeys(faces)[:]
 
 
 class FaceFeatures:
@@ -46,9 +61,9 @@ class FaceFeatures:
         )
         self.folder = self._files.folder
 
-    def rows(self, keys: np.ndarray) -> np.ndarray:
+    def rows(self, keys: Column) -> np.ndarray:
         """The row [N] of each key, -1 where it was not computed yet."""
-        return places_of(keys, np.array(self._files.column("keys")))
+        return places_of(keys, self._files.column("keys"))
 
     def features(self, rows: np.ndarray) -> Tensor:
         """The pooled features [N, feature_width]."""
@@ -121,7 +136,7 @@ class FaceFeatures:
     def has(self, faces: AlignedFaces) -> bool:
         """Whether every one of these faces is here."""
         self._files.refresh()
-        return bool((self.rows(face_keys(faces)) >= 0).all())
+        return bool((self.rows(FaceKeys(faces)) >= 0).all())
 
     def _missing(
         self, cache: FaceCache, faces: AlignedFaces, network: RecognitionNetwork, batch_size: int, apart: int

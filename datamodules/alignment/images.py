@@ -11,8 +11,8 @@ from PIL import Image
 from lightning_modules.plain.files import read_text
 from lightning_modules.plain.folder_walk import visible_files
 from lightning_modules.plain.output_folder import without_outputs
+from lightning_modules.rendering.colour_profiles import in_srgb
 
-from .colour_profiles import in_srgb
 from .image_content import FORMATS, UnknownFormatError, opened_image
 
 EXTENSIONS = frozenset(extension for extensions in FORMATS.values() for extension in extensions)
@@ -87,6 +87,9 @@ def read_photograph(file: Path | bytes) -> Photograph:
             width, height = image.size
             scale = WORKING_SIDE / max(width, height)
             image.draft(None, (int(width * scale), int(height * scale)))
+            image.load()
+            if image.format == "TIFF":  # Pillow turns it itself, and takes the orientation out
+                width, height = image.size
             turn = TURNS.get(_orientation(image))
             image = _rgb(_reduced(image))
             pixels = np.asarray(image if turn is None else image.transpose(turn))

@@ -18,6 +18,7 @@ import numpy as np
 
 from lightning_modules.plain.files import written_atomically
 
+from ..long_work.mapped_columns import let_go, pieces
 from .crops import Quality
 from .face_cache import AlignedFaces
 
@@ -89,9 +90,20 @@ class PhotographPaths(Sequence[Path]):
     def in_bytes(self) -> Iterator[bytes]:
         """All paths in bytes."""
         names, start = self.names.data, 0
-        for end in self.ends.tolist():
-            yield bytes(names[start:end])
-            start = end
+        for _, ends in pieces(self.ends):
+            for end in ends.tolist():
+                yield bytes(names[start:end])
+                start = end
+            let_go(self.names)
+
+    def as_lines(self) -> Iterator[bytes]:
+        """The bytes of a list that names one path a line, some at a time; the last line has no end."""
+        start = 0
+        for first, ends in pieces(self.ends):
+            end_of_line = ends[:-1] if first + len(ends) == len(self) else ends
+            yield np.insert(self.names[start : ends[-1]], end_of_line - start, ord("\n")).tobytes()
+            let_go(self.names)
+            start = int(ends[-1])
 
 
 class FileStates(NamedTuple):

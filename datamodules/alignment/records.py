@@ -55,7 +55,7 @@ class PhotographRecord(NamedTuple):
     faces: list[FaceRecord]
 
 
-class FileState(NamedTuple):
+class HashedFile(NamedTuple):
     """A file as it was when it was hashed: unless size or time changed, it need not be read again."""
 
     path: str
@@ -107,7 +107,7 @@ class FaceRecords:
         """Whether this content was looked at before."""
         return self._one("SELECT 1 FROM photographs WHERE digest = ?", digest) is not None
 
-    def add(self, files: Iterable[FileState], photographs: Iterable[PhotographRecord]) -> None:
+    def add(self, files: Iterable[HashedFile], photographs: Iterable[PhotographRecord]) -> None:
         """Store, in one transaction."""
         photographs = list(photographs)
         with self._connection as connection:

@@ -13,6 +13,8 @@ import numpy as np
 from lightning_modules.plain.files import put_aside, written_atomically
 from lightning_modules.plain.one_at_a_time import one_at_a_time
 
+from .mapped_columns import Column, in_parts, parts_of
+
 # The column that every folder has besides: a CRC-32 of each row, over its columns in their order.
 CHECKS, CHECK = "checks", np.dtype(np.uint32)
 AT_ONCE = 4096  # rows that are checked together
@@ -185,20 +187,41 @@ def _checks(rows: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.array([zlib.crc32(line.data) for line in np.concatenate(parts, axis=1)], CHECK)
 
 
-def places_of(keys: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Where each key [N] stands among known ones [M]; -1 where it does not.
+def places_of(keys: Column, known: Column) -> np.ndarray:
+    """Where each key [N] stands among known ones [M], each of them once; -1 where it does not.
 
-    The shorter list is sorted: a few keys are found among millions without sorting the millions.
+    Args:
+        keys: of bytes, in any order, some perhaps more than once.
+        known: of the same type; may be mapped from a file.
     """
-    if len(known) == 0 or len(keys) == 0:
-        return np.full(len(keys), -1)
-    if len(keys) < len(known):
-        wanted, which = np.unique(keys, return_inverse=True)
-        place = np.searchsorted(wanted, known).clip(max=len(wanted) - 1)
-        found = np.flatnonzero(wanted[place] == known)
-        rows = np.full(len(wanted), -1)
-        rows[place[found]] = found
-        return rows[which]
-    order = np.argsort(known)
-    place = np.searchsorted(known[order], keys).clip(max=len(known) - 1)
-    return np.where(known[order[place]] == keys, order[place], -1)
+    places, parts = np.full(len(keys), -1), parts_of(max(len(keys), len(known)))
+    for (wanted, some), (rows, others) in zip(in_parts(keys, parts), in_parts(known, parts), strict=True):
+        if len(wanted) and len(rows):
+            found = _places_of(some, others)
+            places[wanted] = np.where(found < 0, -1, rows[found])
+    return places
+
+
+def _places_of(keys: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The same for what fits into memory: looked up by a number of each key, and compared in full."""
+    numbers, sought = _numbers(known), _numbers(keys)
+    order = np.argsort(numbers)
+    ordered = known[order]
+    if ((np.diff(numbers[order]) == 0) & (ordered[1:] != ordered[:-1])).any():
+        # Two keys have one number, which those of contents never do: look up the keys themselves.
+        numbers, sought, order = known, keys, np.argsort(known)
+    place = order[np.searchsorted(numbers[order], sought).clip(max=len(known) - 1)]
+    return np.where(known[place] == keys, place, -1)
+
+
+def _numbers(keys: np.ndarray) -> np.ndarray:
+    """A number [N] of 64 bits of each key of bytes: numbers are sorted ten times as fast as keys."""
+    count, width = len(keys), keys.dtype.itemsize
+    padded = np.zeros((count, -(-width // 8) * 8), np.uint8)
+    padded[:, :width] = np.ascontiguousarray(keys).view(np.uint8).reshape(count, width)
+    words = padded.view(np.uint64)
+    numbers = np.zeros(count, np.uint64)
+    for word in words.T:
+        numbers = (numbers ^ word) * np.uint64(0x9E3779B97F4A7C15)  # odd: no bit is lost; of the golden ratio
+        numbers ^= numbers >> np.uint64(32)
+    return numbers

@@ -87,9 +87,14 @@ def found_again(context: np.ndarray, detector: Detector) -> np.ndarray | None:
 
 @torch.inference_mode()
 def respond(
-    versions: Sequence[np.ndarray], loaded: Reconstructor, judge: RecognitionNetwork, detector: Detector
+    versions: Sequence[np.ndarray],
+    loaded: Reconstructor,
+    judge: RecognitionNetwork,
+    detector: Detector,
+    *,
+    retouched: bool = True,
 ) -> Responses:
-    """The responses to versions of one photograph."""
+    """The responses to versions of one photograph; for `retouched` see `render_for_judge`."""
     crops = [found_again(version, detector) for version in versions]
     found = np.array([crop is not None for crop in crops])
     coefficients = np.zeros(
@@ -103,7 +108,7 @@ def respond(
         images = to_images(np.stack([crops[place] for place in chosen])).to(loaded.model.shape_mean)
         predicted = loaded.coefficients(loaded.encoder(images).features)
         coefficients[chosen] = torch.cat(predicted, 1).cpu().numpy()
-        seen = judge(render_for_judge(loaded.model, predicted))
+        seen = judge(render_for_judge(loaded.model, predicted, retouched=retouched))
         rendered[chosen] = seen.embedding.cpu().numpy()
         if start == 0 and found[0]:
             photographed[:] = judge(images[:1]).embedding[0].cpu().numpy()

@@ -44,15 +44,18 @@ class TrueFaces(NamedTuple):
 
 
 @torch.no_grad()
-def truth_of_people(people: SliderPeople, judge: RecognitionNetwork, numbers: np.ndarray) -> TrueFaces:
-    """What is known of people, by their numbers."""
+def truth_of_people(
+    people: SliderPeople, judge: RecognitionNetwork, numbers: np.ndarray, *, retouched: bool = True
+) -> TrueFaces:
+    """What is known of people, by their numbers; for `retouched` see `render_for_judge`."""
     device, frame = next(judge.buffers()).device, frame_of(WHOLE_FRAME)
     vertices, cheeks, seen = [], [], []
     for start in range(0, len(numbers), AT_ONCE):
         faces = people.true_faces(numbers[start : start + AT_ONCE])
         vertices.append(faces.vertices)
         cheeks.append(cheeks_of(people, faces.albedo))
-        images = as_judged(render_frontal(people.model, faces, frame)[:, 0], frame)
+        images = render_frontal(people.model, faces, frame)[:, 0]
+        images = as_judged(images, frame) if retouched else images
         seen.append(judge(images.to(device)).embedding.cpu())
     return TrueFaces(torch.cat(vertices), np.concatenate(cheeks), torch.cat(seen))
 
@@ -89,7 +92,13 @@ class MadeFaces(NamedTuple):
 
 @torch.no_grad()
 def made_by(
-    loaded: Reconstructor, judge: RecognitionNetwork, people: SliderPeople, faces: np.ndarray, seen: Tensor
+    loaded: Reconstructor,
+    judge: RecognitionNetwork,
+    people: SliderPeople,
+    faces: np.ndarray,
+    seen: Tensor,
+    *,
+    retouched: bool = True,
 ) -> MadeFaces:
     """What a checkpoint makes of photographs.
 
@@ -99,6 +108,7 @@ def made_by(
         people: with their photographs.
         faces: [N], which of the data set.
         seen: [N, D], the judge's embeddings of the renderings.
+        retouched: see `render_for_judge`.
     """
     found = loaded.coefficients(people.dataset.batch(faces).features[loaded.encoder.name])
     vertices = [loaded.model.vertices(some).cpu() for some in found.shape.split(AT_ONCE)]
@@ -107,7 +117,8 @@ def made_by(
     mean = loaded.faces(Prediction(nothing, nothing))
     return MadeFaces(
         torch.cat(vertices), np.concatenate(cheeks), seen, mean.vertices[0].cpu(),
-        cheeks_of(people, mean.albedo.cpu())[0], mean_face_embedding(loaded.model, judge),
+        cheeks_of(people, mean.albedo.cpu())[0],
+        mean_face_embedding(loaded.model, judge, retouched=retouched),
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """One method on one set of photographs: embeddings of both, failures, similarities, floors, the ceiling."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -39,6 +39,7 @@ from evaluation.metrics.group_means import LEAST_PEOPLE
 from evaluation.reporting.provenance import network_entry, provenance
 from evaluation.reporting.results import Counts, Results, Row
 from evaluation.shared.data_places import Place
+from evaluation.shared.judge import written_retouching
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.failures import counted_by_kind
@@ -54,6 +55,13 @@ class GroupSetting(NamedTuple):
 
     smallest_group: int = LEAST_PEOPLE
     sources: Sources = NO_GROUPS
+
+
+class Showing(TypedDict):
+    """How a function that renders faces for a judge does so: see `render_for_judge`."""
+
+    retouched: bool
+    backend: str | None
 
 
 class Setting(NamedTuple):
@@ -73,6 +81,10 @@ class Setting(NamedTuple):
             kept = ("stage", "commit", "training_data", "networks", "morphable_model")
             entries |= {name: content[name] for name in kept if name in content}
         return entries
+
+    def shown(self) -> Showing:
+        """How faces are shown to the judge."""
+        return {"retouched": self.subject.retouched, "backend": self.execution.rasterizer}
 
     def model(self) -> MorphableModel:
         """The checkpoint's morphable model, or the one whose mean face is the floor."""
@@ -136,7 +148,8 @@ def measure(
     Raises:
         ValueError: if none of them has a rendering.
     """
-    judge, centre, backend = setting.parts.judge, setting.parts.centre, setting.execution.rasterizer
+    judge, centre = setting.parts.judge, setting.parts.centre
+    shown = setting.shown()
     encoders = [] if setting.parts.reconstructor is None else [setting.parts.reconstructor.encoder]
     model = setting.model()
     options = face_options(setting.scoring, setting.execution)
@@ -154,10 +167,10 @@ def measure(
     ours = centred(rendered.embeddings[torch.from_numpy(kept)], centre)
     seen = {method: ours}
     if isinstance(people, StandInPhotographs):
-        true_faces = embed_true_faces(people, judge, usable, backend=backend)
+        true_faces = embed_true_faces(people, judge, usable, **shown)
         seen[TRUE_FACE] = centred(true_faces, centre)
     seen[SHUFFLED] = ours[torch.from_numpy(other_people(people.identity[usable]))]
-    mean_face = mean_face_embedding(model, judge, backend=backend)
+    mean_face = mean_face_embedding(model, judge, **shown)
     seen[MEAN_FACE] = centred(mean_face, centre).expand_as(ours)
     failed = failures(people, rendered, whole=choose is None)
     total = len(chosen) + (len(people.dataset.faces.failures) if choose is None else 0)
@@ -183,11 +196,11 @@ def embed(setting: Setting, people: PhotographsOfPeople, indices: np.ndarray) ->
         names = item_names(people)
         return embed_files(
             scored, [names[index] for index in indices], setting.parts.judge, unit=setting.scoring.unit,
-            detector=setting.scoring.detector, backend=execution.rasterizer, **options,
+            detector=setting.scoring.detector, **setting.shown(), **options,
         )  # fmt: skip
     return embed_reconstructions(
         setting.parts.reconstructor, scored.settings()["checkpoint_sha256"], people.dataset,
-        setting.parts.judge, indices, backend=execution.rasterizer, **options,
+        setting.parts.judge, indices, **setting.shown(), **options,
     )  # fmt: skip
 
 
@@ -211,6 +224,7 @@ def results_of_photographs(
     """
     place, judge = setting.subject.place, setting.parts.judge
     title = f"{what}, judged by {judge.name}, {written_centre(setting.parts.centre)}"
+    title += written_retouching(setting.subject.retouched)
     return Results(
         command,
         labelled(title + measured.trained_on, place.is_stand_in),

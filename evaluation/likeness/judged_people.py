@@ -48,6 +48,7 @@ def judge_faces(
     judge: RecognitionNetwork,
     trained: RecognitionNetwork,
     *,
+    retouched: bool = True,
     shuffled: bool = False,
 ) -> Judged:
     """Scores of I people's faces.
@@ -58,10 +59,13 @@ def judge_faces(
         model: the morphable model.
         judge: a network that was not trained with.
         trained: the one whose embeddings made the identity loss.
+        retouched: see `render_for_judge`.
         shuffled: give each person another's face.
     """
     results = []
-    embedded = {network.name: embed(network, faces, model) for network in (judge, trained)}
+    embedded = {
+        network.name: embed(network, faces, model, retouched=retouched) for network in (judge, trained)
+    }
     for network, centre in ((judge, False), (judge, True), (trained, True)):
         seen, photographs = embedded[network.name], gallery.embeddings[network.name]
         if shuffled:
@@ -74,12 +78,14 @@ def judge_faces(
 
 
 @torch.no_grad()
-def embed(network: RecognitionNetwork, faces: Prediction, model: MorphableModel) -> Tensor:
+def embed(
+    network: RecognitionNetwork, faces: Prediction, model: MorphableModel, *, retouched: bool = True
+) -> Tensor:
     """The embeddings [I, E] of frontal renderings, on the CPU."""
     embeddings = []
     for start in range(0, len(faces.shape), AT_ONCE):
         some = Prediction(*(part[start : start + AT_ONCE] for part in faces))
-        embeddings.append(network(render_for_judge(model, some)).embedding.cpu())
+        embeddings.append(network(render_for_judge(model, some, retouched=retouched)).embedding.cpu())
     return torch.cat(embeddings)
 
 

@@ -8,7 +8,13 @@ from typing import Any, Literal, NamedTuple
 from datamodules.alignment.detection import DetectorName
 from datamodules.face_data import FaceOptions
 from evaluation.shared.data_places import Place, place_of
-from evaluation.shared.judge import centre_of_photographs, judge_name, kept_centre
+from evaluation.shared.judge import (
+    centre_of_photographs,
+    judge_name,
+    kept_centre,
+    settings_of_retouching,
+    shows_retouched,
+)
 from evaluation.shared.options import NO_SETTING, Machine, settings_of_options
 from evaluation.shared.present_inputs import (
     require_centre,
@@ -51,6 +57,8 @@ class Scoring:
         allow_training_network: let a network judge what it has trained; its scores are too good.
         centred: subtract the judge's centre, which the checkpoint keeps, before cosines.
         centre_from: instead of the checkpoint's, estimate it from a folder of training photographs.
+        retouched: whether faces are softened, and black above the forehead, before the judge sees them; by
+            default as in the checkpoint's training, and meshes are. Another method's pictures never are.
         morphable_model: of the checkpoint, where it does not lie where it did in training; for meshes and
             renderings, whose mean face is the floor: open by default.
         unit: of meshes: mm, cm, dm, m, um, inch, a number of millimetres, or auto.
@@ -70,6 +78,7 @@ class Scoring:
     allow_training_network: bool = field(default=False, metadata=NO_SETTING)
     centred: bool = False
     centre_from: Path | None = None
+    retouched: bool | None = field(default=None, metadata=NO_SETTING)  # what it means is one
     morphable_model: str | None = None
     unit: Unit = "auto"
     detector: DetectorName = "yunet"
@@ -99,12 +108,14 @@ class JudgedMethod(NamedTuple):
         place: of the photographs.
         judge: its name.
         content: of the checkpoint, or None.
+        retouched: whether faces are retouched for the judge.
     """
 
     scored: Scored
     place: Place
     judge: NetworkName
     content: Mapping[str, Any] | None
+    retouched: bool = True
 
 
 class Parts(NamedTuple):
@@ -138,7 +149,7 @@ def subject_of(scoring: Scoring) -> JudgedMethod:
     require_data(place, development_list=bool(scoring.people))
     require_centre(scoring.centre_from)
     require_optional_file(scoring.judge_weights, f"the weights of {judge}")
-    return JudgedMethod(scored, place, judge, content)
+    return JudgedMethod(scored, place, judge, content, shows_retouched(scoring.retouched, content))
 
 
 def inputs_of(scoring: Scoring, subject: JudgedMethod) -> list[Path | None]:
@@ -166,6 +177,7 @@ def settings_of(scoring: Scoring, subject: JudgedMethod, **more: object) -> dict
         "method": subject.scored.method,
         "data": str(subject.place),
         "judge": subject.judge,
+        **settings_of_retouching(subject.retouched),
         **more,
     }
 

@@ -37,6 +37,7 @@ def embed_files(
     names: Sequence[str],
     judge: RecognitionNetwork,
     *,
+    retouched: bool = True,
     unit: Unit = "auto",
     detector: DetectorName = "yunet",
     cache_folder: Path | None = None,
@@ -52,6 +53,7 @@ def embed_files(
         scored: meshes or renderings.
         names: of the N items.
         judge: the network.
+        retouched: of meshes, whether the judge sees them `as_judged`; pictures are shown as they are.
         unit: of meshes.
         detector: that finds the face.
         cache_folder: the user's if None.
@@ -59,6 +61,7 @@ def embed_files(
         progress: whether to show a bar.
     """
     is_mesh = scored.kind == "meshes"
+    retouched = retouched and is_mesh
     files = files_by_name(scored.path, MESH_SUFFIXES if is_mesh else EXTENSIONS)
     found = paired(files, names).found
     places = [place for place, name in enumerate(names) if name in found]
@@ -70,10 +73,11 @@ def embed_files(
         return read_photograph(file).pixels
 
     def describe(some: np.ndarray) -> tuple[np.ndarray, list[str]]:
-        return describe_pictures([chosen[place] for place in some], read, judge, detector, frontal=is_mesh)
+        files = [chosen[place] for place in some]
+        return describe_pictures(files, read, judge, detector, retouched=retouched)
 
     reading = hashlib.sha256(f"{scored.kind} {unit} {READING}".encode()).hexdigest()[:16]
-    folder = rendering_folder(cache_folder, reading, judge)
+    folder = rendering_folder(cache_folder, reading, judge, retouched=retouched or not is_mesh)
     known = embed_all(
         folder.with_name(f"{folder.name}-{detector}"), file_keys(chosen), judge.embedding_width, describe,
         progress=progress,
@@ -88,7 +92,7 @@ def embed_files(
 
 @torch.no_grad()
 def describe_pictures(
-    files: Sequence[Path], read: Read, judge: RecognitionNetwork, detector: DetectorName, *, frontal: bool
+    files: Sequence[Path], read: Read, judge: RecognitionNetwork, detector: DetectorName, *, retouched: bool
 ) -> tuple[np.ndarray, list[str]]:
     """The judge's descriptors [B, D] of the largest face of each picture; or NaN and why there is none.
 
@@ -97,7 +101,7 @@ def describe_pictures(
         read: reads a file's picture.
         judge: the network.
         detector: that finds the face.
-        frontal: whether the pictures are `frontal_picture`'s, which a judge sees `as_judged`.
+        retouched: whether the pictures are `frontal_picture`'s, and the judge sees them `as_judged`.
     """
     descriptors = np.full((len(files), judge.embedding_width), np.nan, np.float32)
     reasons = [""] * len(files)
@@ -113,7 +117,7 @@ def describe_pictures(
             reasons[place] = NO_FACE
             continue
         crop = to_images(align(picture, faces[0].points)[None]).to(device)
-        crop = as_judged(crop, frame_of(WHOLE_FRAME)) if frontal else crop
+        crop = as_judged(crop, frame_of(WHOLE_FRAME)) if retouched else crop
         descriptors[place] = judge(crop).descriptor[0].float().cpu().numpy()
     return descriptors, reasons
 

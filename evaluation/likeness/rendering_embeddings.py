@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,6 +106,7 @@ def embed_reconstructions(
     judge: RecognitionNetwork,
     indices: np.ndarray,
     *,
+    retouched: bool = True,
     cache_folder: Path | None = None,
     backend: str | None = None,
     progress: bool = True,
@@ -117,6 +119,7 @@ def embed_reconstructions(
         dataset: of the photographs, with the encoder's features.
         judge: the network.
         indices: which faces of the data set.
+        retouched: see `render_for_judge`.
         cache_folder: the user's if None.
         backend: of the rasterizer.
         progress: whether to show a bar.
@@ -126,10 +129,10 @@ def embed_reconstructions(
     def describe(places: np.ndarray) -> tuple[np.ndarray, list[str]]:
         features = dataset.batch(indices[places]).features[reconstructor.encoder.name]
         decoded = reconstructor.coefficients(features)
-        return describe_faces(reconstructor, judge, decoded, backend=backend)
+        return describe_faces(reconstructor, judge, decoded, retouched=retouched, backend=backend)
 
     keys = face_keys(dataset.faces)[indices]
-    folder = rendering_folder(cache_folder, checkpoint_sha256, judge)
+    folder = rendering_folder(cache_folder, checkpoint_sha256, judge, retouched=retouched)
     return embed_all(folder, keys, judge.embedding_width, describe, progress=progress)
 
 
@@ -138,22 +141,23 @@ def describe_faces(
     judge: RecognitionNetwork,
     decoded: Prediction,
     *,
+    retouched: bool = True,
     backend: str | None = None,
 ) -> tuple[np.ndarray, list[str]]:
     """The judge's descriptors [B, D] of faces; where one cannot be rendered NaN, and why."""
     descriptors = np.full((len(decoded.shape), judge.embedding_width), np.nan, np.float32)
     finite = torch.cat(decoded, 1).isfinite().all(1).cpu().numpy()
     reasons = ["" if good else NOT_FINITE for good in finite]
-    for places, images in _renderable(reconstructor, decoded, np.flatnonzero(finite), backend, reasons):
+    render = partial(render_for_judge, reconstructor.model, backend=backend, retouched=retouched)
+    for places, images in _renderable(render, decoded, np.flatnonzero(finite), reasons):
         descriptors[places] = judge(images).descriptor.float().cpu().numpy()
     return descriptors, reasons
 
 
 def _renderable(
-    reconstructor: Reconstructor,
+    render: Callable[[Prediction], Tensor],
     decoded: Prediction,
     places: np.ndarray,
-    backend: str | None,
     reasons: list[str],
 ) -> Sequence[tuple[np.ndarray, Tensor]]:
     """Images of the faces at these places: all at once, or each by itself where one fails."""
@@ -161,22 +165,27 @@ def _renderable(
         return []
     chosen = Prediction(*(part[torch.from_numpy(places).to(part.device)] for part in decoded))
     try:
-        return [(places, render_for_judge(reconstructor.model, chosen, backend=backend))]
+        return [(places, render(chosen))]
     except ValueError as error:
         if len(places) == 1:
             reasons[places[0]] = f"cannot be rendered ({error})"
             return []
     halves = np.array_split(places, 2)
-    return [part for half in halves for part in _renderable(reconstructor, decoded, half, backend, reasons)]
+    return [part for half in halves for part in _renderable(render, decoded, half, reasons)]
 
 
 @torch.no_grad()
 def mean_face_embedding(
-    model: MorphableModel, judge: RecognitionNetwork, *, backend: str | None = None
+    model: MorphableModel,
+    judge: RecognitionNetwork,
+    *,
+    retouched: bool = True,
+    backend: str | None = None,
 ) -> Tensor:
-    """The judge's embedding [D] of a morphable model's mean face."""
+    """The judge's embedding [D] of a morphable model's mean face, shown as the faces beside it are."""
     zero = model.shape_mean.new_zeros(1, 0)
-    return judge(render_for_judge(model, Prediction(zero, zero), backend=backend)).embedding[0].cpu()
+    image = render_for_judge(model, Prediction(zero, zero), backend=backend, retouched=retouched)
+    return judge(image).embedding[0].cpu()
 
 
 @torch.no_grad()
@@ -185,6 +194,7 @@ def embed_true_faces(
     judge: RecognitionNetwork,
     faces: np.ndarray,
     *,
+    retouched: bool = True,
     backend: str | None = None,
 ) -> Tensor:
     """The judge's embeddings [N, D] of the neutral faces that a stand-in's photographs were made of.
@@ -193,6 +203,7 @@ def embed_true_faces(
         people: the stand-in.
         judge: the network.
         faces: [N], which faces of the data set.
+        retouched: see `render_for_judge`.
         backend: of the rasterizer.
     """
     embeddings: dict[int, Tensor] = {}
@@ -200,17 +211,20 @@ def embed_true_faces(
     for person, number in zip(people_of, people.dataset.faces.photograph[faces].tolist(), strict=True):
         if person not in embeddings:
             shape, albedo, _ = people.person(number).coefficients
-            image = render_for_judge(people.model, Prediction(shape, albedo), backend=backend)
+            image = render_for_judge(
+                people.model, Prediction(shape, albedo), backend=backend, retouched=retouched
+            )
             embeddings[person] = judge(image).embedding[0].cpu()
     return torch.stack([embeddings[person] for person in people_of])
 
 
-def rendering_folder(cache_folder: Path | None, digest: str, judge: RecognitionNetwork) -> Path:
+def rendering_folder(
+    cache_folder: Path | None, digest: str, judge: RecognitionNetwork, *, retouched: bool = True
+) -> Path:
     """Where the embeddings of one method's renderings by one judge are kept."""
-    layer = getattr(judge, "descriptor_layer", None)
-    name = "-".join(
-        part for part in (digest[:16], judge.name, layer, judge.sha256[:16], str(VERSION)) if part
-    )
+    layer, shown = getattr(judge, "descriptor_layer", None), None if retouched else "as-rendered"
+    parts = (digest[:16], judge.name, layer, judge.sha256[:16], str(VERSION), shown)
+    name = "-".join(part for part in parts if part)
     return CacheFolders.below(cache_folder).renderings / name
 
 

@@ -110,4 +110,4 @@ def subset_of(people: PhotographsOfPeople, count: int) -> RetrievalSubset:
     """Two photographs each of `count` people: of LFW never of those on whom choices are made."""
     if isinstance(people, LFW):
         return people.retrieval_subset(count)
-    return two_photographs_each(people.identity, count)
+    return two_photographs_each(people.identity, count, contents=people.dataset.faces.digest)

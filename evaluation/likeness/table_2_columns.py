@@ -119,9 +119,7 @@ def shown_faces(
     """By method, what stands for each video: our rendering, the scan's, another person's, the mean face's."""
     good = np.array([number for number, video in enumerate(videos) if not video.reason])
     others = good[other_people(person[good])]
-    mean_face = mean_face_embedding(
-        setting.model(), setting.parts.judge, backend=setting.execution.rasterizer
-    )
+    mean_face = mean_face_embedding(setting.model(), setting.parts.judge, **setting.shown())
     return {
         setting.subject.scored.method: {number: videos[number].ours for number in good},
         SCAN: {number: videos[number].scan for number in good if not videos[number].scan_reason},
@@ -160,12 +158,12 @@ def video_of(setting: Setting, sighting: Sighting, scan: tuple[Tensor, str]) -> 
         found = embed_files(
             setting.subject.scored, [f"{sighting.subject}/{sighting.condition}"], judge,
             unit=setting.scoring.unit, detector=setting.scoring.detector, progress=False,
-            cache_folder=setting.execution.cache_folder, backend=setting.execution.rasterizer,
+            cache_folder=setting.execution.cache_folder, **setting.shown(),
         )  # fmt: skip
         return Video(frames, found.embeddings[0], scan[0], found.reasons[0], scan[1])
     mean = sighting.faces.features[reconstructor.encoder.name].mean(0, keepdim=True)
     descriptors, reasons = describe_faces(
-        reconstructor, judge, reconstructor.coefficients(mean), backend=setting.execution.rasterizer
+        reconstructor, judge, reconstructor.coefficients(mean), **setting.shown()
     )
     ours = torch.nn.functional.normalize(torch.from_numpy(descriptors[0]), dim=0)
     return Video(frames, ours, scan[0], reasons[0], scan[1])
@@ -181,7 +179,7 @@ def scan_embedding(setting: Setting, person: ScannedPerson) -> tuple[Tensor, str
         return frontal_picture(read_mesh_in_mm(file).mesh, backend=setting.execution.rasterizer)
 
     descriptors, reasons = describe_pictures(
-        [person.scans[0].path], read, judge, setting.scoring.detector, frontal=True
+        [person.scans[0].path], read, judge, setting.scoring.detector, retouched=setting.subject.retouched
     )
     return torch.nn.functional.normalize(torch.from_numpy(descriptors[0]), dim=0), reasons[0]
 

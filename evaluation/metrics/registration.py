@@ -130,6 +130,14 @@ def align(
     return Alignment(state.pose, failure is None, state.iterations, kept, rms, posed.flipped, failure)
 
 
+def unfinished(iterations: int, moved_mm: float) -> str:
+    """Why an alignment has failed that still moved: its score would depend on when it was stopped."""
+    return (
+        f"no convergence: {iterations} iterations were not enough, the last still moved the mesh by "
+        f"{moved_mm:.2g} mm"
+    )
+
+
 def start_failure(start: Similarity) -> str | None:
     """Why no alignment can begin there; None if one can."""
     if not np.isfinite([start.scale, *start.rotation.flat, *start.translation]).all():
@@ -160,7 +168,7 @@ def _iterate(
     state: _State,
 ) -> _State:
     """Steps until one is small, or something goes wrong."""
-    start, pose, previous = mesh.pose, state.pose, np.inf
+    start, pose, previous, moved_mm = mesh.pose, state.pose, np.inf, np.inf
     for taken in range(state.iterations + 1, state.iterations + settings.most_iterations + 1):
         pairs = find_pairs(scan, mesh._replace(pose=pose), samples, region, settings.pairing)
         failure = _too_few(pairs, settings)
@@ -175,9 +183,7 @@ def _iterate(
         small_gain = settings.least_gain_mm is not None and gain < settings.least_gain_mm
         if failure is not None or moved_mm < tolerance_mm or small_gain:
             return _State(pose, taken, pairs, failure is None, failure)
-    return _State(
-        pose, taken, pairs, False, f"no convergence: {settings.most_iterations} iterations were not enough"
-    )
+    return _State(pose, taken, pairs, False, unfinished(settings.most_iterations, moved_mm))
 
 
 def _too_few(pairs: Pairs, settings: AlignmentSettings) -> str | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .point_to_plane import point_to_plane_step
 from .posed_surface import PosedSurface
-from .registration import Alignment, AlignmentSettings, gone_astray, start_failure
+from .registration import Alignment, AlignmentSettings, gone_astray, start_failure, unfinished
 from .scan_region import Region
 from .similarity_transform import Similarity
 from .surface import Surface
@@ -46,7 +46,7 @@ def align_all_vertices(
     taken, moved_mm, cost = 0, np.inf, float((found.distances**2).mean())
     while failure is None and moved_mm >= settings.tolerance_mm:
         if taken == settings.most_iterations:
-            failure = f"no convergence: {taken} iterations were not enough"
+            failure = unfinished(taken, moved_mm)
             break
         taken, share = taken + 1, 1.0
         directions = _directions(found.points - points, found.normals)

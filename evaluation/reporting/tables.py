@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from io import StringIO
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
@@ -18,6 +17,9 @@ from .cells import ABSENT, QUOTED, reason_of
 from .grids import SCREEN_WIDTH, Grid, grids_of, screen_lines
 from .items import write_items
 from .results import NOT_MEASURED, Counts, Results, Row
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 TABLE = "results"  # results.md, results.tex and results.csv
 _LATEX = str.maketrans(
@@ -230,12 +232,14 @@ def write_tables(results: Results, folder: OutputFolder, layout: Layout) -> list
     ]
 
 
-def row_table(results: Results) -> pd.DataFrame:
+def row_table(results: Results) -> "DataFrame":
     """A line for each row of results, with everything that results.json says of it."""
+    from pandas import DataFrame  # here: a training run needs it at its end, its start waits half a second
+
     lines = []
     for row in results.rows:
         content = {"reason": None, **row.as_dict()}
         low, high = content.pop("interval") or (None, None)
         lines.append(content | {"low": low, "high": high})
     columns = ["method", "quoted", "protocol", "metric", "unit", "value", "sd", "low", "high", "n", "reason"]
-    return pd.DataFrame(lines, columns=columns)
+    return DataFrame(lines, columns=columns)

@@ -47,7 +47,7 @@ def fit_model(surface: Surface, model: MorphableModel, start: Similarity, nose_t
 
     Each round pairs the model's vertices in the region with the surface's closest points, leaves out what
     lies on a border, turned away or far off (as the alignment of the protocols does), and solves for seven
-    pose parameters and all coefficients at once.
+    pose parameters and all coefficients at once. What still gains after ROUNDS rounds is taken as it is.
 
     Args:
         surface: a scan or mesh, mm.

@@ -46,6 +46,28 @@ def judge_name(
     return name
 
 
+def shows_retouched(asked: bool | None, content: Mapping[str, Any] | None) -> bool:
+    """Whether faces are retouched for the judge (see `as_judged`): as asked for, else as in training.
+
+    Args:
+        asked: the option; None follows the checkpoint.
+        content: of the checkpoint. Without one, or where it does not say, as older ones do not, faces are.
+    """
+    if asked is not None:
+        return asked
+    return content is None or content["settings"].get("retouched") is not False
+
+
+def settings_of_retouching(retouched: bool) -> dict[str, bool]:
+    """What results depend on; nothing where faces are retouched: results say so only where they are not."""
+    return {} if retouched else {"retouched": False}
+
+
+def written_retouching(retouched: bool) -> str:
+    """What follows in titles where faces are not retouched."""
+    return "" if retouched else ", faces shown as rendered"
+
+
 def kept_centre(content: Mapping[str, Any], judge: RecognitionNetwork) -> Centre | None:
     """The judge's centre over a checkpoint's training photographs, if the checkpoint keeps one.
 

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import trimesh
 from scipy.interpolate import RBFInterpolator
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
@@ -127,6 +126,8 @@ def refined(vertices: np.ndarray, triangles: np.ndarray, edge: float) -> tuple[n
         triangles: [T, 3].
         edge: largest mean length of the triangles' first edges, in the mesh's unit.
     """
+    import trimesh  # here: see surfaces.py
+
     while 0 < 4 * len(triangles) <= LARGEST_REFINEMENT:
         lengths = np.linalg.norm(vertices[triangles[:, 0]] - vertices[triangles[:, 1]], axis=1)
         if lengths.mean() <= edge:

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import trimesh
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -35,6 +34,8 @@ def closest_on_surface(points: Tensor, vertices: Tensor, triangles: Tensor) -> S
         vertices: [V, 3].
         triangles: [T, 3]; those without area are never chosen.
     """
+    import trimesh  # here: with what it needs it takes half a second, which every command would wait for
+
     mesh, ids, queries = vertices.double().numpy(), triangles.numpy(), points.double().numpy()
     centres = (mesh[ids[:, 0]] + mesh[ids[:, 1]] + mesh[ids[:, 2]]) / 3
     count = min(CANDIDATES, len(ids))

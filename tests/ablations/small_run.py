@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ablations import run
-from ablations.runs import components
+from ablations.runs import components, shared_folders
 from ablations.runs.execution import Execution
 from ablations.runs.settings import Settings
 from datamodules.alignment import face_cache
@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """ablations/run.py's in a process that ends with it: nothing is put back."""
     components.load_teachers = small_teachers
     face_cache.load_detector = lambda name: detect_and_note
+    shared_folders.SECONDS_TO_APPEAR = 1.0  # here no folder lies on a network
     return run.main(argv)
 
 

@@ -4,6 +4,7 @@ import csv
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -64,7 +65,7 @@ def no_process_is_left(process: subprocess.Popen) -> bool:
 
 def ended(process: subprocess.Popen) -> tuple[int, list[str]]:
     """Exit status and what was said, without waiting for what hangs."""
-    _, error = process.communicate(timeout=150)
+    _, error = process.communicate(timeout=600)  # however busy the machine is
     return process.returncode, error.splitlines()
 
 
@@ -86,19 +87,37 @@ def gradient_norms(folder: Path) -> dict[str, float]:
     return next(row for row in rows if row)
 
 
+def validated(folder: Path) -> list[dict[str, float]]:
+    """What every validation logged."""
+    (file,) = folder.glob("logs/*/metrics.csv")
+    with file.open() as stream:
+        rows = [
+            {name: float(value) for name, value in row.items() if name.startswith("validation/") and value}
+            for row in csv.DictReader(stream)
+        ]
+    return [row for row in rows if row]
+
+
 def test_two_processes_train_what_one_does(run: Run, tmp_path: Path) -> None:
-    status, said = ended(run("--devices", 2, "--output", "two"))
+    """Also where the photographs of neither part can be halved: 19 are trained on, 5 held back."""
+    odd = ("--validation-fraction", 0.3, "--validation-photographs", 5)
+    status, said = ended(run("--devices", 2, "--output", "two", *odd))
     assert status == 0
     few, cosines = said  # each once, however many processes there are
     assert few.startswith("warning: the batch distribution sees 8 photographs a step, over all processes")
     assert cosines == "fewer than 500 training photographs: the identity loss compares raw cosines"
     (tmp_path / "runs").rename(tmp_path / "runs of two")
-    assert ended(run("--output", "one"))[0] == 0
+    assert ended(run("--output", "one", *odd))[0] == 0
     assert_close_weights(tmp_path / "one", tmp_path / "two")
+    scores = [validated(tmp_path / name) for name in ("one", "two")]
+    assert len(scores[0]) == len(scores[1]) > 0
+    for one, two in zip(*scores, strict=True):
+        assert one == pytest.approx(two, abs=1e-3)
     norms = [gradient_norms(tmp_path / name) for name in ("one", "two")]
     assert norms[0] == pytest.approx(norms[1], rel=1e-3)
     rows = [read_results(tmp_path / name).rows for name in ("one", "two")]
     assert [row.value for row in rows[0]] == pytest.approx([row.value for row in rows[1]], abs=1e-3)
+    assert {row.n for row in rows[0] + rows[1]} == {5}
 
 
 def test_two_processes_align_each_photograph_once_and_both_take_part(
@@ -111,6 +130,48 @@ def test_two_processes_align_each_photograph_once_and_both_take_part(
     assert len(looked) == 2
     assert len({*looked[0], *looked[1]}) == len(looked[0]) + len(looked[1]) == 24
     assert not list((tmp_path / "cache").glob("**/shares/*/*.*"))
+
+
+def test_machines_that_see_different_output_folders_are_told_so_before_any_work(
+    tmp_path: Path, options: list[str]
+) -> None:
+    """Two processes as torchrun starts them on two machines; the second one's working folder is its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, small_run.__file__, *options, "--no-progress", "--no-pretraining",
+        "--devices", "1", "--num-nodes", "2", "--device", "cpu", "--output", "run",
+    ]  # fmt: skip
+    started = []
+    for rank in range(2):
+        (tmp_path / f"machine {rank}").mkdir()
+        environment = {
+            "TORCHELASTIC_RUN_ID": "none", "RANK": str(rank), "GROUP_RANK": str(rank), "WORLD_SIZE": "2",
+            "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+            "OMP_NUM_THREADS": "1",
+        }  # fmt: skip
+        started.append(
+            subprocess.Popen(
+                command,
+                cwd=tmp_path / f"machine {rank}",
+                env=os.environ | environment,
+                stderr=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,
+            )
+        )
+    try:
+        ends = [ended(process) for process in started]
+    finally:
+        for process in started:
+            kill_session(process)
+    assert [status for status, _ in ends] == [2, 2]
+    for _, said in ends:
+        assert said[-1].startswith("error: process 1 (counted from 0, on ")
+        assert f"does not see in the output folder {tmp_path / 'machine 1' / 'run'} what" in said[-1]
+    assert not list(tmp_path.glob("machine */*"))
 
 
 @pytest.mark.slow

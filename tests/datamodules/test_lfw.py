@@ -221,6 +221,13 @@ def test_people_with_two_photographs_are_taken_evenly() -> None:
     assert two_photographs_each(identity, 1, wanted).gallery.tolist() == [0, 2]
 
 
+def test_a_copy_is_no_second_photograph() -> None:
+    identity = np.array([0, 0, 0, 1, 1, 2, 2])
+    contents = np.array([b"b", b"b", b"a", b"c", b"c", b"d", b"e"])
+    assert two_photographs_each(identity, 9, contents=contents).gallery.tolist() == [0, 2, 5, 6]
+    assert two_photographs_each(identity, 9).gallery.tolist() == [0, 1, 3, 4, 5, 6]
+
+
 @pytest.mark.usefixtures("stub_detector")
 def test_scikit_learns_data_home_and_downloader_are_used(
     tmp_path: Path, tiny: TinyNetwork, monkeypatch: pytest.MonkeyPatch

@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from datamodules import photograph_digests
-from datamodules.photograph_digests import CONTENT, Overlap, kept_digests, overlap_of, trained_on
+from datamodules.long_work import mapped_columns
+from datamodules.photograph_digests import (
+    CONTENT,
+    Overlap,
+    first_by_content,
+    kept_digests,
+    overlap_of,
+    trained_on,
+)
 
 
 def digests_of(numbers: range) -> np.ndarray:
@@ -48,3 +56,18 @@ def test_the_title_s_end_says_how_many_or_nothing() -> None:
     assert trained_on(content, digests) == "; TRAINED ON 5 of these 5 photographs"
     assert trained_on(content, digests_of(range(5, 9))) == ""
     assert trained_on({}, digests) == trained_on(None, digests) == ""
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 6, 30, 200])
+def test_the_first_by_content_are_those_of_sorting_all(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapped_columns, "AT_ONCE", 16)
+    digests = digests_of(range(60))
+    # Copies, and contents whose first eight bytes are the same.
+    alike = digests[:20].view(np.uint8).reshape(20, 32).copy()
+    alike[:, 8:] = alike[::-1, 8:]
+    digests = np.concatenate([digests, digests[:30], alike.view("V32")[:, 0]])
+    chosen = np.random.default_rng(0).random(len(digests)) < 0.6
+    by_content = np.argsort(digests.view("S32"), kind="stable")
+    expected = by_content[chosen[by_content]][:count]
+    assert first_by_content(digests, chosen, count).tolist() == expected.tolist()
+    assert len(first_by_content(digests, np.zeros(len(digests), bool), count)) == 0

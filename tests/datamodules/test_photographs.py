@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from datamodules import photographs as photographs_module
 from datamodules.alignment.face_cache import FaceCache
 from datamodules.face_data import FaceBatch
+from datamodules.long_work import mapped_columns
 from datamodules.photographs import Photographs, is_held_back
 from lightning_modules.recognition.similarity import cosine_similarity
 
@@ -322,12 +324,16 @@ def test_a_start_that_trusts_touches_no_photograph_and_says_what_it_trusts(
     first = prepared(many, tiny, batch_size=4)
     shutil.move(many, many.parent / "away")
     counts = counted(monkeypatch)
+    monkeypatch.setattr(mapped_columns, "AT_ONCE", 5)
+    monkeypatch.setattr(mapped_columns, "PER_PART", 4)
     trusting = prepared(many, tiny, batch_size=4, trusting=True, progress=True)
     assert counts == {"listed": 0, "aligned": 0}
     said = " ".join(capsys.readouterr().out.split())
     assert f"trusts the list of 24 photographs of {many} that was made on 2" in said
     assert "new and changed ones are not looked for" in said
     same_faces(first, trusting)
+    content = b"".join(sorted({digest.tobytes() for digest in first.dataset.faces.digest}))
+    assert trusting.provenance()["digest"] == hashlib.sha256(content).hexdigest()
     assert trusting.failures_file(trusting.dataset.paths) == first.failures_file(list(first.dataset.paths))
     assert trusting.batch(0).index.tolist() == first.batch(0).index.tolist()
 

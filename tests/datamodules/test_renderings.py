@@ -64,6 +64,18 @@ def test_the_face_of_a_rendering_is_found_where_it_was_drawn(draw: Draw, detecto
             assert np.sign(estimate_pose(face.points)[0]) == np.sign(yaw)
 
 
+@pytest.mark.parametrize("scale", [0.25, 8.0])
+@pytest.mark.parametrize("cut", [0, 20], ids=["whole", "close"])
+def test_a_face_that_fills_a_tiny_or_a_huge_photograph_is_found(draw: Draw, scale: float, cut: int) -> None:
+    """Close is without the crown and the chin's surroundings; 8 is 1,792 pixels wide."""
+    for image in as_photographs(draw(WHOLE_FRAME))[1::4]:  # from the front
+        close = image[cut : 224 - cut // 2, cut : 224 - cut]
+        photograph = cv2.resize(close, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        (face,) = select_faces(load_detector()(photograph), photograph.shape[:2], "largest")
+        expected = (RENDERED_POINTS - cut + 0.5) * scale - 0.5
+        assert np.abs(face.points - expected).max() < 12 * scale
+
+
 @pytest.mark.parametrize("scale", [0.6, 3.0])
 def test_a_rendering_survives_detection_and_alignment(draw: Draw, scale: float) -> None:
     network, images = load_network("dlib"), draw(WHOLE_FRAME)

@@ -61,6 +61,13 @@ def saw_in_training(checkpoint: Path, photographs: Sequence[Path]) -> None:
     torch.save(content, checkpoint)
 
 
+def was_trained_with(checkpoint: Path, **settings: object) -> None:
+    """Let a checkpoint say that these were its run's settings."""
+    content = torch.load(checkpoint, weights_only=True)
+    content[KEY]["settings"] |= settings
+    torch.save(content, checkpoint)
+
+
 @pytest.fixture
 def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkpoint, with its model and networks in the places of the real ones, and faces found by colour."""

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -44,6 +45,33 @@ def test_pictures_that_are_the_photographs_find_themselves(material: Material) -
     assert found["counts"] == {"total": 15, "used": 14, "failed": {"no face found": 1}}
     left_out = values(found, "identities, 14 faces, source left out")
     assert left_out["perfect", "top-1"] < 1
+
+
+def test_a_copy_of_the_source_photograph_is_not_found_in_its_place(material: Material) -> None:
+    """Who is asked by a photograph and leaves it out would find its copy first, and has found nothing."""
+    pictures = ["--renderings", material.photographs, "--method", "perfect", "--k", "[1,3]"]
+    material.run(main, *pictures, output="before")
+    before = values(results(material, "before"), "identities, 14 faces, source left out")
+    for person in range(3):
+        folder = material.photographs / f"P{person}"
+        shutil.copy(folder / f"P{person}_0001.jpg", folder / f"P{person}_0009.jpg")
+    material.run(main, *pictures)
+    found = results(material)
+    after = values(found, "identities, 17 faces, source left out")
+    table = read_csv(material.folder / "out" / "photographs.csv").set_index("photograph")
+    column = table["wrong before, source left out"]
+    for person in range(3):  # a copy asks as its original does
+        assert column[f"P{person}/P{person}_0009"] == column[f"P{person}/P{person}_0001"]
+    earlier = read_csv(material.folder / "before" / "photographs.csv").set_index("photograph")
+    assert column[earlier.index].equals(earlier["wrong before, source left out"])
+    # The gallery has as many photographs as before, of which chance knows.
+    assert before.keys() == after.keys()
+    people = np.repeat(np.arange(5), 3)[:14]
+    asked = np.concatenate([people, [0, 1, 2]])
+    expected = chance(asked, people, 1, source_left_out=True)
+    assert after["chance per photograph", "top-1"] == pytest.approx(expected.per_photograph)
+    # With the source in the gallery, copies stand beside it.
+    assert values(found, "identities, 17 faces")["perfect", "top-1"] == 1.0
 
 
 def test_the_curve_the_items_and_the_private_picture_are_written(material: Material) -> None:

@@ -15,7 +15,7 @@ from evaluation.known_truth.slider_scores import shape_errors
 from lightning_modules.faces.open_model.identities import Identities
 from tests import miniatures
 
-from .small_checkpoint import checkpoint, small_network, status_of
+from .small_checkpoint import checkpoint, small_network, status_of, was_trained_with
 
 __all__ = ["checkpoint"]
 COUNT = 12
@@ -90,6 +90,23 @@ def test_the_same_command_prints_a_finished_result_and_other_settings_are_refuse
     assert run()[1] == first
     assert run("--seed=1")[0] == 2
     assert "computed with other settings (seed: 0 there, 1 now)" in capsys.readouterr().err
+
+
+def test_the_judge_sees_faces_as_in_training_unless_it_is_asked_otherwise(
+    run: Any, checkpoint: Path  # noqa: ANN401 - a fixture
+) -> None:  # fmt: skip
+    def figures(*more: str) -> tuple[dict[str, float], bool]:
+        results = run("--overwrite", *more)[1]
+        rows = [row for row in results["rows"] if row["metric"] == "rendering to photograph"]
+        return {row["method"]: row["value"] for row in rows}, "shown as rendered" in results["title"]
+
+    usual, plain = figures(), figures("--no-retouched")
+    assert (usual[1], plain[1]) == (False, True)
+    assert all(usual[0][method] != plain[0][method] for method in usual[0])
+    assert {"small", "true face (ceiling)", "mean face"} <= usual[0].keys()
+    was_trained_with(checkpoint, retouched=False)
+    assert figures() == plain
+    assert figures("--retouched") == usual
 
 
 @pytest.mark.parametrize("option", ["--people=1", "--smallest-group=1"])

@@ -4,42 +4,32 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from datamodules.alignment import footage_cache
 from datamodules.stand_in_scans import write_video
-from evaluation.metrics import triangle_trees
+from evaluation.metrics import scan_score, triangle_trees
+from evaluation.metrics.registration import align
 from evaluation.micc import main
 from evaluation.scans import evaluation
 from evaluation.scans.scoring import Scorer
 from lightning_modules.expected_shape import ExpectedShape
-from lightning_modules.prediction import Prediction
-from lightning_modules.reconstruction import Reconstructor
-from tests.datamodules.conftest import TinyNetwork, detect_by_colour
+from tests.datamodules.conftest import detect_by_colour
 from tests.evaluation.metrics.face_like import face_like
+from tests.evaluation.micc_miniatures import checkpoint, only_the_face_like_model
 from tests.evaluation.scanned_people import (
     NOSES_MM,
-    face_like_model,
     mesh_folder,
     micc_folder,
     vertex_ids,
     write_face,
     write_scan,
 )
-from tests.evaluation.small_checkpoint import write_checkpoint
 
-
-@pytest.fixture(autouse=True)
-def no_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No data set is known here, and the morphable model is the face-like one, also where it was kept."""
-    monkeypatch.delenv("MICC_DIR", raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr(evaluation, "load_morphable_model", lambda *_, **__: face_like_model())
-    monkeypatch.setattr(evaluation, "open_model", face_like_model)
+__all__ = ["checkpoint", "only_the_face_like_model"]
 
 
 @pytest.fixture
@@ -167,6 +157,30 @@ def test_what_cannot_be_scored_is_a_row_with_its_reason_and_the_exit_status_says
     rows = [r for r in results["rows"] if r["method"] == "theirs"]
     assert next(r for r in rows if r["metric"] == "mean")["n"] == 1
     assert next(r for r in rows if r["metric"] == "failed")["value"] == 2
+
+
+def test_an_alignment_that_does_not_converge_is_a_row_with_its_reason_and_no_score(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of twelve, the first one never ends."""
+    aligned = []
+
+    def first_never_ends(*given: Any) -> object:  # noqa: ANN401 - align's arguments
+        aligned.append(1)
+        *places, settings = given
+        return align(*places, settings._replace(tolerance_mm=0.0) if len(aligned) == 1 else settings)
+
+    monkeypatch.setattr(scan_score, "align", first_never_ends)
+    status, results = score_meshes(tmp_path, data)
+    assert status == 1
+    assert results["counts"] == {"total": 12, "used": 11, "failed": {"no convergence": 1}}
+    with (tmp_path / "out/subjects.csv").open() as file:
+        (lost,) = [row for row in csv.DictReader(file) if row["failure"]]
+    assert lost["failure"].startswith("no convergence: 100 iterations were not enough, the last still moved")
+    assert (lost["value_mm"], lost["converged"], lost["iterations"]) == ("", "False", "100")
+    counted = [row for row in results["rows"] if row["method"] == lost["method"]]
+    assert next(row for row in counted if row["metric"] == "mean")["n"] == 2
+    assert next(row for row in counted if row["metric"] == "failed")["value"] == 1
 
 
 @pytest.mark.parametrize(
@@ -345,31 +359,18 @@ def test_missing_data_is_told_before_anything_is_written(
 # ---------------------------------------------------------------------- checkpoints
 
 
-class NoseFromColour(torch.nn.Module):
-    """Predicts the nose from the picture's mean colour."""
-
-    def forward(self, features: Tensor) -> Prediction:
-        shape = torch.stack([20 * (features.mean(1) - 0.5), 0 * features[:, 0]], 1)
-        return Prediction(shape, 0 * features[:, :1])
-
-
 @pytest.fixture
-def checkpoint(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A reconstructor whose videos show grey pictures, and no face where they are blue."""
-    monkeypatch.setattr(footage_cache, "load_detector", lambda name: detect_by_colour)
-    networks = {"encoder": {"name": "tiny", "sha256": "ab" * 32}}
-    content = {"commit": "abc", "networks": networks, "settings": {"morphable_model": "open"}}
-    parts = Reconstructor(NoseFromColour(), face_like_model(), TinyNetwork(), content)
-    monkeypatch.setattr(evaluation, "load_reconstructor", lambda *_, **__: parts)
+def filmed(data: Path) -> None:
+    """Everybody's videos show grey pictures, and one that is blue, in which no face is found."""
     for subject in ("subject_01", "subject_02", "subject_03"):
         for name in ("Indoor-Cooperative", "PTZ-Indoor", "PTZ-Outdoor"):
             frames = [np.full((64, 64, 3), 120, np.uint8) for _ in range(3)]
             frames[1][..., 2] = 255
             (data / subject / "Video").mkdir(exist_ok=True)
             write_video(data / subject / "Video" / f"{name}.avi", frames)
-    return write_checkpoint(tmp_path / "run.ckpt")
 
 
+@pytest.mark.usefixtures("filmed")
 @pytest.mark.parametrize("average", ["embeddings", "coefficients", "meshes"])
 def test_a_checkpoint_is_scored_in_three_conditions_beside_the_quoted_rows(
     tmp_path: Path, data: Path, checkpoint: Path, average: str
@@ -388,6 +389,7 @@ def test_a_checkpoint_is_scored_in_three_conditions_beside_the_quoted_rows(
     assert results["provenance"]["frames"]["indoor"] == {"total": 9, "without": {"no face found": 3}}
 
 
+@pytest.mark.usefixtures("filmed")
 def test_a_checkpoint_with_an_expected_shape_has_two_rows(
     tmp_path: Path, data: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -406,6 +408,7 @@ def test_a_checkpoint_with_an_expected_shape_has_two_rows(
     assert value(before, "run", place=place) != pytest.approx(mean_face, abs=1e-3)
 
 
+@pytest.mark.usefixtures("filmed")
 def test_missing_and_faceless_videos_are_failures_of_the_checkpoint_alone(
     tmp_path: Path, data: Path, checkpoint: Path
 ) -> None:
@@ -418,6 +421,7 @@ def test_missing_and_faceless_videos_are_failures_of_the_checkpoint_alone(
     assert not any(row["quoted"] for row in results["rows"])
 
 
+@pytest.mark.usefixtures("filmed")
 def test_heat_maps_are_drawn_and_written(tmp_path: Path, data: Path, checkpoint: Path) -> None:
     run(tmp_path, checkpoint, "--data", data, "--heat-maps=2")
     folder = tmp_path / "out/heat_maps"
@@ -483,6 +487,7 @@ def test_labels_of_nobody_are_refused_before_anything_is_scored(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("filmed")
 def test_skin_tone_comes_from_footage_and_grey_videos_have_none(
     tmp_path: Path, data: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

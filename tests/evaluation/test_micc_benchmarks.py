@@ -6,11 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from torch import Tensor
 
-from datamodules.alignment import footage_cache
 from evaluation import leaderboard
 from evaluation.metrics.scan_protocols import FG2018, NOW
 from evaluation.metrics.scan_score import score_scan
@@ -18,9 +15,6 @@ from evaluation.micc import main
 from evaluation.scans import evaluation
 from evaluation.scans.submission import completeness, incomplete
 from lightning_modules.faces.mesh_files.units import read_mesh_in_mm
-from lightning_modules.prediction import Prediction
-from lightning_modules.reconstruction import Reconstructor
-from tests.datamodules.conftest import TinyNetwork, detect_by_colour
 from tests.evaluation.benchmark_miniatures import (
     FG2018_IMAGES,
     FG2018_PEOPLE,
@@ -32,15 +26,10 @@ from tests.evaluation.benchmark_miniatures import (
     now_predictions,
 )
 from tests.evaluation.metrics.face_like import face_like
+from tests.evaluation.micc_miniatures import checkpoint, only_the_face_like_model
 from tests.evaluation.scanned_people import face_like_model
-from tests.evaluation.small_checkpoint import write_checkpoint
 
-
-@pytest.fixture(autouse=True)
-def small_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr(evaluation, "load_morphable_model", lambda *_, **__: face_like_model())
-    monkeypatch.setattr(evaluation, "open_model", face_like_model)
+__all__ = ["checkpoint", "only_the_face_like_model"]
 
 
 @pytest.fixture
@@ -276,25 +265,6 @@ def test_empty_files_and_lone_meshes_are_not_complete(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------------- checkpoints
-
-
-class NoseFromColour(torch.nn.Module):
-    def forward(self, features: Tensor) -> Prediction:
-        shape = torch.stack([20 * (features.mean(1) - 0.5), 0 * features[:, 0]], 1)
-        return Prediction(shape, 0 * features[:, :1])
-
-
-@pytest.fixture
-def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(footage_cache, "load_detector", lambda name: detect_by_colour)
-    content = {
-        "commit": "abc",
-        "networks": {"encoder": {"name": "tiny", "sha256": "ab" * 32}},
-        "settings": {"morphable_model": "open"},
-    }
-    parts = Reconstructor(NoseFromColour(), face_like_model(), TinyNetwork(), content)
-    monkeypatch.setattr(evaluation, "load_reconstructor", lambda *_, **__: parts)
-    return write_checkpoint(tmp_path / "run.ckpt")
 
 
 def test_a_checkpoint_reconstructs_each_photograph(tmp_path: Path, now: Path, checkpoint: Path) -> None:

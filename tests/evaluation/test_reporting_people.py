@@ -23,7 +23,7 @@ from lightning_modules.regressor import Regressor
 from tests import miniatures
 from tests.datamodules.conftest import detect_by_colour, write_photograph
 
-from .small_checkpoint import saw_in_training
+from .small_checkpoint import saw_in_training, was_trained_with
 from .small_people import small_network, with_miniatures
 
 FIGURES = (
@@ -105,6 +105,21 @@ def test_the_title_says_how_many_photographs_were_trained_on(checkpoint: Path, l
     saw_in_training(checkpoint, sorted((lfw / "lfw-deepfunneled" / "P0").iterdir()))
     _, results, _ = score(checkpoint, "--data", f"lfw:{lfw}")
     assert results["title"].endswith("(LFW); TRAINED ON 2 of these 12 photographs")
+
+
+def test_networks_see_faces_as_in_training_unless_it_is_asked_otherwise(checkpoint: Path, lfw: Path) -> None:
+    data = (f"--data=lfw:{lfw}", "--overwrite")
+    usual = score(checkpoint, *data)[1]["rows"]
+    was_trained_with(checkpoint, retouched=False)
+    _, plain, _ = score(checkpoint, *data)
+    assert plain["title"].endswith("(LFW), faces shown as rendered")
+    assert score(checkpoint, *data, "--retouched")[1]["rows"] == usual
+    changed = {
+        old["method"]: old["value"] != new["value"]
+        for old, new in zip(usual, plain["rows"], strict=True)
+        if old["metric"] == "similarity"
+    }
+    assert changed == {"checkpoint": True, "its faces shuffled": True, "mean face": True}
 
 
 def test_every_figure_has_its_place_in_a_table() -> None:

@@ -17,8 +17,16 @@ from evaluation.robustness import main
 from lightning_modules.recognition.frame import CANONICAL_POINTS
 from tests.datamodules.conftest import write_photograph
 
-from .small_checkpoint import checkpoint, detect_two_by_colour, saw_in_training, small_network, status_of  # noqa: F401
+from .small_checkpoint import (
+    checkpoint,
+    detect_two_by_colour,
+    saw_in_training,
+    small_network,
+    status_of,
+    was_trained_with,
+)
 
+__all__ = ["checkpoint"]
 Run = Callable[..., int]
 # As many as tests can afford.
 FEW = tuple(kind for kind in CORRUPTIONS if kind.name in ("noise", "less colour"))
@@ -40,7 +48,7 @@ def few_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def run(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:  # noqa: F811
+def run(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Measures on photographs of five people; returns the exit status."""
     monkeypatch.setattr(robustness, "load_network", small_network)
     monkeypatch.setattr(robustness, "load_detector", lambda name: detect)
@@ -85,6 +93,25 @@ def test_no_damage_moves_nothing_and_more_damage_moves_more(run: Run, tmp_path: 
     assert not any(row["protocol"] == SAME for row in found["rows"])
 
 
+def test_the_judge_sees_faces_as_in_training_unless_it_is_asked_otherwise(
+    run: Run,
+    checkpoint: Path,
+    tmp_path: Path,
+) -> None:
+    def figure(*more: str) -> tuple[float, bool]:
+        assert run("--overwrite", *more) == 0
+        found = results(tmp_path)
+        shown_as_rendered = "faces shown as rendered" in found["title"]
+        return value(found, "no damage", "to photograph")["value"], shown_as_rendered
+
+    usual, plain = figure(), figure("--no-retouched")
+    assert (usual[1], plain[1]) == (False, True)
+    assert usual[0] != plain[0]
+    was_trained_with(checkpoint, retouched=False)
+    assert figure() == plain
+    assert figure("--retouched") == usual
+
+
 def test_people_s_distance_is_the_mean_over_all_pairs(run: Run, tmp_path: Path) -> None:
     run()
     files = sorted((tmp_path / "out" / "responses").glob("*.npz"))
@@ -116,11 +143,11 @@ def test_a_stopped_run_goes_on_and_comes_out_the_same(
     (tmp_path / "out").rename(tmp_path / "whole")
     asked = []
 
-    def stop_at_the_third(*arguments: object) -> Responses:
+    def stop_at_the_third(*arguments: object, **options: object) -> Responses:
         asked.append(1)
         if len(asked) == 3:
             raise KeyboardInterrupt
-        return responses.respond(*arguments)
+        return responses.respond(*arguments, **options)
 
     monkeypatch.setattr(robustness, "respond", stop_at_the_third)
     assert run() == 130
@@ -136,9 +163,9 @@ def test_overwriting_measures_anew(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     run()
     asked = []
 
-    def count(*arguments: object) -> Responses:
+    def count(*arguments: object, **options: object) -> Responses:
         asked.append(1)
-        return responses.respond(*arguments)
+        return responses.respond(*arguments, **options)
 
     monkeypatch.setattr(robustness, "respond", count)
     assert run() == 0
@@ -156,7 +183,7 @@ def test_overwriting_keeps_what_others_put_beside_the_responses(run: Run, tmp_pa
 
 def test_the_title_says_how_many_photographs_were_trained_on(
     run: Run,
-    checkpoint: Path,  # noqa: F811
+    checkpoint: Path,
     tmp_path: Path,
 ) -> None:
     saw_in_training(checkpoint, sorted((tmp_path / "photographs").iterdir())[:2])
@@ -194,7 +221,7 @@ def test_a_face_that_is_not_found_again_undamaged_is_a_failure(
 
 
 def test_without_data_a_labelled_stand_in_is_measured(
-    checkpoint: Path,  # noqa: F811
+    checkpoint: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,

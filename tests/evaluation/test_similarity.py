@@ -24,7 +24,7 @@ from lightning_modules.recognition.similarity import Centre
 from tests import miniatures
 
 from .recognition_miniatures import Material, small_network, write_checkpoint
-from .small_checkpoint import saw_in_training
+from .small_checkpoint import saw_in_training, was_trained_with
 
 
 def results(material: Material, output: str = "out") -> dict[str, Any]:
@@ -173,6 +173,33 @@ def test_a_centre_is_said_and_changes_the_figures(material: Material) -> None:
     assert value(raw, "run", "mean") != value(centred, "run", "mean")
 
 
+@pytest.mark.parametrize("more", [[], ["--people=4"]])
+def test_faces_are_shown_as_in_the_checkpoint_s_training_unless_it_is_asked_otherwise(
+    material: Material, more: list[str]
+) -> None:
+    def figures(output: str, *options: str) -> tuple[dict, bool]:
+        material.run(main, material.checkpoint, *more, *options, output=output)
+        found = results(material, output)
+        shown_as_rendered = "faces shown as rendered" in found["title"]
+        assert (found["settings"].get("retouched") is False) == shown_as_rendered
+        rows = found["rows"]
+        return {
+            (row["method"], row["protocol"], row["metric"]): row["value"] for row in rows
+        }, shown_as_rendered
+
+    usual, says = figures("usual")
+    assert not says
+    assert figures("asked", "--retouched") == (usual, False)
+    plain, says = figures("plain", "--no-retouched")
+    assert says
+    was_trained_with(material.checkpoint, retouched=False)
+    assert figures("trained") == (plain, True)
+    assert figures("trained, asked", "--retouched") == (usual, False)
+    metric = "mean, one person" if more else "mean"
+    for method in ("run", "its faces shuffled", "mean face"):
+        assert {key: plain[key] != usual[key] for key in usual if key[::2] == (method, metric)}.popitem()[1]
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -247,9 +274,15 @@ def test_meshes_and_pictures_of_another_method_are_scored(material: Material) ->
         "no file of the method's": 9,
         "no face found": 1,
     }
-    pictures = ["--renderings", material.photographs, "--method", "perfect"]
-    assert material.run(main, *pictures, output="pictures") == 1
-    assert value(results(material, "pictures"), "perfect", "mean") == pytest.approx(1.0, abs=1e-3)
+    plain = ["--meshes", material.folder / "meshes", "--judge", "sface", "--no-retouched"]
+    assert material.run(main, *plain, output="plain") == 1
+    assert value(results(material, "plain"), "meshes", "mean") != value(found, "meshes", "mean")
+    # Pictures are what they are.
+    for retouched in ("--retouched", "--no-retouched"):
+        pictures = ["--renderings", material.photographs, "--method", "perfect", retouched]
+        assert material.run(main, *pictures, output=f"pictures{retouched}") == 1
+        found = results(material, f"pictures{retouched}")
+        assert value(found, "perfect", "mean") == pytest.approx(1.0, abs=1e-3)
 
 
 def test_vggface_is_calibrated_first_and_nothing_is_quoted_unless_it_is_the_paper_s(

@@ -125,6 +125,8 @@ def is_number_or_null(value: object) -> bool:
 
 
 def _in_order(marked: _Marked) -> NDArray[np.float64]:
+    if not marked.points:
+        raise ValueError("it holds no points")
     points = np.array(marked.points, dtype=np.float64).reshape(len(marked.points), -1)  # null becomes NaN
     labels = [(_letters(label), mask) for label, mask in marked.labels if len(mask) < len(points)]
     if not labels or not all(label in IDS_OF_LABELS for label, _ in labels):

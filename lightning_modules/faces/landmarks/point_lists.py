@@ -157,7 +157,9 @@ def _picked_points(text: str, counts: tuple[int, ...]) -> NDArray[np.float64]:
     points = list(ElementTree.fromstring(text).iter("point"))
     values = np.full((len(points), 3), np.nan)
     for row, point in enumerate(points):
-        if point.get("active") != "0":
+        if missing := [axis for axis in "xyz" if axis not in point.attrib]:
+            raise ValueError(f"point {row + 1} has no {missing[0]}")
+        if point.get("active", "1").strip().lower() not in {"0", "false"}:
             values[row] = [float(point.attrib[axis]) for axis in "xyz"]
     numbers = [int(name) for point in points if (name := point.get("name", "")).isdecimal()]
     if len(numbers) < len(points) or len(set(numbers)) < len(numbers) or not numbers:

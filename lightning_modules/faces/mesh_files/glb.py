@@ -1,5 +1,6 @@
 """Reads binary glTF: metres and linear colours in the file, millimetres and sRGB in our tensors."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ def read_glb(path: Path) -> Mesh:
 
     Primitives that share an array of vertices keep sharing it, so that vertices keep their number. Colours
     are those of the vertices (COLOR_0), mid grey where only other primitives have some; textures are not
-    sampled, and skins do not bend.
+    sampled, and warned of where there are no other colours; skins do not bend.
 
     Raises:
         ValueError: naming the file and the part, if it cannot be read or holds no mesh.
@@ -49,12 +50,25 @@ def read_glb(path: Path) -> Mesh:
                 for points, colour in zip(parts.vertices, parts.colours, strict=True)
             ]
         )
+    elif _is_textured(gltf):
+        warnings.warn(
+            f"{path} has a texture, which of a GLB file is not read: no colours; export colours of the "
+            "vertices, or OBJ",
+            stacklevel=3,
+        )
     metres = np.concatenate(parts.vertices)
     triangles = np.concatenate([np.zeros((0, 3), np.int64), *parts.triangles])
     return checked_mesh(
         path,
         Mesh(torch.from_numpy(metres * MILLIMETRES_PER_METRE).float(), torch.from_numpy(triangles), colours),
     )
+
+
+def _is_textured(gltf: Gltf) -> bool:
+    """Whether any material has a picture for its colour."""
+    materials = gltf.content.get("materials")
+    surfaces = [each.get("pbrMetallicRoughness") for each in materials or [] if isinstance(each, dict)]
+    return any(isinstance(surface, dict) and "baseColorTexture" in surface for surface in surfaces)
 
 
 class _Parts(NamedTuple):

@@ -21,7 +21,7 @@ from lightning_modules.faces.mesh_files.text import text_of, uncommented
 from lightning_modules.faces.mesh_files.textures import Corners, colours_from_materials
 
 # They may go on in the next line, after a backslash; names end in one as they like.
-_CONTINUED = frozenset({"v", "vt", "vn", "f", "l", "p", "mtllib"})
+_CONTINUED = frozenset({"v", "vt", "vn", "f", "fo", "l", "p", "mtllib"})
 # In faces that are not ids from 1 as `7`, `7//9` or `7/8/9`, of at most nine figures.
 _UNUSUAL = re.compile(r"[^0-9/\s]|[0-9]{10}|/[0-9]*/[0-9]*/|///|/\s|\s/|^/|/$")
 LARGEST_ID = 2**31
@@ -124,7 +124,7 @@ def _statements(path: Path, *, only_vertices: bool = False) -> _Statements:
             vertices.add(uncommented(content), number)
         elif only_vertices:
             continue
-        elif key == "f":
+        elif key in {"f", "fo"}:  # fo: as old programs write it
             faces.add(content.split("#", 1)[0], number)
             found.counts.append((len(vertices.texts), len(texture.texts)))
         elif key == "vt":

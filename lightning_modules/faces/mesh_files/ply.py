@@ -1,5 +1,7 @@
 """Reads and writes PLY, ascii and binary."""
 
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ from torch import Tensor
 
 from lightning_modules.faces.mesh import Mesh, checked_mesh
 from lightning_modules.faces.mesh_files.colours import as_fractions
-from lightning_modules.faces.mesh_files.ply_elements import ElementColumns, read_elements
+from lightning_modules.faces.mesh_files.ply_elements import ElementColumns, Lists, read_elements
 from lightning_modules.faces.mesh_files.polygons import fan, strip
 
 _COORDINATES = "xyz"
@@ -19,18 +21,23 @@ _CHANNEL_NAMES = (
 _POLYGONS, _STRIPS, _FANS = ("face",), ("tristrips", "tristrip"), ("trifans", "trifan")
 _IDS = ("vertex_indices", "vertex_index")
 RESTART = -1  # ends a strip within a list
+# Coordinates in a texture, as programs call them.
+_TEXTURE = ("s", "u", "texture_u", "texture_s")
+_GREY = 0.5  # of a vertex in no coloured face
+_NOTHING = ElementColumns(0, {}, {})
 
 
 def read_ply(path: Path) -> Mesh:
     """Reads a PLY file, its vertices in the file's order; polygons and strips become triangles.
 
-    Colours are those of the vertices. Texture coordinates and textures are not read.
+    Colours are those of the vertices, or else the mean of those of their faces. Textures are not read, and
+    warned of where there are no other colours.
 
     Raises:
         ValueError: naming the file and the element, if it cannot be read as PLY, ends early, or is no mesh.
     """
     elements = read_elements(path, ("vertex", *_POLYGONS, *_STRIPS, *_FANS))
-    vertices = elements.get("vertex", ElementColumns(0, {}, {}))
+    vertices = elements.get("vertex", _NOTHING)
     if vertices.total and not all(axis in vertices.numbers for axis in _COORDINATES):
         raise ValueError(f"{path}: its vertices have no x, y and z; export the mesh again")
     points = np.zeros((0, 3))
@@ -45,17 +52,51 @@ def read_ply(path: Path) -> Mesh:
         Mesh(
             torch.from_numpy(points.astype(np.float32)),
             torch.from_numpy(np.concatenate(triangles)),
-            _colours(path, vertices),
+            _colours(path, elements),
         ),
     )
 
 
-def _colours(path: Path, vertices: ElementColumns) -> Tensor | None:
-    for names in _CHANNEL_NAMES:
-        if vertices.total and all(name in vertices.numbers for name in names):
-            stored = [vertices.numbers[name] for name in names]
-            return torch.from_numpy(as_fractions(str(path), np.stack(stored, -1)))
+def _colours(path: Path, elements: Mapping[str, ElementColumns]) -> Tensor | None:
+    vertices = elements.get("vertex", _NOTHING)
+    of_vertices = _stored_colours(path, vertices)
+    if of_vertices is not None:
+        return torch.from_numpy(of_vertices)
+    textured = not vertices.numbers.keys().isdisjoint(_TEXTURE)
+    for name in _POLYGONS:
+        columns = elements.get(name, _NOTHING)
+        of_polygons = _stored_colours(path, columns)
+        corners = next((columns.lists[key] for key in _IDS if key in columns.lists), None)
+        if of_polygons is not None and corners is not None:
+            return torch.from_numpy(_mean_at_vertices(of_polygons, corners, vertices.total))
+        textured |= "texcoord" in columns.lists
+    if textured:
+        warnings.warn(
+            f"{path} has texture coordinates, but a PLY file's texture is not read: no colours; export "
+            "colours of the vertices, or OBJ",
+            stacklevel=4,
+        )
     return None
+
+
+def _stored_colours(path: Path, columns: ElementColumns) -> np.ndarray | None:
+    """Colours [N, 3] in 0 to 1 of elements that have some."""
+    for names in _CHANNEL_NAMES:
+        if columns.total and all(name in columns.numbers for name in names):
+            stored = [columns.numbers[name] for name in names]
+            return as_fractions(str(path), np.stack(stored, -1))
+    return None
+
+
+def _mean_at_vertices(colours: np.ndarray, corners: Lists, count: int) -> np.ndarray:
+    """The mean colour [V, 3] of the polygons about each vertex; grey about a vertex without one."""
+    ids = np.asarray(corners.values, np.int64)
+    placed = (ids >= 0) & (ids < count)  # others are refused with their triangles
+    sums, weights = np.zeros((count, 3)), np.zeros(count)
+    np.add.at(sums, ids[placed], np.repeat(colours, corners.lengths, 0)[placed])
+    np.add.at(weights, ids[placed], 1)
+    means = np.where(weights[:, None] > 0, sums / np.maximum(weights, 1)[:, None], _GREY)
+    return means.astype(np.float32)
 
 
 def _triangles(path: Path, name: str, columns: ElementColumns) -> np.ndarray:

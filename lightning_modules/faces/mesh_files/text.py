@@ -4,7 +4,7 @@ import codecs
 import re
 from pathlib import Path
 
-COMMENT = re.compile(r"(?:^|\s)#")
+COMMENT = re.compile(r"(?<!\.)#")
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 

@@ -16,6 +16,7 @@ from lightning_modules.faces.mesh_files.material_files import (
     named_files,
     read_library,
 )
+from lightning_modules.rendering.colour_profiles import in_srgb
 
 # Pictures are opened as these alone: for others Pillow may start a program.
 PICTURE_FORMATS = (
@@ -48,22 +49,27 @@ def colours_from_materials(
         count: V.
 
     Returns:
-        None if no corner has a colour. A file that is named but missing is warned of.
+        None if no corner has a colour. Files and materials that are named but missing are warned of.
 
     Raises:
         ValueError: naming the file, if a texture is no picture, or a colour none.
     """
     materials: dict[str, DiffuseMaterial] = {}
+    read: list[str] = []
     for statement in libraries:
         found, missing = named_files(path.parent, statement)
         for library in found:
             materials |= read_library(library)
+            read.append(library.name)
         for name in missing:
             warnings.warn(f"{path} names the materials {name}, which are missing: no colours", stacklevel=3)
     sums, weights = np.zeros((count, 3)), np.zeros(count)
     for name in dict.fromkeys(corners.materials):
         material = _of_name(materials, name)
         if material is None:
+            if name and read:
+                libraries_read = " and ".join(dict.fromkeys(read))
+                warnings.warn(f"{path} uses the material {name}, which {libraries_read} lacks", stacklevel=3)
             continue
         vertices = corners.vertices[corners.materials == name].ravel()
         texture = corners.texture[corners.materials == name].ravel()
@@ -110,7 +116,7 @@ def _sampled(path: Path, coordinates: np.ndarray) -> np.ndarray:
 
 
 def _picture(path: Path) -> np.ndarray:
-    """A picture [H, W, 3], in 8 bits or as fractions."""
+    """A picture [H, W, 3], sRGB, in 8 bits or as fractions."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Pillow makes of large or odd files; refused below, or read
@@ -133,4 +139,5 @@ def _pixels(path: Path, file: Image.Image) -> np.ndarray:
         else:
             grey = as_fractions(str(path), values)
         return np.repeat(grey[..., None], 3, -1)
-    return np.asarray(file.convert("RGB"))
+    image = file if file.mode in ("RGB", "RGBA", "CMYK", "L", "LAB") else file.convert("RGB")
+    return np.asarray(in_srgb(image).convert("RGB"))

@@ -363,7 +363,7 @@ def test_20_kills_at_random_moments_change_no_bit(
             before = last_step(folder / "out")
             with suppress(ProcessLookupError):  # it ended while the checkpoint was read
                 os.kill(process.pid, kind)
-            process.join(60)
+            process.join(600)  # however busy the machine is
             # A process that ends by itself just then, or before it listens, is no failure.
             assert process.exitcode in ({-kind, 0} if kind == signal.SIGKILL else {130, -kind, 0, 1})
             kills.append(kind)

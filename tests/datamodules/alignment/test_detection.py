@@ -4,7 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.alignment.detection import MTCNN, YUNET_FILE, YUNET_SHA256, YuNet, load_detector
+from datamodules.alignment.detection import (
+    MTCNN,
+    YUNET_FILE,
+    YUNET_SHA256,
+    DetectorName,
+    YuNet,
+    load_detector,
+)
 from lightning_modules.recognition.weight_files import WeightFileError
 
 
@@ -12,6 +19,17 @@ def test_a_picture_without_a_face_gives_none_at_any_size() -> None:
     generator = np.random.default_rng(0)
     for size in (40, 250, 700):
         assert load_detector()(generator.integers(100, 140, (size, size, 3), np.uint8)) == []
+
+
+@pytest.mark.parametrize("detector", ["yunet", "mtcnn"])
+@pytest.mark.parametrize("shape", [(1, 1), (20, 20), (12, 3000), (3000, 20), (2400, 1800)])
+@pytest.mark.parametrize("level", [0, 255])
+def test_strips_and_tiny_huge_black_and_white_pictures_hold_no_face(
+    shape: tuple[int, int], level: int, detector: DetectorName
+) -> None:
+    if detector == "mtcnn":
+        pytest.importorskip("facenet_pytorch")
+    assert load_detector(detector)(np.full((*shape, 3), level, np.uint8)) == []
 
 
 class StubNetwork:

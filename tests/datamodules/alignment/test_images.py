@@ -79,8 +79,16 @@ def test_transparent_parts_lie_on_white() -> None:
     np.testing.assert_array_equal(pixels[5, 5], (240, 120, 20))
 
 
+# What is encoded with losses, with how little it is, and how far colours move.
+FORMS_OF_PHOTOGRAPHS: dict[str, tuple[dict[str, object], int]] = {
+    "JPEG": ({"quality": 98, "subsampling": 0}, 6), "MPO": ({}, 16), "AVIF": ({"quality": 98}, 16),
+    "PNG": ({}, 0), "WEBP": ({"lossless": True}, 0), "TIFF": ({}, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS_OF_PHOTOGRAPHS)
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_rotated_photographs_come_upright(orientation: int) -> None:
+def test_rotated_photographs_come_upright(orientation: int, form: str) -> None:
     upright = corner_marked()
     undo = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -94,8 +102,9 @@ def test_rotated_photographs_come_upright(orientation: int) -> None:
     stored = upright.transpose(undo[orientation]) if orientation > 1 else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
-    photograph = read_photograph(encoded(stored, "JPEG", quality=98, subsampling=0, exif=exif))
-    assert_orange_at_the_top_left(photograph.pixels, 6)
+    options, tolerance = FORMS_OF_PHOTOGRAPHS[form]
+    photograph = read_photograph(encoded(stored, form, exif=exif, **options))
+    assert_orange_at_the_top_left(photograph.pixels, tolerance)
     assert (photograph.width, photograph.height) == (40, 30)
 
 

@@ -12,6 +12,7 @@ from datamodules.alignment.photograph_manifest import (
     PhotographPaths,
     merged,
 )
+from datamodules.long_work import mapped_columns
 
 NAMES = ("a.png", "b c/d.jpg", "é.png", os.fsdecode(b"odd\xff.png"))
 PATHS = [Path("folder") / name for name in NAMES]
@@ -41,6 +42,18 @@ def test_paths_come_back_as_they_were_and_are_a_sequence() -> None:
     assert len(PhotographPaths.of([])) == 0
     with pytest.raises(IndexError):
         paths[4]
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 4, 9])
+def test_paths_are_given_in_bytes_and_as_the_lines_of_a_list(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mapped_columns, "AT_ONCE", at_once)
+    names = [os.fsencode(path) for path in PATHS]
+    paths = PhotographPaths.of(PATHS)
+    assert list(paths.in_bytes()) == names
+    assert b"".join(paths.as_lines()) == b"\n".join(names)
+    assert list(PhotographPaths.of([]).as_lines()) == []
 
 
 def test_what_is_written_is_read_and_the_last_one_counts(tmp_path: Path) -> None:

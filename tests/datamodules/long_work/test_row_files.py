@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datamodules.long_work import mapped_columns, row_files
 from datamodules.long_work.row_files import RowFiles, places_of
 
 COLUMNS = {"number": np.dtype((np.float32, 2)), "key": np.dtype("S3")}
@@ -173,10 +174,28 @@ def test_a_note_of_the_check_that_is_none_is_left_aside(tmp_path: Path, content:
     assert files.damage() == ""
 
 
+@pytest.mark.parametrize("part", [40, 1_000_000])
 @pytest.mark.parametrize(("wanted", "known"), [(0, 9), (9, 0), (3, 900), (900, 3), (50, 50)])
-def test_keys_are_found_at_their_places_or_nowhere(wanted: int, known: int) -> None:
+def test_keys_are_found_at_their_places_or_nowhere(
+    wanted: int, known: int, part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mapped_columns, "PER_PART", part)
     chance = np.random.default_rng(wanted)
     keys = chance.integers(0, 1000, wanted).astype("S33")  # some of them twice
     have = chance.permutation(1000)[:known].astype("S33")
     place = {key: number for number, key in enumerate(have.tolist())}
     assert places_of(keys, have).tolist() == [place.get(key, -1) for key in keys.tolist()]
+
+
+def test_keys_that_have_one_number_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_files, "_numbers", lambda keys: np.zeros(len(keys), np.uint64))
+    known = np.array([b"c", b"a", b"b"], "S9")
+    keys = np.array([b"a", b"b", b"c", b"d", b"a"], "S9")
+    assert places_of(keys, known).tolist() == [1, 2, 0, -1, 1]
+
+
+def test_keys_that_differ_in_one_byte_have_different_numbers() -> None:
+    keys = np.zeros((33 * 255 + 1, 33), np.uint8)
+    for place in range(33):
+        keys[1 + 255 * place : 1 + 255 * (place + 1), place] = np.arange(1, 256)
+    assert len(np.unique(row_files._numbers(keys.view("S33")[:, 0]))) == len(keys)

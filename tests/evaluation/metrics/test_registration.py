@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from evaluation.metrics.registration import Alignment, AlignmentSettings, align
 from evaluation.metrics.scan_region import Region
 from evaluation.metrics.similarity_transform import IDENTITY, Similarity, similarity
 from evaluation.metrics.surface import Surface
+from evaluation.metrics.vertex_registration import align_all_vertices
 from tests.evaluation.metrics.face_like import face_like
 
 FACE = face_like()
@@ -126,9 +129,28 @@ def failed(mesh: np.ndarray, start: Similarity = IDENTITY, **changes: object) ->
     return found
 
 
-def test_too_few_iterations_are_a_failure() -> None:
+def test_too_few_iterations_are_a_failure_that_says_how_far_the_last_still_moved() -> None:
     away = similarity(translation=(9, 5, 2))
-    assert failed(FACE.vertices, away, most_iterations=1).failure.startswith("no convergence")
+    found = failed(FACE.vertices, away, most_iterations=1)
+    still_mm = re.fullmatch(
+        r"no convergence: 1 iterations were not enough, the last still moved the mesh by (\S+) mm",
+        found.failure,
+    )
+    assert still_mm is not None
+    assert 1 < float(still_mm[1]) < 12
+
+
+@pytest.mark.parametrize("method", ["samples", "all vertices"])
+def test_100_iterations_that_do_not_converge_give_no_alignment(method: str) -> None:
+    """No step is shorter than nothing: nobody's iterations are enough."""
+    never = AlignmentSettings(samples=(300,), tolerance_mm=0.0)
+    mesh, away = Surface(face_like(nose_mm=18).vertices, FACE.triangles), similarity(translation=(3, 0, 2))
+    if method == "samples":
+        found = align(SCAN, mesh, away, REGION, never)
+    else:
+        found = align_all_vertices(SCAN, mesh, away, REGION, settings=never)
+    assert (found.converged, found.iterations) == (False, 100)
+    assert found.failure.startswith("no convergence: 100 iterations were not enough, the last still moved")
 
 
 def test_a_mesh_elsewhere_is_a_failure() -> None:

@@ -58,6 +58,26 @@ def test_pyemd_agrees_within_a_thousandth(samples: tuple[np.ndarray, np.ndarray]
     assert pyemd_distance(first, second) == pytest.approx(histogram_distance(first, second), abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "distance"),
+    [
+        ({0: 3}, {199: 1}, 1.99),  # all of it from one end to the other
+        ({0: 1, 199: 1}, {100: 700}, (1.0 + 0.99) / 2),
+        ({5: 7, 9: 14}, {5: 1, 9: 2}, 0.0),  # the same shares of other totals
+        ({50: 2, 51: 1}, {51: 1}, 0.01 * 2 / 3),
+    ],
+)
+def test_pyemd_ends_and_is_right_where_totals_differ_and_most_bins_are_empty(
+    first: dict[int, int], second: dict[int, int], distance: float
+) -> None:
+    pytest.importorskip("pyemd")
+    counts = [np.bincount([*each], [*each.values()], 200) for each in (first, second)]
+    assert histogram_distance(*counts) == pytest.approx(distance, abs=1e-12)
+    assert pyemd_distance(*counts) == pytest.approx(distance, abs=1e-3)
+    with pytest.raises(ValueError, match=r"must be \[200\], got \[199\]"):
+        pyemd_distance(counts[0], counts[1][1:])
+
+
 def test_pyemd_is_asked_for_by_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyemd", None)
     counts = np.ones(Bins().count)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from evaluation.shared.judge import judge_name, kept_centre
+from evaluation.shared.judge import judge_name, kept_centre, shows_retouched
 from lightning_modules.recognition.coloured import Coloured
 from lightning_modules.recognition.similarity import Centre
 from tests.miniatures import SmallNetwork
@@ -34,6 +34,15 @@ def test_a_training_network_may_not_judge_unless_it_is_allowed(name: str) -> Non
         with pytest.raises(ValueError, match=f"was trained with {name}, which scores its own training too"):
             judge_name(name, content)
     assert judge_name(name, CONTENT, allow_training_network=True) == name
+
+
+@pytest.mark.parametrize("trained", [{}, {"retouched": None}, {"retouched": True}, {"retouched": False}])
+def test_faces_are_retouched_as_in_training_and_where_nobody_says(trained: dict) -> None:
+    content = {"settings": trained}
+    assert shows_retouched(None, content) == (trained.get("retouched") is not False)
+    for asked in (True, False):
+        assert shows_retouched(asked, content) == shows_retouched(asked, None) == asked
+    assert shows_retouched(None, None)
 
 
 def test_an_unknown_judge_is_refused() -> None:

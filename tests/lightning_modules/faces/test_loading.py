@@ -50,6 +50,23 @@ def test_the_open_model_comes_at_both_levels(open_levels: list[int]) -> None:
     assert open_levels == [1, 2]
 
 
+@pytest.mark.parametrize("left", [0, 100, 20_000])
+def test_a_damaged_open_model_is_to_be_deleted_since_nobody_gives_it_out(
+    open_levels: list[int], monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    whole = sys.modules["lightning_modules.faces.open_model.cache"].open_model_file
+
+    def cut_off(level: int = 1) -> Path:
+        path = whole(level)
+        path.write_bytes(path.read_bytes()[:left])
+        return path
+
+    monkeypatch.setattr(sys.modules["lightning_modules.faces.open_model.cache"], "open_model_file", cut_off)
+    with pytest.raises(ValueError, match=r"open-1\.h5 .*delete the file: it is built again") as refused:
+        load_morphable_model("open")
+    assert "get it" not in str(refused.value)
+
+
 def test_a_basel_file_gets_its_missing_landmarks_from_the_open_model(
     open_levels: list[int], tmp_path: Path, make_model: MakeModel
 ) -> None:

@@ -117,3 +117,32 @@ def test_a_rendering_on_a_device_s_defaults_differs_from_the_cpu_s_by_rounding(
     expected = render(*scene, SIZE)
     found = render(*(moved(part, lambda value: value.to(device)) for part in scene), SIZE)
     torch.testing.assert_close(found.cpu(), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.slow
+@ON_EVERY_DEVICE
+@pytest.mark.parametrize(("model", "vertices"), [("open", 14_950), ("open:2", 58_839)])
+def test_the_open_model_s_mean_head_is_drawn_as_in_float64(device: str, model: str, vertices: int) -> None:
+    model = load_morphable_model(model, shape_components=1, albedo_components=1, expression_components=0)
+    mean = [part.detach() for part in model(torch.zeros(1, 1), torch.zeros(1, 1))]
+    head = [mean[0], model.normals(mean[0]), mean[1]]
+    assert head[0].shape[1] == vertices
+    scenes, size = random_scenes(scene_generators(0, 0, range(1)), 3), (112, 112)
+    cameras = cameras_from_poses(scenes.poses, size)
+    weights = torch.rand(1, 3, 3, *size, generator=torch.Generator().manual_seed(0))
+
+    def drawn(on: str, dtype: torch.dtype, **chosen: str) -> list[Tensor]:
+        """Images, and the gradients of vertices, normals and albedo."""
+        place, normals, albedo = leaves = [part.to(on, dtype).requires_grad_() for part in head]
+        given = [moved(part, lambda value: value.to(on)) for part in (cameras, scenes.lights)]
+        images = render(place, model.triangles.to(on), normals, albedo, *given, size, **chosen)
+        gradients = torch.autograd.grad((images * weights.to(images)).sum(), leaves)
+        return [part.detach().cpu().double() for part in (images, *gradients)]
+
+    exact = drawn("cpu", torch.float64, backend="numba", shading="torch")
+    assert (exact[0] > 0).double().mean() > 0.1
+    for on, kernels in (("cpu", "numba"), (device, "warp")):
+        images, *gradients = drawn(on, torch.float32, backend=kernels, shading=kernels)
+        torch.testing.assert_close(images, exact[0], atol=1e-5, rtol=0)
+        for found, expected in zip(gradients, exact[1:], strict=True):
+            assert float((found - expected).norm()) <= 1e-5 * float(expected.norm())

@@ -121,6 +121,8 @@ def test_a_point_without_coordinates_is_not_known() -> None:
         ),
         ({"groups": 3}, "`groups` must be a list .LJSON 1. or name groups"),
         ({"groups": {}}, "`groups` must be a list .LJSON 1. or name groups"),
+        ({"groups": []}, "it holds no points"),
+        ({"landmarks": {"points": []}}, "it holds no points"),
         ({"groups": [3]}, "each of `groups` must hold `label` and `landmarks`"),
         ({"groups": [{"label": "nose", "landmarks": [3]}]}, "each of `landmarks` must hold `point`"),
         (

@@ -130,6 +130,13 @@ def test_an_inactive_point_keeps_its_place(tmp_path: Path) -> None:
     assert points.shape == (8, 3)
     assert np.isnan(points[2]).all()
     assert points[3].tolist() == [3, 0, 1]
+    said_in_words = picked(list(range(8)), inactive=(2,)).replace('active="0"', 'active="False"')
+    assert np.isnan(listed(tmp_path / "b.pp", said_in_words)).any(1).nonzero()[0].tolist() == [2]
+
+
+def test_a_picked_point_without_a_coordinate_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="point 1 has no z"):
+        listed(tmp_path / "a.pp", picked(list(range(8))).replace(' z="1"', "", 1))
 
 
 def test_a_point_that_was_deleted_leaves_its_place_empty(tmp_path: Path) -> None:

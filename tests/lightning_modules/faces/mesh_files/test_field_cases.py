@@ -13,6 +13,7 @@ from PIL import Image
 from lightning_modules.faces.mesh_files.any_format import read_mesh
 from lightning_modules.faces.mesh_files.obj import read_obj_vertices
 from tests.lightning_modules.faces.mesh_files.glb_corpus import Builder, glb_of
+from tests.lightning_modules.rendering.icc_profiles import DISPLAY_P3, SRGB, matrix_profile
 
 TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\n"
 
@@ -39,6 +40,14 @@ def test_a_comment_that_ends_in_a_backslash_swallows_no_vertex(tmp_path: Path) -
     path = obj(tmp_path, "# from C:\\scans\\\n" + TRIANGLE + "f 1 \\\n2 \\\n3 # all\n")
     assert read_mesh(path).triangles.tolist() == [[0, 1, 2]]
     assert len(read_mesh(path).vertices) == 3
+
+
+@pytest.mark.parametrize("face", ["f 1 2 3#all", "f 1 2 3 # all", "f 1/1/1 2/1/1 3/1/1#all", "fo 1 2 3"])
+def test_a_comment_may_touch_what_it_follows(tmp_path: Path, face: str) -> None:
+    path = obj(tmp_path, f"v 0 0 0 # a\nv 1 0 0#b\nv 0 1 0\t# c\nvt 0.5 0.5#d\nvn 0 0 1#e\n{face}\n")
+    mesh = read_mesh(path)
+    assert mesh.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
+    assert mesh.triangles.tolist() == [[0, 1, 2]]
 
 
 @pytest.mark.parametrize(
@@ -135,6 +144,13 @@ def test_a_diffuse_colour_that_is_none_is_refused_with_its_line(
         read_mesh(path)
 
 
+@pytest.mark.parametrize("library", ["", "newmtl other\nKd 1 0 0\n"])
+def test_a_material_that_no_library_has_is_named(tmp_path: Path, library: str) -> None:
+    path = obj(tmp_path, f"mtllib a.mtl\n{TRIANGLE}usemtl skin\nf 1 2 3\n", a=library)
+    with pytest.warns(UserWarning, match=r"mesh\.obj uses the material skin, which a\.mtl lacks"):
+        assert read_mesh(path).colours is None
+
+
 @pytest.mark.parametrize("colour", ["spectral skin.rfl 1", "xyz 0.5 0.5 0.5"])
 def test_a_spectral_colour_is_said_to_be_none(tmp_path: Path, colour: str) -> None:
     path = obj(tmp_path, f"mtllib a.mtl\n{TRIANGLE}usemtl skin\nf 1 2 3\n", a=f"newmtl skin\nKd {colour}\n")
@@ -160,6 +176,24 @@ def test_a_grey_texture_in_16_bits_keeps_its_range(tmp_path: Path) -> None:
     colours = read_mesh(obj(tmp_path, text, a="newmtl skin\nmap_Kd grey.png\n")).colours
     assert colours is not None
     torch.testing.assert_close(colours, torch.full((3, 3), 0.5), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [
+        (matrix_profile(DISPLAY_P3), (224, 162, 129)), (matrix_profile(SRGB), (214, 163, 133)),
+        (b"no profile", (214, 163, 133)),
+    ],
+)  # fmt: skip
+def test_a_texture_s_colours_are_converted_by_its_profile(
+    tmp_path: Path, profile: bytes, expected: tuple[int, ...]
+) -> None:
+    """The skin that a telephone writes in Display P3 is another one in sRGB, on a mesh as in a photograph."""
+    Image.new("RGB", (4, 4), (214, 163, 133)).save(tmp_path / "skin.png", icc_profile=profile)
+    text = f"mtllib a.mtl\n{TRIANGLE}vt 0 0\nusemtl skin\nf 1/1 2/1 3/1\n"
+    colours = read_mesh(obj(tmp_path, text, a="newmtl skin\nmap_Kd skin.png\n")).colours
+    assert colours is not None
+    np.testing.assert_allclose(255 * colours.numpy(), np.tile(expected, (3, 1)), atol=2)
 
 
 def test_a_texture_bomb_and_a_postscript_texture_are_refused(tmp_path: Path) -> None:
@@ -213,7 +247,45 @@ def test_a_list_of_impossible_length_is_refused(tmp_path: Path, length: int) -> 
         read_mesh(tmp_path / "bad.ply")
 
 
+def test_colours_of_faces_meet_at_the_vertices(tmp_path: Path) -> None:
+    head = HEAD.replace("vertex 3", "vertex 5") + FACES.replace("face 1", "face 2").replace(
+        "end_header", "property uchar red\nproperty uchar green\nproperty uchar blue\nend_header"
+    )
+    (tmp_path / "a.ply").write_text(head + POINTS + "1 1 0\n5 5 5\n3 0 1 2 255 0 0\n3 1 3 2 0 0 255\n")
+    colours = read_mesh(tmp_path / "a.ply").colours
+    assert colours is not None
+    assert colours.tolist() == [[1, 0, 0], [0.5, 0, 0.5], [0.5, 0, 0.5], [0, 0, 1], [0.5, 0.5, 0.5]]
+
+
+@pytest.mark.parametrize("where", ["s", "u", "texture_u", "texcoord"])
+def test_a_texture_that_a_ply_file_keeps_elsewhere_is_said_not_to_be_read(tmp_path: Path, where: str) -> None:
+    """Unless the vertices have colours of their own."""
+    of_faces = where == "texcoord"
+    head, points, face = HEAD, POINTS, "3 0 1 2"
+    faces = FACES.replace("end_header", "property list uchar float texcoord\nend_header")
+    if not of_faces:
+        head, faces = f"{HEAD}property float {where}\nproperty float v\n", FACES
+        points = POINTS.replace("\n", " 0.5 0.5\n")
+    (tmp_path / "a.ply").write_text(head + faces + points + face + " 6 0 0 1 0 0 1" * of_faces + "\n")
+    with pytest.warns(UserWarning, match=r"a\.ply has texture coordinates, but a PLY file's texture is not"):
+        mesh = read_mesh(tmp_path / "a.ply")
+    assert mesh.colours is None
+    assert mesh.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
+
+
 # ---------------------------------------------------------------------- GLB
+
+
+def test_a_texture_that_a_glb_file_has_is_said_not_to_be_read(tmp_path: Path) -> None:
+    textured = {"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}
+    content, built = glb_content(materials=[textured])
+    (tmp_path / "a.glb").write_bytes(glb_of(content, built.binary))
+    with pytest.warns(UserWarning, match=r"a\.glb has a texture, which of a GLB file is not read"):
+        assert read_mesh(tmp_path / "a.glb").colours is None
+    colours = built.array(np.ones((3, 3)), "f")
+    content["meshes"][0]["primitives"][0]["attributes"]["COLOR_0"] = colours
+    (tmp_path / "a.glb").write_bytes(glb_of(content, built.binary))
+    assert read_mesh(tmp_path / "a.glb").colours is not None  # without a warning
 
 
 def glb_content(**more: object) -> tuple[dict, Builder]:

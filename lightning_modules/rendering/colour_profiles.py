@@ -1,4 +1,4 @@
-"""Colours of photographs as sRGB: by the profile that a file embeds, or by what its camera says."""
+"""Colours of pictures as sRGB: by the profile that a file embeds, or by what its camera says."""
 
 import io
 from functools import lru_cache
