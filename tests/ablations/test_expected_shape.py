@@ -4,10 +4,13 @@ import pytest
 import torch
 
 from ablations import expected_shape
+from ablations.expected_shape import LearntExpectation, unlabelled_shapes
 from lightning_modules.checkpoints import KEY, read_checkpoint
 from lightning_modules.prediction import Prediction
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
 from lightning_modules.regressor import Regressor
+from tests.datamodules.conftest import write_photograph
+from tests.evaluation.small_checkpoint import checkpoint  # noqa: F401
 
 COMMITTED = Path(__file__).parents[2] / "benchmarks" / "checkpoints" / "suite.ckpt"
 
@@ -60,9 +63,24 @@ def test_an_existing_file_is_kept_and_too_few_people_are_refused(
     for arguments, reason in (
         ([str(mine)], "mine.ckpt exists; give another name"),
         ([str(tmp_path / "new.ckpt"), "--people", "3"], "--people must be at least 8, got 3"),
+        ([str(tmp_path / "new.ckpt"), f"--unlabelled={tmp_path / 'none'}"], "none"),
     ):
         with pytest.raises(SystemExit, match="2"):
             expected_shape.main([str(COMMITTED), *arguments])
         assert reason in capsys.readouterr().err
     assert mine.read_text() == "mine"
     assert not (tmp_path / "new.ckpt").exists()
+
+
+def test_shapes_of_unlabelled_photographs_are_those_that_are_predicted(
+    checkpoint: Path, tmp_path: Path  # noqa: F811 - a fixture
+) -> None:  # fmt: skip
+    for number in range(4):
+        write_photograph(tmp_path / "photographs" / f"{number}.png", number)
+    chosen = LearntExpectation(
+        checkpoint, tmp_path / "new.ckpt", unlabelled=tmp_path / "photographs", workers=0, progress=False,
+        cache_folder=tmp_path / "cache",
+    )  # fmt: skip
+    shapes = unlabelled_shapes(load_reconstructor(checkpoint), chosen)
+    assert shapes.shape == (4, 4)
+    assert (shapes.var(0) > 0).all()
