@@ -5,8 +5,8 @@
 Synthetic people of the checkpoint's own morphable model are drawn and photographed several times each, as the
 stand-in's are; how true and predicted coefficients go together is kept in the new file, and with
 `--unlabelled DIR` how much predictions vary over photographs of real people, which earns them less trust. No
-scan takes part. The weights stay as they are, except with --calibrated-tone: then skin tones of the same people
-get their true mean and spread (docs/fairness.md says what that costs).
+scan takes part. The weights stay as they are, except with --calibrated-tone: then skin tones of the same
+people get their true mean and spread (docs/fairness.md says what that costs).
 """
 
 import os
