@@ -34,10 +34,12 @@ from lightning_modules.faces.open_model.marks import marked_landmarks
 PEOPLE, PEOPLE_OF_A_SLOPE, TURNS = 1500, 150, 5
 # A mean that is off by this many of the survey's deviations costs as much as a slider that moves by one of
 # its own; a variance that is off by this share as much as one of a slider that doubles.
-MEAN_TOLERANCE, VARIANCE_TOLERANCE = 0.07, 0.06
+MEAN_TOLERANCE, VARIANCE_TOLERANCE = 0.07, 0.04
 # Deviations are to be this many times people's: a network tells renderings of faces that vary as people's do
 # apart less well than people's photographs (benchmarks/search.md).
-SPREAD = 1.18
+SPREAD = 1.1
+# Sliders that no measure binds vary by this many times their start's deviations.
+FREE = 1.6
 # Where the solution would stay below it, or above: what is aimed at instead.
 AIMS = {"outer eye corners": 1.1, "eyes to chin": 1.0, "jaw breadth": 1.4, "between pupils": 1.3}
 # Measures that stay away from people's for longest weigh more.
@@ -45,7 +47,7 @@ WEIGHTS = {"sellion to chin": 2.0, "jaw breadth": 4.0, "outer eye corners": 2.5}
 # Of a slider's mean, in its own deviations: from the start, and from rest.
 FARTHEST_MOVE, FARTHEST_MEAN = 2.5, 3.2
 SCALE_STEP = 0.05  # of the head, that costs as much as a slider's one deviation
-VARIANCE_FACTORS = (0.1, 2.6)  # 1.4 times larger deviations of all sliders gave caricatures
+VARIANCE_FACTORS = (0.1, 3.2)  # 1.4 times larger deviations of all sliders gave caricatures
 # A slider in one direction only is zero for half of the people: the variance of a half normal.
 ONE_SIDED_VARIANCE = 0.5 - 0.5 / np.pi
 # How high the skull is, which hair hides from surveys' landmarks and from photographs: with the start's
@@ -174,7 +176,7 @@ class Calibration:
         precision = self.weights / (VARIANCE_TOLERANCE * wanted)
         count = int(self.moving.sum())
         system = np.vstack([effect * precision[:, None], np.eye(count)])
-        goal = np.concatenate([(wanted - others) * precision, np.full(count, SPREAD**2)])
+        goal = np.concatenate([(wanted - others) * precision, np.full(count, FREE**2)])
         factors = np.ones(len(self.start))
         factors[self.moving] = lsq_linear(system, goal, VARIANCE_FACTORS).x
         return solution._replace(deviations=self.first.deviations * np.sqrt(factors))
