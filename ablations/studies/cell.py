@@ -55,9 +55,8 @@ def work_through(plan: Path, must_stop: Callable[[], bool]) -> int:
         must_stop: asked again and again.
     """
     folder = plan.parent
-    with one_at_a_time(
-        folder / LOCK, "works on the same cell"
-    ):  # an earlier starter may have left one that is about to end
+    # An earlier starter may have left one that is about to end.
+    with one_at_a_time(folder / LOCK, "works on the same cell"):
         steps = json.loads(plan.read_text(encoding="utf-8"))["steps"]
         seconds = read_state(folder).get("seconds", {})
         for step in steps:
