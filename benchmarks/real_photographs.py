@@ -258,7 +258,9 @@ def held_back_lines(method: Method, content: dict[str, Any], teachers: Teachers,
     settings = settings_of(content)
     if content["stage"] == 1:
         return []
-    photographs = components.photographs_of(replace(settings, photographs=folder), Execution(), teachers)
+    # What training compared with landmarks is told without them here, and without their detector.
+    settings = replace(settings, photographs=folder, landmark_weight=0.0)
+    photographs = components.photographs_of(settings, Execution(), teachers)
     photographs.prepare_data()
     photographs.setup()
     if photographs.provenance()["digest"] != content["training_data"]["digest"]:

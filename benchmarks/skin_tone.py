@@ -97,7 +97,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--lfw", type=Path, required=True, help="Labeled Faces in the Wild")
     options = parser.parse_args(arguments)
     regressor, content = load_regressor(options.checkpoint)
-    settings = replace(settings_of(content), photographs=options.photographs)
+    # Without the landmarks that training may have compared, and without their detector.
+    settings = replace(settings_of(content), photographs=options.photographs, landmark_weight=0.0)
     teachers = components.load_teachers(settings, Execution())
     colours = Cheeks(teachers.model)
     photographs = components.photographs_of(settings, Execution(), teachers)
