@@ -17,6 +17,8 @@ from lightning_modules.rendering.colour import encode_srgb
 MILLIMETRES_PER_METRE = 1000.0
 MID_GREY = 0.5  # sRGB, of vertices without a colour among others
 _TRIANGLES = 4  # mode of a primitive
+# Vertices, and triangles, of all nodes together: a few bytes can place one mesh any number of times.
+LARGEST_SCENE = 20_000_000
 
 
 def read_glb(path: Path) -> Mesh:
@@ -30,10 +32,10 @@ def read_glb(path: Path) -> Mesh:
         ValueError: naming the file and the part, if it cannot be read or holds no mesh.
     """
     gltf = read_gltf(path)
-    parts = _Parts([], [], [], [])
+    parts, size = _Parts([], [], []), _Size()
     try:
         for transform, number in _placed_meshes(gltf):
-            _add_mesh(gltf, gltf.content["meshes"][number], transform, parts)
+            size = _add_mesh(gltf, gltf.content["meshes"][number], transform, parts, size)
     except (KeyError, IndexError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(
             f"{path} cannot be read as GLB: its description lacks or misstates something ({error!r}); export "
@@ -72,12 +74,18 @@ def _is_textured(gltf: Gltf) -> bool:
 
 
 class _Parts(NamedTuple):
-    """What was read so far: vertices [V, 3] in metres, triangles, linear colours or None, and V of each."""
+    """What was read so far: vertices [V, 3] in metres, triangles, and linear colours or None."""
 
     vertices: list[np.ndarray]
     triangles: list[np.ndarray]
     colours: list[np.ndarray | None]
-    counts: list[int]
+
+
+class _Size(NamedTuple):
+    """How many vertices and triangles were read so far."""
+
+    vertices: int = 0
+    triangles: int = 0
 
 
 def _placed_meshes(gltf: Gltf) -> Iterator[tuple[np.ndarray, int]]:
@@ -97,7 +105,7 @@ def _placed_meshes(gltf: Gltf) -> Iterator[tuple[np.ndarray, int]]:
         above, number = waiting.pop()
         node = nodes[number]
         visited += 1
-        if visited > len(nodes):
+        if visited + len(waiting) > len(nodes):
             raise ValueError(
                 f"{gltf.path}: node {number} has two parents or is its own; export the mesh again"
             )
@@ -125,8 +133,8 @@ def _transform(node: dict[str, Any]) -> np.ndarray:
     return transform
 
 
-def _add_mesh(gltf: Gltf, mesh: dict[str, Any], transform: np.ndarray, parts: _Parts) -> None:
-    """Adds a mesh's primitives; those of one array of positions share its vertices."""
+def _add_mesh(gltf: Gltf, mesh: dict[str, Any], transform: np.ndarray, parts: _Parts, size: _Size) -> _Size:
+    """Adds a mesh's primitives to parts of a size; those of one array of positions share its vertices."""
     offsets: dict[tuple[int, int | None], int] = {}
     for primitive in mesh["primitives"]:
         refuse_compression(gltf, primitive)
@@ -139,10 +147,10 @@ def _add_mesh(gltf: Gltf, mesh: dict[str, Any], transform: np.ndarray, parts: _P
         if positions.ndim != 2 or positions.shape[1] != 3:
             raise ValueError(f"{gltf.path}: its positions are not x, y, z; export the mesh again")
         if key not in offsets:
-            offsets[key] = sum(parts.counts)
+            offsets[key] = size.vertices
+            size = size._replace(vertices=size.vertices + len(positions))
             parts.vertices.append(positions @ transform[:3, :3].T + transform[:3, 3])
             parts.colours.append(None if key[1] is None else _linear_colours(gltf, key[1], len(positions)))
-            parts.counts.append(len(positions))
         ids = np.arange(len(positions))
         if "indices" in primitive:
             ids = array_of(gltf, primitive["indices"], scaled=False).astype(np.int64)
@@ -155,6 +163,13 @@ def _add_mesh(gltf: Gltf, mesh: dict[str, Any], transform: np.ndarray, parts: _P
         if np.linalg.det(transform[:3, :3]) < 0:  # a mirrored node's triangles are wound the other way
             triangles = triangles[:, ::-1]
         parts.triangles.append(triangles + offsets[key])
+        size = size._replace(triangles=size.triangles + len(triangles))
+        if max(size) > LARGEST_SCENE:
+            raise ValueError(
+                f"{gltf.path} has more than {LARGEST_SCENE:,} vertices or triangles over all its nodes; "
+                "export the face alone, or fewer triangles"
+            )
+    return size
 
 
 def _separate(ids: np.ndarray) -> np.ndarray:

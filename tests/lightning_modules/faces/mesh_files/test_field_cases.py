@@ -1,6 +1,7 @@
 """Mesh files of which others report accidents: what is right stands in each test."""
 
 import struct
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lightning_modules.faces.mesh_files import glb
 from lightning_modules.faces.mesh_files.any_format import read_mesh
 from lightning_modules.faces.mesh_files.obj import read_obj_vertices
 from tests.lightning_modules.faces.mesh_files.glb_corpus import Builder, glb_of
@@ -357,4 +359,54 @@ def test_a_bad_glb_is_refused_by_its_part(
     change(content)
     (tmp_path / "a.glb").write_bytes(glb_of(content, built.binary))
     with pytest.raises(ValueError, match=rf"a\.glb.*{message}"):
+        read_mesh(tmp_path / "a.glb")
+
+
+MANY_NODES = 60_000  # a recursion ends at a thousand; what grows with the square takes a minute
+
+
+def scene_of(nodes: list[dict], roots: list[int]) -> bytes:
+    """The triangle in a scene of these nodes."""
+    content, built = glb_content(nodes=nodes, scenes=[{"nodes": roots}])
+    return glb_of(content, built.binary)
+
+
+@pytest.mark.parametrize("shape", ["deep", "wide"])
+def test_very_many_nodes_are_read_in_seconds(tmp_path: Path, shape: str) -> None:
+    """Deep: each node, moved by 2^-10 m, is the next one's parent. Wide: each places the triangle."""
+    shift = 2.0**-10
+    nodes: list[dict]
+    if shape == "deep":
+        nodes = [{"children": [n + 1], "translation": [shift, 0, 0]} for n in range(MANY_NODES - 1)]
+        nodes.append({"mesh": 0})
+        roots = [0]
+    else:
+        nodes = [{"mesh": 0, "translation": [shift * n, 0, 0]} for n in range(MANY_NODES)]
+        roots = list(range(MANY_NODES))
+    (tmp_path / "a.glb").write_bytes(scene_of(nodes, roots))
+    begin = time.process_time()
+    mesh = read_mesh(tmp_path / "a.glb")
+    assert time.process_time() - begin < 20  # 2 s where this was written
+    last = 1000 * shift * (MANY_NODES - 1)
+    assert mesh.vertices[-3:, 0].tolist() == pytest.approx([last, last + 125, last], abs=0.01)
+    copies = 1 if shape == "deep" else MANY_NODES
+    assert torch.equal(mesh.triangles, torch.arange(3 * copies).reshape(-1, 3))
+
+
+def test_a_node_that_names_one_child_time_and_again_is_refused_at_once(tmp_path: Path) -> None:
+    nodes: list[dict] = [{"children": [0] * 1000} for _ in range(1000)]
+    (tmp_path / "a.glb").write_bytes(scene_of(nodes, [0]))
+    with pytest.raises(ValueError, match=r"a\.glb: node 0 has two parents or is its own"):
+        read_mesh(tmp_path / "a.glb")
+
+
+def test_a_scene_beyond_every_scan_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(glb, "LARGEST_SCENE", 8)
+    nodes: list[dict] = [{"mesh": 0} for _ in range(3)]
+    (tmp_path / "a.glb").write_bytes(scene_of(nodes[:2], [0, 1]))
+    assert len(read_mesh(tmp_path / "a.glb").vertices) == 6
+    (tmp_path / "a.glb").write_bytes(scene_of(nodes, [0, 1, 2]))
+    with pytest.raises(ValueError, match=r"a\.glb has more than 8 vertices or triangles over all its nodes"):
         read_mesh(tmp_path / "a.glb")
