@@ -519,6 +519,17 @@ def test_a_cluster_without_submitit_is_one_sentence(tmp_path: Path, monkeypatch:
         cell_workers.run_on_cluster([], "slurm", {}, tmp_path, lambda folder: None)
 
 
+@pytest.mark.parametrize("content", [None, "", "name,similarity\nA,1\n", "\0", '"person'])
+def test_a_damaged_table_of_a_cell_s_people_is_named(tmp_path: Path, content: str | None) -> None:
+    folder = tmp_path / "full" / "seed-0" / cell_results.PEOPLE
+    folder.mkdir(parents=True)
+    if content is not None:
+        (folder / "people.csv").write_text(content)
+    sentence = r"people\.csv cannot be read \(.+\); delete .*seed-0, and start the study again"
+    with pytest.raises(ValueError, match=sentence):
+        cell_results.metrics_of([[tmp_path / "full" / "seed-0"]])
+
+
 def test_people_of_other_cells_cannot_be_compared(tmp_path: Path) -> None:
     for seed, person in ((0, "A"), (1, "B")):
         folder = tmp_path / "full" / f"seed-{seed}" / cell_results.PEOPLE
