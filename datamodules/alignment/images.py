@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
 from lightning_modules.plain.files import read_text
 from lightning_modules.plain.folder_walk import visible_files
@@ -100,7 +101,7 @@ def read_photograph(file: Path | bytes) -> Photograph:
             turn = TURNS.get(_orientation(image))
             negative = _is_negative(image)
             image = _rgb(_reduced(_unsigned(image)))
-            if deep and 0 < max(high for _, high in image.getextrema()) <= DARK_OF_12_BITS:
+            if deep and 0 < np.asarray(image).max() <= DARK_OF_12_BITS:
                 raise PhotographError(
                     "colours in 16 bits of which 12 are used, all black; save it with 8 bits"
                 )
@@ -200,24 +201,29 @@ def _is_deep(image: Image.Image) -> bool:
     Raises:
         PhotographError: if they lie in a plane for each, which Pillow takes for 8 bits.
     """
-    if image.format == "TIFF":
+    if isinstance(image, TiffImageFile):
         tags = image.tag_v2
         planar = tags.get(PLANAR, 1) == 2 and tags.get(SAMPLES, 1) > 1
         if planar and max(tags.get(BITS, (1,))) > 8:
             raise PhotographError(
                 "a TIFF of 16 bits in separate planes, which is not read; save it with 8 bits"
             )
-    return image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in image.tile)
+    tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
+    return image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in tiles)
 
 
 def _is_negative(image: Image.Image) -> bool:
     """Whether zero means white, which Pillow heeds in grey of 8 bits alone."""
-    return image.format == "TIFF" and image.mode[0] in "IF" and image.tag_v2.get(PHOTOMETRIC) == 0
+    return isinstance(image, TiffImageFile) and image.mode[0] in "IF" and image.tag_v2.get(PHOTOMETRIC) == 0
 
 
 def _unsigned(image: Image.Image) -> Image.Image:
     """Whole numbers of 32 bits without a sign, which Pillow reads with one, as numbers with a point."""
-    if image.format != "TIFF" or image.mode != "I" or image.tag_v2.get(SAMPLE_FORMAT, (1,))[0] != 1:
+    if (
+        not isinstance(image, TiffImageFile)
+        or image.mode != "I"
+        or image.tag_v2.get(SAMPLE_FORMAT, (1,))[0] != 1
+    ):
         return image
     return Image.fromarray(np.asarray(image).astype(np.uint32).astype(np.float32))
 

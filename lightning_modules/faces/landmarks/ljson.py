@@ -112,7 +112,7 @@ def _checked(points: object) -> list[list[float | None]]:
         raise ValueError("points must be lists of coordinates")
     # In place of a point that is not marked some have null, others a list of nulls.
     axes = next((len(point) for point in points if point is not None), 0)
-    points = [[None] * axes if point is None else point for point in points]
+    points = [list[float | None]([None] * axes) if point is None else point for point in points]
     if not all(is_number_or_null(value) for point in points for value in point):
         raise ValueError("coordinates must be numbers or null")
     if len({len(point) for point in points}) > 1:

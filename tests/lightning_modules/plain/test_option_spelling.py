@@ -204,18 +204,9 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         (b"minutes: [\n", "--config {} is not YAML: while parsing"),
         (b"[" * 100_000, "--config {} is nested too deeply for a file of options"),
         (LAUGHS.encode(), "--config {} unfolds to more than 10,000 values; write them without aliases"),
-        (
-            b"seed: 1\\nguests: 2001-13-45\\n",
-            "--config {}, line 2: a value is none of the kind that YAML takes it for (",
-        ),
-        (
-            b"seed: 1\\nguests: !!int x\\n",
-            "--config {}, line 2: a value is none of the kind that YAML takes it for (",
-        ),
-        (
-            b"seed: 1\\nguests: !!bool x\\n",
-            "--config {}, line 2: a value is none of the kind that YAML takes it for (",
-        ),
+        (b"minutes: 1\nguests: 2001-13-45\n", "--config {}, line 2: a value is none of the kind that YAML"),
+        (b"minutes: 1\nguests: !!int x\n", "--config {}, line 2: a value is none of the kind that YAML"),
+        (b"minutes: 1\nguests: !!bool x\n", "--config {}, line 2: a value is none of the kind that YAML"),
         (b"guests: &g [*g]\n", "--config {} unfolds to more than 10,000 values; write them without aliases"),
         (b"#" * 2**21, "--config {} is larger than 1 MiB, which is no file of options"),
         (b"minutes: 0\n", "--minutes must be at least 1, got 0"),
