@@ -3,8 +3,10 @@
     python ablations/expected_shape.py final.ckpt final_with_expected_shape.ckpt
 
 Synthetic people of the checkpoint's own morphable model are drawn and photographed several times each, as the
-stand-in's are; how true and predicted coefficients go together is kept in the new file. No scan and no
-photograph of a person takes part. The weights stay as they are.
+stand-in's are; how true and predicted coefficients go together is kept in the new file, and with
+`--unlabelled DIR` how much predictions vary over photographs of real people, which earns them less trust. No
+scan takes part. The weights stay as they are, except with --calibrated-tone: then skin tones of the same
+people get their true mean and spread (docs/fairness.md says what that costs).
 """
 
 import os
@@ -12,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -21,13 +24,18 @@ if __name__ == "__main__":
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from datamodules.photographs import Photographs
 from datamodules.stand_in_photographs import StandInPhotographs
 from lightning_modules.checkpoints import with_content
 from lightning_modules.expected_shape import LEAST_PEOPLE, ExpectedShape
+from lightning_modules.initialisation import rescale_first_albedo
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.number_types import AtLeastTwo, NonNegativeInt, SeedInt
+from lightning_modules.prediction import Prediction
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
+from lightning_modules.skin_tone import ToneCalibration
 
 # The people's seed is no data set's: those that others are scored on come from seed 0.
 SEED = 501
@@ -42,6 +50,9 @@ class LearntExpectation:
         destination: the new file; an existing one is kept.
         people: synthetic ones; 600, of two photographs each, take about four minutes of one core.
         photographs: of each.
+        unlabelled: folder of photographs of real people, such as those of the training.
+        calibrated_tone: whether the weights change, too, so that predicted skin tones spread as true ones do:
+            errors are smaller for the darkest and the lightest, and larger on average.
         seed: of people and photographs.
         morphable_model: where the checkpoint's morphable model lies, if elsewhere than in training.
         cache_folder: root of all caches; the user's cache folder if not given.
@@ -53,6 +64,8 @@ class LearntExpectation:
     destination: Path
     people: AtLeastTwo = 600
     photographs: AtLeastTwo = 2
+    unlabelled: Path | None = None
+    calibrated_tone: bool = False
     seed: SeedInt = SEED
     morphable_model: str | None = None
     cache_folder: Path | None = None
@@ -75,25 +88,65 @@ def add_expected_shape(chosen: LearntExpectation) -> ExpectedShape:
     """Learn and write, see `LearntExpectation`.
 
     Raises:
-        ValueError: if the destination exists, or too few people are asked for or seen.
+        ValueError: if the destination exists, too few people are asked for or seen, or there are too few
+            unlabelled photographs.
     """
     if os.path.lexists(chosen.destination):
         raise ValueError(f"{chosen.destination} exists; give another name")
     if chosen.people < LEAST_PEOPLE:
         raise ValueError(f"--people must be at least {LEAST_PEOPLE}, got {chosen.people}")
+    if chosen.unlabelled is not None:
+        Photographs(chosen.unlabelled).photographs()
     loaded = load_reconstructor(chosen.source, morphable_model=chosen.morphable_model)
-    learnt = learn(loaded, chosen)
-    with_content(chosen.source, chosen.destination, expected_shape=learnt.as_dict())
+    if chosen.calibrated_tone and "tone_calibration" in loaded.content:
+        raise ValueError(
+            f"the skin tone of {chosen.source} is calibrated already; leave --calibrated-tone out"
+        )
+    people = photographed_people(loaded, chosen)
+    unlabelled = None if chosen.unlabelled is None else unlabelled_shapes(loaded, chosen)
+    learnt = ExpectedShape.learn(people.true.shape, people.predicted.shape, unlabelled)
+    more: dict[str, Any] = {"expected_shape": learnt.as_dict()}
+    if chosen.calibrated_tone:
+        more |= calibrate(loaded, people)
+    with_content(
+        chosen.source, chosen.destination, loaded.regressor if chosen.calibrated_tone else None, **more
+    )
     factors = learnt.factors()
+    real = "" if learnt.unlabelled is None else ", and unlabelled photographs"
     print(
-        f"written: {chosen.destination}; learnt on {learnt.people} synthetic people; factors of the first "
-        f"ten coefficients {factors[:10].mean():.2f}, of all {factors.mean():.2f} on average"
+        f"written: {chosen.destination}; learnt on {learnt.people} synthetic people{real}; factors of the "
+        f"first ten coefficients {factors[:10].mean():.2f}, of all {factors.mean():.2f} on average"
     )
     return learnt
 
 
-def learn(loaded: Reconstructor, chosen: LearntExpectation) -> ExpectedShape:
-    """What a checkpoint's coefficients are worth, on people of whom every photograph shows a face."""
+class PhotographedPeople(NamedTuple):
+    """Synthetic people, and what a checkpoint predicts of them.
+
+    Attributes:
+        true: [P, K] shape and albedo coefficients.
+        predicted: [P, N, K], from each one's N photographs.
+    """
+
+    true: Prediction
+    predicted: Prediction
+
+
+def calibrate(loaded: Reconstructor, people: PhotographedPeople) -> dict[str, Any]:
+    """Calibrate the regressor's skin tone in place; what a checkpoint keeps of it."""
+    predicted = people.predicted.albedo[..., 0]
+    true = people.true.albedo[:, None, 0].expand_as(predicted)
+    found = ToneCalibration.learn(true.flatten(), predicted.flatten())
+    rescale_first_albedo(loaded.regressor, *found)
+    kept: dict[str, Any] = {"tone_calibration": found._asdict()}
+    if tone := loaded.content.get("tone"):  # what the batch distribution asked of photographs moves along
+        mean, variance = found.factor * tone["mean"] + found.shift, found.factor**2 * tone["variance"]
+        kept["tone"] = {"mean": mean, "variance": variance}
+    return kept
+
+
+def photographed_people(loaded: Reconstructor, chosen: LearntExpectation) -> PhotographedPeople:
+    """What a checkpoint predicts of people of whom every photograph shows a face."""
     each = chosen.photographs
     data = StandInPhotographs(
         loaded.model, [loaded.encoder], count=each * chosen.people, photographs_per_person=each,
@@ -106,9 +159,25 @@ def learn(loaded: Reconstructor, chosen: LearntExpectation) -> ExpectedShape:
     people = people[counts == each]
     faces = np.flatnonzero(np.isin(seen // each, people))
     features = data.dataset.batch(faces).features[loaded.encoder.name]
-    predicted = loaded.read_as("likeness").coefficients(features).shape
-    true = torch.cat([data.person(int(person) * each).coefficients.shape for person in people])
-    return ExpectedShape.learn(true, predicted.view(len(people), each, -1))
+    predicted = loaded.read_as("likeness").coefficients(features)
+    true = [data.person(int(person) * each).coefficients for person in people]
+    return PhotographedPeople(
+        Prediction(torch.cat([face.shape for face in true]), torch.cat([face.albedo for face in true])),
+        Prediction(*(part.view(len(people), each, -1) for part in predicted)),
+    )
+
+
+def unlabelled_shapes(loaded: Reconstructor, chosen: LearntExpectation) -> Tensor:
+    """The shape coefficients [M, K] predicted for the photographs of a folder that show a face."""
+    assert chosen.unlabelled is not None
+    data = Photographs(
+        chosen.unlabelled, [loaded.encoder], validation_fraction=0.0, cache_folder=chosen.cache_folder,
+        workers=chosen.workers, progress=chosen.progress,
+    )  # fmt: skip
+    data.prepare_data()
+    data.setup()
+    features = data.dataset.batch(np.arange(len(data.dataset))).features[loaded.encoder.name]
+    return loaded.read_as("likeness").coefficients(features).shape
 
 
 if __name__ == "__main__":

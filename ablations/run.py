@@ -76,6 +76,7 @@ from lightning_modules.checkpoints import (
 )
 from lightning_modules.distributed import is_first_process
 from lightning_modules.initialisation import amplify, standardise, start_first_albedo, start_linearly
+from lightning_modules.losses import OF_SYNTHETIC
 from lightning_modules.optimisation import Optimisation
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.files import written_atomically
@@ -328,7 +329,7 @@ def train(
     """Stage 2, on photographs that are prepared."""
     seed(settings)  # the same whether stage 1 was trained just now, or before
     synthetic = None
-    if "parameter" in settings.weights.on:
+    if settings.weights.on & OF_SYNTHETIC:
         synthetic = components.synthetic_of(
             settings, execution, teachers.model, teachers.encoder, stage=2, share=share
         )

@@ -27,7 +27,7 @@ from lightning_modules.plain.files import write_whole
 from lightning_modules.plain.json_content import read_json
 from lightning_modules.plain.output_file import check_new
 
-LOSSES = ("identity", "batch_distribution", "loopback", "parameter", "contrast", "tone")
+LOSSES = ("identity", "batch_distribution", "loopback", "parameter", "contrast", "tone", "known_tone")
 SCORES = ("judge_similarity", "training_similarity", "fooling_gap", "top1")
 OF_COEFFICIENTS = ("mean_error", "variance_error", "beyond_three_deviations")
 MEDIA = ("contact_sheet", "pictures")

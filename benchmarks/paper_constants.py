@@ -217,7 +217,7 @@ class Bench:
 
     def probe(self, regressor: Regressor, settings: Settings, execution: Execution) -> Probe:
         """A regressor's losses under settings."""
-        learnt = components.Learnt({}, None, self.photographs.dataset.batch([0]))
+        learnt = components.Learnt({}, None, None, self.photographs.dataset.batch([0]))
         module = run.regression_of(regressor, self.teachers, learnt, settings, execution)
         return Probe(regressor, self.teachers, module.weights, module.rendering, module.optimisation)
 

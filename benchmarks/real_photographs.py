@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
     teachers = taught[encoders[first]]
     for _, content in loaded.values():
         judge_name(teachers.judge.name, content)
-    networks = {network.name: network for one in taught.values() for network in one[1:]}
+    networks = {network.name: network for one in taught.values() for network in one.by_role.values()}
     data = LFW(Path(options.data.removeprefix("lfw:")), list(networks.values()))
     data.prepare_data()
     data.setup()
@@ -258,7 +258,9 @@ def held_back_lines(method: Method, content: dict[str, Any], teachers: Teachers,
     settings = settings_of(content)
     if content["stage"] == 1:
         return []
-    photographs = components.photographs_of(replace(settings, photographs=folder), Execution(), teachers)
+    # What training compared with landmarks is told without them here, and without their detector.
+    settings = replace(settings, photographs=folder, landmark_weight=0.0)
+    photographs = components.photographs_of(settings, Execution(), teachers)
     photographs.prepare_data()
     photographs.setup()
     if photographs.provenance()["digest"] != content["training_data"]["digest"]:

@@ -22,7 +22,7 @@ from lightning_modules.plain.files import written_atomically
 ROOT = Path(__file__).resolve().parents[1]
 CHECKPOINT = ROOT / "benchmarks" / "checkpoints" / "suite.ckpt"
 PICTURES = ROOT / "docs" / "pictures"
-NUMBER = 7  # of the stand-in photographs with seed 0: frontal, in focus, nothing in front of the face
+NUMBER = 20  # of the stand-in photographs with seed 0: frontal, in focus, nothing in front of the face
 COLOURS = 256  # of the preview's palette: a quarter of the size
 
 

@@ -25,7 +25,8 @@ import numpy as np
 
 from datamodules.alignment.crops import Quality
 from datamodules.alignment.face_cache import AlignedFaces
-from datamodules.alignment.feature_cache import FaceFeatures, face_keys
+from datamodules.alignment.face_rows import face_keys
+from datamodules.alignment.feature_cache import FaceFeatures
 from datamodules.alignment.photograph_manifest import FileStates, PhotographManifest, PhotographPaths
 from datamodules.alignment.records import FaceRecord, FaceRecords, HashedFile, PhotographRecord
 from datamodules.long_work.row_files import CHECKED

@@ -218,7 +218,7 @@ def floor(module: Regression, images: Tensor) -> None:
     """Forward and backward of the networks alone, to the images."""
     images = images.detach().requires_grad_()
     seen = module.teachers.see(images)
-    (seen.features.square().mean() + seen.embeddings.sum()).backward()
+    (seen.features.square().mean() + sum(each.sum() for each in seen.embeddings)).backward()
 
 
 def one_step(module: Regression) -> None:

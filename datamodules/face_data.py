@@ -19,7 +19,9 @@ from lightning_modules.recognition.network import RecognitionNetwork
 from .alignment.crops import Quality, Selection
 from .alignment.detection import DetectorName
 from .alignment.face_cache import AlignedFaces, FaceCache
-from .alignment.feature_cache import FaceFeatures, FaceKeys, to_images
+from .alignment.face_rows import FaceKeys, FaceRows
+from .alignment.feature_cache import FaceFeatures, to_images
+from .alignment.landmark_cache import FaceLandmarks, LandmarkDetector
 from .alignment.photograph_manifest import PhotographPaths
 from .long_work.mapped_columns import in_parts, parts_of, pieces
 from .long_work.shares import Share, in_shares
@@ -32,11 +34,14 @@ class FaceBatch(NamedTuple):
         index: [B], which faces of the data set.
         features: per network, by its name, [B, feature_width].
         embeddings: per network, by its name, [B, embedding_width], of unit length.
+        landmarks: [B, 68, 2], pixels of the canonical frame, NaN of a face in which the detector saw none;
+            None where no detector was asked.
     """
 
     index: Tensor  # type: ignore[assignment]  # takes the place of tuple.index
     features: dict[str, Tensor]
     embeddings: dict[str, Tensor]
+    landmarks: Tensor | None = None
 
 
 class FaceDataset(Dataset[FaceBatch]):
@@ -53,6 +58,7 @@ class FaceDataset(Dataset[FaceBatch]):
         paths: Sequence[Path],
         faces: AlignedFaces,
         networks: Sequence[RecognitionNetwork] = (),
+        landmark_detector: LandmarkDetector | None = None,
     ) -> None:
         self.cache, self.paths, self.faces = cache, paths, faces
         keys = FaceKeys(faces)
@@ -63,6 +69,10 @@ class FaceDataset(Dataset[FaceBatch]):
                 raise RuntimeError(
                     f"{(rows < 0).sum()} of {len(rows)} faces have no {name} features; run prepare_data first"
                 )
+        self._landmarks = None if landmark_detector is None else FaceLandmarks(cache, landmark_detector)
+        self._marked = None if self._landmarks is None else self._landmarks.rows(keys)
+        if self._marked is not None and (self._marked < 0).any():
+            raise RuntimeError("landmarks of some faces were not looked for; run prepare_data first")
 
     def __len__(self) -> int:
         return len(self.faces.face)
@@ -82,7 +92,13 @@ class FaceDataset(Dataset[FaceBatch]):
             torch.from_numpy(chosen),
             {name: store.features(self._rows[name][chosen]) for name, store in self._stores.items()},
             {name: store.embeddings(self._rows[name][chosen]) for name, store in self._stores.items()},
+            self._landmarks_of(chosen),
         )
+
+    def _landmarks_of(self, chosen: np.ndarray) -> Tensor | None:
+        if self._landmarks is None or self._marked is None:
+            return None
+        return self._landmarks.landmarks(self._marked[chosen])
 
     def descriptors(self, name: str, indices: Sequence[int] | np.ndarray) -> Tensor:
         """A network's embeddings before they were brought to unit length."""
@@ -120,6 +136,7 @@ class FaceOptions(TypedDict, total=False):
         cache_folder: for aligned faces and features; the user's cache folder by default.
         workers: processes that align; all cores by default.
         progress: whether to show bars and print counts.
+        landmark_detector: finds 68 landmarks in the aligned faces; none by default.
     """
 
     detector: DetectorName
@@ -129,6 +146,7 @@ class FaceOptions(TypedDict, total=False):
     cache_folder: Path | None
     workers: int | None
     progress: bool
+    landmark_detector: LandmarkDetector | None
 
 
 class FaceDataModule(LightningDataModule):
@@ -147,7 +165,7 @@ class FaceDataModule(LightningDataModule):
 
     def __init__(self, networks: Sequence[RecognitionNetwork] = (), **options: Unpack[FaceOptions]) -> None:
         super().__init__()
-        self.networks = list(networks)
+        self.networks, self.landmark_detector = list(networks), options.get("landmark_detector")
         self.batch_size = options.get("batch_size", 128)
         self.minimum_eye_distance = options.get("minimum_eye_distance", 0.0)
         self.workers, self.progress = options.get("workers"), options.get("progress", True)
@@ -176,6 +194,8 @@ class FaceDataModule(LightningDataModule):
         paths, found = self.aligned()
         for network in self.networks:
             self._compute_features(network, found)
+        if self.landmark_detector is not None:
+            self._compute(FaceLandmarks(self.cache, self.landmark_detector), self.landmark_detector, found)
         faces = self._large_enough(found)
         if self.share is None or self.share.is_first:
             self._write_failures(paths, faces)
@@ -184,19 +204,21 @@ class FaceDataModule(LightningDataModule):
 
     def _compute_features(self, network: RecognitionNetwork, faces: AlignedFaces, *, apart: int = 0) -> None:
         """What is missing of a network's features of faces; the first `apart` have batches of their own."""
-        features, given = FaceFeatures(self.cache, network), (self.cache, faces, network)
-        progress = self.progress
+        self._compute(FaceFeatures(self.cache, network), network, faces, apart=apart)
+
+    def _compute(self, store: FaceRows, observer: Any, faces: AlignedFaces, *, apart: int = 0) -> None:  # noqa: ANN401
+        given, progress = (self.cache, faces, observer), self.progress
         in_shares(
             self.share,
-            lambda share: features.compute_share(*given, share, apart=apart, progress=progress),
-            lambda: features.compute(*given, apart=apart, progress=progress),
+            lambda share: store.compute_share(*given, share, apart=apart, progress=progress),
+            lambda: store.compute(*given, apart=apart, progress=progress),
         )
 
     def setup(self, stage: str | None = None) -> None:
         """Open the cache."""
         paths, found = self.aligned_before()
         faces = self._large_enough(found)
-        self.dataset = FaceDataset(self.cache, paths, faces, self.networks)
+        self.dataset = FaceDataset(self.cache, paths, faces, self.networks, self.landmark_detector)
 
     def failures_file(self, paths: Sequence[Path] | None = None) -> Path:
         """The table of photographs that are not used, with their reasons."""

@@ -44,7 +44,7 @@ class Cast(NamedTuple):
 
 
 class SliderPeople(StandInPhotographs):
-    """One photograph each of people that are drawn from the sliders, rather than from the model's components.
+    """Photographs of people that are drawn from the sliders, rather than from the model's components.
 
     The model is a summary of such people: up to pose it makes their heads to within 0.07 mm, root mean
     square. Albedo, hair, expression and scene are drawn as the stand-in's, by other seeds; the recipe draws
@@ -53,7 +53,8 @@ class SliderPeople(StandInPhotographs):
     Args:
         model: the open model of level 1 with all its components.
         networks: whose features are wanted.
-        count: of people; a person depends on it, too.
+        count: of photographs; a person depends on how many there are, too.
+        photographs_per_person: numbers that follow each other show one person.
         seed: of everything.
         **options: see FaceOptions.
     """
@@ -64,13 +65,15 @@ class SliderPeople(StandInPhotographs):
         networks: Sequence[RecognitionNetwork] = (),
         *,
         count: int = 300,
+        photographs_per_person: int = 1,
         seed: int = 0,
         backend: str | None = None,
         **options: Unpack[FaceOptions],
     ) -> None:
         super().__init__(
-            model, networks, count=count, validation_fraction=0.0, seed=seed, backend=backend, **options
-        )
+            model, networks, count=count, photographs_per_person=photographs_per_person,
+            validation_fraction=0.0, seed=seed, backend=backend, **options,
+        )  # fmt: skip
 
     @cached_property
     def cast(self) -> Cast:
@@ -88,20 +91,22 @@ class SliderPeople(StandInPhotographs):
                 f"sliders are the open model's of level {LEVEL}, got {self.model.provenance.name}; use `open`"
             )
         generator = np.random.default_rng(mixed_seed(self.seed, SLIDERS, 0))
-        people = draw_identities(self.count, generator, features)
+        people = draw_identities(-(-self.count // self.photographs_per_person), generator, features)
         shapes = shapes_of(people, features, source)
         vertices = torch.from_numpy(np.stack([source.head.matrix @ shape for shape in shapes])).float()
         return Cast(people, vertices - self.model.landmarks.on(vertices)[:, NOSE_TIP, None])
 
     def person(self, number: int) -> Person:
-        """Albedo and hair of a person; the coefficients of shape are nobody's."""
-        return draw_person(self.model, mixed_seed(self.seed, LOOKS, number), self.ranges)
+        """Albedo and hair of who is in a photograph; the coefficients of shape are nobody's."""
+        person = number // self.photographs_per_person
+        return draw_person(self.model, mixed_seed(self.seed, LOOKS, person), self.ranges)
 
     @torch.no_grad()
     def true_faces(self, numbers: Sequence[int] | np.ndarray) -> Faces:
-        """The neutral faces of these people: vertices [B, V, 3] mm, albedo [B, V, 3] sRGB, unclamped."""
+        """The neutral faces in these photographs: vertices [B, V, 3] mm, albedo [B, V, 3] sRGB, unclamped."""
         albedo = torch.cat([self.person(int(number)).coefficients.albedo for number in numbers])
-        return Faces(self.cast.vertices[np.asarray(numbers, np.int64)], self.model.albedo(albedo))
+        people = np.asarray(numbers, np.int64) // self.photographs_per_person
+        return Faces(self.cast.vertices[people], self.model.albedo(albedo))
 
     @torch.no_grad()
     def render(self, numbers: Sequence[int]) -> list[RenderedPhotograph]:

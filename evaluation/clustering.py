@@ -28,7 +28,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from datamodules.alignment.feature_cache import face_keys
+from datamodules.alignment.face_rows import face_keys
 from datamodules.lfw import LFW
 from evaluation.groups.options import Groups, settings_of_groups, sources_of
 from evaluation.groups.panel import Measurement

@@ -23,6 +23,10 @@ class PhotographsOfStep(Protocol):
     def embeddings(self) -> Mapping[str, Tensor]:
         """By the network's name [B, E], of unit length."""
 
+    @property
+    def landmarks(self) -> Tensor | None:
+        """[B, 68, 2] in pixels, NaN where a detector saw none; None where the landmark loss is off."""
+
 
 class DrawnFaces(Protocol):
     """Synthetic faces: drawn from the prior, rendered and encoded, so that their coefficients are known."""
@@ -65,4 +69,4 @@ class StepBatch(Protocol):
 
     @property
     def synthetic(self) -> DrawnFaces | None:
-        """This share; None where the parameter loss is off."""
+        """This share; None where no loss of theirs is on."""

@@ -170,6 +170,7 @@ CONTENT = {
     "settings": DICTIONARY,
     "training_data?": DICTIONARY,
     "expected_shape?": DICTIONARY,
+    "tone_calibration?": DICTIONARY,
     "training_photographs?": _vector,
     "commit?": _optional(TEXT),
     "wandb_id?": _optional(TEXT),
@@ -183,7 +184,7 @@ MODEL = {
     **dict.fromkeys(("kind", "name", "sha256"), TEXT),
     **dict.fromkeys(("shape_components", "albedo_components"), _count),
 }
-EXPECTED_SHAPE = ("covariance", "between", "within")
+EXPECTED_SHAPE = ("covariance", "between", "within", f"unlabelled{OPTIONAL}")
 NETWORK = {"name": TEXT, "sha256": TEXT}
 CENTRE = {"values": _vector, "network": TEXT, "sha256": TEXT, "source": TEXT, "count": _count}
 DATA = {"digest": _optional(TEXT), "count": _count}
@@ -238,7 +239,7 @@ def _expected_shape(content: Mapping[str, Any]) -> str:
         return ""
     kept, shape = content["expected_shape"], (content["regressor"]["shape_count"],)
     checks = dict.fromkeys(EXPECTED_SHAPE, lambda value: why_no_tensor(value, shape)) | {"people": _width}
-    if unknown := kept.keys() - checks.keys():
+    if unknown := kept.keys() - {name.removesuffix(OPTIONAL) for name in checks}:
         return f"expected_shape has {min(map(str, unknown))}, which none has"
     return _wrong(checks, kept, "expected_shape.")
 

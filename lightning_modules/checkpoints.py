@@ -23,6 +23,10 @@ from .recognition.similarity import Centre
 from .regressor import Regressor
 
 WHAT = "a checkpoint that ablations/run.py wrote"
+# Settings that may name a file or folder.
+PLACES = (
+    "photographs", "morphable_model", "encoder", "identity_network", "second_identity_network", "judge",
+)  # fmt: skip
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -134,7 +138,7 @@ def checkpoint_content(
         stage: 1 or 2.
         regressor: whose widths are kept.
         model: the morphable model; its description, hash and fingerprint are kept, none of its tensors.
-        networks: by role: encoder, identity, judge.
+        networks: by role: encoder, identity, judge, and second_identity where there is one.
         centres: by network.
         **rest: settings, training data, commit.
     """
@@ -271,10 +275,10 @@ def specification_of_network(content: dict[str, Any], role: str) -> str:
 
     Args:
         content: of the checkpoint.
-        role: encoder, identity or judge, one that the checkpoint has.
+        role: encoder, identity, second_identity or judge, one that the checkpoint has.
     """
     name = content["networks"][role]["name"]
-    option = "identity_network" if role == "identity" else role
+    option = f"{role}_network" if role.endswith("identity") else role
     given = content.get("settings", {}).get(option)
     if place_of_network(given) is None:
         return name
@@ -308,7 +312,7 @@ def export(source: Path, destination: Path, *, terms: str) -> None:
     weights = {name: value for name, value in checkpoint["state_dict"].items() if name.startswith(PREFIX)}
     content = {name: value for name, value in checkpoint[KEY].items() if name != "random_state"}
     settings = dict(content.get("settings", {}))
-    for name in ("photographs", "morphable_model", "encoder", "identity_network", "judge"):
+    for name in PLACES:
         if isinstance(settings.get(name), str):
             settings[name] = without_folders(settings[name])
     content = content | {"settings": settings, "terms": terms}
@@ -317,9 +321,24 @@ def export(source: Path, destination: Path, *, terms: str) -> None:
         write_sealed(small | {KEY: content}, temporary)
 
 
-def with_content(source: Path, destination: Path, **more: Any) -> None:  # noqa: ANN401 - what torch saves
-    """Write a checkpoint once more, with more content; all else stays as it is."""
+def with_content(
+    source: Path,
+    destination: Path,
+    regressor: Regressor | None = None,
+    **more: Any,  # noqa: ANN401 - what torch saves
+) -> None:
+    """Write a checkpoint once more, with more content; all else stays as it is.
+
+    Args:
+        source: the checkpoint.
+        destination: the new one.
+        regressor: whose weights it gets; its own if None.
+        **more: what is added to its content, or replaced there.
+    """
     checkpoint = read_checkpoint(source)
+    if regressor is not None:
+        weights = {f"{PREFIX}{name}": value for name, value in regressor.state_dict().items()}
+        checkpoint["state_dict"] = checkpoint["state_dict"] | weights
     checkpoint[KEY] = checkpoint[KEY] | more
     with written_atomically(destination) as temporary:
         write_sealed(checkpoint, temporary)

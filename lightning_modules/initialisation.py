@@ -1,4 +1,4 @@
-"""How a regressor starts: standardised inputs, and a linear path by regression in closed form."""
+"""How a regressor starts: standardised inputs, a linear path by regression in closed form, other scales."""
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +67,17 @@ def amplify(regressor: Regressor, factor: float) -> None:
         if last is not None:
             last.weight.mul_(factor)
             last.bias.mul_(factor)
+
+
+@torch.no_grad()
+def rescale_first_albedo(regressor: Regressor, factor: float, shift: float) -> None:
+    """Multiply what the network predicts of the first albedo component, and shift it."""
+    row = regressor.shape_count
+    for last in (regressor.last_layer, regressor.linear):
+        if last is not None:
+            last.weight[row] *= factor
+            last.bias[row] *= factor
+    regressor.last_layer.bias[row] += shift
 
 
 def _linear_path(regressor: Regressor) -> nn.Linear:

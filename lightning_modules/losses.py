@@ -16,12 +16,19 @@ from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.similarity import Centre, cosine_matrix, cosine_similarity
 
 # Every loss by its name: in this order they are computed, logged and listed.
-LOSSES = ("parameter", "batch_distribution", "tone", "identity", "contrast", "loopback")
+LOSSES = (
+    "parameter", "batch_distribution", "tone", "known_tone", "landmark", "identity", "contrast", "loopback",
+)  # fmt: skip
+# Those of synthetic faces: without them, stage 2 needs none.
+OF_SYNTHETIC = {"parameter", "known_tone"}
 Reduction = Literal["sum", "mean"]
 MeanPenalty = Literal["squared", "absolute"]
 # An absolute penalty is as steep as a square is at a mean of 0.2.
 ABSOLUTE_SLOPE = 0.4
 CONTRAST_TEMPERATURE = 0.1
+# Between the eyes' outer corners; from about there on a landmark's distance counts by itself, not squared.
+# What is left of the mean face after fitting pose and expression is half as much.
+LANDMARK_SCALE = 0.03
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,8 @@ class LossWeights:
         reduction: of coordinates, in the parameter distance and the batch distribution.
         mean_penalty: of the batch distribution's means.
         unbiased_moments: whether the batch distribution is without what the batch's size adds.
+        known_tone: of the skin tone loss of synthetic faces, whose tone is known; not in the paper.
+        landmark: of the landmark loss, not in the paper.
     """
 
     parameter: float
@@ -53,6 +62,8 @@ class LossWeights:
     reduction: Reduction
     mean_penalty: MeanPenalty
     unbiased_moments: bool = False
+    known_tone: float = 0.0
+    landmark: float = 0.0
 
     @property
     def on(self) -> frozenset[str]:
@@ -73,7 +84,7 @@ PAPER_WEIGHTS = LossWeights(
 # Ours, from the search in benchmarks/search.md.
 SUITE_WEIGHTS = LossWeights(
     parameter=1.0, identity=16.0, batch_distribution=16.0, loopback=0.1, contrast=2.0, tone=2.0,
-    shape=1.0, albedo=1.0, reduction="mean", mean_penalty="absolute",
+    shape=1.0, albedo=1.0, reduction="mean", mean_penalty="absolute", known_tone=4.0,
 )  # fmt: skip
 
 
@@ -247,15 +258,32 @@ def loopback_loss(decoded: Prediction, decoded_again: Prediction, weights: LossW
 
 
 def tone_loss(first_albedo: Tensor, target: Tensor) -> Tensor:
-    """Squared distance of the first albedo component from the one that the photographs' skin tone asks for.
+    """Squared distance of the first albedo component, which is skin tone, from what it should be.
 
-    Not in the paper; see `skin_tone`.
+    Not in the paper; see `skin_tone`. Of photographs, it should be what their cheeks ask for; of synthetic
+    faces (the known tone loss) what was drawn. In the parameter loss the component is one of many: beside
+    the photographs' target the regressor would forget what it knew of synthetic tones.
 
     Args:
         first_albedo: [B].
         target: [B].
     """
     return (first_albedo - target).square().mean()
+
+
+def landmark_loss(squared_distances: Tensor, counted: Tensor) -> Tensor:
+    """How far photographs' landmarks lie from the faces', robustly: the mean of 2 sqrt(1 + d^2 / S^2) - 2.
+
+    Not in the paper; see `photographed_landmarks`. With S = LANDMARK_SCALE it is (d/S)^2 of a small distance
+    d, and 2 d/S of a large one (Charbonnier): what a hand hides must not bend the face.
+
+    Args:
+        squared_distances: [B, P], of P landmarks, in distances between the eyes' outer corners.
+        counted: [B], 0 of photographs in which the detector saw no face; the mean is over all, so that
+            processes agree about it.
+    """
+    each = 2 * (1 + squared_distances / LANDMARK_SCALE**2).sqrt() - 2
+    return (counted * each.mean(1)).mean()
 
 
 def _reduced(values: Tensor, reduction: Reduction) -> Tensor:

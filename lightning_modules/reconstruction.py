@@ -136,6 +136,12 @@ def _morphable_model(
         f"{checkpoint} was trained with {described(kept)}; give that model by --morphable-model, or in the "
         f"environment variable {ENVIRONMENT_VARIABLE}"
     )
+    if kept["kind"] == "open":
+        advice += (
+            f". The recipe of the open model changes with versions of this suite: train again, or take "
+            f"{kept['name']}.h5 of the cache folder morphable-models of the version that trained it, as "
+            "basel:FILE"
+        )
     if not isinstance(specification, str):
         raise ValueError(f"{checkpoint} does not say where its morphable model lies; {advice}")
     counts = {part: kept[part] for part in ("shape_components", "albedo_components")}

@@ -1,6 +1,6 @@
 """Stage 2: photographs and synthetic faces, every loss, each with its switch: the paper's figure 2."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,15 +13,18 @@ from torch import Tensor
 from .batches import PhotographsOfStep, StepBatch
 from .distributed import global_batch, is_distributed, mean_over_processes
 from .losses import (
+    OF_SYNTHETIC,
     LossWeights,
     batch_distribution_loss,
     contrast_loss,
     identity_loss,
+    landmark_loss,
     loopback_loss,
     parameter_loss,
     tone_loss,
 )
 from .optimisation import Optimisation
+from .photographed_landmarks import LandmarkTarget
 from .plain.precision import at_least_float32
 from .prediction import Prediction
 from .recognition.frame import Crop
@@ -31,7 +34,7 @@ from .rendered_faces import draw_scenes, render_drawn
 from .rendering.ranges import SceneRanges
 from .rendering.scenes import DrawnScenes
 from .skin_tone import ToneTarget
-from .teachers import NOTHING_ROUNDED, Teachers
+from .teachers import NOTHING_ROUNDED, Seen, Teachers
 from .validation import JudgedFaces, joined, judged_faces, validation_scores
 
 # Losses for which a step's faces are rendered, those that compare embeddings, and those that need the
@@ -81,10 +84,18 @@ class Rendering:
 
 
 class Everyone(NamedTuple):
-    """The photographs of all processes: their coefficients, and the identity network's embeddings [M, E]."""
+    """The photographs of all processes: coefficients, and embeddings [M, E] of each identity network."""
 
     predicted: Prediction
-    embeddings: Tensor
+    embeddings: tuple[Tensor, ...]
+
+
+class Compared(NamedTuple):
+    """One identity network's unit embeddings: of photographs [M, E], of renderings [B, N, E]; its centre."""
+
+    photographs: Tensor
+    renderings: Tensor
+    centre: Centre | None
 
 
 class Renderings(NamedTuple):
@@ -128,8 +139,9 @@ class Regression(LightningModule):
         weights: of the losses; one of weight 0 is off and costs nothing.
         rendering: what is rendered at each step.
         optimisation: of the regressor.
-        centres: of the identity network and of the judge, by name; none compares raw cosines.
+        centres: of the identity networks and of the judge, by name; none compares raw cosines.
         tone: what the photographs' skin tone asks of the first albedo component, if anything.
+        landmarks: what the photographs' landmarks are compared with, if they are.
         gradient_norm_interval: steps between two measurements of each loss's gradient; 0 never measures.
         rounded: in what precision networks look at a step's renderings, by name, see `rounding`; validation
             and all other networks are exact.
@@ -145,6 +157,7 @@ class Regression(LightningModule):
         *,
         centres: dict[str, Centre] | None = None,
         tone: ToneTarget | None = None,
+        landmarks: LandmarkTarget | None = None,
         gradient_norm_interval: int = 100,
         rounded: Mapping[str, torch.dtype] = NOTHING_ROUNDED,
     ) -> None:
@@ -153,7 +166,9 @@ class Regression(LightningModule):
             raise ValueError("every loss is off; leave at least one on, with a weight above 0")
         if "tone" in weights.on and tone is None:
             raise ValueError("the tone loss needs a ToneTarget, fitted to photographs")
-        self.regressor, self.teachers, self.tone = regressor, teachers, tone
+        if "landmark" in weights.on and landmarks is None:
+            raise ValueError("the landmark loss needs a LandmarkTarget, fitted to photographs")
+        self.regressor, self.teachers, self.tone, self.landmarks = regressor, teachers, tone, landmarks
         self.weights, self.rendering, self.optimisation = weights, rendering, optimisation
         self.centres = {} if centres is None else centres
         self.gradient_norm_interval, self.rounded = gradient_norm_interval, dict(rounded)
@@ -161,8 +176,9 @@ class Regression(LightningModule):
         self._judged: list[JudgedFaces] = []
 
     def setup(self, stage: str) -> None:
-        """Bring teachers and centres, which no hook of Lightning's knows of, onto the device."""
+        """Bring teachers, centres and landmarks, of which no hook of Lightning's knows, onto the device."""
         self.teachers = self.teachers.to(self.device)
+        self.landmarks = None if self.landmarks is None else self.landmarks.to(self.device)
         self.centres = {
             name: centre._replace(values=centre.values.to(self.device))
             for name, centre in self.centres.items()
@@ -187,6 +203,16 @@ class Regression(LightningModule):
             losses["batch_distribution"] = self.batch_distribution(everyone.predicted)
         if "tone" in on:
             losses["tone"] = tone_loss(predicted.albedo[:, 0], self.tone_target(photographs))
+        if "known_tone" in on:
+            assert synthetic is not None
+            assert predicted_of_synthetic is not None
+            losses["known_tone"] = tone_loss(predicted_of_synthetic.albedo[:, 0], synthetic.albedo[:, 0])
+        if "landmark" in on:
+            assert self.landmarks is not None
+            assert photographs.landmarks is not None
+            losses["landmark"] = landmark_loss(
+                *self.landmarks.squared_distances(predicted.shape, photographs.landmarks)
+            )
 
         if on & OF_RENDERINGS:
             rendered = self.render(predicted, batch)
@@ -199,12 +225,17 @@ class Regression(LightningModule):
             decoded_again = None
             if on & OF_EMBEDDINGS:
                 assert everyone is not None
-                assert seen.embeddings is not None
-                embeddings, of_renderings = in_one_precision(everyone.embeddings, seen.embeddings)
+                compared = self.compared(everyone, seen)
             if "identity" in on:
-                losses["identity"] = identity_loss(embeddings[rendered.own], of_renderings, self.centre)
+                losses["identity"] = mean_of(
+                    identity_loss(each.photographs[rendered.own], each.renderings, each.centre)
+                    for each in compared
+                )
             if "contrast" in on:
-                losses["contrast"] = contrast_loss(embeddings, of_renderings, rendered.own, self.centre)
+                losses["contrast"] = mean_of(
+                    contrast_loss(each.photographs, each.renderings, rendered.own, each.centre)
+                    for each in compared
+                )
             if "loopback" in on:
                 decoded_again = self.regressor(seen.features)
                 losses["loopback"] = loopback_loss(rendered.predicted, decoded_again, weights)
@@ -224,9 +255,9 @@ class Regression(LightningModule):
         return total
 
     def predict(self, batch: StepBatch) -> tuple[Prediction, Prediction | None]:
-        """Coefficients of the photographs and, if their loss is on, of the synthetic faces, in one pass."""
+        """Coefficients of photographs and, if a loss of theirs is on, of synthetic faces, in one pass."""
         photographs = batch.photographs.features[self.teachers.encoder.name]
-        if "parameter" not in self.weights.on:
+        if not self.weights.on & OF_SYNTHETIC:
             return self.regressor(photographs), None
         assert batch.synthetic is not None
         both = self.regressor(torch.cat([photographs, batch.synthetic.features]))
@@ -236,16 +267,27 @@ class Regression(LightningModule):
 
     def everyone(self, predicted: Prediction, photographs: PhotographsOfStep) -> Everyone:
         """This process's photographs and those of the others: moments and contrasts span all of them."""
-        embeddings = photographs.embeddings[self.teachers.identity_network.name]
+        embeddings = tuple(
+            photographs.embeddings[network.name] for network in self.teachers.identity_networks
+        )
         # In 16 bits a variance would be known to half a percent.
         predicted = Prediction(*map(at_least_float32, predicted))
         if not is_distributed():
             return Everyone(predicted, embeddings)
         # In one message: at every one, the processes wait for each other.
-        parts = (*predicted, embeddings)
+        parts = (*predicted, *embeddings)
         widths = [part.shape[1] for part in parts]
-        shape, albedo, embeddings = global_batch(torch.cat(parts, dim=1)).split(widths, dim=1)
-        return Everyone(Prediction(shape, albedo), embeddings.detach())
+        shape, albedo, *theirs = global_batch(torch.cat(parts, dim=1)).split(widths, dim=1)
+        return Everyone(Prediction(shape, albedo), tuple(each.detach() for each in theirs))
+
+    def compared(self, everyone: Everyone, seen: Seen) -> list[Compared]:
+        """What each identity network says of photographs and renderings."""
+        return [
+            Compared(*in_one_precision(photographs, renderings), self.centres.get(network.name))
+            for network, photographs, renderings in zip(
+                self.teachers.identity_networks, everyone.embeddings, seen.embeddings, strict=True
+            )
+        ]
 
     def batch_distribution(self, predicted: Prediction) -> Tensor:
         """The four terms of L_batch over the batch of all processes."""
@@ -278,11 +320,6 @@ class Regression(LightningModule):
         if not self.weights.on & OF_RENDERINGS:
             return None
         return self.rendering.draw(self.teachers.crop, step, self.rendering.samples(size, first, count))
-
-    @property
-    def centre(self) -> Centre | None:
-        """The identity network's."""
-        return self.centres.get(self.teachers.identity_network.name)
 
     def tone_target(self, photographs: PhotographsOfStep) -> Tensor:
         """The first albedo component [B] that the photographs' skin tone asks for."""
@@ -339,6 +376,11 @@ class Regression(LightningModule):
             own = torch.cat([gradient.flatten() for gradient in gradients if gradient is not None])
             # The norm of what the optimiser sees: the mean over processes, not one process's own.
             self.log(f"train/gradient_norm/{name}", mean_over_processes(own).norm())
+
+
+def mean_of(losses: Iterable[Tensor]) -> Tensor:
+    """A loss that several networks measure."""
+    return torch.stack(list(losses)).mean()
 
 
 def pictures_of(rendered: Renderings, decoded_again: Prediction | None) -> StepPictures:

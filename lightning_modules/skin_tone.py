@@ -9,7 +9,7 @@ and camera: where the encoder's features hold their colour, both are taken toget
 measured (`python -m benchmarks.real_photographs --tone`).
 """
 
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -117,6 +117,34 @@ class ToneTarget(nn.Module):
         place = torch.searchsorted(keys, angles.contiguous()).clamp(1, len(keys) - 1)
         share = ((angles - keys[place - 1]) / (keys[place] - keys[place - 1])).clamp(0, 1)
         return torch.lerp(values[place - 1], values[place], share)
+
+
+class ToneCalibration(NamedTuple):
+    """What gives predictions of synthetic people's skin tone the spread of their true tones.
+
+    Not in the paper. What is predicted from a single photograph regresses to the mean. The same factor and
+    shift for everybody undo that at the ends and keep every order; they cannot tell more than was told, so
+    that errors grow in the middle (benchmarks/skin_tone.md).
+
+    Attributes:
+        factor: of the first albedo component.
+        shift: added to it after that.
+    """
+
+    factor: float
+    shift: float
+
+    @classmethod
+    def learn(cls, true: Tensor, predicted: Tensor) -> Self:
+        """From true and predicted values [N] of the first albedo component.
+
+        Raises:
+            ValueError: if the predictions are all the same.
+        """
+        if not float(predicted.std()) > 0:
+            raise ValueError("the predicted skin tones are all the same; a calibration cannot spread them")
+        factor = float(true.std() / predicted.std())
+        return cls(factor, float(true.mean() - factor * predicted.mean()))
 
 
 def tone_table(model: MorphableModel, steps: int = 61) -> Tensor:

@@ -42,6 +42,7 @@ COMMANDS = {
     "reporting-people": Entry(
         "evaluation.reporting_people", "Are people recognised whom no choice has seen?"
     ),
+    "consistency": Entry("evaluation.consistency", "Do different photographs of a person give one shape?"),
     "robustness": Entry("evaluation.robustness", "How far does a face move when its photograph is damaged?"),
     "fairness": Entry("evaluation.fairness", "Do errors differ between groups of synthetic people?"),
     "validity": Entry("evaluation.validity", "Does a scan protocol rank faces as their true errors do?"),

@@ -36,6 +36,7 @@ RUN_BY = {
     "ablations.expected_shape": "tests/ablations/test_expected_shape.py",
     "ablations.workspace": "tests/ablations/test_workspace.py",
     "evaluation.clustering": "tests/evaluation/test_clustering.py",
+    "evaluation.consistency": "tests/evaluation/test_consistency.py",
     "evaluation.fairness": "tests/evaluation/test_fairness.py",
     "evaluation.fit": "tests/evaluation/test_fit.py",
     "evaluation.leaderboard": "tests/evaluation/test_leaderboard.py",

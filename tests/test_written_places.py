@@ -32,7 +32,11 @@ FILES: dict[str, tuple[Callable, str, str]] = {
     ),
     "show": (show.main, "basel:{model} --landmarks={landmarks}", "--output={output}"),
     "export": (export.main, "{checkpoint}", "{output} --terms=none"),
-    "expected-shape": (expected_shape.main, "{checkpoint} --morphable-model=basel:{model}", "{output}"),
+    "expected-shape": (
+        expected_shape.main,
+        "{checkpoint} --morphable-model=basel:{model} --unlabelled={photographs}",
+        "{output}",
+    ),
     "workspace": (workspace.main, "", "{output}"),
 }
 # They write nothing, into the user's cache folder alone, or what the study that starts them has claimed.
@@ -46,7 +50,8 @@ WRITTEN = {"output", "cache_folder", "destination"}
 READ = {
     "also", "centre_from", "checkpoint", "data", "encoder_weights", "groups", "judge_weights",
     "landmark_folder", "landmark_model", "landmarks", "mesh_landmarks", "meshes", "methods", "micc", "model",
-    "mofa", "morphable_model", "photographs", "renderings", "results", "resume", "scans", "source", "weights",
+    "mofa", "morphable_model", "photographs", "renderings", "results", "resume", "scans", "source",
+    "unlabelled", "weights",
 }  # fmt: skip
 NAMES = {
     "cluster_options", "device", "devices", "entity", "gpus", "group_columns", "losses", "method", "name",

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datamodules.alignment.mediapipe_landmarks import FaceMesh, find_landmark_model
 from datamodules.cheeks import cheek_colours
 from datamodules.face_data import FaceBatch
 from datamodules.lfw import lfw_folder
@@ -22,6 +23,7 @@ from evaluation.metrics.skin_tone import lab
 from lightning_modules.distributed import is_first_process
 from lightning_modules.faces.loading import check_specification, load_morphable_model, place_of_model
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.photographed_landmarks import LandmarkTarget
 from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.coloured import Coloured
@@ -55,11 +57,13 @@ class Learnt(NamedTuple):
     Attributes:
         centres: by network; none where there are too few photographs.
         tone: what their skin tone asks for, or None where no loss wants it.
+        landmarks: what their landmarks are compared with, likewise.
         faces: the training photographs that it was learnt from, at most PHOTOGRAPHS_READ.
     """
 
     centres: dict[str, Centre]
     tone: ToneTarget | None
+    landmarks: LandmarkTarget | None
     faces: FaceBatch
 
 
@@ -71,10 +75,10 @@ def load_teachers(settings: Settings, execution: Execution) -> Teachers:
         albedo_components=settings.albedo_components or None,
     )
     networks: dict[str, RecognitionNetwork] = {}
-    for name in (settings.encoder, settings.identity_network, settings.judge):
+    for name in (*settings.training_networks, settings.judge):
         if name not in networks:
             networks[name] = load_network(name)
-    for name in (settings.encoder, settings.identity_network):
+    for name in settings.training_networks:
         if not networks[name].differentiable:
             raise ValueError(f"{name} lets no gradient through to the image: it can only be a --judge")
     return teachers_of(model, networks, settings).to(execution.own_device())
@@ -87,8 +91,8 @@ def teachers_of(
     roles = dict(networks)
     if settings.cheek_colour:
         roles[settings.encoder] = Coloured(networks[settings.encoder])
-    names = (settings.encoder, settings.identity_network, settings.judge)
-    return Teachers(model, *(roles[name] for name in names))
+    encoder, identity, *second = (roles[name] for name in settings.training_networks)
+    return Teachers(model, encoder, identity, roles[settings.judge], *second)
 
 
 def rounded_networks(teachers: Teachers, settings: Settings, execution: Execution) -> dict[str, torch.dtype]:
@@ -118,7 +122,7 @@ def networks_that_may_round(
             backend=execution.rasterizer,
         )[:, 0]  # fmt: skip
     rounded: dict[str, torch.dtype] = {}
-    for network in {each.name: each for each in (teachers.encoder, teachers.identity_network)}.values():
+    for network in teachers.training_networks:
         cosine = lowest_cosine(network, images, torch.bfloat16)
         if cosine >= LOWEST_COSINE:
             rounded[network.name] = torch.bfloat16
@@ -129,7 +133,7 @@ def networks_that_may_round(
 
 def photographs_of(settings: Settings, execution: Execution, teachers: Teachers) -> Photographs:
     """The data module of --photographs."""
-    networks = list({network.name: network for network in teachers[1:3]}.values())
+    networks = list(teachers.training_networks)
     options: dict[str, Any] = {
         "judge": teachers.judge,
         "batch_size": settings.photographs_per_step,
@@ -139,6 +143,7 @@ def photographs_of(settings: Settings, execution: Execution, teachers: Teachers)
         "cache_folder": execution.cache_folder,
         "workers": aligning_processes(execution),
         "progress": execution.progress,
+        "landmark_detector": FaceMesh() if "landmark" in settings.weights.on else None,
     }
     if settings.photographs == "stand-in":
         return StandInPhotographs(
@@ -185,14 +190,15 @@ def check_sources(settings: Settings, execution: Execution) -> None:
     place = place_of_model(settings.morphable_model)
     if place is not None and not place.exists():
         raise FileNotFoundError(f"--morphable-model {settings.morphable_model}: there is no {place}")
-    networks = (settings.encoder, settings.identity_network or settings.encoder, settings.judge)
-    for network in networks:
+    for network in (*settings.training_networks, settings.judge):
         check_network(network)
-    if network_name(settings.judge) in map(network_name, networks[:2]):
+    if network_name(settings.judge) in map(network_name, settings.training_networks):
         raise ValueError(
             f"the judge {settings.judge} also trains, in a copy of its file; a network scores its own "
             "training too well: give another --judge"
         )
+    if settings.landmark_weight and settings.stage != "1":
+        find_landmark_model()
     if settings.photographs != "stand-in" and settings.stage != "1":
         Photographs(
             photograph_folder(settings),
@@ -207,7 +213,7 @@ def inputs_of(settings: Settings, execution: Execution) -> Iterable[Path | None]
     Where the manifest is trusted, of photographs their folder alone.
     """
     yield place_of_model(settings.morphable_model)
-    for network in (settings.encoder, settings.identity_network, settings.judge):
+    for network in (*settings.training_networks, settings.judge):
         yield place_of_network(network)
     if settings.photographs != "stand-in":
         yield Path(settings.photographs.partition(":")[2] or settings.photographs)
@@ -290,18 +296,16 @@ def training_sample(photographs: Photographs) -> np.ndarray:
 def learn_from_photographs(
     settings: Settings, execution: Execution, photographs: Photographs, teachers: Teachers
 ) -> Learnt:
-    """Centres of both networks and the tone target, from training photographs alone."""
+    """Centres of the networks and the targets of tone and landmarks, from training photographs alone."""
     training = training_sample(photographs)
     faces = photographs.dataset.batch(training)
-    encoder, trained = teachers.encoder.name, teachers.identity_network.name
+    encoder, trained = teachers.encoder.name, [network.name for network in teachers.identity_networks]
     judged = photographs.judged_training.batch(np.arange(len(photographs.judged_training))).embeddings
     judge = teachers.judge.name
     sources: dict[str, Tensor] = {judge: judged[judge]}
     if settings.centred:
-        sources[trained] = faces.embeddings[trained]
-    networks = {
-        network.name: network for network in (teachers.encoder, teachers.identity_network, teachers.judge)
-    }
+        sources |= {name: faces.embeddings[name] for name in trained}
+    networks = {network.name: network for network in teachers.by_role.values()}
     centres = {
         name: estimate_centre(
             values, network=name, sha256=networks[name].sha256, source=f"{photographs.kind}, training"
@@ -309,7 +313,7 @@ def learn_from_photographs(
         for name, values in sources.items()
         if len(values) >= MINIMUM_FOR_A_CENTRE
     }
-    if settings.centred and trained not in centres:
+    if settings.centred and not centres.keys() >= set(trained):
         tell(
             f"fewer than {MINIMUM_FOR_A_CENTRE} training photographs: the identity loss compares raw cosines"
         )
@@ -318,4 +322,7 @@ def learn_from_photographs(
         colours = cheek_colours(photographs.dataset, training, progress=execution.progress)
         own = teachers.cheeks(faces.features[encoder])
         tone = ToneTarget.fit(faces.embeddings[encoder], lab(colours), teachers.model, own)
-    return Learnt(centres, tone, faces)
+    landmarks = None
+    if faces.landmarks is not None:
+        landmarks = LandmarkTarget.fit(faces.landmarks, teachers.model)
+    return Learnt(centres, tone, landmarks, faces)

@@ -181,6 +181,13 @@ DEPARTURES: Sequence[Departure] = (
         {"centred": Choice(False, True)},
     ),
     Departure(
+        "second identity network",
+        "one",
+        "a switch, off: the identity and the contrast loss are means over two networks",
+        "two disagree on what fools one",
+        {"second_identity_network": Choice("none", "none")},
+    ),
+    Departure(
         "contrast loss",
         "none",
         "each rendering must tell its own photograph from the others of the batch",
@@ -197,6 +204,23 @@ DEPARTURES: Sequence[Departure] = (
         "tones than the photographs' turns light people dark",
         {"tone_weight": _weight("tone")},
         loss="tone",
+    ),
+    Departure(
+        "known tone loss",
+        "none",
+        "the first albedo component counts by itself in synthetic faces, too",
+        "in the parameter loss it is one of many: beside the photographs' target the regressor forgets it, "
+        "and the darkest and the lightest synthetic people come out alike",
+        {"known_tone_weight": _weight("known_tone")},
+        loss="known_tone",
+    ),
+    Departure(
+        "landmark loss",
+        "none",
+        "a switch, off: landmarks of photographs against the face's, under fitted pose and expression",
+        "where the eyes, the nose, the mouth and the chin lie needs no label, and fools no network",
+        {"landmark_weight": _weight("landmark")},
+        loss="landmark",
     ),
     Departure(
         "jitter",

@@ -2,6 +2,7 @@
 
 from datamodules.long_work.shares import Share
 from datamodules.photographs import SharesLeft
+from lightning_modules.losses import OF_SYNTHETIC
 
 from .components import load_teachers, photographs_of, synthetic_of
 from .execution import Execution
@@ -34,7 +35,7 @@ def prepare_share(settings: Settings, execution: Execution, share: Share) -> Non
                 "features and synthetic faces"
             )
             return
-    if settings.synthetic_faces and (settings.pretraining or settings.parameter):
+    if settings.synthetic_faces and (settings.pretraining or settings.weights.on & OF_SYNTHETIC):
         synthetic_of(
             settings, execution, teachers.model, teachers.encoder, stage=1, share=share
         ).prepare_data()

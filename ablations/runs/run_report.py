@@ -83,7 +83,8 @@ def of_run(
     # In the model's precision, whatever the trainer's was.
     decoded = Prediction(*(part.to(teachers.model.shape_mean) for part in module.regressor(encoded)))
     rows = []
-    for role, network in (("judge", teachers.judge), ("training network", teachers.identity_network)):
+    training_networks = [("training network", network) for network in teachers.identity_networks]
+    for role, network in [("judge", teachers.judge), *training_networks]:
         rows += similarity_rows(
             f"{role} {network.name}", module, decoded, batch.embeddings[network.name], network
         )

@@ -22,6 +22,7 @@ from lightning_modules.plain.number_types import (
 from lightning_modules.recognition.network_names import NetworkName, place_of_network
 from lightning_modules.rendering.ranges import SceneRanges
 
+from .budgets import PRESETS
 from .departures import FOLLOWING, METHODS, departures_of
 
 Stage = Literal["both", "1", "2"]
@@ -53,6 +54,8 @@ class Settings:
             onnx:FILE or torch:FILE.
         cheek_colour: whether the cheeks' colour belongs to the encoder's features, not in the paper.
         identity_network: whose embeddings make the identity loss; the encoder if not given.
+        second_identity_network: another such network, or none: the identity and the contrast loss are then
+            the means over both, for two disagree on what fools one. Not in the paper.
         judge: another network, which training never sees; it scores held-back photographs.
         identity: the identity loss of stage 2.
         batch_distribution: the batch distribution loss of stage 2.
@@ -60,6 +63,7 @@ class Settings:
         parameter: the parameter loss of stage 2 (stage 1 has no other).
         contrast: the contrast loss of stage 2, which tells the batch's photographs apart; not in the paper.
         tone: the skin tone loss of stage 2; not in the paper.
+        known_tone: the same of synthetic faces, whose tone is known; not in the paper.
         multi_view: several views of each photograph; --no-multi-view is --views 1.
         pretraining: whether there is a stage 1; without it stage 2 starts from a network that knows nothing.
         views: random scenes in which each rendered face is seen; 3 in the paper.
@@ -69,7 +73,10 @@ class Settings:
         shape_weight: w_s, of shape in the parameter and loopback losses.
         albedo_weight: w_t, of albedo.
         contrast_weight: of the contrast loss.
+        landmark_weight: of the landmark loss of stage 2, which compares 68 landmarks that MediaPipe finds in
+            photographs with the face's under fitted pose and expression; 0 leaves it off. Not in the paper.
         tone_weight: of the skin tone loss.
+        known_tone_weight: of the known tone loss.
         reduction: whether coordinates of a coefficient vector are summed or averaged.
         mean_penalty: of the batch distribution: squared as in the paper, or absolute, which lets few
             components keep a mean.
@@ -132,6 +139,7 @@ class Settings:
     encoder: NetworkName = "dlib"
     cheek_colour: bool | None = None
     identity_network: NetworkName | None = None
+    second_identity_network: NetworkName | Literal["none"] | None = None
     judge: NetworkName = "sface"
     identity: bool = True
     batch_distribution: bool = True
@@ -139,6 +147,7 @@ class Settings:
     parameter: bool = True
     contrast: bool = True
     tone: bool = True
+    known_tone: bool = True
     multi_view: bool = True
     pretraining: bool = True
     views: PositiveInt | None = None
@@ -148,7 +157,9 @@ class Settings:
     shape_weight: NonNegativeFinite | None = None
     albedo_weight: NonNegativeFinite | None = None
     contrast_weight: NonNegativeFinite | None = None
+    landmark_weight: NonNegativeFinite | None = None
     tone_weight: NonNegativeFinite | None = None
+    known_tone_weight: NonNegativeFinite | None = None
     reduction: Reduction | None = None
     mean_penalty: MeanPenalty | None = None
     unbiased_moments: bool | None = None
@@ -239,11 +250,15 @@ class Settings:
         }
 
     def _check(self) -> None:
-        names = {_same(self.encoder), _same(self.identity_network)}
-        if _same(self.judge) in names:
+        if _same(self.judge) in map(_same, self.training_networks):
             raise ValueError(
                 f"the judge {self.judge} also trains; a network scores its own training too well: "
                 "give another --judge"
+            )
+        if _same(self.second_identity_network) == _same(self.identity_network):
+            raise ValueError(
+                f"--second-identity-network {self.second_identity_network} is the identity network already; "
+                "give another, or none"
             )
         if not self.photographs.rpartition(":")[2]:
             raise ValueError(f"--photographs {self.photographs!r} names no folder; give one, or stand-in")
@@ -251,11 +266,11 @@ class Settings:
             raise ValueError(f"--hidden-width must be at most {WIDEST:,}, got {self.hidden_width:,}")
         if self.stage == "1" and not self.pretraining:
             raise ValueError("--stage 1 is the pretraining that --no-pretraining removes; give one of them")
-        # The skin tone loss knows one component only: it does not train a regressor by itself.
-        if not self.weights.on - {"tone"}:
+        # The skin tone losses know one component, the landmark loss no albedo: none trains by itself.
+        if not self.weights.on - {"tone", "known_tone", "landmark"}:
             raise ValueError(
-                "every loss is off, by its switch or by a weight of 0 (the skin tone loss alone trains one "
-                "component only); leave at least one on"
+                "every loss is off, by its switch or by a weight of 0 (the skin tone and the landmark loss "
+                "alone train some components only); leave at least one on"
             )
         if self.photographs_per_step % self.rendered:
             raise ValueError(
@@ -275,6 +290,13 @@ class Settings:
                 )
 
     @property
+    def training_networks(self) -> tuple[str, ...]:
+        """The networks that train, as they are named: the encoder, then those that make the identity loss."""
+        second = self.second_identity_network
+        names = (self.encoder, self.identity_network or self.encoder)
+        return names if second in (None, "none") else (*names, second)
+
+    @property
     def weights(self) -> LossWeights:
         """Of the losses of stage 2, 0 where one is switched off."""
         return LossWeights(
@@ -284,11 +306,13 @@ class Settings:
             loopback=self.loopback_weight if self.loopback else 0.0,
             contrast=self.contrast_weight if self.contrast else 0.0,
             tone=self.tone_weight if self.tone else 0.0,
+            known_tone=self.known_tone_weight if self.known_tone else 0.0,
             shape=self.shape_weight,
             albedo=self.albedo_weight,
             reduction=self.reduction,
             mean_penalty=self.mean_penalty,
             unbiased_moments=self.unbiased_moments,
+            landmark=self.landmark_weight,
         )
 
     @property
@@ -354,36 +378,6 @@ def _same(network: str | None) -> str | Path | None:
 ORIGINS = {
     "identity_network": "as --encoder",
     "pretraining_learning_rate": "by --linear-start",
-}
-# Budgets. A step renders `rendered` times `views` pictures; on two cores a picture costs about 20 ms.
-PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {
-        "rendered": 8,
-        "photographs_per_step": 128,
-        "synthetic_per_step": 64,
-        "synthetic_per_pretraining_step": 128,
-        "synthetic_faces": 4096,
-        "pretraining_steps": 300,
-        "max_steps": 100,
-    },
-    "standard": {
-        "rendered": 8,
-        "photographs_per_step": 256,
-        "synthetic_per_step": 64,
-        "synthetic_per_pretraining_step": 256,
-        "synthetic_faces": 50_000,
-        "pretraining_steps": 1500,
-        "max_steps": 2000,
-    },
-    "paper-scale": {
-        "rendered": 64,
-        "photographs_per_step": 512,
-        "synthetic_per_step": 256,
-        "synthetic_per_pretraining_step": 512,
-        "synthetic_faces": 0,  # a GPU renders fresh ones at every step
-        "pretraining_steps": 50_000,
-        "max_steps": 200_000,
-    },
 }
 
 assert all(

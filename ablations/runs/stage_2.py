@@ -50,6 +50,7 @@ def regression_of(
         optimisation,
         centres=learnt.centres,
         tone=learnt.tone,
+        landmarks=learnt.landmarks,
         gradient_norm_interval=execution.gradient_norm_interval,
     )
 
@@ -62,7 +63,7 @@ def provenance_of(module: Regression, photographs: Photographs, identity: dict[s
         stage=2,
         regressor=module.regressor,
         model=teachers.model,
-        networks=dict(zip(("encoder", "identity", "judge"), teachers[1:], strict=True)),
+        networks=teachers.by_role,
         centres=module.centres,
         settings=plain(identity),
         training_data=photographs.provenance(),

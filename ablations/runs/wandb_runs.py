@@ -31,7 +31,7 @@ from .wandb_files import FIRST_PART, STEP, last_steps, local_runs
 FAILED = 1
 FULL = "full"  # the variant with nothing switched off
 SWITCHES = (
-    "identity", "batch_distribution", "loopback", "parameter", "contrast", "tone",
+    "identity", "batch_distribution", "loopback", "parameter", "contrast", "tone", "known_tone",
     "multi_view", "pretraining",
 )  # fmt: skip
 # Of a checkpoint's content, what is shown as configuration beside the settings.

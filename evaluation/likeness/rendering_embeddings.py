@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from datamodules.alignment.feature_cache import KEY, face_keys
+from datamodules.alignment.face_rows import KEY, face_keys
 from datamodules.face_data import FaceDataset
 from datamodules.long_work.progress import progress_bar
 from datamodules.long_work.row_files import RowFiles

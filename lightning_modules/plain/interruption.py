@@ -1,12 +1,14 @@
 """Ctrl-C while packages load: a word and status 130, in place of Python's traceback.
 
 A command says so in its first lines, before it imports what takes seconds; from `main` on Ctrl-C is
-Python's KeyboardInterrupt again, which saves and tidies up on its way. Imports nothing that takes time.
+Python's KeyboardInterrupt again, which saves and tidies up on its way. Where an exception out of nowhere
+would be lost, it waits (`interruption_deferred`). Imports nothing that takes time.
 """
 
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -44,6 +46,30 @@ def interruptible() -> Iterator[None]:
     finally:
         if changed:
             signal.signal(signal.SIGINT, _end)
+
+
+@contextmanager
+def interruption_deferred() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait for the end of what is inside, and then do what they would have done.
+
+    For code that swallows an exception which comes out of nowhere, or does not survive it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is interrupted
+        return
+    came: list[int] = []
+    handlers = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
+    # One that a library in C has set is not known here, and stays.
+    before = {kind: handler for kind, handler in handlers.items() if handler is not None}
+    for kind in before:
+        signal.signal(kind, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:

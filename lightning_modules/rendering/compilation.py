@@ -8,12 +8,15 @@ result does not depend on which thread made it, or on how many there are.
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import wraps
 from typing import Any
 
 import numba
 import numpy as np
 import torch
 from torch import Tensor
+
+from ..plain.interruption import interruption_deferred
 
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
@@ -33,11 +36,27 @@ def compiled(function: Callable, *, contract: bool = False, reorder: bool = Fals
     liberties = {name for name, taken in (("contract", contract), ("reassoc", reorder)) if taken}
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": liberties or False}
     try:
-        return numba.njit(cache=True, **options)(function)
+        kernel = numba.njit(cache=True, **options)(function)
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
-        return numba.njit(cache=False, **options)(function)
+        kernel = numba.njit(cache=False, **options)(function)
+    kernel.compile = _uninterrupted(kernel.compile)
+    return kernel
+
+
+def _uninterrupted(compile_kernel: Callable) -> Callable:
+    """Compilation that Ctrl-C and SIGTERM wait for.
+
+    LLVM calls back into Python: an exception there is swallowed, or what it leaves behind hangs the process.
+    """
+
+    @wraps(compile_kernel)
+    def deferring(*arguments: Any) -> Any:  # noqa: ANN401 - numba's
+        with interruption_deferred():
+            return compile_kernel(*arguments)
+
+    return deferring
 
 
 def vertex_ids(triangles: Tensor) -> np.ndarray:

@@ -7,6 +7,7 @@ from ablations import run
 from ablations.runs import components
 from datamodules.alignment import face_cache
 from tests.datamodules.conftest import detect_by_colour, write_photograph
+from tests.miniatures import SmallMesh
 
 from .small_run import small_teachers
 
@@ -42,6 +43,8 @@ def start(tmp_path: Path, options: list[str], monkeypatch: pytest.MonkeyPatch) -
     """Starts a run on miniatures in a folder of the test's own; returns its exit status."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(components, "load_teachers", small_teachers)
+    monkeypatch.setattr(components, "FaceMesh", SmallMesh)
+    monkeypatch.setattr(components, "find_landmark_model", lambda: None)
     monkeypatch.setattr(face_cache, "load_detector", lambda name: detect_by_colour)
 
     def start(*more: object, progress: bool = False) -> int:

@@ -29,7 +29,7 @@ from tests.datamodules.conftest import detect_by_colour
 def small_teachers(settings: Settings, execution: Execution) -> Teachers:
     """Miniatures under the names that the settings ask for; a name's network is always the same."""
     networks = {}
-    for name in (settings.encoder, settings.identity_network, settings.judge):
+    for name in (*settings.training_networks, settings.judge):
         seed = {"dlib": 1, "sface": 2, "facenet": 3}[name]
         networks.setdefault(name, miniatures.SmallNetwork(seed)).name = name
     model = miniatures.small_model(seed=9 if settings.morphable_model == "open:1" else 0, skin=True)
@@ -39,6 +39,7 @@ def small_teachers(settings: Settings, execution: Execution) -> Teachers:
 def main(argv: Sequence[str] | None = None) -> int:
     """ablations/run.py's in a process that ends with it: nothing is put back."""
     components.load_teachers = small_teachers
+    components.FaceMesh, components.find_landmark_model = miniatures.SmallMesh, lambda: None
     face_cache.load_detector = lambda name: detect_and_note
     shared_folders.SECONDS_TO_APPEAR = 1.0  # here no folder lies on a network
     return run.main(argv)

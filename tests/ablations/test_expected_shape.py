@@ -4,8 +4,13 @@ import pytest
 import torch
 
 from ablations import expected_shape
+from ablations.expected_shape import LearntExpectation, unlabelled_shapes
 from lightning_modules.checkpoints import KEY, read_checkpoint
-from lightning_modules.reconstruction import load_reconstructor
+from lightning_modules.prediction import Prediction
+from lightning_modules.reconstruction import Reconstructor, load_reconstructor
+from lightning_modules.regressor import Regressor
+from tests.datamodules.conftest import write_photograph
+from tests.evaluation.small_checkpoint import checkpoint  # noqa: F401
 
 COMMITTED = Path(__file__).parents[2] / "benchmarks" / "checkpoints" / "suite.ckpt"
 
@@ -30,6 +35,26 @@ def test_the_committed_checkpoint_learns_factors_and_keeps_its_weights(
     assert float((expected / likeness)[:, :10].mean()) > 0.1
 
 
+def test_a_calibration_spreads_the_predictions_of_the_people_it_was_learnt_on() -> None:
+    generator = torch.Generator().manual_seed(0)
+    regressor, features = Regressor(20, 4, 3, hidden_width=16), torch.randn(30, 2, 20, generator=generator)
+    true = Prediction(torch.randn(30, 4, generator=generator), torch.randn(30, 3, generator=generator))
+
+    def predicted() -> Prediction:
+        with torch.no_grad():
+            return regressor(features)
+
+    before = predicted()
+    loaded = Reconstructor(regressor, None, None, {"tone": {"mean": 0.5, "variance": 0.25}})
+    kept = expected_shape.calibrate(loaded, expected_shape.PhotographedPeople(true, before))
+    after, repeated = predicted(), true.albedo[:, None, 0].expand(30, 2)
+    torch.testing.assert_close(after.albedo[..., 0].mean(), repeated.mean())
+    torch.testing.assert_close(after.albedo[..., 0].std(), repeated.std())
+    torch.testing.assert_close(after.albedo[..., 1:], before.albedo[..., 1:], rtol=0, atol=0)
+    factor, shift = kept["tone_calibration"].values()
+    assert kept["tone"] == pytest.approx({"mean": 0.5 * factor + shift, "variance": 0.25 * factor**2})
+
+
 def test_an_existing_file_is_kept_and_too_few_people_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -38,9 +63,24 @@ def test_an_existing_file_is_kept_and_too_few_people_are_refused(
     for arguments, reason in (
         ([str(mine)], "mine.ckpt exists; give another name"),
         ([str(tmp_path / "new.ckpt"), "--people", "3"], "--people must be at least 8, got 3"),
+        ([str(tmp_path / "new.ckpt"), f"--unlabelled={tmp_path / 'none'}"], "none"),
     ):
         with pytest.raises(SystemExit, match="2"):
             expected_shape.main([str(COMMITTED), *arguments])
         assert reason in capsys.readouterr().err
     assert mine.read_text() == "mine"
     assert not (tmp_path / "new.ckpt").exists()
+
+
+def test_shapes_of_unlabelled_photographs_are_those_that_are_predicted(
+    checkpoint: Path, tmp_path: Path  # noqa: F811 - a fixture
+) -> None:  # fmt: skip
+    for number in range(4):
+        write_photograph(tmp_path / "photographs" / f"{number}.png", number)
+    chosen = LearntExpectation(
+        checkpoint, tmp_path / "new.ckpt", unlabelled=tmp_path / "photographs", workers=0, progress=False,
+        cache_folder=tmp_path / "cache",
+    )  # fmt: skip
+    shapes = unlabelled_shapes(load_reconstructor(checkpoint), chosen)
+    assert shapes.shape == (4, 4)
+    assert (shapes.var(0) > 0).all()

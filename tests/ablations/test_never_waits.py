@@ -19,8 +19,10 @@ from datamodules.sampling import StepLoader
 from datamodules.synthetic_faces import SyntheticFaces
 from lightning_modules import losses, regression
 from lightning_modules.callbacks import Guard, ProgressBar
+from lightning_modules.losses import OF_SYNTHETIC
 from lightning_modules.moving_average import MovingAverage
 from lightning_modules.optimisation import Optimisation
+from lightning_modules.photographed_landmarks import LandmarkTarget
 from lightning_modules.pretraining import Pretraining
 from lightning_modules.recognition.similarity import Centre
 from lightning_modules.regression import Regression
@@ -43,6 +45,7 @@ SWITCHES: dict[str, dict[str, object]] = {
     "no parameter": {"parameter": False},
     "no contrast": {"contrast": False},
     "no tone": {"tone": False},
+    "no known tone": {"known_tone": False},
     "nothing rendered": {"identity": False, "contrast": False, "loopback": False},
     "no embeddings": {"identity": False, "contrast": False},
     "one view": {"multi_view": False},
@@ -53,6 +56,9 @@ SWITCHES: dict[str, dict[str, object]] = {
     "no jitter": {"jitter": 0.0},
     "jitter": {"jitter": 0.02},
     "two networks": {"identity_network": "facenet"},
+    "two identity networks": {"second_identity_network": "facenet"},
+    "three networks": {"identity_network": "facenet", "second_identity_network": "dlib"},
+    "landmarks": {"landmark_weight": 1.0},
     "squared means": {"mean_penalty": "squared"},
     "summed": {"reduction": "sum"},
 }
@@ -71,16 +77,21 @@ def stage_2(settings: Settings, *, measured: bool = False) -> tuple[Regression, 
     tone = ToneTarget(torch.rand(8, 3), torch.tensor([60.0, 5.0, 10.0]), torch.linspace(60, -60, 61), own)
     centres = {}
     if settings.centred:
-        for network in teachers[1:]:
+        for network in teachers.by_role.values():
             centres[network.name] = Centre(torch.rand(8), network.name, network.sha256, "made up", 500)
-    learnt = SimpleNamespace(centres=centres, tone=tone if settings.weights.tone else None)
+    marked = settings.landmark_weight > 0
+    learnt = SimpleNamespace(
+        centres=centres, tone=tone if settings.weights.tone else None,
+        landmarks=LandmarkTarget.of_model(teachers.model) if marked else None,
+    )  # fmt: skip
     execution = Execution(gradient_norm_interval=1 if measured else 0)
     module = run.regression_of(regressor_of(teachers, settings), teachers, learnt, settings, execution)
-    embeddings = {network.name: unit(torch.rand(SIZE, 8)) for network in teachers[1:]}
+    embeddings = {network.name: unit(torch.rand(SIZE, 8)) for network in teachers.by_role.values()}
     return module, SmallBatch(
         1, SIZE, 0,
-        SmallFaces(torch.arange(SIZE), {encoder.name: torch.rand(SIZE, encoder.feature_width)}, embeddings),
-        synthetic_of(encoder.feature_width) if settings.parameter else None,
+        SmallFaces(torch.arange(SIZE), {encoder.name: torch.rand(SIZE, encoder.feature_width)}, embeddings,
+                   100 * torch.rand(SIZE, 68, 2) if marked else None),
+        synthetic_of(encoder.feature_width) if settings.weights.on & OF_SYNTHETIC else None,
         module.draw_scenes(1, SIZE, 0, SIZE),
     )  # fmt: skip
 

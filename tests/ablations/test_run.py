@@ -26,7 +26,7 @@ from tests.datamodules.conftest import write_photograph
 
 from .conftest import Start
 
-LOSSES = {"parameter", "identity", "batch_distribution", "loopback", "contrast", "tone"}
+LOSSES = {"parameter", "identity", "batch_distribution", "loopback", "contrast", "tone", "known_tone"}
 
 
 def folder_of(tmp_path: Path) -> Path:
@@ -266,7 +266,9 @@ def test_runs_that_differ_in_stage_2_share_stage_1(
 
 @pytest.mark.parametrize(
     "given",
-    [("--method", "paper"), ("--identity-network", "facenet"), ("--ema", "0.9"), ("--synthetic-faces", "0"),
+    [("--method", "paper"), ("--identity-network", "facenet"),
+     ("--second-identity-network", "facenet"), ("--landmark-weight", "2"), ("--ema", "0.9"),
+     ("--synthetic-faces", "0"),
      ("--gradient-clip", "0"), ("--precision", "64-true"), ("--precision", "bf16-true")],
 )  # fmt: skip
 def test_options_go_through(start: Start, given: tuple[str, str]) -> None:
@@ -770,6 +772,30 @@ def test_overwriting_leaves_nothing_of_the_run_before_in_tensorboard(start: Star
     assert start(*IN_TENSORBOARD[:-1], 6, "--output", "mine", "--overwrite") == 0
     assert [step for step, _ in tensorboard_curves(tmp_path / "mine")["train/loss/total"]] == list(range(6))
     assert len(list((tmp_path / "mine" / "tensorboard").glob("events.*"))) == 1
+
+
+@pytest.mark.parametrize("given", [("--second-identity-network", "facenet"), ("--landmark-weight", 2)])
+def test_a_run_with_what_is_off_by_default_survives_a_stop_bit_for_bit(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, str]
+) -> None:
+    assert start("--output", "plain") == start(*given, "--output", "whole") == 0
+    step = Regression.training_step
+
+    def interrupted(module: Regression, batch: object, batch_idx: int) -> object:
+        if module.global_step == 3:
+            raise KeyboardInterrupt
+        return step(module, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Regression, "training_step", interrupted)
+        assert start(*given, "--output", "stopped") == 130
+    assert start(*given, "--output", "stopped") == 0
+    plain, whole, stopped = (
+        load_regressor(tmp_path / name / "final.ckpt")[0].state_dict()
+        for name in ("plain", "whole", "stopped")
+    )
+    assert all(torch.equal(whole[name], stopped[name]) for name in whole)
+    assert not all(torch.equal(whole[name], plain[name]) for name in whole)
 
 
 def test_accumulated_gradients_survive_a_stop_bit_for_bit(

@@ -73,3 +73,19 @@ def test_another_model_than_the_open_one_of_level_1_is_refused(
         ValueError, match="sliders are the open model's of level 1, got miniature; use `open`"
     ):
         people_of(small_model, tmp_path).cast  # noqa: B018 - made when first asked for
+
+
+def test_several_photographs_show_one_person_and_a_single_one_is_as_ever(
+    model: MorphableModel, people: SliderPeople, tmp_path: Path
+) -> None:
+    pairs = SliderPeople(
+        model, count=12, photographs_per_person=2, cache_folder=tmp_path, workers=0, progress=False
+    )
+    assert pairs.folder != people.folder
+    # Six people as there, and the photographs 4 and 5 show the third of them.
+    torch.testing.assert_close(pairs.cast.vertices, people.cast.vertices)
+    for number in (4, 5):
+        torch.testing.assert_close(pairs.true_faces([number]).vertices[0], people.cast.vertices[2])
+        assert pairs.person(number).coefficients.albedo.equal(people.person(2).coefficients.albedo)
+    one, other = pairs.render([4, 5])
+    assert not np.array_equal(one.pixels, other.pixels)

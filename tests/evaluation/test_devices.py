@@ -4,6 +4,7 @@ import pytest
 
 COMMANDS = {
     "clustering": ["run.ckpt"],
+    "consistency": ["run.ckpt"],
     "fairness": ["run.ckpt"],
     "fit": ["run.ckpt", "photographs"],
     "micc": ["run.ckpt"],

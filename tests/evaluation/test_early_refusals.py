@@ -8,6 +8,7 @@ import pytest
 
 from evaluation import (
     clustering,
+    consistency,
     fairness,
     fit,
     micc,
@@ -25,8 +26,8 @@ HEAVY = ("load_reconstructor", "load_network", "load_morphable_model", "load_det
 OURS = ("evaluation", "datamodules", "lightning_modules")
 LIKENESS = (similarity.main, clustering.main)
 WITH_CHECKPOINT = (micc.main, similarity.main, clustering.main, fairness.main, reporting_people.main,
-                   robustness.main)  # fmt: skip
-WITH_PHOTOGRAPHS = (*LIKENESS, reporting_people.main, robustness.main)
+                   robustness.main, consistency.main)  # fmt: skip
+WITH_PHOTOGRAPHS = (*LIKENESS, reporting_people.main, robustness.main, consistency.main)
 Main = Callable[[list[str]], int]
 
 

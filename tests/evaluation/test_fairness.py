@@ -134,13 +134,11 @@ def test_a_missing_checkpoint_and_the_training_network_are_refused(
 
 
 def test_place_turn_and_size_are_no_error_of_shape_and_a_shift_of_some_vertices_is() -> None:
-    class Bowls:
-        model = miniatures.small_model()
-
-    true = Bowls.model.vertices(torch.zeros(2, 1))
+    model = miniatures.small_model()
+    true = model.vertices(torch.zeros(2, 1))
     turned = 1.2 * true @ torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]) + 30
     bent = true.clone()
     bent[:, ::2, 2] += 2
-    errors = shape_errors(Bowls, true, {"turned": turned, "bent": bent})
+    errors = shape_errors(model, true, {"turned": turned, "bent": bent})
     np.testing.assert_allclose(errors["turned"], 0, atol=1e-4)
     assert np.all((errors["bent"] > 0.5) & (errors["bent"] < 2))

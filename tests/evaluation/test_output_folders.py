@@ -9,6 +9,7 @@ import pytest
 
 from evaluation import (
     clustering,
+    consistency,
     fairness,
     fit,
     leaderboard,
@@ -44,6 +45,10 @@ COMMANDS: dict[str, tuple[Callable, str]] = {
     "robustness": (
         robustness.main,
         "{checkpoint} --data=photographs:{photographs} --morphable-model=basel:{model}",
+    ),
+    "consistency": (
+        consistency.main,
+        "{checkpoint} --data=lfw:{photographs} --morphable-model=basel:{model}",
     ),
     "similarity": (
         similarity.main,

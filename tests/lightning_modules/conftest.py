@@ -11,7 +11,7 @@ from lightning_modules.teachers import Teachers
 from tests import miniatures
 
 # The suite's weights of the paper's four losses.
-PAPERS_FOUR = replace(SUITE_WEIGHTS, contrast=0.0, tone=0.0)
+PAPERS_FOUR = replace(SUITE_WEIGHTS, contrast=0.0, tone=0.0, known_tone=0.0)
 
 
 @pytest.fixture
@@ -32,7 +32,9 @@ def small_regressor() -> Regressor:
 def build(teachers: Teachers) -> object:
     """Builds stage 2 with other weights of some losses; its regressor is always the same."""
 
-    def build(*, views: int = 2, rendered: int = 2, target: object = None, **losses: float) -> Regression:
+    def build(
+        *, views: int = 2, rendered: int = 2, target: object = None, landmarks: object = None, **losses: float
+    ) -> Regression:
         return Regression(
             small_regressor(),
             teachers,
@@ -40,6 +42,7 @@ def build(teachers: Teachers) -> object:
             Rendering(rendered, views, seed=5),
             Optimisation(1e-3, 0.0, 0, 10),
             tone=target,
+            landmarks=landmarks,
             gradient_norm_interval=0,
         )
 

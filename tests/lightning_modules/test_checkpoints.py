@@ -14,7 +14,9 @@ from lightning_modules.checkpoints import (
     is_same_model,
     load_regressor,
     read_checkpoint,
+    with_content,
 )
+from lightning_modules.initialisation import rescale_first_albedo
 from lightning_modules.regressor import Regressor
 from lightning_modules.teachers import Teachers
 from tests import miniatures
@@ -53,6 +55,17 @@ def test_a_regressor_comes_back_as_it_was(written: Path) -> None:
     torch.testing.assert_close(regressor(features), small_regressor()(features), rtol=0, atol=0)
     assert kept["settings"]["seed"] == 3
     assert not regressor.training
+
+
+def test_a_checkpoint_can_get_other_weights_and_more_content(written: Path, tmp_path: Path) -> None:
+    regressor, before = load_regressor(written)
+    rescale_first_albedo(regressor, 2.0, 1.0)
+    with_content(written, tmp_path / "more.ckpt", regressor, tone_calibration={"factor": 2.0, "shift": 1.0})
+    again, content = load_regressor(tmp_path / "more.ckpt")
+    for name, value in regressor.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+    assert content.keys() - before.keys() == {"tone_calibration"}
+    assert read_checkpoint(tmp_path / "more.ckpt").keys() == read_checkpoint(written).keys()
 
 
 def test_an_exported_checkpoint_is_small_and_carries_its_terms(written: Path, tmp_path: Path) -> None:

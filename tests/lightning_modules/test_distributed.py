@@ -10,7 +10,7 @@ from lightning_modules.distributed import global_batch, is_distributed, mean_ove
 from tests.miniatures import small_batch
 
 from .steps import step_of
-from .two_processes import SWITCHES, build
+from .two_processes import MORE, SWITCHES, build
 
 ROOT = Path(__file__).resolve().parents[2]
 Results = dict[str, dict[str, torch.Tensor]]
@@ -45,13 +45,13 @@ def together(count: int, device: str, output: Path) -> Results:
     return torch.load(output, weights_only=True)
 
 
-@pytest.mark.parametrize("off", [None, *SWITCHES])
-def test_two_processes_compute_what_one_computes(two: Results, off: str | None) -> None:
-    module = build(**({} if off is None else {off: 0.0}))
+@pytest.mark.parametrize("name", [*MORE, *SWITCHES])
+def test_two_processes_compute_what_one_computes(two: Results, name: str) -> None:
+    module = build(**MORE.get(name, {name: 0.0}))
     _, loss, _ = step_of(module, small_batch(8))
     loss.backward()
     gradient = torch.cat([parameter.grad.flatten() for parameter in module.regressor.parameters()])
-    together = two[str(off)]
+    together = two[name]
     torch.testing.assert_close(together["value"], loss.detach(), rtol=1e-5, atol=0)
     assert float((together["gradient"] - gradient).norm() / gradient.norm()) < 1e-5
 

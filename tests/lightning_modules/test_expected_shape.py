@@ -38,3 +38,28 @@ def test_too_little_to_learn_from_is_refused(shape: tuple[int, ...]) -> None:
 def test_a_checkpoint_without_one_says_how_to_add_it() -> None:
     with pytest.raises(ValueError, match=r"old.ckpt keeps no expected shape: python ablations/expected_sh"):
         require_expected_shape({}, "old.ckpt")
+
+
+def test_variance_that_only_real_photographs_have_earns_no_trust_however_many_they_are() -> None:
+    learnt = ExpectedShape(*torch.tensor([[0.6], [0.6], [0.4]]), people=10**9)
+    torch.testing.assert_close(learnt.factors(1), torch.tensor([0.6]))
+    torch.testing.assert_close(learnt.factors(10**6), torch.tensor([1.0]))
+    photographed = learnt._replace(unlabelled=torch.tensor([1.6]))
+    # Over photographs 1.6, of which 0.4 averages out.
+    torch.testing.assert_close(photographed.factors(1), torch.tensor([0.6 / 1.6]))
+    torch.testing.assert_close(photographed.factors(2), torch.tensor([0.6 / 1.4]))
+    torch.testing.assert_close(photographed.factors(10**6), torch.tensor([0.6 / 1.2]))
+    calmer = learnt._replace(unlabelled=torch.tensor([0.5]))
+    torch.testing.assert_close(calmer.factors(3), learnt.factors(3))
+
+
+def test_the_variance_over_unlabelled_photographs_is_learnt_and_kept() -> None:
+    generator = torch.Generator().manual_seed(2)
+    true = torch.randn(40, 3, generator=generator)
+    predicted, photographs = true[:, None].expand(-1, 2, -1), 3 * torch.randn(500, 3, generator=generator)
+    learnt = ExpectedShape.learn(true, predicted, photographs)
+    assert learnt.as_dict()["unlabelled"].equal(photographs.var(0))
+    assert "unlabelled" not in ExpectedShape.learn(true, predicted).as_dict()
+    assert ExpectedShape(**learnt.as_dict()).to(true.double()).factors().dtype == torch.float64
+    with pytest.raises(ValueError, match="at least 8 unlabelled photographs must show a face, got 5"):
+        ExpectedShape.learn(true, predicted, photographs[:5])

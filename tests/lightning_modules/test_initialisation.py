@@ -5,6 +5,7 @@ import torch
 from lightning_modules.initialisation import (
     RIDGE_PENALTY,
     amplify,
+    rescale_first_albedo,
     standardise,
     start_first_albedo,
     start_linearly,
@@ -85,3 +86,15 @@ def test_a_start_meets_features_on_another_device_than_the_regressor() -> None:
     start_linearly(regressor, features, Prediction(torch.randn(50, 3), torch.randn(50, 2)))
     start_first_albedo(regressor, features, torch.randn(50))
     assert regressor.linear.weight.is_meta
+
+
+@pytest.mark.parametrize("linear_path", [True, False])
+def test_the_first_albedo_component_is_rescaled_and_no_other(linear_path: bool) -> None:
+    features = torch.randn(4, 6)
+    regressor = Regressor(6, 3, 2, hidden_width=8, linear_path=linear_path)
+    shape, albedo = regressor(features)
+    rescale_first_albedo(regressor, 2.0, -0.5)
+    after = regressor(features)
+    torch.testing.assert_close(after.shape, shape, rtol=0, atol=0)
+    torch.testing.assert_close(after.albedo[:, 0], 2 * albedo[:, 0] - 0.5)
+    torch.testing.assert_close(after.albedo[:, 1:], albedo[:, 1:], rtol=0, atol=0)

@@ -7,11 +7,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from lightning_modules.losses import (
+    LANDMARK_SCALE,
     PAPER_WEIGHTS,
     batch_distribution_loss,
     contrast_loss,
     expected_at_prior,
     identity_loss,
+    landmark_loss,
     least_variance,
     loopback_loss,
     parameter_distance,
@@ -241,3 +243,14 @@ def test_an_unknown_reduction_is_refused() -> None:
         ValueError, match='reduction must be "sum" or "mean", got "median"'.replace('"median"', "'median'")
     ):
         batch_distribution_loss(torch.zeros(2, 3), "median")
+
+
+def test_landmark_loss_is_a_square_of_small_distances_and_grows_with_large_ones() -> None:
+    # In units of LANDMARK_SCALE: distances 0 and sqrt(3) of the first face, sqrt(8) twice of the second.
+    squares = LANDMARK_SCALE**2 * torch.tensor([[0.0, 3.0], [8.0, 8.0]])
+    by_hand = [(0 + 2) / 2, 4]  # 2 sqrt(1 + d^2) - 2
+    everyone, first = torch.tensor([1.0, 1.0]), torch.tensor([1.0, 0.0])
+    torch.testing.assert_close(landmark_loss(squares, everyone), torch.tensor(sum(by_hand) / 2))
+    torch.testing.assert_close(landmark_loss(squares, first), torch.tensor(by_hand[0] / 2))
+    small = torch.tensor([[1e-3]]) * LANDMARK_SCALE**2
+    torch.testing.assert_close(landmark_loss(small, torch.ones(1)), torch.tensor(1e-3), rtol=1e-3, atol=0)

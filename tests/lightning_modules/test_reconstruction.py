@@ -65,6 +65,21 @@ def test_another_morphable_model_is_refused(checkpoint: Path) -> None:
         load_reconstructor(checkpoint, morphable_model="other")
 
 
+def test_a_checkpoint_of_an_older_recipe_is_refused_and_says_how_to_get_it(checkpoint: Path) -> None:
+    content = torch.load(checkpoint, weights_only=True)
+    content[KEY]["morphable_model"] |= {
+        "kind": "open",
+        "name": "open-recipe4-anny0.6.2-level1",
+        "sha256": "4",
+    }
+    torch.save(content, checkpoint)
+    with pytest.raises(
+        ValueError,
+        match=r"trained with open-recipe4-.*train again, or take open-recipe4-.*\.h5 .*as basel:FILE",
+    ):
+        load_reconstructor(checkpoint)
+
+
 def test_other_weights_of_the_encoder_are_refused(checkpoint: Path) -> None:
     with pytest.raises(ValueError, match=r"the encoder small \(01.*other weights \(08"):
         load_reconstructor(checkpoint, encoder_weights=Path("other.dat"))

@@ -10,8 +10,10 @@ from torch.utils.data import DataLoader
 
 from lightning_modules import losses, regression
 from lightning_modules.losses import SUITE_WEIGHTS
+from lightning_modules.photographed_landmarks import LandmarkTarget
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.coloured import Coloured
+from lightning_modules.recognition.similarity import Centre
 from lightning_modules.regression import Regression
 from lightning_modules.rendered_faces import render_randomly
 from lightning_modules.skin_tone import ToneTarget
@@ -148,7 +150,7 @@ def test_loopback_reaches_the_regressor_through_the_decoding(build: Build) -> No
 def test_nothing_reaches_the_frozen_teachers(build: Build, teachers: Teachers) -> None:
     module = build()
     torch.stack(list(terms_of(module, small_batch()).values())).sum().backward()
-    for part in teachers:
+    for part in (teachers.model, *teachers.by_role.values()):
         assert not list(part.parameters())
         assert all(buffer.grad is None and not buffer.requires_grad for buffer in part.buffers())
     assert all(parameter.grad is not None for parameter in module.regressor.parameters())
@@ -179,6 +181,20 @@ def test_tone_pulls_the_first_albedo_component(build: Build) -> None:
     torch.testing.assert_close(terms_of(module, batch)["tone"], expected, atol=1e-5, rtol=0)
 
 
+def test_known_tone_pulls_the_first_albedo_component_of_synthetic_faces(build: Build) -> None:
+    module, batch = build(known_tone=0.5), small_batch()
+    decoded = module.regressor(batch.synthetic.features)
+    expected = 0.5 * (decoded.albedo[:, 0] - batch.synthetic.albedo[:, 0]).square().mean()
+    terms = terms_of(module, batch)
+    torch.testing.assert_close(terms.pop("known_tone"), expected)
+    assert set(terms) == set(SWITCHES)
+
+
+def test_known_tone_needs_synthetic_faces_but_not_the_parameter_loss(build: Build) -> None:
+    alone = dict.fromkeys(SWITCHES, 0.0)
+    assert set(terms_of(build(**alone, known_tone=0.5), small_batch())) == {"known_tone"}
+
+
 def test_the_tone_s_target_sees_the_cheeks_of_a_coloured_encoder(build: Build) -> None:
     plain = build().teachers
     coloured = Coloured(plain.encoder)
@@ -197,6 +213,29 @@ def test_the_tone_s_target_sees_the_cheeks_of_a_coloured_encoder(build: Build) -
     found = module.tone_target(faces)
     torch.testing.assert_close(found, target(torch.zeros(2, 8), cheeks))
     assert found[0] > found[1]
+
+
+def test_landmarks_are_a_loss_of_their_own_that_renders_nothing(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = small_batch()
+    plain, target = terms_of(build(), batch), LandmarkTarget.of_model(build().teachers.model)
+    module = build(landmark=3.0, landmarks=target)
+    marked = terms_of(module, batch)
+    assert set(marked) == {*SWITCHES, "landmark"}
+    for name in SWITCHES:
+        assert torch.equal(marked[name], plain[name])
+    shape = module.regressor(batch.photographs.features["small"]).shape
+    by_hand = losses.landmark_loss(*target.squared_distances(shape, batch.photographs.landmarks))
+    torch.testing.assert_close(marked["landmark"], 3 * by_hand)
+    assert gradients(module, marked["landmark"]).norm() > 0
+    monkeypatch.setattr(LandmarkTarget, "squared_distances", None)
+    assert set(terms_of(build(landmarks=target), batch)) == {*SWITCHES}
+
+
+def test_the_landmark_loss_needs_landmarks_to_compare_with(build: Build) -> None:
+    with pytest.raises(ValueError, match="the landmark loss needs a LandmarkTarget, fitted to photographs"):
+        build(landmark=1.0)
 
 
 def test_contrast_is_a_loss_of_its_own(build: Build) -> None:
@@ -232,6 +271,48 @@ def test_a_network_that_no_loss_needs_looks_at_no_rendering(
     module.teachers = teachers._replace(encoder=encoder, identity_network=identity)
     terms_of(module, small_batch())
     assert (seen.count(encoder), seen.count(identity)) == passes
+
+
+def named(seed: int, name: str) -> SmallNetwork:
+    network = SmallNetwork(seed)
+    network.name = name
+    return network
+
+
+def test_with_a_second_identity_network_identity_and_contrast_are_means_over_both(
+    build: Build, teachers: Teachers
+) -> None:
+    batch, first, second = small_batch(), named(7, "first"), named(8, "second")
+    of_second = torch.nn.functional.normalize(torch.randn(8, 8), dim=1)
+    own = batch.photographs.embeddings
+    photographs = batch.photographs._replace(embeddings={**own, "first": own["small"], "second": of_second})
+    batch = batch._replace(photographs=photographs)
+
+    def found(identity: SmallNetwork, other: SmallNetwork | None) -> tuple[dict[str, Tensor], Tensor]:
+        module = build(contrast=2.0)
+        module.centres = {"second": Centre(torch.full((8,), 0.1), "second", second.sha256, "made up", 500)}
+        module.teachers = teachers._replace(identity_network=identity, second_identity_network=other)
+        terms = terms_of(module, batch)
+        return terms, gradients(module, terms["identity"] + terms["contrast"])
+
+    (by_first, one), (by_second, other), (by_both, both) = (
+        found(first, None), found(second, None), found(first, second)
+    )  # fmt: skip
+    for name in ("identity", "contrast"):
+        assert not torch.allclose(by_first[name], by_second[name])
+        torch.testing.assert_close(by_both[name], (by_first[name] + by_second[name]) / 2)
+    for name in {*SWITCHES} - {"identity"}:
+        assert torch.equal(by_both[name], by_first[name])
+    torch.testing.assert_close(both, (one + other) / 2)
+
+
+def test_no_identity_network_looks_where_no_loss_compares_embeddings(
+    build: Build, teachers: Teachers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, second = build(identity=0.0), named(8, "judge")
+    module.teachers = teachers._replace(second_identity_network=second)
+    monkeypatch.setattr(second, "describe", None)
+    assert set(terms_of(module, small_batch())) == {*SWITCHES} - {"identity"}
 
 
 @pytest.mark.parametrize("name", SWITCHES)

@@ -3,7 +3,15 @@ import math
 import pytest
 import torch
 
-from lightning_modules.faces.aligned_rendering import AlignedFrame, as_judged
+from lightning_modules.faces.aligned_rendering import (
+    FRONTAL_AMBIENT,
+    FRONTAL_COLOUR,
+    FRONTAL_INTENSITIES,
+    AlignedFrame,
+    as_judged,
+    render_frontal,
+)
+from lightning_modules.faces.morphable_model import Faces
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.frame import RENDERED_POINTS, WHOLE_FRAME
 from lightning_modules.rendered_faces import (
@@ -13,6 +21,7 @@ from lightning_modules.rendered_faces import (
     render_from_the_front,
     render_randomly,
 )
+from lightning_modules.rendering.colour import decode_srgb
 from lightning_modules.teachers import Teachers
 
 
@@ -51,6 +60,22 @@ def test_from_the_front_a_face_is_lit_and_symmetric_in_pose(teachers: Teachers) 
     columns = torch.nonzero(covered.any(0))[:, 0]
     assert abs(float(columns.min() + columns.max()) - 223) <= 6
     assert 0.3 < float(image[:, covered].mean()) < 0.9
+
+
+def test_from_the_front_a_grey_face_is_lit_as_brightly_as_photographs_and_as_warmly(
+    teachers: Teachers,
+) -> None:
+    model = teachers.model
+    grey = torch.full((1, model.albedo_mean.numel() // 3, 3), 0.5)
+    frame = frame_of(WHOLE_FRAME)
+    image = render_frontal(model, Faces(model.neutral_mean.view(1, -1, 3), grey), frame)[0, 0]
+    lit = decode_srgb(image[:, image.amax(0) > 0.1]).median(1).values
+    albedo = float(decode_srgb(torch.tensor(0.5)))
+    # Where light falls from all sides, its sum is that of the lights: a face turned to both sees less.
+    assert albedo < float(lit.mean()) < sum(FRONTAL_INTENSITIES, FRONTAL_AMBIENT) * albedo
+    torch.testing.assert_close(
+        lit / lit[1], torch.tensor(FRONTAL_COLOUR) / FRONTAL_COLOUR[1], rtol=5e-3, atol=0
+    )
 
 
 def test_a_judge_sees_faces_softened_and_black_above_the_forehead(teachers: Teachers) -> None:

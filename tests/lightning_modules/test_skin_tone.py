@@ -8,6 +8,7 @@ from lightning_modules.skin_tone import (
     OWN_SHARE,
     SPREAD,
     SPREAD_BESIDE_OWN,
+    ToneCalibration,
     ToneTarget,
     albedo_angles,
     cheek_vertices,
@@ -143,3 +144,14 @@ def test_a_table_may_rise_or_fall(angles: torch.Tensor) -> None:
     target = ToneTarget(torch.zeros(8, 3), offset, angles)
     expected = 1.5 if angles[-1] > 0 else -1.5
     torch.testing.assert_close(target(torch.rand(4, 8)), torch.full((4,), expected), atol=1e-4, rtol=0)
+
+
+def test_a_calibration_gives_predictions_the_mean_and_the_spread_of_the_truth() -> None:
+    true = torch.randn(500, generator=torch.Generator().manual_seed(0))
+    factor, shift = ToneCalibration.learn(true, 0.5 * true.flip(0) + 2)
+    assert (factor, shift) == pytest.approx((2.0, -4.0), rel=1e-5)
+
+
+def test_predictions_that_are_all_the_same_cannot_be_calibrated() -> None:
+    with pytest.raises(ValueError, match="all the same; a calibration cannot spread them"):
+        ToneCalibration.learn(torch.randn(9), torch.ones(9))

@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from lightning_modules.distributed import buffers_stay, global_batch, mean_over_processes
 from lightning_modules.losses import SUITE_WEIGHTS
 from lightning_modules.optimisation import Optimisation
+from lightning_modules.photographed_landmarks import LandmarkTarget
 from lightning_modules.regression import Regression, Rendering
 from lightning_modules.regressor import Regressor
 from lightning_modules.skin_tone import ToneTarget
@@ -19,6 +20,8 @@ from tests import miniatures
 from tests.lightning_modules.steps import step_of
 
 SWITCHES = ("parameter", "identity", "batch_distribution", "loopback")
+# What is built besides: everything, and what is off by default.
+MORE = {"None": {}, "second identity network": {"second": True}, "landmark": {"landmark": 2.0}}
 
 
 class Step(torch.nn.Module):
@@ -33,24 +36,27 @@ class Step(torch.nn.Module):
         return step_of(self.module, batch)[1]
 
 
-def build(**losses: float) -> Regression:
+def build(*, second: bool = False, **losses: float) -> Regression:
     """The same module on every process."""
     torch.manual_seed(0)
+    model = miniatures.small_model()
     network, judge = miniatures.SmallNetwork(1), miniatures.SmallNetwork(2)
     judge.name = "judge"
+    more = (miniatures.SmallNetwork(3),) if second else ()
     return Regression(
         Regressor(20, 4, 3, hidden_width=16),
-        Teachers(miniatures.small_model(), network, network, judge),
+        Teachers(model, network, network, judge, *more),
         replace(SUITE_WEIGHTS, tone=0.5, **losses),
         Rendering(4, 2, seed=5),
         Optimisation(1e-3, 0.0, 0, 10),
         tone=ToneTarget(torch.randn(8, 3), torch.tensor([60.0, 12.0, 18.0]), torch.linspace(-60, 60, 61)),
+        landmarks=LandmarkTarget.of_model(model) if "landmark" in losses else None,
         gradient_norm_interval=0,
     )
 
 
 def main(rank: int, count: int, device: torch.device, meeting: str, output: str) -> None:
-    """Step with everything on, then with each loss off; save the averaged value and the gradient."""
+    """Step with everything on, with more, and with each loss off; save the averaged values and gradients."""
     torch.set_num_threads(1)
     backend = "gloo"
     if device.type == "cuda":
@@ -59,8 +65,8 @@ def main(rank: int, count: int, device: torch.device, meeting: str, output: str)
     # They meet in a file: a port may be taken by now, and one that meets at a port cannot end after its host.
     distributed.init_process_group(backend, init_method=f"file://{meeting}", rank=rank, world_size=count)
     results = {}
-    for off in (None, *SWITCHES):
-        module = build(**({} if off is None else {off: 0.0}))
+    for name, switches in (MORE | {name: {name: 0.0} for name in SWITCHES}).items():
+        module = build(**switches)
         module.to(device)
         module.setup("fit")
         step = DistributedDataParallel(Step(module), **buffers_stay())
@@ -70,7 +76,7 @@ def main(rank: int, count: int, device: torch.device, meeting: str, output: str)
         value = loss.detach().clone()
         distributed.all_reduce(value)
         gradient = torch.cat([parameter.grad.flatten() for parameter in module.regressor.parameters()])
-        results[str(off)] = {"value": value.cpu() / count, "gradient": gradient.cpu()}
+        results[name] = {"value": value.cpu() / count, "gradient": gradient.cpu()}
     gathered = global_batch(torch.full((2, 3), float(rank), device=device)).cpu()
     results["gathered"] = {"value": gathered, "gradient": gathered}
     mean = mean_over_processes(torch.tensor([rank, 10.0 * rank], device=device).requires_grad_()).cpu()

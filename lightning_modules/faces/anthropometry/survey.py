@@ -5,8 +5,8 @@ holds the difference of the sexes too. Sources differ in where they put a point:
 taken whose points are the landmarks'. Farkas' inner corners of the eyes, for example, lie 3 mm nearer to each
 other than those that are marked on MICC's scans.
 
-Head breadth is left out: it is measured above the ears, where most models are cut, and where the open model
-is too narrow. The correlation is as somebody reported it of ANSUR II, and was not computed from its data.
+Head breadth is left out: it is measured above the ears, where most models are cut. The
+correlation is as somebody reported it of ANSUR II, and was not computed from its data.
 """
 
 from typing import NamedTuple

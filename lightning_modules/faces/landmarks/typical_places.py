@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from lightning_modules.faces.alignment import similarity_between
 from lightning_modules.faces.landmarks.ibug import GROUPS, NUMBER_OF_LANDMARKS
 
-# The open model's mean face, mm, x to the subject's left, y up, z forward, rounded.
+# The mean face of the open model's recipe 4, mm, x to the subject's left, y up, z forward, rounded.
 # fmt: off
 TYPICAL_PLACES = np.array([
     (-64, 36, -85), (-64, 13, -88), (-62, -10, -91), (-55, -32, -87), (-47, -47, -77), (-38, -57, -65),
@@ -24,7 +24,7 @@ TYPICAL_PLACES = np.array([
 ], dtype=np.float64)
 # fmt: on
 # After a similarity, 400 random neutral faces of the open model stay within 11 mm of these places (jaw: 15),
-# with random expressions within 16 mm (lower lip and chin: 25); hand marks of MICC and ICT-FaceKit's own
+# with random expressions within 18 mm (lower lip and chin: 25); hand marks of MICC and ICT-FaceKit's own
 # within 9 mm (jaw: 19). What lies farther off was marked elsewhere, or is another landmark.
 FARTHEST_MM = np.full(NUMBER_OF_LANDMARKS, 20.0)
 FARTHEST_MM[[*GROUPS["jaw"], *range(55, 60), *range(65, 68)]] = 30.0

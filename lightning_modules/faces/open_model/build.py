@@ -20,7 +20,7 @@ from lightning_modules.faces.open_model.marks import marked_landmarks
 from lightning_modules.faces.open_model.regions import find_regions
 from lightning_modules.faces.open_model.statistics import principal_components, rigidly_aligned
 
-RECIPE_VERSION = 4  # raise it whenever the built model changes
+RECIPE_VERSION = 5  # raise it whenever the built model changes
 SEED = 1806_06098
 LEVELS = (1, 2)
 SHAPE_SAMPLES, ALBEDO_SAMPLES, EXPRESSION_SAMPLES = 1500, 600, 3000

@@ -16,13 +16,14 @@ from lightning_modules.faces.open_model.subdivision import (
 )
 
 ORIGIN = 297  # base-mesh vertex at the nose's tip, 1.6 mm below its foremost point (`marks.py`)
-EYE_CAVITY_RINGS = 2  # deeper ones are never seen
+EYE_CAVITY_RINGS = 4  # with two, light fell through beside the eyeballs
 EYEBALLS = ("helper-l-eye", "helper-r-eye")
-# Half-spaces n . p <= c of the crop, in mm from the origin, and the radius that rounds their corners.
+# Half-spaces n . p <= c of the crop, in mm from the origin, and the radius that rounds their corners. The
+# crown's leans forward by 20 degrees only: the steeper cut of recipe 4 made the forehead a spike in profile.
 CROP_PLANES = {
-    "hairline": ((0.0, 0.80, -0.60), 118.0),
-    "behind the ears": ((0.0, 0.10, -0.995), 148.0),
-    "under the jaw": ((0.0, -0.88, -0.475), 103.0),
+    "crown": ((0.0, 0.35, -0.937), 157.0),
+    "behind the ears": ((0.0, 0.10, -0.995), 157.0),
+    "under the jaw": ((0.0, -0.88, -0.475), 108.0),
 }
 CROP_RADIUS = 12.0
 

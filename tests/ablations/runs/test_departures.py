@@ -25,6 +25,12 @@ from tests import miniatures
 ROOT = Path(__file__).parents[3]
 SWITCHED = [departure for departure in DEPARTURES if departure.options]
 FIXED = [departure for departure in DEPARTURES if not departure.options]
+# Off under both methods, and what switches each on.
+OFF = {
+    "unbiased moments": ["--unbiased-moments"],
+    "landmark loss": ["--landmark-weight", "2"],
+    "second identity network": ["--second-identity-network", "facenet"],
+}
 BY_NAME = pytest.mark.parametrize("departure", SWITCHED, ids=lambda departure: departure.name)
 
 
@@ -74,28 +80,29 @@ def test_its_options_set_a_departure_back_and_nothing_else(departure: Departure)
     assert not set(there.departures) - set(suite.departures)
     # Stage 1 has another learning rate without a linear start.
     assert changed(suite, there) <= {*departure.options, "pretraining_learning_rate"}
-    assert on or departure.name == "unbiased moments"
+    assert on or departure.name in OFF
 
 
 @BY_NAME
 def test_each_departure_can_be_had_by_itself_under_the_paper_method(departure: Departure) -> None:
     paper, suite = parse("--method=paper"), parse()
     given = [word for name in departure.options for word in words(name, getattr(suite, name))]
-    if departure.name == "unbiased moments":
-        given = ["--unbiased-moments"]
-    there = parse("--method=paper", *given)
+    there = parse("--method=paper", *OFF.get(departure.name, given))
     assert set(there.departures) - set(paper.departures) == {departure.name}
     assert not set(paper.departures) - set(there.departures)
 
 
-def test_the_suite_departs_wherever_it_can_but_for_unbiased_moments() -> None:
+def test_the_suite_departs_wherever_it_can_but_for_what_is_off() -> None:
     names = {departure.name for departure in DEPARTURES}
-    assert set(parse().departures) == names - {"unbiased moments"}
-    assert "unbiased moments" in parse("--unbiased-moments").departures
+    assert set(parse().departures) == names - OFF.keys()
+    for name, given in OFF.items():
+        assert name in parse(*given).departures
 
 
 def test_a_loss_that_is_off_is_no_departure() -> None:
-    assert {"contrast loss", "skin tone loss"}.isdisjoint(parse("--no-contrast", "--no-tone").departures)
+    assert {"contrast loss", "skin tone loss", "known tone loss"}.isdisjoint(
+        parse("--no-contrast", "--no-tone", "--no-known-tone").departures
+    )
     without = parse("--no-batch-distribution", "--unbiased-moments").departures
     assert {"absolute means", "moments over more photographs", "unbiased moments"}.isdisjoint(without)
 

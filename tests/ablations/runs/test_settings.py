@@ -23,7 +23,7 @@ def changed(*argv: str) -> dict[str, object]:
     return {name: value for name, value in after.items() if before[name] != value}
 
 
-@pytest.mark.parametrize("name", [*LOSSES, "tone", "pretraining"])
+@pytest.mark.parametrize("name", [*LOSSES, "tone", "known_tone", "pretraining"])
 def test_a_switch_changes_one_setting_with_hyphens_and_underscores(name: str) -> None:
     for argument in (f"--no-{name.replace('_', '-')}", f"--no_{name}", f"--{name}=false"):
         assert changed(argument) == {name: False}
@@ -65,6 +65,7 @@ def test_the_suite_is_the_default_and_centres_tones_and_averages() -> None:
     assert settings.weights == SUITE_WEIGHTS
     assert (settings.centred, settings.views) == (True, 3)
     assert settings.tone_weight > 0
+    assert settings.known_tone_weight > 0
     assert settings.contrast_weight > 0
     assert settings.cheek_colour
     assert settings.identity_network == settings.encoder == "dlib"
@@ -75,6 +76,7 @@ def test_the_paper_method_has_the_paper_s_weights_and_moments_of_rendered_photog
     assert settings.weights == PAPER_WEIGHTS
     assert (settings.centred, settings.views) == (False, 3)
     assert (settings.tone_weight, settings.contrast_weight, settings.cheek_colour) == (0, 0, False)
+    assert settings.known_tone_weight == 0
     assert settings.photographs_per_step == settings.rendered
     assert parse("--method", "paper", "--rendered", "16").photographs_per_step == 16
 
@@ -130,7 +132,13 @@ def test_nothing_is_left_open() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [("--judge", "dlib"), ("--encoder", "sface"), ("--identity-network", "sface")]
+    "option",
+    [
+        ("--judge", "dlib"),
+        ("--encoder", "sface"),
+        ("--identity-network", "sface"),
+        ("--second-identity-network", "sface"),
+    ],
 )
 def test_a_judge_that_trains_is_refused(option: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match=r"the judge (dlib|sface) also trains; .* give another --judge"):
@@ -155,6 +163,7 @@ def test_a_judge_that_trains_is_refused(option: tuple[str, str]) -> None:
             "--no-identity --contrast-weight 0 --no-batch-distribution --shape-weight 0 --albedo-weight 0",
             "every loss is off",
         ),
+        ("--second-identity-network dlib", "-identity-network dlib is the identity network already; give"),
         ("--photographs=", "--photographs '' names no folder; give one, or stand-in"),
         ("--photographs=lfw:", "--photographs 'lfw:' names no folder"),
         ("--strategy foo", "--strategy must be one of auto, ddp, .*; got foo"),

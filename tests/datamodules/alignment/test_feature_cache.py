@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from datamodules.alignment.face_cache import AlignedFaces, FaceCache
-from datamodules.alignment.feature_cache import KEY, FaceFeatures, face_keys, to_images
+from datamodules.alignment.face_rows import KEY, face_keys
+from datamodules.alignment.feature_cache import FaceFeatures, to_images
 from datamodules.alignment.images import list_photographs
 
 from ..conftest import TinyNetwork

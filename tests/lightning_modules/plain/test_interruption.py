@@ -1,6 +1,7 @@
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,45 @@ def test_inside_a_command_an_interruption_is_python_s_again(capsys: pytest.Captu
         assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before
     assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_what_an_interruption_would_ruin_ends_first(kind: signal.Signals) -> None:
+    done = []
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    @interruption.interruption_deferred()
+    def interrupted_twice() -> None:
+        signal.raise_signal(kind)
+        signal.raise_signal(kind)
+        done.append("all of it")
+
+    before = signal.signal(kind, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted_twice()
+        assert signal.getsignal(kind) is interrupt
+    finally:
+        signal.signal(kind, before)
+    assert done == ["all of it"]
+
+
+def test_an_error_inside_puts_the_handlers_back() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(ZeroDivisionError), interruption.interruption_deferred():
+        raise ZeroDivisionError
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_thread_that_is_never_interrupted_defers_nothing() -> None:
+    def inside() -> object:
+        with interruption.interruption_deferred():
+            return signal.getsignal(signal.SIGINT)
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(inside).result() is signal.getsignal(signal.SIGINT)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda file: file.stem)

@@ -2,14 +2,17 @@ import hashlib
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from numba.core import event
 
 import lightning_modules.rendering
 from lightning_modules.rendering.compilation import compiled, for_each
@@ -92,16 +95,16 @@ def test_a_forked_child_renders(arguments: list, three_threads: None) -> None:
 
 def test_only_a_missing_cache_folder_is_forgiven(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**options: object) -> Callable:
-        def decorate(function: Callable) -> Callable:
+        def decorate(function: Callable) -> SimpleNamespace:
             if options["cache"]:
                 raise RuntimeError(message)
-            return function
+            return SimpleNamespace(compile=function, function=function)
 
         return decorate
 
     monkeypatch.setattr("numba.njit", refuse)
     message = "cannot cache function 'f': no locator available for file 'f.py'"
-    assert compiled(rendered_digest) is rendered_digest
+    assert compiled(rendered_digest).function is rendered_digest
     message = "something else"
     with pytest.raises(RuntimeError, match="something else"):
         compiled(rendered_digest)
@@ -187,3 +190,24 @@ def test_no_kernel_reads_or_writes_outside_its_arrays(tmp_path: Path) -> None:
         text=True,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+class Interrupting(event.Listener):
+    """Ctrl-C while a kernel is compiled."""
+
+    def on_start(self, event: event.Event) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    def on_end(self, event: event.Event) -> None:
+        """Nothing."""
+
+
+def test_an_interruption_waits_until_a_kernel_is_compiled() -> None:
+    @compiled
+    def doubled(value: float) -> float:
+        return 2 * value
+
+    with event.install_listener("numba:compile", Interrupting()), pytest.raises(KeyboardInterrupt):
+        doubled(1.5)
+    assert len(doubled.signatures) == 1
+    assert doubled(1.5) == 3

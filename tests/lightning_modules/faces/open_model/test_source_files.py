@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lightning_modules.faces.open_model import source_files
+from lightning_modules.faces.open_model.calibration import HEAD_SCALE
 
 
 def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +58,7 @@ def test_a_target_is_read_in_millimetres(tmp_path: Path, packed: bool) -> None:
     text = b"# a comment\n\n2 0.1 0 -.25\n0 0 1 0\n"
     path = tmp_path / ("a.target.gz" if packed else "a.target")
     path.write_bytes(gzip.compress(text) if packed else text)
-    expected = [[0, 100, 0], [0, 0, 0], [10, 0, -25]]
+    expected = np.array([[0, 100, 0], [0, 0, 0], [10, 0, -25]]) * HEAD_SCALE
     np.testing.assert_allclose(source_files.read_target(path, 3), expected)
 
 
