@@ -31,8 +31,7 @@ from ablations.runs.termination import stopped_by_termination
 from ablations.studies import cell, cell_results, cell_workers
 from ablations.studies.comparison import REPORT, TABLES, compare
 from ablations.studies.designs import Cell, Design, cells_of
-from datamodules.lfw import lfw_folder
-from datamodules.lfw_lists import find_images, find_list
+from datamodules.lfw import LFW, lfw_folder
 from evaluation.reporting.results import RESULTS, default_output, finished_results, plain
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.declared_options import as_words
@@ -147,7 +146,7 @@ def check_before_training(plan: Plan, settings: Settings, execution: Execution) 
 
     Raises:
         FileNotFoundError: if photographs, people or a morphable model are not there.
-        ValueError: if a name is not known, or this machine lacks the device.
+        ValueError: if a name is not known, a list is none, or this machine lacks the device.
     """
     check_sources(settings, execution)
     check_loggers(execution)
@@ -155,7 +154,8 @@ def check_before_training(plan: Plan, settings: Settings, execution: Execution) 
         check_device(execution)
     people = folder_of(plan.data)
     if people is not None:
-        find_list(find_images(people), "peopleDevTrain.txt")
+        LFW(people).photographs()
+        LFW(people).development_people()
 
 
 def folder_of(data: str) -> Path | None:

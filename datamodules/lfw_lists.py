@@ -13,6 +13,9 @@ SOURCE = (
 IMAGE_FOLDERS = ("lfw-deepfunneled", "lfw_funneled", "lfw-funneled", "lfw")
 
 
+LONGEST_COUNT = 18  # figures; Python refuses to read some thousands of them
+
+
 class Pair(NamedTuple):
     """Two photographs, named as <Name>/<Name>_0001.jpg."""
 
@@ -62,7 +65,7 @@ def read_pairs(file: Path) -> list[Pair]:
     """
     lines = _columns(file)
     _, counts = lines[0] if lines else (1, [])
-    if len(counts) not in {1, 2} or not all(part.isdecimal() and int(part) for part in counts):
+    if len(counts) not in {1, 2} or not all(_is_count(part) and int(part) for part in counts):
         raise ValueError(
             f"{file} is not a list of LFW pairs: its first line must count pairs of a kind, or folds and "
             f"pairs of a kind in each, got {' '.join(counts) or 'nothing'}"
@@ -94,7 +97,7 @@ def read_people(file: Path) -> list[str]:
     announced: list[tuple[int, int]] = []  # a number, and how many names came before it
     for number, parts in _columns(file):
         *name, count = parts
-        if not name and count.isdecimal():
+        if not name and _is_count(count):
             announced.append((int(count), len(names)))
         elif (not name and _is_name(count)) or (name and count.isdecimal() and all(map(_is_name, name))):
             names.append("_".join(name or [count]))
@@ -122,6 +125,10 @@ def _columns(file: Path) -> list[tuple[int, list[str]]]:
         parts = [part.strip().replace(" ", "_") for part in line.split(separator)]
         columns.append((number, [part for part in parts if part]))
     return [(number, parts) for number, parts in columns if parts]
+
+
+def _is_count(part: str) -> bool:
+    return part.isdecimal() and len(part) <= LONGEST_COUNT
 
 
 def _is_name(part: str) -> bool:

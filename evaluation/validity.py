@@ -51,6 +51,10 @@ from lightning_modules.plain.files import write_whole
 from lightning_modules.plain.number_types import AtLeastTwo, PositiveFinite, SeedInt
 from lightning_modules.plain.output_folder import OutputFolder
 
+COLUMNS = [
+    "subject", "kind", "level_mm", "protocol", "score_mm", "failure", "kept_fraction", "shape_error_mm",
+    "size_error_mm", "reference_mm",
+]  # fmt: skip
 LEVELS_MM = (0.5, 1.0, 1.5, 2.0, 3.0)
 LAYOUT = Layout(
     partial(blocks_by_protocol, details=("kept",), corner="Protocol"),
@@ -109,11 +113,13 @@ def compute(folder: OutputFolder, settings: dict) -> Report:
     for number in track(range(settings["subjects"]), "subjects"):
         name = f"subjects/{number:03d}.csv"
         file = folder.path / name
-        if not file.is_file():
+        table = kept_scores(file)
+        if table is None:
             subject = make_subject(faces, settings["seed"] + number)
             table = scores_of(subject, faces, settings["levels_mm"], number)
             write_whole(folder.claim(name), table.to_csv(index=False))
-        tables.append(pd.read_csv(file, keep_default_na=False, na_values=[""]))
+            table = kept_scores(file)
+        tables.append(table)
     scores = pd.concat(tables, ignore_index=True)
     results = Results(
         command="validity",
@@ -133,6 +139,20 @@ def compute(folder: OutputFolder, settings: dict) -> Report:
         ),
     )
     return Report(results, {"scores": scores}, {"validity": validity_figure(scores)})
+
+
+def kept_scores(file: Path) -> pd.DataFrame | None:
+    """A subject's scores from a file of an earlier start; None, with a warning, of one that is damaged."""
+    if not file.is_file():
+        return None
+    try:
+        table = pd.read_csv(file, keep_default_na=False, na_values=[""])
+    except (ValueError, OSError):  # pandas' errors are ValueErrors, too
+        table = pd.DataFrame()
+    if list(table.columns) == COLUMNS and len(table):
+        return table
+    print(f"{file} is damaged and is computed again", file=sys.stderr)
+    return None
 
 
 def scores_of(

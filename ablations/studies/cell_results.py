@@ -69,7 +69,7 @@ def metrics_of(folders: Sequence[Sequence[Path]]) -> list[Metric]:
     for evaluation in (PEOPLE, STAND_IN):
         if not (folders[0][0] / evaluation).is_dir():
             continue
-        tables = [[pd.read_csv(one / evaluation / ITEMS) for one in row] for row in folders]
+        tables = [[_people_of(one / evaluation) for one in row] for row in folders]
         first = tables[0][0]
         if any(not table["person"].equals(first["person"]) for row in tables for table in row):
             raise ValueError(f"the cells of {folders[0][0].parent.parent} were scored on different people")
@@ -83,6 +83,24 @@ def metrics_of(folders: Sequence[Sequence[Path]]) -> list[Metric]:
             scores = np.array([[table[name].to_numpy() for table in row] for row in tables])
             metrics.append(Metric(name, units[name], protocol, scores, results.stand_in))
     return metrics
+
+
+def _people_of(folder: Path) -> pd.DataFrame:
+    """A line for each person that an evaluation scored.
+
+    Raises:
+        ValueError: naming the file, if it is not there or no such table.
+    """
+    try:
+        table = pd.read_csv(folder / ITEMS)
+        reason = "" if "person" in table else "it has no column person"
+    except (ValueError, OSError) as error:  # pandas' errors are ValueErrors, too
+        reason = str(error)[:100]
+    if reason:
+        raise ValueError(
+            f"{folder / ITEMS} cannot be read ({reason}); delete {folder.parent}, and start the study again"
+        )
+    return table
 
 
 def curves_of(folder: Path, names: Sequence[str]) -> dict[str, LossCurve]:

@@ -66,6 +66,8 @@ def _photograph(number: int, path: Path) -> Frame:
 
 
 def _video(path: Path, count: int | None) -> Iterator[Frame]:
+    if path.exists() and not path.is_file():
+        raise FootageError(f"{path} is a pipe or a device; expected a video or a folder of images")
     # A file's own count is an estimate, and none at all in a bare stream of JPEGs: count what can be decoded.
     wanted = (
         None if count is None else set(evenly_chosen(_length(path), count, from_the_middle=True).tolist())

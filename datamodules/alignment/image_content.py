@@ -34,6 +34,10 @@ _BEGINNINGS = {
     b"\xff\x0a": _JPEG_XL,
     b"\0\0\0\x0cJXL ": _JPEG_XL,
     b"\xc5\xd0\xd3\xc6": "an EPS image, which is not read; convert it to JPEG or PNG",
+    b"PF\n": "a PFM image in colour, which is not read; convert it to PNG or TIFF with 8 bits",
+    b"P7\n": "a PAM image, which is not read; convert it to PNG",
+    b"\x76\x2f\x31\x01": "an OpenEXR image, which is not read; convert it to JPEG or PNG",
+    b"#?RADIANCE": "a Radiance HDR image, which is not read; convert it to JPEG or PNG",
     b"FUJIFILMCCD-RAW": "a camera's raw file, which is not read; convert it to JPEG",
     b"IIRO": "a camera's raw file, which is not read; convert it to JPEG",
     b"IIU\0": "a camera's raw file, which is not read; convert it to JPEG",
@@ -71,9 +75,7 @@ def _what_it_is(content: bytes) -> str:
     if content.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
         return "a web page, such as a failed download leaves; get the image anew"
     if content[:4] in (b"II*\0", b"MM\0*"):
-        return (
-            "a TIFF of a kind that is not read, such as colours in floating point; save it with 8 or 16 bits"
-        )
+        return "a TIFF of a kind that is not read, such as colours in floating point; save it with 8 bits"
     for name, (_, accepts) in Image.OPEN.items():
         with suppress(Exception):  # a question about the first bytes; who cannot answer does not know
             if name not in FORMATS and accepts is not None and accepts(content[:16]) is True:

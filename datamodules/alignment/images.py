@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
 from lightning_modules.plain.files import read_text
 from lightning_modules.plain.folder_walk import visible_files
@@ -19,9 +20,12 @@ EXTENSIONS = frozenset(extension for extensions in FORMATS.values() for extensio
 USUAL_EXTENSIONS = ".jpg, .png, .webp, .tif, .bmp, .gif or .avif"  # for messages
 # Photographs that are not read: taken up all the same, so that they are named and not passed over.
 OTHER_EXTENSIONS = frozenset((
-    ".arw", ".blp", ".cr2", ".cr3", ".cur", ".dcx", ".dds", ".dng", ".emf", ".eps", ".fit", ".fits", ".fli",
-    ".flc", ".gbr", ".heic", ".heif", ".hif", ".icns", ".ico", ".iim", ".im", ".jxl", ".msp", ".nef", ".orf",
-    ".palm", ".pcd", ".pef", ".ps", ".pxr", ".raf", ".ras", ".raw", ".rw2", ".srw", ".wmf", ".xbm", ".xpm",
+    ".3fr", ".arw", ".avci", ".blp", ".cr2", ".cr3", ".cur", ".dcm", ".dcr", ".dcx", ".dds", ".dng", ".emf",
+    ".eps", ".erf", ".exr", ".fff", ".fit", ".fits", ".flc", ".fli", ".gbr", ".gpr", ".hdp", ".hdr",
+    ".heic", ".heics", ".heif", ".heifs", ".hif", ".icns", ".ico", ".iim", ".iiq", ".im", ".jph", ".jxl",
+    ".jxr", ".kdc", ".mrw", ".msp", ".nef", ".nrw", ".orf", ".palm", ".pam", ".pcd", ".pef", ".pnj", ".ps",
+    ".psb", ".pxr", ".raf", ".ras", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".svg", ".svgz", ".wdp",
+    ".wmf", ".x3f", ".xbm", ".xcf", ".xpm",
 ))  # fmt: skip
 MAXIMUM_MEGAPIXELS = 150
 SMALLEST_SIDE = 20
@@ -33,6 +37,9 @@ WORKING_SIDE = 2048
 CONTAINERS = (2**8 - 1, 2**10 - 1, 2**12 - 1, 2**16 - 1, 2**24 - 1, 2**32 - 1)
 # Numbers with a point up to this are shares of white, brighter lights included.
 BRIGHTEST_SHARE = 16.0
+# Tags of TIFF.
+BITS, PHOTOMETRIC, SAMPLES, PLANAR, SAMPLE_FORMAT = 258, 262, 277, 284, 339
+DARK_OF_12_BITS = 2**12 // 2**8 - 1  # what is left of white in 12 bits after the lower 8 of 16 are gone
 # What undoes each of Exif's orientations.
 ORIENTATION = 0x0112
 TURNS = {
@@ -83,6 +90,7 @@ def read_photograph(file: Path | bytes) -> Photograph:
         try:
             image = opened_image(content)
             _check_size(image)
+            deep = _is_deep(image)
             # JPEG is decoded at a half, quarter or eighth of its size where that suffices.
             width, height = image.size
             scale = WORKING_SIDE / max(width, height)
@@ -91,7 +99,13 @@ def read_photograph(file: Path | bytes) -> Photograph:
             if image.format == "TIFF":  # Pillow turns it itself, and takes the orientation out
                 width, height = image.size
             turn = TURNS.get(_orientation(image))
-            image = _rgb(_reduced(image))
+            negative = _is_negative(image)
+            image = _rgb(_reduced(_unsigned(image)))
+            if deep and 0 < np.asarray(image).max() <= DARK_OF_12_BITS:
+                raise PhotographError(
+                    "colours in 16 bits of which 12 are used, all black; save it with 8 bits"
+                )
+            image = ImageOps.invert(image) if negative else image
             pixels = np.asarray(image if turn is None else image.transpose(turn))
         except UnknownFormatError as error:
             raise PhotographError(str(error)) from error
@@ -181,6 +195,39 @@ def _check_size(image: Image.Image) -> None:
         raise PhotographError(f"{image.width} x {image.height} pixels; the smallest side is {SMALLEST_SIDE}")
 
 
+def _is_deep(image: Image.Image) -> bool:
+    """Whether colours come in more than 8 bits, of which Pillow keeps the upper 8.
+
+    Raises:
+        PhotographError: if they lie in a plane for each, which Pillow takes for 8 bits.
+    """
+    if isinstance(image, TiffImageFile):
+        tags = image.tag_v2
+        planar = tags.get(PLANAR, 1) == 2 and tags.get(SAMPLES, 1) > 1
+        if planar and max(tags.get(BITS, (1,))) > 8:
+            raise PhotographError(
+                "a TIFF of 16 bits in separate planes, which is not read; save it with 8 bits"
+            )
+    tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
+    return image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in tiles)
+
+
+def _is_negative(image: Image.Image) -> bool:
+    """Whether zero means white, which Pillow heeds in grey of 8 bits alone."""
+    return isinstance(image, TiffImageFile) and image.mode[0] in "IF" and image.tag_v2.get(PHOTOMETRIC) == 0
+
+
+def _unsigned(image: Image.Image) -> Image.Image:
+    """Whole numbers of 32 bits without a sign, which Pillow reads with one, as numbers with a point."""
+    if (
+        not isinstance(image, TiffImageFile)
+        or image.mode != "I"
+        or image.tag_v2.get(SAMPLE_FORMAT, (1,))[0] != 1
+    ):
+        return image
+    return Image.fromarray(np.asarray(image).astype(np.uint32).astype(np.float32))
+
+
 def _orientation(image: Image.Image) -> int:
     """Exif's orientation, be it written as text or a fraction; 1, upright, where it cannot be told."""
     try:
@@ -215,9 +262,16 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 def _grey_by_range(image: Image.Image) -> Image.Image:
     """Grey of more than 8 bits, or with a point, in 8 bits: white is the largest value of its kind."""
-    values = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
+    values = np.asarray(image, np.float64)
+    if not np.isfinite(values).any():
+        raise PhotographError("none of its pixels is a number")
+    values = np.nan_to_num(values, posinf=0, neginf=0)
     if image.mode == "F" and values.max() <= BRIGHTEST_SHARE:
         white = 1.0
     else:
         white = float(next((limit for limit in CONTAINERS if values.max() <= limit), values.max()))
+    if values.min() < -white / 2:
+        raise PhotographError(
+            f"brightness from {values.min():.4g} to {values.max():.4g}; black must be 0: save it with 8 bits"
+        )
     return Image.fromarray((values * (255 / white)).clip(0, 255).astype(np.uint8))

@@ -3,7 +3,7 @@
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from errno import EILSEQ
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -65,20 +65,24 @@ class HashedFile(NamedTuple):
 
 
 class FaceRecords:
-    """The records of one cache folder, in an SQLite file: every commit survives a killed process."""
+    """The records of one cache folder, in an SQLite file: every commit survives a killed process.
+
+    A file that shows on opening to be damaged is put aside and made anew; where damage within shows later,
+    the methods raise an OSError that says what to do.
+    """
 
     def __init__(self, file: Path, *, read_only: bool = False) -> None:
+        self._file = file
         if read_only:
-            self._connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=60)
+            with self._in_one_sentence():
+                place = f"{file.absolute().as_uri()}?mode=ro"
+                self._connection = sqlite3.connect(place, uri=True, timeout=60)
         else:
             try:
                 self._connection = _opened(file)
             except sqlite3.OperationalError as error:
                 if not _is_of_another_schema(error):
-                    raise OSError(
-                        f"{file} cannot be used ({error}); end the program that holds it, or name another "
-                        "--cache-folder"
-                    ) from error
+                    raise _not_usable(file, error) from error
                 self._connection = _made_anew(file, error)
             except sqlite3.DatabaseError as error:
                 self._connection = _made_anew(file, error)
@@ -110,7 +114,7 @@ class FaceRecords:
     def add(self, files: Iterable[HashedFile], photographs: Iterable[PhotographRecord]) -> None:
         """Store, in one transaction."""
         photographs = list(photographs)
-        with self._connection as connection:
+        with self._in_one_sentence(), self._connection as connection:
             connection.executemany("REPLACE INTO files VALUES (?, ?, ?, ?)", files)
             connection.executemany(
                 "REPLACE INTO photographs VALUES (?, ?, ?, ?)", (tuple(record[:4]) for record in photographs)
@@ -129,13 +133,14 @@ class FaceRecords:
         # Opened first: a damaged file is put aside, as everywhere.
         with FaceRecords(file):
             pass
-        self._connection.execute("ATTACH DATABASE ? AS other", (str(file),))
-        try:
-            with self._connection as connection:
-                for columns, table in COLUMNS.items():
-                    connection.execute(f"REPLACE INTO {table} SELECT {columns} FROM other.{table}")
-        finally:
-            self._connection.execute("DETACH DATABASE other")
+        with self._in_one_sentence():
+            self._connection.execute("ATTACH DATABASE ? AS other", (str(file),))
+            try:
+                with self._connection as connection:
+                    for columns, table in COLUMNS.items():
+                        connection.execute(f"REPLACE INTO {table} SELECT {columns} FROM other.{table}")
+            finally:
+                self._connection.execute("DETACH DATABASE other")
 
     def reason(self, digest: bytes) -> str | None:
         """Why this photograph has no face to use, or None."""
@@ -145,20 +150,42 @@ class FaceRecords:
     def faces(self, digest: bytes) -> Iterator[FaceRecord]:
         """The faces of a photograph, largest first."""
         query = "SELECT points, quality FROM faces WHERE digest = ? ORDER BY face"
-        with closing(self._connection.execute(query, (digest,))) as rows:
-            for points, quality in rows:
-                values = np.frombuffer(quality).tolist()
-                yield FaceRecord(np.frombuffer(points).reshape(5, 2), Quality(*values))
+        with self._in_one_sentence(), closing(self._connection.execute(query, (digest,))) as rows:
+            found = [
+                FaceRecord(np.frombuffer(points).reshape(5, 2), Quality(*np.frombuffer(quality).tolist()))
+                for points, quality in rows
+            ]
+        yield from found
 
     def qualities(self, digest: bytes) -> list[bytes]:
         """The quality of each face of a photograph, packed as float64, largest first."""
         query = "SELECT quality FROM faces WHERE digest = ? ORDER BY face"
-        with closing(self._connection.execute(query, (digest,))) as rows:
+        with self._in_one_sentence(), closing(self._connection.execute(query, (digest,))) as rows:
             return [row[0] for row in rows]
 
     def _one(self, query: str, value: object) -> tuple | None:
-        with closing(self._connection.execute(query, (value,))) as rows:
+        with self._in_one_sentence(), closing(self._connection.execute(query, (value,))) as rows:
             return rows.fetchone()
+
+    @contextmanager
+    def _in_one_sentence(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+            of_the_disk = isinstance(error, sqlite3.OperationalError) and "no such" not in str(error)
+            if of_the_disk:
+                raise _not_usable(self._file, error) from error
+            raise OSError(
+                f"{self._file} is damaged ({error}); delete it, and start the same command again: what it "
+                "held is found anew"
+            ) from error
+
+
+def _not_usable(file: Path, error: Exception) -> OSError:
+    return OSError(
+        f"{file} cannot be used ({error}); end the program that holds it, free some space, or name another "
+        "--cache-folder"
+    )
 
 
 def _opened(file: Path) -> sqlite3.Connection:

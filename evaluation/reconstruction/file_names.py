@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha256
@@ -60,10 +61,17 @@ def _of_bearable_length(name: PurePath) -> str:
     return name.with_name(last).as_posix()
 
 
+def _alike(name: str) -> str:
+    """The same of names that some disk takes for one."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def names_of(
     faces: Sequence[tuple[str, int]], numbered: bool, endings: Sequence[str] = SUFFIXES
 ) -> list[str]:
     """The names of faces' files, each another, and none that the command's own files have.
+
+    They also differ on disks that take a and A, or both ways of writing an accent, for one.
 
     Args:
         faces: of each its photograph's file and which of its faces it is.
@@ -75,15 +83,15 @@ def names_of(
         long for what is added.
     """
     stems = {file: _of_bearable_length(Path(file).with_suffix("")) for file, _ in faces}
-    shared = Counter(f"{stem}{ending}" for stem in stems.values() for ending in endings)
+    shared = Counter(_alike(f"{stem}{ending}") for stem in stems.values() for ending in endings)
     names: dict[str, str] = {}
     taken: set[str] = set()
     for file, stem in stems.items():
-        is_shared = any(shared[f"{stem}{ending}"] > 1 for ending in endings)
+        is_shared = any(shared[_alike(f"{stem}{ending}")] > 1 for ending in endings)
         longer = (_of_bearable_length(Path(file)) + count * "_" for count in itertools.count())
         for name in longer if is_shared else itertools.chain([stem], longer):
-            made = {f"{name}{ending}" for ending in endings}
-            if not (made & taken or {each.lower() for each in made} & RESERVED):
+            made = {_alike(f"{name}{ending}") for ending in endings}
+            if not made & (taken | RESERVED):
                 break
         names[file] = name
         taken |= made

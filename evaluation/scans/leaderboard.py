@@ -154,7 +154,7 @@ def _scores_of(folder: Path) -> pd.DataFrame:
     except (ValueError, OSError) as error:  # pandas' errors are ValueErrors, too
         raise ValueError(f"{file} cannot be read ({str(error)[:100]})") from error
     lacking = [name for name in COLUMNS if name not in table]
-    if lacking or not pd.api.types.is_numeric_dtype(table.value_mm):
+    if lacking or not pd.api.types.is_numeric_dtype(table.value_mm) or np.isinf(table.value_mm).any():
         raise ValueError(f"{file} is no table of micc.py: expected columns {', '.join(COLUMNS)}")
     if "person" not in table:
         table["person"] = ""

@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 HEAD = 512
+TEXT_FILE = "is a text file"
 _KINDS = {
     b"version https://git-lfs": "is a Git LFS pointer; fetch the file itself by `git lfs pull`",
     b"\x89HDF\r\n\x1a\n": "is an HDF5 file, as Keras and h5py write",
@@ -40,7 +41,7 @@ def what_it_is(path: Path) -> str:
     if not head.strip(b"\0"):
         return "begins with zeros, as a copy that broke off leaves it; get it again"
     if _is_text(head):
-        return "is a text file"
+        return TEXT_FILE
     return ""
 
 

@@ -24,7 +24,9 @@ def read_manifest(folder: Path) -> tuple[str | None, dict[str, str]]:
     if not os.path.lexists(file):
         return None, {}
     try:
-        lines = [] if file.is_symlink() else file.read_text(encoding="utf-8").splitlines()
+        lines = (
+            [] if file.is_symlink() or not file.is_file() else file.read_text(encoding="utf-8").splitlines()
+        )
     except (OSError, ValueError):
         lines = []
     entries = [entry for line in lines if (entry := _entry(line)) is not None]

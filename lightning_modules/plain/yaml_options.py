@@ -77,14 +77,22 @@ def _pairs(node: yaml.MappingNode, called: str, place: str = "") -> Iterator[tup
             raise ValueError(f"{called} sets {name} twice")
         said.add(name.replace("-", "_"))
         if isinstance(value, yaml.MappingNode):
-            yield name, Nested(list(_pairs(value, called, f"{name}.")), _constructed(value))
+            yield name, Nested(list(_pairs(value, called, f"{name}.")), _constructed(value, called))
         else:
-            yield name, _constructed(value)
+            yield name, _constructed(value, called)
 
 
-def _constructed(node: yaml.Node) -> Any:  # noqa: ANN401 - what YAML holds
+def _constructed(node: yaml.Node, called: str) -> Any:  # noqa: ANN401 - what YAML holds
     loader = yaml.SafeLoader("")
-    return loader.construct_document(node)
+    try:
+        return loader.construct_document(node)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        # YAML takes 2001-13-45 for a date, and `!!int x` for a number.
+        line = node.start_mark.line + 1
+        raise ValueError(
+            f"{called}, line {line}: a value is none of the kind that YAML takes it for ({error}); put it in "
+            "quotes"
+        ) from error
 
 
 def _check_size(root: yaml.Node, called: str) -> None:

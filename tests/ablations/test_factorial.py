@@ -270,6 +270,56 @@ def test_what_cannot_be_is_refused_before_any_work(
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.parametrize(
+    ("made", "given", "sentence"),
+    [
+        ((), "lfw:people", "no LFW images in people; expected Labeled Faces in the Wild: folders <Name>/"),
+        ((), "people", "no LFW images in people"),
+        (("people/Ann.jpg",), "lfw:people", "no LFW images in people"),
+        (("people/Ann/portrait.jpg",), "lfw:people", "no LFW images in people"),
+        (("people/lfw/Ann/Ann_0001.jpg",), "lfw:people", "no peopleDevTrain.txt in people, "),
+        (
+            ("people/lfw/Ann/Ann_0001.jpg", "people/lfw/peopleDevTrain.txt"),
+            "lfw:people",
+            "no peopleDevTrain.txt",
+        ),
+        (("people/Ann/Ann_0001.jpg",), "people", "no peopleDevTrain.txt in people, people/lists, "),
+        (("people/Ann/Ann_0001.jpg", "peopleDevTrain.txt"), "lfw:people", "peopleDevTrain.txt names nobody"),
+    ],
+)
+def test_people_that_are_not_there_are_refused_before_anything_is_trained(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    made: tuple[str, ...], given: str, sentence: str,
+) -> None:  # fmt: skip
+    """The cells' last command would find it out, when all of them are trained."""
+    for name in made:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    started: list[object] = []
+    monkeypatch.setattr(cell, "run_step", lambda *arguments: started.append(arguments) or 1)
+    for more in ([], ["--dry-run"]):
+        assert study("--losses", "loopback", "--data", given, *more) == 2
+        assert sentence in refused(capsys)
+    assert started == []
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize("place", ["", "lists", "people", "people/lists"])
+def test_a_study_finds_the_list_of_people_where_their_command_does(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    """Beside the folder that is named or inside; a list that names nobody there is refused."""
+    (tmp_path / "people" / "lfw-deepfunneled" / "Ann").mkdir(parents=True)
+    (tmp_path / "people" / "lfw-deepfunneled" / "Ann" / "Ann_0001.jpg").touch()
+    (tmp_path / place).mkdir(exist_ok=True)
+    (tmp_path / place / "peopleDevTrain.txt").write_text("1\nAnn 1\n")
+    given = ("--losses", "loopback", "--data", "lfw:people", "--dry-run")
+    assert study(*given) == 0
+    (tmp_path / place / "peopleDevTrain.txt").write_text("1\nBob 1\n")
+    assert study(*given) == 2
+    assert "none of the 1 names in" in refused(capsys)
+
+
 def test_a_second_study_in_one_folder_is_refused(
     study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -467,6 +517,17 @@ def test_a_cluster_without_submitit_is_one_sentence(tmp_path: Path, monkeypatch:
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(ImportError, match=r"--cluster needs submitit: pip install"):
         cell_workers.run_on_cluster([], "slurm", {}, tmp_path, lambda folder: None)
+
+
+@pytest.mark.parametrize("content", [None, "", "name,similarity\nA,1\n", "\0", '"person'])
+def test_a_damaged_table_of_a_cell_s_people_is_named(tmp_path: Path, content: str | None) -> None:
+    folder = tmp_path / "full" / "seed-0" / cell_results.PEOPLE
+    folder.mkdir(parents=True)
+    if content is not None:
+        (folder / "people.csv").write_text(content)
+    sentence = r"people\.csv cannot be read \(.+\); delete .*seed-0, and start the study again"
+    with pytest.raises(ValueError, match=sentence):
+        cell_results.metrics_of([[tmp_path / "full" / "seed-0"]])
 
 
 def test_people_of_other_cells_cannot_be_compared(tmp_path: Path) -> None:

@@ -289,6 +289,15 @@ def test_one_result_twice_or_one_name_twice_is_refused(tmp_path: Path, ours: Pat
 
 
 def test_missing_and_broken_tables_of_subjects_are_refused(tmp_path: Path, ours: Path, theirs: Path) -> None:
+    table = (theirs / "subjects.csv").read_text()
+    for wrong in ("inf", "-inf", "broken"):
+        lines = table.splitlines()
+        place = lines[0].split(",").index("value_mm")
+        cells = lines[1].split(",")
+        lines[1] = ",".join([*cells[:place], wrong, *cells[place + 1 :]])
+        (theirs / "subjects.csv").write_text("\n".join(lines) + "\n")
+        with pytest.raises(ValueError, match=r"subjects\.csv is no table of micc\.py"):
+            joined([ours, theirs])
     (theirs / "subjects.csv").write_text("name,score\na,1\n")
     with pytest.raises(ValueError, match=r"no table of micc\.py: expected columns subject, condition"):
         joined([ours, theirs])

@@ -371,6 +371,10 @@ def test_a_full_disk_names_the_file_and_what_to_do(
 def test_names_of_files_never_collide() -> None:
     assert names_of([("a.jpg", 0), ("a.png", 0), ("b/a.jpg", 0)], False) == ["a.jpg", "a.png", "b/a"]
     assert names_of([("a.jpg", 0), ("a.jpg", 1)], True) == ["a-0", "a-1"]
+    # On some disks these would be one file.
+    assert names_of([("a.jpg", 0), ("A.png", 0)], False) == ["a.jpg", "A.png"]
+    assert names_of([("a.jpg", 0), ("A.jpg", 0)], False) == ["a.jpg", "A.jpg_"]
+    assert names_of([("\u00e9.jpg", 0), ("e\u0301.png", 0)], False) == ["\u00e9.jpg", "e\u0301.png"]
     # Nor where a photograph is called as another one's file would be.
     assert names_of([("a.jpg", 0), ("a.png", 0), ("a.jpg.png", 0)], False) == ["a.jpg", "a.png", "a.jpg.png"]
     endings = [".glb", "-neutral.glb"]
@@ -380,7 +384,7 @@ def test_names_of_files_never_collide() -> None:
 def test_no_face_is_named_as_the_command_s_own_files() -> None:
     files = ["results.jpg", "started.png", "Results.JPG", "more/results.jpg", "results", "results_"]
     assert names_of([(file, 0) for file in files], False) == [
-        "results.jpg", "started.png", "Results.JPG", "more/results", "results_", "results__",
+        "results.jpg", "started.png", "Results.JPG_", "more/results", "results_", "results__",
     ]  # fmt: skip
 
 

@@ -77,6 +77,21 @@ def test_the_certificate_is_written_and_found_again(
     assert "other settings" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", ["", "subject,kind\n", "subject,kind\n0,scale\n", "\0\0", '"cut'])
+def test_a_damaged_table_of_a_subject_is_said_and_computed_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture, content: str
+) -> None:
+    file = tmp_path / "000.csv"
+    assert validity.kept_scores(file) is None
+    assert capsys.readouterr().err == ""
+    file.write_text(content)
+    assert validity.kept_scores(file) is None
+    assert capsys.readouterr().err == f"{file} is damaged and is computed again\n"
+    whole = pd.DataFrame([dict.fromkeys(validity.COLUMNS, 1)])
+    whole.to_csv(file, index=False)
+    pd.testing.assert_frame_equal(validity.kept_scores(file), whole)
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [

@@ -108,8 +108,11 @@ def _checked_label(label: Mapping[str, Any], count: int, where: str) -> tuple[st
 
 def _checked(points: object) -> list[list[float | None]]:
     """Points as a list of lists of as many numbers or nulls each."""
-    if not isinstance(points, list) or not all(isinstance(point, list) for point in points):
+    if not isinstance(points, list) or not all(isinstance(point, list | None) for point in points):
         raise ValueError("points must be lists of coordinates")
+    # In place of a point that is not marked some have null, others a list of nulls.
+    axes = next((len(point) for point in points if point is not None), 0)
+    points = [list[float | None]([None] * axes) if point is None else point for point in points]
     if not all(is_number_or_null(value) for point in points for value in point):
         raise ValueError("coordinates must be numbers or null")
     if len({len(point) for point in points}) > 1:

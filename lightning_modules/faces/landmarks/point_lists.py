@@ -13,6 +13,9 @@ from lightning_modules.plain.files import read_text
 
 # Far above what 68 points take in any of the forms; more is another kind of file.
 LARGEST_BYTES = 16 * 2**20
+# Headers of a column that numbers points.
+NUMBERING = ("id", "index", "number", "nr", "landmark", "point", "")
+LONGEST_NUMBER = 4
 NOT_A_NUMBER = {"", "nan", "null", "none", "na", "n/a", "-"}
 
 
@@ -43,6 +46,9 @@ def file_of_suffix(stem: Path, suffixes: tuple[str, ...]) -> Path | None:
 def read_point_list(path: Path, counts: tuple[int, ...]) -> PointList:
     """The points or ids of a file of the suffix .json, .ljson, .txt, .csv, .npy, .pp or .lnd, in any case.
 
+    A column of a table that its header calls id, index, number or landmark, counting from 0 or 1, says which
+    point a line is.
+
     Args:
         path: of the file, which exists.
         counts: how many points or ids are wanted: how many picked points were meant where some are missing.
@@ -51,17 +57,24 @@ def read_point_list(path: Path, counts: tuple[int, ...]) -> PointList:
         ValueError: if it holds anything else.
         OSError: if it cannot be read.
     """
+    listed = _point_list(path, counts)
+    if np.isinf(listed.values).any():
+        raise ValueError("a number is infinite; leave out, or write as nan, what is not marked")
+    return listed
+
+
+def _point_list(path: Path, counts: tuple[int, ...]) -> PointList:
     if (size := path.stat().st_size) > LARGEST_BYTES:
         raise ValueError(f"{size / 2**20:.0f} MB are no list of landmarks")
     suffix = path.suffix.lower()
     if suffix == ".npy":
         return PointList(_numpy_array(path), False)
     if suffix in {".txt", ".csv"}:
-        return PointList(_table(read_text(path)), False)
+        return PointList(_table(read_text(path), counts), False)
     if suffix == ".pp":
         return PointList(_picked_points(read_text(path), counts), False)
     if suffix == ".lnd":
-        return PointList(_numbered_points(_table(read_text(path))), False)
+        return PointList(_numbered_points(_table(read_text(path), counts)), False)
     if suffix not in {".json", ".ljson"}:
         raise ValueError(f"unknown suffix {path.suffix!r}")
     content = _parsed_json(read_text(path))
@@ -103,12 +116,13 @@ def _numpy_array(path: Path) -> NDArray[np.float64]:
     return np.array(array, dtype=np.float64)
 
 
-def _table(text: str) -> NDArray[np.float64]:
+def _table(text: str, counts: tuple[int, ...]) -> NDArray[np.float64]:
     """Lines of numbers, parted by blanks, tabs, commas or semicolons; # starts a comment.
 
-    A first line of words is a header; where it names x and y, and z, only these columns count. Nothing
-    between two separators means a number that is not there.
+    A first line of words is a header; where it names x and y, and z, only these columns count, and one that
+    numbers the points. Nothing between two separators means a number that is not there.
     """
+    numbers: list[int] = []
     numbered = [(number, line.split("#")[0].strip(" ")) for number, line in enumerate(text.splitlines(), 1)]
     numbered = [(number, line) for number, line in numbered if line.strip()]
     separator = next((mark for mark in ";," if any(mark in line for _, line in numbered)), None)
@@ -125,6 +139,7 @@ def _table(text: str) -> NDArray[np.float64]:
         if short := [number for number, row in rows if len(row) != len(header)]:
             raise ValueError(f"line {short[0]} has not as many columns as the header")
         columns = [header.index(name) for name in "xyz" if name in header]
+        numbers = _point_numbers(header, [row for _, row in rows])
         rows = [(number, [row[column] for column in columns]) for number, row in rows]
     elif rows and separator and all(len(row) > 1 and not row[-1] for _, row in rows):
         rows = [(number, row[:-1]) for number, row in rows]  # a separator ends each line
@@ -136,7 +151,43 @@ def _table(text: str) -> NDArray[np.float64]:
         if wrong := [part for part in row if not (_is_number(part) or part.lower() in NOT_A_NUMBER)]:
             raise ValueError(f"line {number}: {wrong[0][:40]!r} is no number")
     array = np.array([[_number(part) for part in row] for _, row in rows])
+    if numbers:
+        return _by_number(array, numbers, counts)
     return array.ravel() if 1 in array.shape else array
+
+
+def _point_numbers(header: list[str], rows: list[list[str]]) -> list[int]:
+    """What a column that numbers the points has; none where there is no such column."""
+    for column, name in enumerate(header):
+        texts = [row[column] for row in rows] if name in NUMBERING else []
+        if texts and all(text.isdecimal() and len(text) <= LONGEST_NUMBER for text in texts):
+            numbers = [int(text) for text in texts]
+            # Ids of vertices, which ascend as they like, number no points.
+            if min(numbers) in (0, 1) and len(set(numbers)) == len(numbers):
+                return numbers
+    return []
+
+
+def _by_number(
+    values: NDArray[np.float64], numbers: list[int], counts: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Points at the places that their numbers say, from 0 or 1; NaN where one is missing.
+
+    Raises:
+        ValueError: if some are missing, and the list could have been as long as several that are wanted.
+    """
+    if sorted(numbers) == list(range(min(numbers), min(numbers) + len(numbers))):
+        return values[np.argsort(numbers)]
+    meant = {(count, first) for count in counts for first in (0, 1) if _spans(numbers, count, first)}
+    if len(meant) != 1:
+        raise ValueError(
+            f"points numbered {', '.join(map(str, sorted(numbers)))} do not tell which are missing; list "
+            "all, with nan for those that are not marked"
+        )
+    ((count, first),) = meant
+    placed = np.full((count, values.shape[1]), np.nan)
+    placed[np.array(numbers) - first] = values
+    return placed
 
 
 def _is_number(part: str) -> bool:

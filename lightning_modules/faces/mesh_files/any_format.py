@@ -13,6 +13,7 @@ from lightning_modules.faces.mesh_files.glb_content import glb_bytes
 from lightning_modules.faces.mesh_files.obj import obj_text, read_obj
 from lightning_modules.faces.mesh_files.ply import ply_bytes, read_ply
 from lightning_modules.plain.files import require_file, written_atomically
+from lightning_modules.plain.foreign_files import TEXT_FILE, what_it_is
 
 _READERS = {".obj": read_obj, ".ply": read_ply, ".glb": read_glb}
 
@@ -35,6 +36,9 @@ def read_mesh(path: Path) -> Mesh:
     if reader is None:
         raise ValueError(f"{path} has the suffix {path.suffix!r}; give a mesh as {', '.join(_READERS)}")
     require_file(path, f"a mesh as {', '.join(_READERS)}")
+    kind = what_it_is(path)
+    if kind and kind != TEXT_FILE:
+        raise ValueError(f"{path} {kind}; give a mesh as {', '.join(_READERS)}")
     return reader(path)
 
 

@@ -1,7 +1,7 @@
 """Reads binary glTF: metres and linear colours in the file, millimetres and sRGB in our tensors."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,13 +10,22 @@ import torch
 
 from lightning_modules.faces.mesh import Mesh, checked_mesh
 from lightning_modules.faces.mesh_files.colours import as_fractions
-from lightning_modules.faces.mesh_files.gltf_arrays import Gltf, array_of, read_gltf, refuse_compression
+from lightning_modules.faces.mesh_files.gltf_arrays import (
+    Gltf,
+    array_of,
+    entry_of,
+    read_gltf,
+    refuse_compression,
+)
 from lightning_modules.faces.mesh_files.polygons import fan, strip
 from lightning_modules.rendering.colour import encode_srgb
 
 MILLIMETRES_PER_METRE = 1000.0
 MID_GREY = 0.5  # sRGB, of vertices without a colour among others
 _TRIANGLES = 4  # mode of a primitive
+_SPECULAR = "KHR_materials_pbrSpecularGlossiness"  # of older files
+# Vertices, and triangles, of all nodes together: a few bytes can place one mesh any number of times.
+LARGEST_SCENE = 20_000_000
 
 
 def read_glb(path: Path) -> Mesh:
@@ -30,10 +39,12 @@ def read_glb(path: Path) -> Mesh:
         ValueError: naming the file and the part, if it cannot be read or holds no mesh.
     """
     gltf = read_gltf(path)
-    parts = _Parts([], [], [], [])
+    parts, size = _Parts([], [], []), _Size()
     try:
-        for transform, number in _placed_meshes(gltf):
-            _add_mesh(gltf, gltf.content["meshes"][number], transform, parts)
+        for transform, number, weights in _placed_meshes(gltf):
+            mesh = entry_of(gltf, "meshes", number)
+            weights = mesh.get("weights") or [] if weights is None else weights
+            size = _add_mesh(gltf, mesh, transform, weights, parts, size)
     except (KeyError, IndexError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(
             f"{path} cannot be read as GLB: its description lacks or misstates something ({error!r}); export "
@@ -56,38 +67,53 @@ def read_glb(path: Path) -> Mesh:
             "vertices, or OBJ",
             stacklevel=3,
         )
-    metres = np.concatenate(parts.vertices)
+    with np.errstate(over="ignore"):
+        millimetres = np.concatenate(parts.vertices) * MILLIMETRES_PER_METRE
     triangles = np.concatenate([np.zeros((0, 3), np.int64), *parts.triangles])
     return checked_mesh(
         path,
-        Mesh(torch.from_numpy(metres * MILLIMETRES_PER_METRE).float(), torch.from_numpy(triangles), colours),
+        Mesh(torch.from_numpy(millimetres).float(), torch.from_numpy(triangles), colours),
     )
 
 
 def _is_textured(gltf: Gltf) -> bool:
     """Whether any material has a picture for its colour."""
     materials = gltf.content.get("materials")
-    surfaces = [each.get("pbrMetallicRoughness") for each in materials or [] if isinstance(each, dict)]
-    return any(isinstance(surface, dict) and "baseColorTexture" in surface for surface in surfaces)
+    surfaces = []
+    for material in (each for each in materials or [] if isinstance(each, dict)):
+        extensions = material.get("extensions")
+        older = extensions.get(_SPECULAR) if isinstance(extensions, dict) else None
+        surfaces += [material.get("pbrMetallicRoughness"), older]
+    textures = {"baseColorTexture", "diffuseTexture"}
+    return any(isinstance(surface, dict) and textures & surface.keys() for surface in surfaces)
 
 
 class _Parts(NamedTuple):
-    """What was read so far: vertices [V, 3] in metres, triangles, linear colours or None, and V of each."""
+    """What was read so far: vertices [V, 3] in metres, triangles, and linear colours or None."""
 
     vertices: list[np.ndarray]
     triangles: list[np.ndarray]
     colours: list[np.ndarray | None]
-    counts: list[int]
 
 
-def _placed_meshes(gltf: Gltf) -> Iterator[tuple[np.ndarray, int]]:
-    """The meshes of the scene with their transforms [4, 4], depth first; all where there is no node."""
+class _Size(NamedTuple):
+    """How many vertices and triangles were read so far."""
+
+    vertices: int = 0
+    triangles: int = 0
+
+
+def _placed_meshes(gltf: Gltf) -> Iterator[tuple[np.ndarray, int, list[float] | None]]:
+    """The meshes of the scene, depth first; all where there is no node.
+
+    Each with its transform [4, 4], its number, and the node's own weights of expressions, if it has any.
+    """
     nodes, scenes = gltf.content.get("nodes") or [], gltf.content.get("scenes") or []
     if not nodes:
-        yield from ((np.eye(4), number) for number in range(len(gltf.content.get("meshes") or [])))
+        yield from ((np.eye(4), number, None) for number in range(len(gltf.content.get("meshes") or [])))
         return
     if scenes:
-        roots = scenes[gltf.content.get("scene", 0)].get("nodes") or []
+        roots = entry_of(gltf, "scenes", gltf.content.get("scene", 0)).get("nodes") or []
     else:
         below = {child for node in nodes for child in node.get("children") or []}
         roots = [number for number in range(len(nodes)) if number not in below]
@@ -95,23 +121,28 @@ def _placed_meshes(gltf: Gltf) -> Iterator[tuple[np.ndarray, int]]:
     visited = 0
     while waiting:
         above, number = waiting.pop()
-        node = nodes[number]
+        node = entry_of(gltf, "nodes", number)
         visited += 1
-        if visited > len(nodes):
+        if visited + len(waiting) > len(nodes):
             raise ValueError(
                 f"{gltf.path}: node {number} has two parents or is its own; export the mesh again"
             )
         here = above @ _transform(node)
         if "mesh" in node:
-            yield here, node["mesh"]
+            yield here, node["mesh"], node.get("weights")
         waiting += [(here, child) for child in reversed(node.get("children") or [])]
 
 
 def _transform(node: dict[str, Any]) -> np.ndarray:
     """A node's own transform [4, 4], a matrix or translation, rotation and scale."""
     if "matrix" in node:
-        return np.array(node["matrix"], np.float64).reshape(4, 4).T
-    x, y, z, w = np.array(node.get("rotation", (0, 0, 0, 1)), np.float64)
+        matrix = np.array(node["matrix"], np.float64)
+        if matrix.size != 16:
+            raise IndexError(f"a matrix of {matrix.size} numbers")
+        return matrix.reshape(4, 4).T
+    turn = np.array(node.get("rotation", (0, 0, 0, 1)), np.float64)
+    # Of length 1 by the specification; some programs' are not, and would stretch the mesh.
+    x, y, z, w = turn / (np.linalg.norm(turn) or 1)
     rotation = np.array(
         [
             [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
@@ -125,8 +156,18 @@ def _transform(node: dict[str, Any]) -> np.ndarray:
     return transform
 
 
-def _add_mesh(gltf: Gltf, mesh: dict[str, Any], transform: np.ndarray, parts: _Parts) -> None:
-    """Adds a mesh's primitives; those of one array of positions share its vertices."""
+def _add_mesh(
+    gltf: Gltf,
+    mesh: dict[str, Any],
+    transform: np.ndarray,
+    weights: Sequence[float],
+    parts: _Parts,
+    size: _Size,
+) -> _Size:
+    """Adds a mesh's primitives to parts of a size; those of one array of positions share its vertices.
+
+    Its expressions are added by their weights, as a viewer shows the file.
+    """
     offsets: dict[tuple[int, int | None], int] = {}
     for primitive in mesh["primitives"]:
         refuse_compression(gltf, primitive)
@@ -139,10 +180,14 @@ def _add_mesh(gltf: Gltf, mesh: dict[str, Any], transform: np.ndarray, parts: _P
         if positions.ndim != 2 or positions.shape[1] != 3:
             raise ValueError(f"{gltf.path}: its positions are not x, y, z; export the mesh again")
         if key not in offsets:
-            offsets[key] = sum(parts.counts)
-            parts.vertices.append(positions @ transform[:3, :3].T + transform[:3, 3])
+            offsets[key] = size.vertices
+            size = size._replace(vertices=size.vertices + len(positions))
+            for weight, target in zip(weights, primitive.get("targets") or [], strict=False):
+                if weight and "POSITION" in target:
+                    positions = positions + weight * array_of(gltf, target["POSITION"])
+            with np.errstate(all="ignore"):  # what is no number or none that fits is refused below
+                parts.vertices.append(positions @ transform[:3, :3].T + transform[:3, 3])
             parts.colours.append(None if key[1] is None else _linear_colours(gltf, key[1], len(positions)))
-            parts.counts.append(len(positions))
         ids = np.arange(len(positions))
         if "indices" in primitive:
             ids = array_of(gltf, primitive["indices"], scaled=False).astype(np.int64)
@@ -151,21 +196,28 @@ def _add_mesh(gltf: Gltf, mesh: dict[str, Any], transform: np.ndarray, parts: _P
                 f"{gltf.path}: a triangle names vertex {ids.max()}, but its primitive has {len(positions)}; "
                 "export the mesh again"
             )
+        if mode == _TRIANGLES and len(ids) % 3:
+            raise ValueError(
+                f"{gltf.path}: a primitive lists {len(ids)} corners, which are no triangles; export the mesh "
+                "again"
+            )
         triangles = _MODES[mode](ids)
-        if np.linalg.det(transform[:3, :3]) < 0:  # a mirrored node's triangles are wound the other way
-            triangles = triangles[:, ::-1]
+        with np.errstate(all="ignore"):
+            if np.linalg.det(transform[:3, :3]) < 0:  # a mirrored node's triangles are wound the other way
+                triangles = triangles[:, ::-1]
         parts.triangles.append(triangles + offsets[key])
+        size = size._replace(triangles=size.triangles + len(triangles))
+        if max(size) > LARGEST_SCENE:
+            raise ValueError(
+                f"{gltf.path} has more than {LARGEST_SCENE:,} vertices or triangles over all its nodes; "
+                "export the face alone, or fewer triangles"
+            )
+    return size
 
 
-def _separate(ids: np.ndarray) -> np.ndarray:
-    if len(ids) % 3:
-        raise ValueError(
-            f"a primitive lists {len(ids)} corners, which are no triangles; export the mesh again"
-        )
-    return ids.reshape(-1, 3)
-
-
-_MODES: dict[int, Callable[[np.ndarray], np.ndarray]] = {_TRIANGLES: _separate, 5: strip, 6: fan}
+_MODES: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    _TRIANGLES: lambda ids: ids.reshape(-1, 3), 5: strip, 6: fan,
+}  # fmt: skip
 
 
 def _linear_colours(gltf: Gltf, accessor: int, count: int) -> np.ndarray:

@@ -81,6 +81,17 @@ def read_gltf(path: Path) -> Gltf:
     return Gltf(path, content, chunks.get(b"BIN\0", b""))
 
 
+def entry_of(gltf: Gltf, kind: str, number: int) -> dict[str, Any]:
+    """An entry of one of the description's lists.
+
+    Raises:
+        IndexError: if there is none; a negative number, which Python counts from the end, is none either.
+    """
+    if number < 0:
+        raise IndexError(f"{kind} {number}")
+    return gltf.content[kind][number]
+
+
 def refuse_compression(gltf: Gltf, part: dict[str, Any]) -> None:
     """Raises a ValueError if a part of the file is compressed, whether or not the file says that it is."""
     for name in part.get("extensions") or {}:
@@ -99,7 +110,7 @@ def array_of(gltf: Gltf, number: int, *, scaled: bool = True) -> NDArray:
     Raises:
         ValueError: naming the accessor, if it lies beyond its buffer.
     """
-    accessor = gltf.content["accessors"][number]
+    accessor = entry_of(gltf, "accessors", number)
     kind, width = np.dtype(_KINDS[accessor["componentType"]]), _WIDTHS[accessor["type"]]
     count = int(accessor["count"])
     what = f"{gltf.path} cannot be read as GLB: accessor {number}"
@@ -140,7 +151,7 @@ def _elements(
     gltf: Gltf, what: str, view_number: int, offset: int, kind: np.dtype, count: int, width: int
 ) -> NDArray:
     """[count, width] numbers of a buffer view, which may interleave them with others."""
-    view = gltf.content["bufferViews"][view_number]
+    view = entry_of(gltf, "bufferViews", view_number)
     refuse_compression(gltf, view)
     buffer = _buffer(gltf, view["buffer"])
     size = width * kind.itemsize
@@ -160,7 +171,7 @@ def _elements(
 
 def _buffer(gltf: Gltf, number: int) -> bytes:
     """A buffer: the file's own, one written into its description, or a file beside it."""
-    address = gltf.content["buffers"][number].get("uri")
+    address = entry_of(gltf, "buffers", number).get("uri")
     if address is None:
         return gltf.binary
     if address.startswith("data:"):

@@ -27,7 +27,7 @@ LONGEST_HEADER = 1 << 20
 
 
 class Property(NamedTuple):
-    """A property: its name, its type, and the type of its list's length; None if it is no list."""
+    """A property: its name in small letters, its type, and of its list's length, if it is one."""
 
     name: str
     kind: str
@@ -102,9 +102,9 @@ def _declared(path: Path, header: str) -> tuple[str, list[Element]]:
                 case ["element", name, count]:
                     elements.append(Element(name, int(count), ()))
                 case ["property", "list", length, kind, name]:
-                    elements[-1] = _with(elements[-1], Property(name, _TYPES[kind], _TYPES[length]))
+                    elements[-1] = _with(elements[-1], Property(name.lower(), _TYPES[kind], _TYPES[length]))
                 case ["property", kind, name]:
-                    elements[-1] = _with(elements[-1], Property(name, _TYPES[kind], None))
+                    elements[-1] = _with(elements[-1], Property(name.lower(), _TYPES[kind], None))
                 case _:
                     raise ValueError
             if elements and elements[-1].total < 0:

@@ -93,11 +93,16 @@ def colours_from_materials(
 
 
 def _of_name(materials: dict[str, DiffuseMaterial], name: str) -> DiffuseMaterial | None:
-    """The material that `usemtl` means; a comment may follow its name, or quotes stand about it."""
+    """The material that `usemtl` means; quotes may stand about names, and comments follow them."""
     for called in (name, name.strip('"'), name.split(" #")[0].rstrip(), name.split("#")[0].rstrip()):
         if called in materials:
             return materials[called]
-    return None
+    alike = [each for own, each in materials.items() if _uncommented(own) == _uncommented(name)]
+    return alike[0] if len(alike) == 1 else None  # several: the mark belongs to their names
+
+
+def _uncommented(name: str) -> str:
+    return name.split(" #")[0].strip().strip('"')
 
 
 def _sampled(path: Path, coordinates: np.ndarray) -> np.ndarray:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import cv2
@@ -60,3 +61,10 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
         list(read_frames(tmp_path / "a.avi"))
     with pytest.raises(ValueError, match="number of frames must be at least 1, got 0"):
         list(read_frames(tmp_path / "a.avi", 0))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders")
+def test_a_pipe_called_a_video_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.mp4")
+    with pytest.raises(FootageError, match=r"a\.mp4 is a pipe or a device; expected a video"):
+        list(read_frames(tmp_path / "a.mp4"))

@@ -228,6 +228,82 @@ def test_whole_numbers_are_scaled_by_the_bits_that_they_take(largest: int, expec
     assert read_photograph(encoded(image, "TIFF")).pixels[5, 5].tolist() == [expected] * 3
 
 
+def tiff(values: np.ndarray, **tags: int) -> bytes:
+    """An uncompressed TIFF of values [H, W] or [H, W, C], in a strip, or one a channel if `planar` is 2."""
+    height, width, channels = (*values.shape, 1)[:3]
+    planes = [values] if tags.get("planar") != 2 else [values[..., channel] for channel in range(channels)]
+    strips = [np.ascontiguousarray(plane).tobytes() for plane in planes]
+    places = [8 + sum(map(len, strips[:number])) for number in range(len(strips))]
+    entries = [
+        (256, 4, [width]), (257, 4, [height]), (258, 3, [8 * values.itemsize] * channels), (259, 3, [1]),
+        (262, 3, [tags.get("photometric", 2 if channels > 1 else 1)]), (273, 4, places), (277, 3, [channels]),
+        (278, 4, [height]), (279, 4, [len(strip) for strip in strips]), (284, 3, [tags.get("planar", 1)]),
+        (339, 3, ["uif".index(values.dtype.kind) + 1] * channels),
+    ]  # fmt: skip
+    begin = 8 + sum(map(len, strips))
+    behind = begin + 2 + 12 * len(entries) + 4
+    table, more = b"", b""
+    for tag, kind, numbers in entries:
+        packed = struct.pack(f"<{len(numbers)}{'HI'[kind == 4]}", *numbers)
+        if len(packed) > 4:
+            packed, more = struct.pack("<I", behind + len(more)), more + packed
+        table += struct.pack("<HHI4s", tag, kind, len(numbers), packed.ljust(4, b"\0"))
+    head = b"II*\0" + struct.pack("<I", begin) + b"".join(strips)
+    return head + struct.pack("<H", len(entries)) + table + bytes(4) + more
+
+
+RISING = np.repeat([0.0, 0.5, 1.0], 900).reshape(90, 30)  # from black at the top to white
+
+
+@pytest.mark.parametrize(
+    ("kind", "white"), [(np.uint8, 255), (np.uint16, 65535), (np.uint16, 4095), (np.float32, 1)]
+)
+@pytest.mark.parametrize("zero_is_white", [False, True])
+def test_grey_may_begin_with_black_or_with_white(kind: type, white: int, zero_is_white: bool) -> None:
+    content = tiff((RISING * white).astype(kind), photometric=0 if zero_is_white else 1)
+    seen = read_photograph(content).pixels[[15, 45, 75], 5, 0].astype(int)
+    np.testing.assert_allclose(255 - seen if zero_is_white else seen, (0, 127, 255), atol=1)
+
+
+def test_whole_numbers_of_32_bits_have_no_sign_unless_they_say_so() -> None:
+    content = tiff((RISING * (2**32 - 1)).astype(np.uint32))
+    np.testing.assert_allclose(read_photograph(content).pixels[[15, 45, 75], 5, 0], (0, 127, 255), atol=1)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ((2 * RISING - 1).astype(np.float32), "brightness from -1 to 1; black must be 0"),
+        ((65535 * RISING - 32768).astype(np.int32), "brightness from -3.277e.04 to 3.277e.04; black must be"),
+        (np.full((30, 30), np.nan, np.float32), "none of its pixels is a number"),
+        (np.stack([RISING * 4095] * 3, -1).astype(np.uint16), "in 16 bits of which 12 are used, all black"),
+    ],
+)
+def test_numbers_whose_black_or_white_cannot_be_told_are_the_photographs_reason(
+    values: np.ndarray, reason: str
+) -> None:
+    with pytest.raises(PhotographError, match=reason):
+        read_photograph(tiff(values))
+
+
+def test_planes_of_16_bits_are_refused_which_pillow_takes_for_8() -> None:
+    colours = np.stack([RISING, 1 - RISING, RISING], -1)
+    for kind, white in ((np.uint8, 255), (np.uint16, 65535)):
+        together = read_photograph(tiff((colours * white).astype(kind))).pixels
+        np.testing.assert_allclose(together[15, 5], (0, 255, 0), atol=1)
+    apart = read_photograph(tiff((colours * 255).astype(np.uint8), planar=2)).pixels
+    np.testing.assert_allclose(apart[75, 5], (255, 0, 255), atol=1)
+    with pytest.raises(PhotographError, match="a TIFF of 16 bits in separate planes, which is not read"):
+        read_photograph(tiff((colours * 65535).astype(np.uint16), planar=2))
+
+
+@pytest.mark.parametrize("name", ["a.pam", "a.exr", "a.HDR", "a.svg", "a.nrw", "a.jxr", "a.psb"])
+def test_images_that_are_not_read_are_named_and_not_passed_over(tmp_path: Path, name: str) -> None:
+    corner_marked().save(tmp_path / "b.png")
+    (tmp_path / name).write_bytes(b"P7\nWIDTH 9\n")
+    assert list_photographs(tmp_path) == [tmp_path / name, tmp_path / "b.png"]
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 @pytest.mark.parametrize(
     "exif",
@@ -297,6 +373,10 @@ def test_every_extension_that_pillow_knows_is_read_or_listed() -> None:
         ),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "a Git LFS pointer; fetch"),
         (b"\n<!DOCTYPE html><html></html>", "a web page, such as a failed download leaves"),
+        (b"PF\n90 90\n-1.0\n" + bytes(90), "a PFM image in colour, which is not read"),
+        (b"P7\nWIDTH 90\n", "a PAM image, which is not read"),
+        (b"\x76\x2f\x31\x01" + bytes(60), "an OpenEXR image, which is not read"),
+        (b"#?RADIANCE\n", "a Radiance HDR image, which is not read"),
         (b"%PDF-1.7\n", "a PDF, which is not read"),
         (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL image, which is not read"),
         (b"II*\0\xff\xff\xff\xff" + bytes(40), "a TIFF of a kind that is not read"),

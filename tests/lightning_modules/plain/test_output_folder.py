@@ -286,6 +286,12 @@ def test_a_manifest_that_is_a_link_is_nobody_s(folder: OutputFolder, tmp_path: P
     assert "is no list of what a command wrote" in refused(folder.path)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders")
+def test_a_manifest_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / MANIFEST)
+    assert "is no list of what a command wrote" in refused(tmp_path)
+
+
 def test_another_command_s_folder_is_refused_even_to_overwrite(folder: OutputFolder) -> None:
     for overwrite in (False, True):
         with pytest.raises(ValueError, match="belongs to the command micc, not fit; name another --output"):

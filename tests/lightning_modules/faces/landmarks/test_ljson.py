@@ -141,3 +141,12 @@ def test_labels_that_name_a_point_twice_or_leave_one_out_are_refused() -> None:
     content["labels"][1]["mask"] = content["labels"][2]["mask"]
     with pytest.raises(ValueError, match="labels must name each point once"):
         ljson_landmarks(content, COUNTS)
+
+
+def test_null_in_place_of_a_point_is_a_point_that_is_not_known() -> None:
+    expected = np.array([[np.nan, np.nan], [1, 2], [3, 4]])
+    listed = [None, [1, 2], [3, 4]]
+    first = {"version": 1, "groups": [{"label": "PTS", "landmarks": [{"point": point} for point in listed]}]}
+    second = {"version": 2, "labels": [], "landmarks": {"points": listed}}
+    for content in (first, second):
+        np.testing.assert_array_equal(ljson_landmarks(content, (3,)), expected)

@@ -73,6 +73,48 @@ def test_pickled_arrays_are_refused_without_advice_to_load_them(tmp_path: Path) 
             read_point_list(tmp_path / f"{name}.npy", COUNTS)
 
 
+@pytest.mark.parametrize("name", ["id", "Index", "landmark", ""])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_column_of_numbers_says_which_point_a_line_is(tmp_path: Path, name: str, first: int) -> None:
+    """In whatever order the lines stand, and where one of eight is missing, which is no list of seven."""
+    rows = [f"{n + first},{x:g},{y:g},{z:g}\n" for n, (x, y, z) in enumerate(POINTS)]
+    shuffled = "".join(rows[n] for n in (3, 0, 6, 1, 5, 2, 4))
+    np.testing.assert_array_equal(listed(tmp_path / "a.csv", f"{name},x,y,z\n{shuffled}"), POINTS)
+    eight = [
+        *rows[:2],
+        *(f"{n + 1 + first},{x:g},{y:g},{z:g}\n" for n, (x, y, z) in enumerate(POINTS) if n > 1),
+    ]
+    expected = np.insert(POINTS, 2, np.nan, axis=0)
+    np.testing.assert_array_equal(listed(tmp_path / "a.csv", f"{name},x,y,z\n" + "".join(eight)), expected)
+    ids = f"{name},x,y,z\n" + "".join(f"{9000 - n},{x:g},{y:g},{z:g}\n" for n, (x, y, z) in enumerate(POINTS))
+    np.testing.assert_array_equal(listed(tmp_path / "a.csv", ids), POINTS)
+
+
+def test_numbers_of_a_column_that_do_not_tell_what_is_missing_are_refused(tmp_path: Path) -> None:
+    text = "id,x,y,z\n" + "".join(f"{n},0,0,0\n" for n in (0, 1, 3, 4))
+    with pytest.raises(ValueError, match="points numbered 0, 1, 3, 4 do not tell which are missing"):
+        listed(tmp_path / "a.csv", text)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.ljson", "a.npy", "a.pp"])
+def test_an_infinite_coordinate_is_refused(tmp_path: Path, name: str) -> None:
+    points = POINTS.copy()
+    points[2, 1] = np.inf
+    contents = {
+        "a.json": json.dumps(points.tolist()),
+        "a.ljson": json.dumps({"version": 2, "labels": [], "landmarks": {"points": points.tolist()}}),
+        "a.pp": "<PickedPoints>" + "".join(f'<point x="{x}" y="{y}" z="{z}"/>' for x, y, z in points)
+        + "</PickedPoints>",
+    }  # fmt: skip
+    if name == "a.npy":
+        np.save(tmp_path / name, points)
+        content = (tmp_path / name).read_bytes()
+    else:
+        content = contents[name]
+    with pytest.raises(ValueError, match="a number is infinite; leave out, or write as nan"):
+        listed(tmp_path / name, content)
+
+
 def test_what_is_left_out_of_a_table_is_not_known(tmp_path: Path) -> None:
     rows = listed(tmp_path / "a.csv", "1,2,3\n,,\nNaN,null,6\n")
     np.testing.assert_array_equal(rows, [[1, 2, 3], [np.nan] * 3, [np.nan, np.nan, 6]])

@@ -198,7 +198,7 @@ SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "holds no vertices; give a mesh file"),
+        ("", "is empty, as a copy or download that failed leaves it"),
         ("f 1 2 3\n", "holds no vertices; give a mesh file"),
         (SQUARE + "f 1 2 4\n", r"names the vertices \[1, 2, 4\] \(from 1\), but there are 3"),
         (SQUARE + "f 0 1 2\n", r"line 4: the face corner '0' names vertex 0"),

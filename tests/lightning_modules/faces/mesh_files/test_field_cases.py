@@ -1,6 +1,7 @@
 """Mesh files of which others report accidents: what is right stands in each test."""
 
 import struct
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lightning_modules.faces.mesh_files import glb
 from lightning_modules.faces.mesh_files.any_format import read_mesh
 from lightning_modules.faces.mesh_files.obj import read_obj_vertices
 from tests.lightning_modules.faces.mesh_files.glb_corpus import Builder, glb_of
@@ -206,6 +208,49 @@ def test_a_texture_bomb_and_a_postscript_texture_are_refused(tmp_path: Path) -> 
             read_mesh(path)
 
 
+@pytest.mark.parametrize(
+    ("library", "used", "expected"),
+    [
+        ("newmtl skin # of the face\nKd 1 0 0\n", "skin", [1, 0, 0]),
+        ("newmtl skin # of the face\nKd 1 0 0\n", "skin # again", [1, 0, 0]),
+        ("newmtl skin #1\nKd 1 0 0\nnewmtl skin #2\nKd 0 1 0\n", "skin #2", [0, 1, 0]),
+    ],
+)
+def test_a_comment_behind_a_material_s_name_is_none_of_it(
+    tmp_path: Path, library: str, used: str, expected: list[float]
+) -> None:
+    """Unless several names differ by it, as of programs that number them."""
+    colours = read_mesh(obj(tmp_path, f"mtllib a.mtl\n{TRIANGLE}usemtl {used}\nf 1 2 3\n", a=library)).colours
+    assert colours is not None
+    assert colours.tolist() == [expected] * 3
+
+
+# ---------------------------------------------------------------------- what is no mesh
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".ply", ".glb"])
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is empty, as a copy or download that failed leaves it"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "is a Git LFS pointer; fetch",
+        ),
+        (b"<!DOCTYPE html><html>404</html>", "is a web page, as a download that failed leaves it"),
+        (b"\x1f\x8b\x08" + b"\0" * 40, "is compressed by gzip; unpack it"),
+        (b"\0" * 600, "begins with zeros, as a copy that broke off leaves it"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "is a picture"),
+    ],
+)
+def test_a_file_that_is_no_mesh_is_called_what_it_is(
+    tmp_path: Path, suffix: str, content: bytes, sentence: str
+) -> None:
+    (tmp_path / f"mesh{suffix}").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"mesh\{suffix} {sentence}.*; give a mesh as \.obj, \.ply, \.glb"):
+        read_mesh(tmp_path / f"mesh{suffix}")
+
+
 # ---------------------------------------------------------------------- PLY
 
 HEAD = "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
@@ -273,12 +318,30 @@ def test_a_texture_that_a_ply_file_keeps_elsewhere_is_said_not_to_be_read(tmp_pa
     assert mesh.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
 
 
+def test_names_of_properties_count_in_any_case(tmp_path: Path) -> None:
+    colours = "property uchar Red\nproperty uchar Green\nproperty uchar Blue\n"
+    head = HEAD.replace("float x", "float X").replace("float y", "float Y").replace("float z", "float Z")
+    text = head + colours + FACES.replace("vertex_indices", "Vertex_Indices")
+    (tmp_path / "a.ply").write_text(text + POINTS.replace("\n", " 255 51 0\n") + "3 0 1 2\n")
+    mesh = read_mesh(tmp_path / "a.ply")
+    assert mesh.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
+    assert mesh.triangles.tolist() == [[0, 1, 2]]
+    assert mesh.colours is not None
+    torch.testing.assert_close(mesh.colours, torch.tensor([1, 0.2, 0]).repeat(3, 1))
+
+
 # ---------------------------------------------------------------------- GLB
 
 
-def test_a_texture_that_a_glb_file_has_is_said_not_to_be_read(tmp_path: Path) -> None:
-    textured = {"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}
-    content, built = glb_content(materials=[textured])
+@pytest.mark.parametrize(
+    "material",
+    [
+        {"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}},
+        {"extensions": {"KHR_materials_pbrSpecularGlossiness": {"diffuseTexture": {"index": 0}}}},
+    ],
+)
+def test_a_texture_that_a_glb_file_has_is_said_not_to_be_read(tmp_path: Path, material: dict) -> None:
+    content, built = glb_content(materials=[material])
     (tmp_path / "a.glb").write_bytes(glb_of(content, built.binary))
     with pytest.warns(UserWarning, match=r"a\.glb has a texture, which of a GLB file is not read"):
         assert read_mesh(tmp_path / "a.glb").colours is None
@@ -321,6 +384,10 @@ def test_draco_that_a_file_does_not_say_to_require_is_refused_too(tmp_path: Path
         read_mesh(tmp_path / "a.glb")
 
 
+def attributes(content: dict) -> dict:
+    return content["meshes"][0]["primitives"][0]["attributes"]
+
+
 def twice(content: dict) -> None:
     content["nodes"].append({"children": [1]})
     content["scenes"][0]["nodes"].append(1)
@@ -348,6 +415,18 @@ def elsewhere(content: dict) -> None:
         (elsewhere, r"in another file, mesh\.bin"),
         (lambda content: content["meshes"].clear(), "lacks or misstates"),
         (lambda content: content["scenes"][0]["nodes"].clear(), "holds no vertices"),
+        # Python would count these from the end.
+        (lambda content: content["nodes"][0].update(mesh=-1), r"misstates something .*meshes -1"),
+        (lambda content: content.update(scene=-1), r"misstates something .*scenes -1"),
+        (lambda content: content["nodes"][0].update(children=[-1]), "has two parents|nodes -1"),
+        (lambda content: attributes(content).update(POSITION=-1), r"misstates something .*accessors -1"),
+        (lambda content: content["accessors"][0].update(bufferView=-1), r"something .*bufferViews -1"),
+        (lambda content: content["nodes"][0].update(matrix=[1, 0, 0]), "a matrix of 3 numbers"),
+        (
+            lambda content: content["nodes"][0].update(scale=[1e308] * 3),
+            r"vertex 2 of 3 .* is NaN or infinite",
+        ),
+        (lambda content: content["nodes"][0].update(scale=[float("nan")] * 3), "is NaN or infinite"),
     ],
 )
 def test_a_bad_glb_is_refused_by_its_part(
@@ -357,4 +436,89 @@ def test_a_bad_glb_is_refused_by_its_part(
     change(content)
     (tmp_path / "a.glb").write_bytes(glb_of(content, built.binary))
     with pytest.raises(ValueError, match=rf"a\.glb.*{message}"):
+        read_mesh(tmp_path / "a.glb")
+
+
+def test_a_rotation_of_another_length_turns_and_does_not_stretch(tmp_path: Path) -> None:
+    """A quarter about z, x to y, four times as long as it should be."""
+    content, built = glb_content()
+    content["nodes"][0]["rotation"] = [0, 0, 8**0.5, 8**0.5]
+    (tmp_path / "a.glb").write_bytes(glb_of(content, built.binary))
+    expected = torch.tensor([[0.0, 0, 0], [0, 125, 0], [-125, 0, 0]])
+    torch.testing.assert_close(read_mesh(tmp_path / "a.glb").vertices, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("mesh_s", "node_s", "moved"), [(0, None, 0), (0.5, None, 0.5), (0.5, 1, 1), (1, 0, 0)]
+)
+def test_an_expression_at_a_weight_is_part_of_the_face(
+    tmp_path: Path, mesh_s: float, node_s: float | None, moved: float
+) -> None:
+    """The node's weight counts before the mesh's, as in every viewer."""
+    content, built = glb_content()
+    target = built.array(np.full((3, 3), 0.25), "f")
+    content["meshes"][0] |= {"weights": [mesh_s]}
+    content["meshes"][0]["primitives"][0]["targets"] = [{"POSITION": target}]
+    if node_s is not None:
+        content["nodes"][0]["weights"] = [node_s]
+    (tmp_path / "a.glb").write_bytes(glb_of(content, built.binary))
+    expected = torch.tensor([[0.0, 0, 0], [125, 0, 0], [0, 125, 0]]) + 250 * moved
+    torch.testing.assert_close(read_mesh(tmp_path / "a.glb").vertices, expected, atol=1e-4, rtol=0)
+
+
+def test_corners_that_are_no_triangles_are_refused_with_the_file_s_name(tmp_path: Path) -> None:
+    content, built = glb_content()
+    content["meshes"][0]["primitives"][0]["indices"] = built.array(np.array([0, 1]), "H")
+    (tmp_path / "a.glb").write_bytes(glb_of(content, built.binary))
+    with pytest.raises(ValueError, match=r"a\.glb: a primitive lists 2 corners, which are no triangles"):
+        read_mesh(tmp_path / "a.glb")
+
+
+MANY_NODES = 60_000  # a recursion ends at a thousand; what grows with the square takes a minute
+
+
+def scene_of(nodes: list[dict], roots: list[int]) -> bytes:
+    """The triangle in a scene of these nodes."""
+    content, built = glb_content(nodes=nodes, scenes=[{"nodes": roots}])
+    return glb_of(content, built.binary)
+
+
+@pytest.mark.parametrize("shape", ["deep", "wide"])
+def test_very_many_nodes_are_read_in_seconds(tmp_path: Path, shape: str) -> None:
+    """Deep: each node, moved by 2^-10 m, is the next one's parent. Wide: each places the triangle."""
+    shift = 2.0**-10
+    nodes: list[dict]
+    if shape == "deep":
+        nodes = [{"children": [n + 1], "translation": [shift, 0, 0]} for n in range(MANY_NODES - 1)]
+        nodes.append({"mesh": 0})
+        roots = [0]
+    else:
+        nodes = [{"mesh": 0, "translation": [shift * n, 0, 0]} for n in range(MANY_NODES)]
+        roots = list(range(MANY_NODES))
+    (tmp_path / "a.glb").write_bytes(scene_of(nodes, roots))
+    begin = time.process_time()
+    mesh = read_mesh(tmp_path / "a.glb")
+    assert time.process_time() - begin < 20  # 2 s where this was written
+    last = 1000 * shift * (MANY_NODES - 1)
+    assert mesh.vertices[-3:, 0].tolist() == pytest.approx([last, last + 125, last], abs=0.01)
+    copies = 1 if shape == "deep" else MANY_NODES
+    assert torch.equal(mesh.triangles, torch.arange(3 * copies).reshape(-1, 3))
+
+
+def test_a_node_that_names_one_child_time_and_again_is_refused_at_once(tmp_path: Path) -> None:
+    nodes: list[dict] = [{"children": [0] * 1000} for _ in range(1000)]
+    (tmp_path / "a.glb").write_bytes(scene_of(nodes, [0]))
+    with pytest.raises(ValueError, match=r"a\.glb: node 0 has two parents or is its own"):
+        read_mesh(tmp_path / "a.glb")
+
+
+def test_a_scene_beyond_every_scan_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(glb, "LARGEST_SCENE", 8)
+    nodes: list[dict] = [{"mesh": 0} for _ in range(3)]
+    (tmp_path / "a.glb").write_bytes(scene_of(nodes[:2], [0, 1]))
+    assert len(read_mesh(tmp_path / "a.glb").vertices) == 6
+    (tmp_path / "a.glb").write_bytes(scene_of(nodes, [0, 1, 2]))
+    with pytest.raises(ValueError, match=r"a\.glb has more than 8 vertices or triangles over all its nodes"):
         read_mesh(tmp_path / "a.glb")
