@@ -1,7 +1,7 @@
 """Folders of benchmarks that ask for a mesh of each photograph: NoW's layout and FG2018's."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -56,7 +56,7 @@ def now_photographs(folder: Path, images: ImageSet = "validation") -> list[Subje
         ValueError: if the list names something else.
     """
     folder = Path(folder)
-    file = _first(folder, NOW_PLACES, NOW_LISTS[images])
+    file = _first(folder, NOW_PLACES, NOW_LISTS[images], Path.is_file)
     if file is None:
         found = "holds no" if folder.is_dir() else "does not exist, so that there is no"
         raise FileNotFoundError(f"{folder} {found} {NOW_LISTS[images]} of NoW; expected {NOW_LAYOUT}")
@@ -67,9 +67,7 @@ def now_photographs(folder: Path, images: ImageSet = "validation") -> list[Subje
     listed = [_now_photograph(line, file) for line in read_text(file).splitlines() if line.strip()]
     if not listed:
         raise ValueError(f"{file} lists no photograph; expected lines <subject>/<challenge>/<photograph>")
-    repeated = [name for name, count in Counter(listed).items() if count > 1]
-    if repeated:
-        raise ValueError(f"{file} lists {'/'.join(repeated[0])} twice; download it again")
+    _once(["/".join((person, challenge, Path(name).stem)) for person, challenge, name in listed], file)
     people = dict.fromkeys(person for person, _, _ in listed)
     truth = {person: _now_scans(person, scans, marks) for person in people} if images == "validation" else {}
     if truth and not any(truth.values()):
@@ -119,9 +117,23 @@ def fg2018_photographs(folder: Path) -> list[Subject]:
     ]
 
 
-def _first(folder: Path, places: tuple[str, ...], name: str) -> Path | None:
-    """The first file or folder of a name in one of these places below a folder."""
-    return next((path for place in places if (path := folder / place / name).exists()), None)
+def _first(
+    folder: Path, places: tuple[str, ...], name: str, usable: Callable[[Path], bool] = Path.is_dir
+) -> Path | None:
+    """The first folder, or file, of a name in one of these places below a folder."""
+    return next((path for place in places if usable(path := folder / place / name)), None)
+
+
+def _once(names: list[str], file: Path) -> None:
+    """Refuse a list in which two photographs would have one mesh, whatever their suffixes.
+
+    Raises:
+        ValueError: naming the first of them.
+    """
+    repeated = [name for name, count in Counter(map(str.lower, names)).items() if count > 1]
+    if repeated:
+        name = next(name for name in names if name.lower() == repeated[0])
+        raise ValueError(f"{file} lists {name} twice; keep one line of it, or download the list again")
 
 
 def _footage(condition: str, photograph: Path | None) -> dict[str, Path]:
@@ -150,10 +162,12 @@ def _now_scans(person: str, scans: Path | None, marks: Path | None) -> tuple[Sca
 def _fg2018_files(folder: Path, quality: str) -> list[Path]:
     """The photographs of a quality: those of its folder, or what its list names."""
     pictures = _first(folder, FG2018_PLACES, quality)
-    names = _first(folder, FG2018_PLACES, f"{quality}.txt")
+    names = _first(folder, FG2018_PLACES, f"{quality}.txt", Path.is_file)
     if names is not None:
         lines = [line.strip() for line in read_text(names).splitlines() if line.strip()]
-        return [(pictures or folder / quality) / Path(line).name for line in lines]
+        listed = [Path(line.replace("\\", "/")) for line in lines]
+        _once([path.stem for path in listed], names)
+        return [(pictures or folder / quality) / path.name for path in listed]
     return [] if pictures is None else sorted(_photographs(pictures))
 
 

@@ -103,6 +103,8 @@ class ScanEvaluation:
         self.protocols, self.folders  # noqa: B018 - made here, since they may be refused
         if self.for_submission and self.place.kind != "now":
             raise ValueError("--images test is for --data now:DIR, whose test set has no published scans")
+        if self.for_submission and self.options.scans.subjects is not None:
+            raise ValueError("--images test writes meshes of all photographs; leave --subjects out")
         if self.by_photograph and self.sources:
             raise ValueError(f"--groups are of people; {self.place.kind}:DIR is scored by photographs")
         require_optional_file(self.options.scored.mesh_landmarks, "a landmark file of the meshes' topology")

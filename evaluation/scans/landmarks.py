@@ -30,8 +30,8 @@ from lightning_modules.faces.surfaces import closest_on_surface
 Source = Literal["marked", "topology", "completed", "detected"]
 FEWEST_KNOWN = 4  # landmarks by which the open model is placed without a detector
 # A marked point this far from the surface lies on another mesh, or in another unit or frame; a hole of a scan
-# is let pass, where the surface may have gone on.
-FARTHEST_MM = 10.0
+# is let pass, where the surface may have gone on, though not farther than a face is wide.
+FARTHEST_MM, FARTHEST_OVER_HOLE_MM = 10.0, 150.0
 MOST_STARTS = 8  # of the fit, from where a detector sees the face in different views
 # Root mean square of the fitted coefficients. Other models' faces take 0.6 to 1.1, a real head of coarse
 # triangles 1.6; fits that lay across the face 2.4 to 3.7, and met two thirds of the surface all the same.
@@ -181,7 +181,8 @@ def off_surface(mesh: Mesh, points: NDArray[np.float64]) -> str:
     if not len(ids):
         return ""
     closest = scorable_surface(vertices, mesh.triangles.numpy(), "the mesh").closest_points(points[ids])
-    off = (closest.distances > FARTHEST_MM) & ~closest.on_border
+    over_hole = closest.on_border & (closest.distances <= FARTHEST_OVER_HOLE_MM)
+    off = (closest.distances > FARTHEST_MM) & ~over_hole
     if not off.any():
         return ""
     names = ", ".join(str(index + 1) for index in ids[off])

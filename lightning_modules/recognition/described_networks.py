@@ -13,7 +13,7 @@ are maps are averaged, and need a `feature_width`. Without `features` the embedd
 """
 
 import json
-import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -21,12 +21,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_modules.plain.files import require_file, sha256_of_file, sha256_of_files
+from lightning_modules.plain.files import read_text, require_file, sha256_of_file, sha256_of_files
 
 from .frame import ARCFACE_CROP, DLIB_CROP, FACENET_CROP, Crop, box_from_template
 from .network import RecognitionNetwork
 from .network_names import file_network_name
 from .onnx_graph import OnnxGraph
+from .torch_programs import read_program
 from .weight_files import WeightFileError
 
 TEMPLATES = {"arcface": ARCFACE_CROP, "dlib": DLIB_CROP, "facenet": FACENET_CROP}
@@ -35,6 +36,11 @@ KEYS = (
     *REQUIRED, "template", "box", "channels", "mean", "standard_deviation", "embedding", "features",
     "feature_width",
 )  # fmt: skip
+LARGEST = 1e9  # of numbers
+LARGEST_PIXELS = 4096  # of a crop's side; more than any network takes
+NAMED = 5  # of the values that there are, the last ones, in a message
+# Pictures at a time, by which a network is checked: its batch must be free.
+SHOWN = {2: "two pictures", 3: "three pictures", 1: "one picture"}
 
 
 class Description(NamedTuple):
@@ -59,7 +65,7 @@ class Description(NamedTuple):
         """
         require_file(path, f"a description of the network with {', '.join(REQUIRED)} (docs/models.md)")
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(read_text(path), object_pairs_hook=_once)
             if not isinstance(content, dict):
                 raise ValueError(f"it must be a mapping, not {type(content).__name__}")
             if unknown := [key for key in content if key not in KEYS]:
@@ -70,22 +76,40 @@ class Description(NamedTuple):
             if channels not in ("rgb", "bgr"):
                 raise ValueError(f"channels must be rgb or bgr, got {channels!r}")
             width = _whole(content, "embedding_width")
-            features = content.get("features")
+            features = _output(content, "features")
+            if features is None and content.get("feature_width", width) != width:
+                raise ValueError("feature_width is of features, which it does not name")
             return cls(
                 _crop(content),
                 channels,
-                _three(content.get("mean", 127.5)),
-                _three(content.get("standard_deviation", 127.5), positive=True),
+                _three(content, "mean"),
+                _three(content, "standard_deviation", positive=True),
                 width,
                 width if features is None else _whole(content, "feature_width"),
-                content.get("embedding"),
+                _output(content, "embedding"),
                 features,
             )
-        except (ValueError, KeyError, TypeError) as error:
-            reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            reason = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+            reason = "it is nested without end" if isinstance(error, RecursionError) else reason
             raise WeightFileError(
                 f"{path} does not describe a network: {reason}; see docs/models.md"
             ) from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping of JSON whose keys each stand there once: the last of two would hide the first."""
+    keys = [key for key, _ in pairs]
+    if twice := [key for key in dict.fromkeys(keys) if keys.count(key) > 1]:
+        raise ValueError(f"{', '.join(twice)} stands there twice; keep one")
+    return dict(pairs)
+
+
+def _output(content: dict[str, Any], key: str) -> str | None:
+    value = content.get(key)
+    if value is not None and (not isinstance(value, str) or not value):
+        raise ValueError(f"{key} must be the name of an output, got {value!r}")
+    return value
 
 
 def _whole(content: dict[str, Any], key: str) -> int:
@@ -95,31 +119,50 @@ def _whole(content: dict[str, Any], key: str) -> int:
     return value
 
 
-def _three(value: Any, *, positive: bool = False) -> list[float]:  # noqa: ANN401 - of a file
-    numbers = np.broadcast_to(np.asarray(value, float), (3,))
-    if not np.isfinite(numbers).all() or (positive and not (numbers > 0).all()):
-        raise ValueError(f"mean and standard_deviation must be one or three numbers, got {value!r}")
-    return numbers.tolist()
+def _numbers(value: Any) -> np.ndarray | None:  # noqa: ANN401 - of a file
+    """An array of JSON's numbers, none of them true, false, text or without end; None of anything else."""
+    parts = value if isinstance(value, list) else [value]
+    if isinstance(value, list) and all(isinstance(part, list) for part in parts):
+        rows = [row for row in map(_numbers, parts) if row is not None]
+        alike = len(rows) == len(parts) > 0 and len({row.shape for row in rows}) == 1
+        return np.stack(rows) if alike else None
+    if not all(isinstance(part, int | float) and not isinstance(part, bool) for part in parts):
+        return None
+    return np.array(value, float) if all(abs(part) < LARGEST for part in parts) else None
+
+
+def _three(content: dict[str, Any], key: str, *, positive: bool = False) -> list[float]:
+    value = content.get(key, 127.5)
+    numbers = _numbers(value)
+    if numbers is None or numbers.shape not in {(), (3,)} or (positive and not (numbers > 0).all()):
+        kind = "numbers above 0" if positive else "numbers"
+        raise ValueError(f"{key} must be one or three {kind}, got {value!r:.60}")
+    return np.broadcast_to(numbers, (3,)).tolist()
 
 
 def _crop(content: dict[str, Any]) -> Crop:
     size = _whole(content, "size")
+    if size > LARGEST_PIXELS:
+        raise ValueError(f"size must be at most {LARGEST_PIXELS} pixels, got {size}")
     if ("box" in content) == ("template" in content):
         raise ValueError("give either template or box")
     if "box" in content:
-        left, top, right, bottom = (float(side) for side in content["box"])
-        if left >= right or top >= bottom:
-            raise ValueError(f"box must be left, top, right, bottom, got {content['box']}")
-        return Crop(size, left, top, right, bottom)
+        sides = _numbers(content["box"])
+        if sides is None or sides.shape != (4,) or not (sides[:2] < sides[2:]).all():
+            raise ValueError(f"box must be left, top, right, bottom, got {content['box']!r:.60}")
+        return Crop(size, *sides.tolist())
     template = content["template"]
     if isinstance(template, str):
         if template not in TEMPLATES:
             raise ValueError(f"template must be {', '.join(TEMPLATES)} or five points, got {template!r}")
         return TEMPLATES[template]._replace(size=size)
-    points = np.asarray(template, float)
-    if points.shape != (5, 2):
-        raise ValueError(f"template must be five points, got shape {list(points.shape)}")
-    return box_from_template(points, size)
+    points = _numbers(template)
+    if points is None or points.shape != (5, 2):
+        raise ValueError(f"template must be five points [x, y], got {template!r:.60}")
+    crop = box_from_template(points, size) if np.ptp(points, axis=0).all() else None
+    if crop is None or not (crop.left < crop.right and crop.top < crop.bottom):
+        raise ValueError(f"template must be the five points of an upright face, got {template!r:.60}")
+    return crop
 
 
 class DescribedNetwork(RecognitionNetwork):
@@ -161,33 +204,48 @@ class DescribedNetwork(RecognitionNetwork):
         return features, embedding.flatten(1)
 
     def checked(self, path: Path) -> Self:
-        """The same after two pictures were shown to it.
+        """The same after a few pictures were shown to it.
 
         Raises:
             WeightFileError: if it cannot take them, or its widths are not as described.
         """
         generator = torch.Generator().manual_seed(0)
-        images = torch.rand(2, 3, self.crop.size, self.crop.size, generator=generator).requires_grad_()
+        size = self.crop.size
+        images = torch.rand(max(SHOWN), 3, size, size, generator=generator)
+        for count in SHOWN:
+            with torch.set_grad_enabled(count == 2):
+                self._look_at(path, images[:count].clone().requires_grad_(count == 2))
+        return self
+
+    def _look_at(self, path: Path, images: Tensor) -> None:
+        """Look at what comes out, and, where gradients are asked for, whether one reaches the pictures."""
+        count = len(images)
+        pictures = SHOWN[count]
         try:
-            with torch.enable_grad():
-                parts = self.describe(images)
-        except (RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
-            said = str(error).strip().splitlines()[-1]
-            reason = f"it has no value {said}" if isinstance(error, KeyError) else said
+            parts = self.describe(images)
+        except (RuntimeError, ValueError, IndexError, TypeError, AssertionError) as error:
+            said = next(iter(str(error).strip().splitlines()[-1:]), type(error).__name__)
+            fixed = count != 2 or "size()[0]" in said
+            advice = "; export it with a dynamic batch" if fixed else ""
             raise WeightFileError(
-                f"{path} cannot describe two pictures of {self.crop.size} pixels: {reason}"
+                f"{path} cannot describe {pictures} of {self.crop.size} pixels: {said}{advice}"
             ) from error
         widths = {"feature_width": self.feature_width, "embedding_width": self.embedding_width}
         for part, (what, width) in zip(parts, widths.items(), strict=True):
-            if part.shape != (2, width) or not bool(part.isfinite().all()):
-                # Without features of their own these are the embedding.
-                said = "embedding_width" if self.description.features is None else what
+            # Without features of their own these are the embedding.
+            said = "embedding_width" if self.description.features is None else what
+            if part.shape != (count, width):
                 raise WeightFileError(
-                    f"{path} gives {list(part.shape)} for two pictures, {said} says [2, {width}] numbers; "
-                    f"mend {path.with_suffix('.json').name}{self.choice()}"
+                    f"{path} gives {list(part.shape)} for {pictures}, {said} says [{count}, {width}] "
+                    f"numbers; mend {path.with_suffix('.json').name}{self.choice()}"
                 )
-        self.differentiable = all(_reaches(part, images) for part in parts)
-        return self
+            if not bool(part.isfinite().all()):
+                raise WeightFileError(
+                    f"{path} gives numbers that are not finite for {pictures}; its weights are damaged, or "
+                    f"mean and standard_deviation in {path.with_suffix('.json').name} are not its own"
+                )
+        if images.requires_grad:
+            self.differentiable = all(_reaches(part, images) for part in parts)
 
 
 def _reaches(part: Tensor, images: Tensor) -> bool:
@@ -195,6 +253,12 @@ def _reaches(part: Tensor, images: Tensor) -> bool:
         return False
     (gradient,) = torch.autograd.grad(part.sum(), images, retain_graph=True, allow_unused=True)
     return gradient is not None and bool(gradient.isfinite().all() and gradient.any())
+
+
+def _named(values: Mapping[str, Tensor], name: str) -> Tensor:
+    if name not in values:
+        raise ValueError(f"it has no value {name!r}, but {', '.join(map(str, [*values][-NAMED:]))}")
+    return values[name]
 
 
 class OnnxNetwork(DescribedNetwork):
@@ -214,26 +278,21 @@ class OnnxNetwork(DescribedNetwork):
 
     def values(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The named values, or the graph's first output."""
-        found = self.graph(images)
-        embedding = found[self.description.embedding or self.graph.output_names[0]]
-        return embedding if self.description.features is None else found[self.description.features], embedding
+        found, features = self.graph(images), self.description.features
+        embedding = _named(found, self.description.embedding or self.graph.output_names[0])
+        return embedding if features is None else _named(found, features), embedding
 
 
 class TorchNetwork(DescribedNetwork):
     """A network of a .pt2 archive of `torch.export.save`; load only those that you trust.
 
-    Its batch must be dynamic. Its forward gives the embedding, or features and embedding, or a mapping.
+    Pickled parts are read as tensors only, but torch evaluates expressions that the archive holds. Its batch
+    must be dynamic. Its forward gives the embedding, or features and embedding, or a mapping.
     """
 
     def __init__(self, path: Path, description: Description) -> None:
         super().__init__("torch", path, description)
-        try:
-            with warnings.catch_warnings():
-                # Of torch's own reader, which copies what it warns of right away.
-                warnings.filterwarnings("ignore", "The given buffer is not writable", UserWarning)
-                program = torch.export.load(str(path)).module()
-        except Exception as error:  # torch raises whatever a damaged archive leads to
-            raise WeightFileError(f"{path} cannot be read as an archive of torch.export.save") from error
+        program = read_program(path)
         # In a list, so that nothing counts its weights as this module's, or asks it to train.
         self.hidden = [program.requires_grad_(False)]
         self.freeze()
@@ -245,14 +304,20 @@ class TorchNetwork(DescribedNetwork):
 
     def values(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """What the archive gives, by name where it gives a mapping."""
-        found = self.hidden[0](images)
+        found, named = self.hidden[0](images), self.description
         if isinstance(found, Tensor):
+            if named.features is not None:
+                raise ValueError("it gives the embedding alone; leave features out")
             return found, found
-        if isinstance(found, dict):
-            embedding = found[self.description.embedding or "embedding"]
-            return found[self.description.features or self.description.embedding or "embedding"], embedding
+        if isinstance(found, Mapping):
+            embedding = _named(found, named.embedding or "embedding")
+            return embedding if named.features is None else _named(found, named.features), embedding
+        if len(found) != 2:
+            raise ValueError(
+                f"it gives {len(found)} values; expected the embedding, features and embedding, or a mapping"
+            )
         features, embedding = found
-        return (embedding if self.description.features is None else features), embedding
+        return (embedding if named.features is None else features), embedding
 
 
 Network = TypeVar("Network", OnnxNetwork, TorchNetwork)

@@ -1,3 +1,4 @@
+import codecs
 import shutil
 from pathlib import Path
 
@@ -67,9 +68,34 @@ def test_lists_of_something_else_are_refused(now: Path, line: str, message: str)
         now_photographs(now)
 
 
-def test_a_photograph_that_is_listed_twice_is_refused(now: Path) -> None:
-    (now / "imagepathsvalidation.txt").write_text(f"{now_names()[0]}.jpg\n" * 2)
-    with pytest.raises(ValueError, match=r"IMG_0041\.jpg twice"):
+@pytest.mark.parametrize("suffix", [".jpg", ".JPG", ".png", ""])
+def test_a_photograph_that_is_listed_twice_is_refused_whatever_its_suffix(
+    now: Path, fg2018: Path, suffix: str
+) -> None:
+    file = now / "imagepathsvalidation.txt"
+    file.write_text(f"{file.read_text()}{now_names()[0]}{suffix}\n")
+    with pytest.raises(
+        ValueError, match=rf"validation\.txt lists {now_names()[0]} twice; keep one line of it"
+    ):
+        now_photographs(now)
+    (fg2018 / "HQ.txt").write_text(f"F1001_01.jpg\nHQ/F1001_01{suffix}\n")
+    with pytest.raises(ValueError, match=r"HQ\.txt lists F1001_01 twice"):
+        fg2018_photographs(fg2018)
+
+
+def test_lists_of_other_systems_are_read(now: Path, fg2018: Path) -> None:
+    lines = "\r\n\r\n".join(f"{name}.jpg  " for name in now_names())
+    (now / "imagepathsvalidation.txt").write_bytes(codecs.BOM_UTF8 + lines.encode())
+    assert [subject.name for subject in now_photographs(now)] == now_names()
+    (fg2018 / "HQ.txt").write_bytes(codecs.BOM_UTF8 + b"HQ\\F1001_01.jpg\r\n\r\n")
+    assert fg2018_photographs(fg2018)[0].name == "F1001_01"
+    assert fg2018_photographs(fg2018)[0].footage
+
+
+def test_a_folder_in_a_lists_place_is_no_list(now: Path) -> None:
+    (now / "imagepathsvalidation.txt").unlink()
+    (now / "imagepathsvalidation.txt").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"holds no imagepathsvalidation\.txt of NoW; expected"):
         now_photographs(now)
 
 

@@ -184,6 +184,7 @@ def test_what_does_not_belong_together_is_refused_in_one_sentence(
             ["--data", f"now:{now}", "--groups=skin-tone"],
             "--groups are of people; now:DIR is scored by photo",
         ),
+        (["--data", f"now:{now}", "--images=test", "--subjects=1"], "photographs; leave --subjects out"),
         (["--data", f"fg2018:{now}"], "FG2018 is not in"),
         (["--data", f"now:{tmp_path}"], "holds no imagepathsvalidation.txt of NoW"),
     ):
@@ -210,6 +211,24 @@ def test_two_methods_meet_in_a_leaderboard(tmp_path: Path, now: Path, capsys: py
     place = "NoW all photographs, fg2018"
     assert row(results, place, "rank", "good")["value"] < row(results, place, "rank", "bad")["value"]
     assert "mean face (good)" not in printed
+
+
+def test_landmarks_and_scans_in_another_unit_than_each_other_are_put_right(tmp_path: Path, now: Path) -> None:
+    theirs = now_predictions(tmp_path / "theirs", error_mm=4.0)
+    expected = run(tmp_path, "--meshes", theirs, "--data", f"now:{now}", "--unit=m")[1]
+    for file in (now / "scans").rglob("*.obj"):  # whose picked points stay in mm
+        lines = [line.split() for line in file.read_text().splitlines()]
+        for words in lines:
+            words[1:4] = [f"{float(x) / 1000:.9f}" for x in words[1:4]] if words[:1] == ["v"] else words[1:4]
+        file.write_text("\n".join(map(" ".join, lines)))
+    for file in theirs.rglob("*.txt"):
+        np.savetxt(file, 1000 * np.loadtxt(file))
+    status, results = run(tmp_path, "--meshes", theirs, "--data", f"now:{now}", "--unit=m", name="again")
+    assert (status, results["counts"]["failed"]) == (0, {})
+    place = "NoW all photographs, now"
+    assert row(results, place, "mean")["value"] == pytest.approx(
+        row(expected, place, "mean")["value"], abs=2e-3
+    )
 
 
 # ---------------------------------------------------------------------- submissions

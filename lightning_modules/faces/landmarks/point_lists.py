@@ -106,7 +106,11 @@ def _numpy_array(path: Path) -> NDArray[np.float64]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a damaged header raises whatever its text leads to
-        raise ValueError(str(error) or type(error).__name__) from error
+        reason = str(error) or type(error).__name__
+        if "pickle" in reason or "Python objects" in reason:
+            # NumPy's own sentence tells how to load them all the same.
+            reason = "it holds pickled objects, which are never loaded since they can run code"
+        raise ValueError(reason) from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf" or array.ndim not in {1, 2}:
         raise ValueError("an array of numbers with one or two axes expected")
     return np.array(array, dtype=np.float64)
@@ -127,7 +131,9 @@ def _table(text: str, counts: tuple[int, ...]) -> NDArray[np.float64]:
     rows = [
         (number, [part.strip().strip('"') for part in line.split(separator)]) for number, line in numbered
     ]
-    header = [word.lower() for word in rows[0][1]] if rows and not any(map(_is_number, rows[0][1])) else []
+    # A first line of nan alone is a point that was not marked.
+    words = bool(rows) and not all(_is_number(part) or part.lower() in NOT_A_NUMBER for part in rows[0][1])
+    header = [word.lower() for word in rows[0][1]] if words and not any(map(_is_number, rows[0][1])) else []
     rows = rows[1:] if header else rows
     if {"x", "y"} <= set(header):
         if short := [number for number, row in rows if len(row) != len(header)]:

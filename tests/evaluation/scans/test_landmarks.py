@@ -88,6 +88,15 @@ def test_a_landmark_over_a_hole_of_a_scan_is_believed(tmp_path: Path) -> None:
     assert Marker(face_like_model).marks(holed, tmp_path / "all.npy").source == "marked"
 
 
+@pytest.mark.parametrize("factor", [10, 25.4, 1000])
+def test_points_of_another_unit_lie_over_no_hole(tmp_path: Path, factor: float) -> None:
+    np.save(tmp_path / "all.npy", factor * TYPICAL_PLACES)
+    whole = typical_face()
+    open_face = whole._replace(triangles=whole.triangles[::2])  # everything lies on a border
+    with pytest.raises(Unscorable, match="mm off the surface"):
+        Marker(face_like_model).marks(open_face, tmp_path / "all.npy")
+
+
 def test_a_known_topology_needs_neither_file_nor_detector(monkeypatch: pytest.MonkeyPatch) -> None:
     mesh = typical_face()
     ids = np.linalg.norm(mesh.vertices.numpy()[None] - TYPICAL_PLACES[:, None], axis=-1).argmin(1)

@@ -317,8 +317,25 @@ def test_five_points_or_a_box_place_the_crop(tmp_path: Path) -> None:
         ({"template": [[1, 2]]}, "template must be five points"),
         ({"template": None}, "give either template or box"),
         ({"template": None, "box": [3, 2, 1, 4]}, "box must be left, top, right, bottom"),
-        ({"standard_deviation": 0}, "mean and standard_deviation must be one or three numbers"),
+        ({"standard_deviation": 0}, "standard_deviation must be one or three numbers above 0, got 0"),
         ({"features": "maps"}, "feature_width is missing"),
+        ({"features": 5, "feature_width": 8}, "features must be the name of an output, got 5"),
+        ({"embedding": ["out"]}, "embedding must be the name of an output"),
+        ({"feature_width": 600}, "feature_width is of features, which it does not name"),
+        ({"size": 10**9}, "size must be at most 4096 pixels"),
+        ({"size": 112.0}, "size must be a whole number above 0, got 112.0"),
+        ({"mean": [1, 2]}, r"mean must be one or three numbers, got \[1, 2\]"),
+        ({"mean": True}, "mean must be one or three numbers, got True"),
+        ({"mean": "127.5"}, "mean must be one or three numbers, got '127.5'"),
+        ({"mean": [1, 2, float("nan")]}, "mean must be one or three numbers"),
+        ({"mean": {"r": 1}}, "mean must be one or three numbers"),
+        ({"template": [["1", 2]] * 5}, "template must be five points"),
+        ({"template": [[1, 2], [3]] * 2}, "template must be five points"),
+        ({"template": [[1, 2]] * 5}, "template must be the five points of an upright face"),
+        ({"template": [[9, 9], [1, 9], [5, 5], [9, 1], [1, 1]]}, "template must be the five points of an up"),
+        ({"template": None, "box": 5}, "box must be left, top, right, bottom, got 5"),
+        ({"template": None, "box": [1, 2, 3]}, "box must be left, top, right, bottom"),
+        ({"template": None, "box": [0, 0, float("inf"), 4]}, "box must be left, top, right, bottom"),
     ],
 )
 def test_a_description_that_is_none_is_refused_in_one_sentence(
@@ -328,6 +345,33 @@ def test_a_description_that_is_none_is_refused_in_one_sentence(
     with pytest.raises(WeightFileError, match=rf"json does not describe a network: {message}") as refused:
         load_onnx(path)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "Expecting value"),
+        ("[]", "it must be a mapping, not list"),
+        ("[" * 100_000, "it is nested without end"),
+        ('{"size": 112, "size": 64}', "size stands there twice; keep one"),
+    ],
+)
+def test_a_description_in_another_form_is_refused_in_one_sentence(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    path = write_onnx(tmp_path / "small.onnx")
+    path.with_suffix(".json").write_text(text)
+    with pytest.raises(WeightFileError, match=rf"json does not describe a network: {message}") as refused:
+        load_onnx(path)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_description_may_begin_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    path = write_onnx(tmp_path / "small.onnx")
+    beside = path.with_suffix(".json")
+    beside.write_text(beside.read_text(), encoding=encoding)
+    assert load_onnx(path).embedding_width == 6
 
 
 def test_a_network_that_is_not_as_described_is_refused(tmp_path: Path) -> None:
@@ -344,9 +388,9 @@ def test_a_network_that_is_not_as_described_is_refused(tmp_path: Path) -> None:
     (tmp_path / "small.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"small\.json does not exist; expected a description"):
         load_onnx(tmp_path / "small.onnx")
-    for load, name in ((load_onnx, "bad.onnx"), (load_torch, "bad.pt2")):
+    for load, name, said in ((load_onnx, "bad.onnx", "cannot be read"), (load_torch, "bad.pt2", "is a text")):
         describe(tmp_path / name).write_bytes(b"bad")
-        with pytest.raises(WeightFileError, match=rf"{name} cannot be read as") as refused:
+        with pytest.raises(WeightFileError, match=rf"{name} {said}") as refused:
             load(tmp_path / name)
         assert "\n" not in str(refused.value)
     with pytest.raises(FileNotFoundError, match="does not exist; expected a recognition network"):

@@ -1,5 +1,6 @@
 import codecs
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,22 @@ def test_byte_order_marks_are_no_part_of_a_list(tmp_path: Path, encode) -> None:
     np.testing.assert_array_equal(listed(tmp_path / "a.json", encode(json.dumps(POINTS.tolist()))), POINTS)
     points = {"landmarks": {"points": POINTS.tolist()}}
     np.testing.assert_array_equal(listed(tmp_path / "a.LJSON", encode(json.dumps(points))), POINTS)
+
+
+def test_a_first_point_that_was_not_marked_is_no_header(tmp_path: Path) -> None:
+    # Of eight points without the first, seven would be left: NoW's, each in another's place.
+    rows = listed(tmp_path / "a.txt", "nan nan nan\n" + lines(" "))
+    assert rows.shape == (8, 3)
+    assert np.isnan(rows[0]).all()
+    np.testing.assert_array_equal(rows[1:], POINTS)
+
+
+def test_pickled_arrays_are_refused_without_advice_to_load_them(tmp_path: Path) -> None:
+    np.save(tmp_path / "objects.npy", np.array([{"points": 7}], dtype=object), allow_pickle=True)
+    (tmp_path / "pickle.npy").write_bytes(pickle.dumps([1, 2]))
+    for name in ("objects", "pickle"):
+        with pytest.raises(ValueError, match=r"^it holds pickled objects, which are never loaded"):
+            read_point_list(tmp_path / f"{name}.npy", COUNTS)
 
 
 @pytest.mark.parametrize("name", ["id", "Index", "landmark", ""])
