@@ -28,6 +28,7 @@ from evaluation.scans.data_kinds import KINDS, default_protocol
 from evaluation.scans.evaluation import ScanEvaluation
 from evaluation.scans.options import GROUPS_OF_OPTIONS, ScanEvaluationOptions
 from evaluation.scans.submission import LAYOUT as SUBMISSION_LAYOUT
+from evaluation.scans.submission import require_whole
 from evaluation.scans.table_1 import LAYOUT, PHOTOGRAPHS_LAYOUT
 from evaluation.shared.data_places import notice, place_of
 from evaluation.shared.lifecycle import checked_folder, evaluate, exit_status
@@ -62,8 +63,10 @@ def micc(options: ScanEvaluationOptions) -> Results:
         | {"data": str(place), "subjects": run.limit}
         | {"also": [str(folder) for folder in options.scored.also or ()]}
     )
-    checked_folder("micc", settings, inputs=run.inputs, output=options.output)
+    folder = checked_folder("micc", settings, inputs=run.inputs, output=options.output)
     run.check()
+    if run.for_submission and not options.output.overwrite:
+        require_whole(folder.path)
     is_published = options.dashboard.wandb and scored.kind == "checkpoint"
     published = load_regressor(scored.path)[1] if is_published else None
     results = evaluate(

@@ -17,7 +17,7 @@ from datamodules.long_work.progress import progress_bar
 from datamodules.scan_folders import Subject
 from evaluation.metrics.marked_mesh import MarkedMesh, Unscorable, known
 from evaluation.metrics.scan_protocols import SEVEN_LANDMARKS
-from evaluation.reporting.results import Counts, Results, Row
+from evaluation.reporting.results import RESULTS, Counts, Results, Row
 from evaluation.reporting.tables import Layout
 from evaluation.scans.methods import Method
 from evaluation.shared.lifecycle import Report
@@ -27,7 +27,7 @@ from lightning_modules.plain.failures import counted_by_kind
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.plain.output_folder import OutputFolder
 
-FOLDER = "submission"
+FOLDER = TABLE = "submission"
 PLACE = "NoW test set"
 LAYOUT = Layout(items="photographs")
 NAMED = 5  # of the photographs that lack something, in the sentence that says so
@@ -81,7 +81,28 @@ def submission_report(
         [Row(method.name, PLACE, "meshes with landmarks", "count", written, n=len(photographs))],
         provenance,
     )
-    return Report(results, {"submission": table})
+    return Report(results, {TABLE: table})
+
+
+def require_whole(folder: Path) -> None:
+    """Nothing is lost of what a command wrote to submit, if it is finished.
+
+    Args:
+        folder: the command's.
+
+    Raises:
+        ValueError: naming what is.
+    """
+    if not (folder / RESULTS).exists():
+        return
+    table = pd.read_csv(folder / f"{TABLE}.csv", dtype=str, keep_default_na=False)
+    written = table["photograph"][table["lacks"] == ""]
+    lost = incomplete(folder / FOLDER, list(written))
+    if lost:
+        raise ValueError(
+            f"{folder} was finished, but files are gone since. {completeness(lost, len(table))}; "
+            "--overwrite writes it anew"
+        )
 
 
 def incomplete(folder: Path, names: Sequence[str]) -> dict[str, list[str]]:

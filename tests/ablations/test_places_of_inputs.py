@@ -45,7 +45,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     for index in range(24):
         write_photograph(mine / "photographs" / f"{index:02}.png", index)
     write_photograph(mine / "people" / "lfw-deepfunneled" / "A" / "A_0001.jpg", 0)
-    (mine / "people" / "peopleDevTrain.txt").write_text("1\nB\t1\n")
+    (mine / "people" / "peopleDevTrain.txt").write_text("1\nA\t1\n")
     (mine / "model").write_text("to be read")
     (mine / "configuration").write_text("seed: 3\n")
     places = {name: mine / name for name in ("photographs", "people", "model", "configuration")}

@@ -19,6 +19,7 @@ from lightning_modules.faces.loaders.basel import save_basel
 from lightning_modules.faces.mesh_files.any_format import read_mesh
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.files import sha256_of_file
+from lightning_modules.recognition.networks import load_network
 from lightning_modules.regression import Regression
 from tests import miniatures
 from tests.datamodules.conftest import detect_by_colour, write_photograph
@@ -29,6 +30,7 @@ from tests.lightning_modules.faces.loaders.published_layouts import (
     write_gnm,
 )
 from tests.lightning_modules.recognition.arcface_layout import write_arcface
+from tests.lightning_modules.recognition.test_described_networks import SmallTorch, save_program, write_onnx
 
 from .conftest import OPTIONS, Start
 
@@ -158,3 +160,19 @@ def test_a_judge_that_is_a_copy_of_the_encoder_s_file_is_refused(
     assert "also trains; a network scores its own training too well" in capsys.readouterr().err
     assert begin("--judge", f"arcface:{tmp_path / 'none.pth'}") == 2
     assert "none.pth does not exist" in capsys.readouterr().err
+
+
+def test_described_networks_train_and_judge(begin: Start, tmp_path: Path) -> None:
+    another = SmallTorch()
+    torch.nn.init.normal_(another.fc.weight)
+    encoder = f"onnx:{write_onnx(tmp_path / 'encoder.onnx')}"
+    identity = f"torch:{save_program(tmp_path / 'identity.pt2', SmallTorch())}"
+    judge = f"torch:{save_program(tmp_path / 'judge.pt2', another)}"
+    assert begin("--encoder", encoder, "--identity-network", identity, "--judge", judge) == 0
+    kept = read_checkpoint(tmp_path / "run" / "final.ckpt")["unsupervised_morphable_faces"]["networks"]
+    assert kept["encoder"]["name"] == f"{load_network(encoder).name}-colour"
+    for role, specification in {"identity": identity, "judge": judge}.items():
+        assert kept[role]["sha256"] == load_network(specification).sha256
+    arguments = ["run/final.ckpt", "photographs/00.png", "--cache-folder=cache", "--workers=0"]
+    assert reconstruct.main([*arguments, "--output=faces", "--preview-size=48", "--no-progress"]) == 0
+    assert torch.isfinite(read_mesh(tmp_path / "faces" / "00.ply").vertices).all()

@@ -273,6 +273,23 @@ def test_an_incomplete_submission_says_what_is_missing(
     assert lines[missing]["failure"] == f"no mesh: theirs has none of {missing}"
 
 
+def test_a_finished_submission_that_lost_a_file_is_called_incomplete(
+    tmp_path: Path, now: Path, capsys: pytest.CaptureFixture
+) -> None:
+    theirs = now_predictions(tmp_path / "theirs")
+    given = ["--meshes", theirs, "--data", f"now:{now}", "--images=test", "--unit=m"]
+    assert run(tmp_path, *given)[0] == 0
+    lost = tmp_path / f"out/submission/{now_names()[-1]}.npy"
+    landmarks = lost.read_bytes()
+    lost.unlink()
+    with pytest.raises(SystemExit, match="2"):
+        run(tmp_path, *given)
+    sentence = f"INCOMPLETE, 1 of 2 photographs lack files: {now_names()[-1]} (.npy); --overwrite writes"
+    assert sentence in capsys.readouterr().err
+    assert run(tmp_path, *given, "--overwrite")[0] == 0
+    assert lost.read_bytes() == landmarks
+
+
 def test_empty_files_and_lone_meshes_are_not_complete(tmp_path: Path) -> None:
     for name in ("a/selfie/1.obj", "a/selfie/1.npy", "a/selfie/2.obj"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
