@@ -6,6 +6,7 @@ goes on from one needs besides.
 
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -75,6 +76,9 @@ def check_resumable(checkpoint: dict[str, Any], name: str) -> None:
         _wrong(STATE, checkpoint, "")
         or _wrong({"random_state": _random_state}, checkpoint[KEY], f"{KEY}.")
         or _optimiser(checkpoint["optimizer_states"][0], shapes)
+        or _wrong(SCHEDULE, checkpoint["lr_schedulers"][0], "lr_schedulers.")
+        or _steps(checkpoint)
+        or _places(checkpoint["callbacks"])
     )
     for part in ("current_model_state", "averaging_state"):
         if not reason and part in checkpoint:
@@ -125,6 +129,26 @@ def _width(value: object) -> str:
 def _number(value: object) -> str:
     right = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return "" if right else f"must be a number, got {kind_of(value)}"
+
+
+def _at_least_0(value: object) -> str:
+    reason = _number(value)
+    too_small = not reason and isinstance(value, int | float) and value < 0
+    return f"must be at least 0, got {kind_of(value)}" if too_small else reason
+
+
+def _rates(value: object) -> str:
+    right = isinstance(value, list) and len(value) == 2 and not any(map(_at_least_0, value))
+    return "" if right else f"must be two numbers, at least 0, got {kind_of(value)}"
+
+
+def _shares(value: object) -> str:
+    right = isinstance(value, list | tuple) and len(value) == 2 and not any(map(_at_least_0, value))
+    return "" if right and max(value) < 1 else f"must be two numbers from 0 to 1, got {kind_of(value)}"  # type: ignore[call-overload]  # two numbers
+
+
+def _off(value: object) -> str:
+    return "" if value is False else f"must be false, got {kind_of(value)}"
 
 
 def _optional(check: Check) -> Check:
@@ -196,6 +220,15 @@ STATE = {
     "callbacks": DICTIONARY,
     "pytorch-lightning_version": TEXT,
 }
+# What the optimiser takes over with its moments; with the last ones it would do something else.
+GROUP = {
+    **dict.fromkeys(("lr", "initial_lr?", "eps?", "weight_decay?"), _at_least_0),
+    "betas?": _shares,
+    **dict.fromkeys(("amsgrad?", "maximize?", "capturable?", "differentiable?"), _off),
+}
+SCHEDULE = {"last_epoch": _count, "_step_count?": _count, "base_lrs?": _rates, "_last_lr?": _rates}
+# Where Lightning counts the optimiser's steps.
+COUNTED = ("fit_loop", "epoch_loop.automatic_optimization.optim_progress", "optimizer", "step", "total")
 
 
 # ------------------------------------------------------------------------------------------------------ parts
@@ -266,6 +299,9 @@ def _optimiser(state: Mapping[str, Any], shapes: list[tuple[int, ...]]) -> str:
     matrices = sum(len(shape) > 1 for shape in shapes)
     if numbers != [list(range(matrices)), list(range(matrices, len(shapes)))]:
         return f"optimizer_states must number {len(shapes)} parameters in two groups"
+    for group in groups:
+        if reason := _wrong(GROUP, group, "optimizer_states.param_groups."):
+            return reason
     for number, values in moments.items():
         known = isinstance(number, int) and 0 <= number < len(shapes)
         if not known or not isinstance(values, dict):
@@ -274,6 +310,34 @@ def _optimiser(state: Mapping[str, Any], shapes: list[tuple[int, ...]]) -> str:
             shape = shapes[number] if name in MOMENTS else ()
             if reason := why_no_tensor(values.get(name), shape):
                 return f"optimizer_states has a {name} of parameter {number} that {reason}"
+            if not values[name].is_floating_point() or (
+                name != MOMENTS[0] and bool((values[name] < 0).any())
+            ):
+                return f"optimizer_states has a {name} of parameter {number} that no optimiser makes"
+    return ""
+
+
+def _steps(checkpoint: Mapping[str, Any]) -> str:
+    """Two counts of the same steps: the run would go on from one, and say the other."""
+    counts = checkpoint["loops"]
+    for name in COUNTED:
+        counts = counts.get(name) if isinstance(counts, Mapping) else None
+    completed = counts.get("completed") if isinstance(counts, Mapping) else None
+    if completed is None or completed == checkpoint["global_step"]:
+        return ""  # without it, Lightning says what is missing
+    return f"its loops count {completed!r:.40} steps and global_step {checkpoint['global_step']}"
+
+
+def _places(callbacks: Mapping[Any, Any]) -> str:
+    """Lightning deletes an earlier best checkpoint by the path that is kept of it."""
+    for state in callbacks.values():
+        if not isinstance(state, Mapping):
+            continue
+        best = state.get("best_k_models")
+        kept = [value for name, value in state.items() if str(name).endswith("_model_path")]
+        for path in [*kept, *(best if isinstance(best, Mapping) else ())]:
+            if not isinstance(path, str) or "://" in path or ".." in Path(path).parts:
+                return f"callbacks name {path!r:.80} as the place of a checkpoint"
     return ""
 
 

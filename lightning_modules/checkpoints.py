@@ -98,6 +98,33 @@ class StepsGoOn(Callback):
         loop.batch_progress.total.ready = loop.batch_progress.total.completed + 1
 
 
+class FolderMayMove(Callback):
+    """A run whose folder was moved goes on with its best score.
+
+    Lightning forgets it then, and a worse checkpoint would replace the best one.
+    """
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Name the best checkpoint where it lies now, if the run goes on in the folder of its checkpoint."""
+        for callback in trainer.checkpoint_callbacks:
+            state = checkpoint["callbacks"].get(callback.state_key)
+            if not isinstance(callback, ModelCheckpoint) or not isinstance(state, dict):
+                continue
+            here, best = Path(str(callback.dirpath)), state.get("best_k_models")
+            goes_on = Path(str(trainer.ckpt_path)).resolve().parent == here.resolve()
+            if goes_on and isinstance(best, dict) and state.get("dirpath") != callback.dirpath:
+                moved = {
+                    name: str(here / Path(state[name]).name)
+                    for name in ("best_model_path", "kth_best_model_path", "last_model_path")
+                    if state.get(name)
+                }
+                models = {str(here / Path(path).name): score for path, score in best.items()}
+                moved_state = state | moved | {"best_k_models": models, "dirpath": callback.dirpath}
+                checkpoint["callbacks"][callback.state_key] = moved_state
+
+
 class Provenance(Callback):
     """Keeps in every checkpoint what it was trained with, and the random states.
 

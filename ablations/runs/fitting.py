@@ -21,6 +21,7 @@ from lightning_modules.checkpoint_schema import check_resumable
 from lightning_modules.checkpoints import (
     AtomicCheckpoints,
     CheckpointAfterLogging,
+    FolderMayMove,
     Provenance,
     StepsGoOn,
     check_continues,
@@ -111,6 +112,7 @@ def fit(
     watching = [
         Termination(),
         StepsGoOn(),
+        FolderMayMove(),
         ProgressBar(name, images_per_step, unit=unit, visible=execution.progress),
         guard,
         *([MovingAverage(settings.ema)] if settings.ema else []),

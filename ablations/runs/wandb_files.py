@@ -7,13 +7,14 @@ buffer. `wandb leet inspect` prints the same.
 import json
 import re
 import struct
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 FILE_HEADER, BLOCK, RECORD_HEADER = 7, 32768, 7
-WHOLE, LAST = 1, 4  # kinds of a record's parts
+WHOLE, FIRST, LAST = 1, 2, 4  # kinds of a record's parts
 STEP = "trainer/global_step"  # as Lightning names it
 FIRST_PART = "first_part"  # in a run's configuration: the id of the run that it continues
 FOLDER = re.compile(r"(?P<mode>offline-)?run-(?P<time>\d{8}_\d{6})-(?P<identifier>[\w-]+)")
@@ -41,7 +42,7 @@ def local_runs(folder: Path) -> list[LocalRun]:
     found = []
     for path in folder.glob("wandb/*run-*/run-*.wandb"):
         name = FOLDER.fullmatch(path.parent.name)
-        if name is not None:
+        if name is not None and path.is_file():  # at a pipe a reader would wait for ever
             found.append((name["time"], path.stat().st_mtime_ns, name["mode"] is not None, path))
     return [read_local_run(path, offline=offline) for _, _, offline, path in sorted(found)]
 
@@ -56,7 +57,7 @@ def last_steps(runs: Iterable[LocalRun]) -> dict[str, int]:
 
 
 def read_local_run(file: Path, *, offline: bool) -> LocalRun:
-    """One file's run; of one that was cut off, what came before."""
+    """One file's run; of one that was cut off or damaged, what is whole of it."""
     from google.protobuf.message import DecodeError
     from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]  # chosen at run time by protobuf's version
 
@@ -65,36 +66,42 @@ def read_local_run(file: Path, *, offline: bool) -> LocalRun:
     for content in records(file.read_bytes()):
         try:
             record = Record.FromString(content)
-        except DecodeError:
-            break
-        kind = record.WhichOneof("record_type")
-        if kind == "run":
-            first_part = values_of(record.run.config.update).get(FIRST_PART, first_part)
-        elif kind == "history":
-            row = values_of(record.history.item)
-            if STEP in row:
-                steps |= {name: int(row[STEP]) for name in row if not name.startswith("_")}
+            kind = record.WhichOneof("record_type")
+            if kind == "run":
+                first_part = str(values_of(record.run.config.update).get(FIRST_PART, first_part))
+            elif kind == "history":
+                row = values_of(record.history.item)
+                if isinstance(step := row.get(STEP), int | float):
+                    steps |= {name: int(step) for name in row if not name.startswith("_")}
+        except (DecodeError, ValueError, OverflowError):
+            continue
     waits = offline and not file.with_name(f"{file.name}.synced").exists()
     return LocalRun(identifier, first_part, waits, steps)
 
 
 def records(content: bytes) -> Iterator[bytes]:
-    """The records of a file of W&B's, up to where it was cut off."""
-    place, parts = FILE_HEADER, b""
+    """The whole records of a file of W&B's; what fits no checksum ends its block, as LevelDB reads it."""
+    place = FILE_HEADER
+    parts: bytes | None = None
     while place + RECORD_HEADER <= len(content):
         left = BLOCK - place % BLOCK
         if left < RECORD_HEADER:
             place += left
             continue
-        _, length, kind = struct.unpack("<IHB", content[place : place + RECORD_HEADER])
-        place += RECORD_HEADER
-        if place + length > len(content):
-            return
-        parts += content[place : place + length]
-        place += length
+        checksum, length, kind = struct.unpack("<IHB", content[place : place + RECORD_HEADER])
+        part = content[place + RECORD_HEADER : place + RECORD_HEADER + length]
+        if len(part) < length or zlib.crc32(bytes([kind]) + part) != checksum:
+            place, parts = place + left, None
+            continue
+        place += RECORD_HEADER + length
+        if kind in (WHOLE, FIRST):
+            parts = b""
+        if parts is None:  # what it goes on from was damaged
+            continue
+        parts += part
         if kind in (WHOLE, LAST):
             yield parts
-            parts = b""
+            parts = None
 
 
 def values_of(items: Iterable[Any]) -> dict[str, Any]:

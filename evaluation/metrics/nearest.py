@@ -46,7 +46,8 @@ def nearest(
         block: queries and gallery photographs compared at a time.
 
     Raises:
-        ValueError: if k is too large, or an embedding is not finite.
+        ValueError: if k is too large, an embedding is not finite, or what a query ignores is no photograph
+            of the gallery.
     """
     available = len(gallery) - (left_out is not None)
     if not 1 <= k <= available:
@@ -56,7 +57,11 @@ def nearest(
             raise ValueError(f"the embeddings of the {name} are not all finite; leave failures out")
     index = np.full((len(queries), k), -1, np.int64)
     similarity = np.full((len(queries), k), -np.inf, np.float32)
-    ignored = np.full(len(queries), -1) if left_out is None else np.asarray(left_out, np.int64)
+    ignored = (
+        np.full(len(queries), -1)
+        if left_out is None
+        else check_left_out(left_out, len(queries), len(gallery))
+    )
     threads = torch.get_num_threads()
     with ThreadPoolExecutor(threads) as pool:
         each = pool.map if threads > 1 else map  # waking one other thread a block costs more than the merge
@@ -69,6 +74,25 @@ def nearest(
             for _ in each(lambda task: _merge(*task), tasks):
                 pass
     return Nearest(index, similarity)
+
+
+def check_left_out(left_out: np.ndarray, queries: int, photographs: int) -> np.ndarray:
+    """The gallery index [Q] of what each query ignores.
+
+    A negative one, which NumPy counts from the end, would leave a query's own photograph in.
+
+    Raises:
+        ValueError: if it is no such index for each query.
+    """
+    places = np.asarray(left_out)
+    right = places.shape == (queries,) and (places.size == 0 or np.issubdtype(places.dtype, np.integer))
+    if not right or not ((places >= 0) & (places < photographs)).all():
+        among = f" from {places.min()} to {places.max()}" if places.size else ""
+        raise ValueError(
+            f"left_out must hold a gallery index, 0 to {photographs - 1}, for each of {queries} queries, got "
+            f"{places.dtype} {list(places.shape)}{among}"
+        )
+    return places.astype(np.int64)
 
 
 def all_blocks(

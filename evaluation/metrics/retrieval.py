@@ -13,7 +13,7 @@ from scipy.special import gammaln
 from torch import Tensor
 from torch.nn import functional
 
-from .nearest import all_finite
+from .nearest import all_finite, check_left_out
 
 # Two products of one float32 pair of unit embeddings differ by less, so duplicates tie.
 TIE_TOLERANCE = 1e-6
@@ -73,7 +73,8 @@ def rank(
         tie_tolerance: similarities that differ by no more are tied.
 
     Raises:
-        ValueError: if shapes disagree, a similarity is not finite, or a source shows another person.
+        ValueError: if shapes disagree, a similarity is not finite, or a source shows another person or is
+            no photograph of the gallery.
     """
     similarity = np.asarray(similarity)
     query_identity, gallery_identity = np.asarray(query_identity), np.asarray(gallery_identity)
@@ -85,6 +86,8 @@ def rank(
             f"{(~np.isfinite(similarity)).sum()} similarities are not finite; leave failures out"
         )
     _check_sources(left_out, query_identity, gallery_identity)
+    if similarity.size == 0:
+        return _nothing_near(len(query_identity))
     same = query_identity[:, None] == gallery_identity
     right = same.copy()
     if left_out is not None:
@@ -120,7 +123,8 @@ def rank_in_blocks(
         block: queries and gallery photographs compared at a time; as large as fits into the cache.
 
     Raises:
-        ValueError: if lengths disagree, an embedding is not finite, or a source shows another person.
+        ValueError: if lengths or widths disagree, an embedding is not finite, or a source shows another
+            person or is no photograph of the gallery.
     """
     query_identity, gallery_identity = np.asarray(query_identity), np.asarray(gallery_identity)
     if (len(queries), len(gallery)) != (len(query_identity), len(gallery_identity)):
@@ -131,7 +135,14 @@ def rank_in_blocks(
     for name, embeddings in (("queries", queries), ("gallery", gallery)):
         if not all_finite(embeddings):
             raise ValueError(f"the embeddings of the {name} are not all finite; leave failures out")
+    if queries.shape[1:] != gallery.shape[1:]:
+        raise ValueError(
+            f"queries must be as wide as the gallery, got {list(queries.shape)} and {list(gallery.shape)}; "
+            "embed both by one network"
+        )
     _check_sources(left_out, query_identity, gallery_identity)
+    if len(queries) == 0:
+        return _nothing_near(0)
     order = np.argsort(gallery_identity, kind="stable")
     starts, ends = (
         np.searchsorted(gallery_identity[order], query_identity, side) for side in ("left", "right")
@@ -181,7 +192,14 @@ def chance(
         gallery_identity: [G].
         k: how many photographs are looked at.
         source_left_out: whether each query's own photograph is taken out of the gallery.
+
+    Raises:
+        ValueError: if the gallery shows none of the queries' people, or k is less than 1.
     """
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}; nothing is found among no photographs")
+    if len(gallery_identity) == 0:
+        raise ValueError("the gallery shows none of the queries' people: it is empty")
     people, photographs = np.unique(gallery_identity, return_counts=True)
     place = np.searchsorted(people, query_identity).clip(max=len(people) - 1)
     right = np.where(people[place] == query_identity, photographs[place], 0) - source_left_out
@@ -241,6 +259,11 @@ def _rank_block(
     return Ranks(ahead, at_least - ahead, tied_right)
 
 
+def _nothing_near(queries: int) -> Ranks:
+    """The ranks of queries without a gallery, or of none."""
+    return Ranks(*np.zeros((3, queries), np.int64))
+
+
 def _count(mask: Tensor) -> np.ndarray:
     """How many are true in each row; NumPy counts bytes several times as fast as torch sums them."""
     return np.count_nonzero(mask.numpy(), axis=1) if mask.is_cpu else mask.sum(1).cpu().numpy()
@@ -274,5 +297,8 @@ def _check_findable(ranks: Ranks) -> None:
 def _check_sources(
     left_out: np.ndarray | None, query_identity: np.ndarray, gallery_identity: np.ndarray
 ) -> None:
-    if left_out is not None and not (gallery_identity[left_out] == query_identity).all():
+    if left_out is None:
+        return
+    places = check_left_out(left_out, len(query_identity), len(gallery_identity))
+    if not (gallery_identity[places] == query_identity).all():
         raise ValueError("a query's source photograph shows another person; check the gallery indices")

@@ -51,7 +51,15 @@ def leave_one_out_distances(groups: np.ndarray, reference: np.ndarray) -> np.nda
 
     The reference [N] stays whole: it belongs to the photographs, not to the method. It is sorted once here;
     SciPy would sort it anew for each person, which takes an hour for 1,000 people.
+
+    Raises:
+        ValueError: if there are fewer than two people, or as `earth_movers_distance`.
     """
+    if np.ndim(groups) != 2 or len(groups) < 2:
+        raise ValueError(
+            f"values must be [I, M] of at least two people, got {list(np.shape(groups))}: without its only "
+            "person nothing is left to compare"
+        )
     values, distribution = _sample(groups), _Distribution.of(_sample(reference))
     order = np.argsort(values)
     values, person = values[order], order // np.shape(groups)[1]
@@ -84,7 +92,7 @@ def histogram_distance(first: np.ndarray, second: np.ndarray, bins: Bins = Bins(
         bins: of both.
 
     Raises:
-        ValueError: if a histogram has another number of bins, or is empty.
+        ValueError: if a histogram has another number of bins, is empty, or has a count that is none.
     """
     first, second = _shares(first, bins), _shares(second, bins)
     return float(np.abs(np.cumsum(first - second)[:-1]).sum() * bins.width)
@@ -161,6 +169,8 @@ def _distance(ordered: np.ndarray, other: _Distribution) -> float:
 
 
 def _sample(values: np.ndarray) -> np.ndarray:
+    if np.ma.is_masked(values) or np.iscomplexobj(values):
+        raise ValueError("values must be real numbers, none of them masked; leave failed items out")
     values = np.asarray(values, np.float64).ravel()
     if len(values) == 0:
         raise ValueError("a distribution needs at least one value, got none")
@@ -173,6 +183,8 @@ def _shares(counts: np.ndarray, bins: Bins) -> np.ndarray:
     counts = np.asarray(counts, np.float64)
     if counts.shape != (bins.count,):
         raise ValueError(f"a histogram must be [{bins.count}], got {list(counts.shape)}")
+    if not (np.isfinite(counts) & (counts >= 0)).all():
+        raise ValueError("a histogram's counts must be finite and at least 0; a distribution has no others")
     if not counts.sum() > 0:
         raise ValueError("a distribution needs at least one value, got an empty histogram")
     return counts / counts.sum()

@@ -1,4 +1,5 @@
 import copy
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -74,6 +75,7 @@ def drop(*path: Any) -> Callable[[Content], None]:  # noqa: ANN401
 def test_a_whole_checkpoint_passes_and_shapes_are_the_regressors() -> None:
     check_checkpoint(whole(), "a.ckpt")
     check_resumable(whole(), "a.ckpt")
+    check_resumable(whole() | {"loops": counted(3)}, "a.ckpt")
     for linear in (True, False):
         widths = WIDTHS | {"linear_path": linear}
         shapes = {name: tuple(value.shape) for name, value in Regressor(**widths).state_dict().items()}
@@ -160,7 +162,14 @@ def test_every_kind_of_damage_is_one_sentence(damage: Callable[[Content], None],
         check_checkpoint(content, "a.ckpt")
 
 
+def counted(steps: object) -> Content:
+    """Loops that have counted so many steps."""
+    progress = {"optimizer": {"step": {"total": {"ready": steps, "completed": steps}}}}
+    return {"fit_loop": {"epoch_loop.automatic_optimization.optim_progress": progress}}
+
+
 OPTIMISER = ("optimizer_states", 0)
+GROUPS = (*OPTIMISER, "param_groups")
 OF_A_RUN = [
     (put("optimizer_states", to=[]), "optimizer_states must be a list of one dictionary, got a list of 0"),
     (put("lr_schedulers", to=None), "lr_schedulers must be a list of one dictionary"),
@@ -174,6 +183,27 @@ OF_A_RUN = [
     (put(*OPTIMISER, "state", 99, to={}), "entry 99 of no parameter"),
     (drop(*OPTIMISER, "state"), "must hold `state` and `param_groups`"),
     (put(*OPTIMISER, "param_groups", to=[]), "must number 8 parameters in two groups"),
+    (put(*OPTIMISER, "state", 0, "exp_avg_sq", to=-torch.ones(4, 5)), "exp_avg_sq of parameter 0 that no op"),
+    (
+        put(*OPTIMISER, "state", 0, "exp_avg", to=torch.ones(4, 5, dtype=torch.int64)),
+        "exp_avg of parameter 0",
+    ),
+    (put(*OPTIMISER, "state", 0, "step", to=torch.tensor(-1.0)), "a step of parameter 0 that no optimiser"),
+    (put(*GROUPS, 0, "lr", to="fast"), "param_groups.lr must be a number, got str 'fast'"),
+    (put(*GROUPS, 1, "lr", to=-0.1), "param_groups.lr must be at least 0, got float -0.1"),
+    (put(*GROUPS, 1, "weight_decay", to=math.nan), "param_groups.weight_decay must be a number"),
+    (drop(*GROUPS, 0, "lr"), "param_groups.lr is missing"),
+    (put(*GROUPS, 0, "betas", to=(0.9, 1.5)), "param_groups.betas must be two numbers from 0 to 1"),
+    (put(*GROUPS, 0, "betas", to=(0.9, 0.9, 0.9)), "param_groups.betas must be two numbers"),
+    (put(*GROUPS, 0, "amsgrad", to=True), "param_groups.amsgrad must be false"),
+    (put(*GROUPS, 0, "maximize", to=True), "param_groups.maximize must be false"),
+    (put("lr_schedulers", 0, "last_epoch", to="3"), "lr_schedulers.last_epoch must be a count"),
+    (put("lr_schedulers", 0, "base_lrs", to=[0.1]), "lr_schedulers.base_lrs must be two numbers"),
+    (put("loops", to=counted(7)), "its loops count 7 steps and global_step 3"),
+    (put("loops", to=counted("many")), "its loops count 'many' steps and global_step 3"),
+    (put("callbacks", "best", to={"best_k_models": {"/a/checkpoints/../../b.png": 1.0}}), "callbacks name"),
+    (put("callbacks", "best", to={"kth_best_model_path": "s3://a/b.ckpt"}), "callbacks name 's3://a/b.ckpt'"),
+    (put("callbacks", "best", to={"best_model_path": 3}), "callbacks name 3 as the place"),
     (put("current_model_state", to={}), "its state_dict names no regressor"),
     (put("averaging_state", to=[]), "averaging_state must be tensors by name"),
 ]

@@ -1,12 +1,15 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lightning_modules import checkpoints
 from lightning_modules.checkpoints import (
     KEY,
     AtomicCheckpoints,
+    FolderMayMove,
     check_same,
     checkpoint_content,
     content_of_model,
@@ -173,3 +176,27 @@ def test_a_checkpoint_of_another_encoder_is_refused(teachers: Teachers) -> None:
     kept, asked = content(teachers, small_regressor()), content(other, small_regressor())
     with pytest.raises(ValueError, match=r"trained with the encoder small \(01.*this run has small \(08"):
         check_same(kept, asked)
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_moved_run_keeps_its_best_score_and_another_folder_s_run_does_not(
+    tmp_path: Path, goes_on: bool
+) -> None:
+    before, now = tmp_path / "before" / "checkpoints", tmp_path / "now" / "checkpoints"
+    kept = ModelCheckpoint(before, filename="best", monitor="score", mode="max")
+    kept.best_model_score = torch.tensor(0.7)
+    kept.best_model_path = kept.kth_best_model_path = str(before / "best.ckpt")
+    kept.best_k_models = {str(before / "best.ckpt"): torch.tensor(0.7)}
+    callback = ModelCheckpoint(now, filename="best", monitor="score", mode="max")
+    checkpoint = {"callbacks": {callback.state_key: kept.state_dict()}}
+    start = now if goes_on else before
+    trainer = SimpleNamespace(checkpoint_callbacks=[callback], ckpt_path=str(start / "last.ckpt"))
+    FolderMayMove().on_load_checkpoint(trainer, None, checkpoint)  # type: ignore[arg-type]  # all it asks
+    state = checkpoint["callbacks"][callback.state_key]
+    if not goes_on:
+        assert state == kept.state_dict()
+        return
+    callback.load_state_dict(state)  # warns of a folder that changed, which is an error here
+    assert callback.best_model_score == torch.tensor(0.7)
+    assert callback.best_k_models == {str(now / "best.ckpt"): torch.tensor(0.7)}
+    assert callback.best_model_path == callback.kth_best_model_path == str(now / "best.ckpt")

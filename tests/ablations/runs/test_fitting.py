@@ -304,7 +304,7 @@ def test_a_state_that_lightning_cannot_restore_is_one_sentence(
         if part == "fit_loop":
             checkpoint["loops"]["fit_loop"] = {"epoch_loop.batch_progress": 3}
         else:
-            checkpoint["lr_schedulers"] = [{"lr_lambdas": 5}]
+            checkpoint["lr_schedulers"] = [{"last_epoch": 5, "lr_lambdas": 5}]
 
     assert start("--resume", damaged(empty), "--output", "more") == 2
     said = capsys.readouterr().err

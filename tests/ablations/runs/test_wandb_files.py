@@ -1,5 +1,6 @@
 """Our reader of W&B's files against W&B's own."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,34 @@ def test_of_a_file_that_was_cut_off_what_came_before_counts(tmp_path: Path) -> N
         last = run.last_steps.get("train/loss/total", -1)
         assert -1 <= last < 99
         assert (last > 10) is (length > 32768)
+
+
+def test_a_changed_byte_costs_its_block_and_never_counts(tmp_path: Path) -> None:
+    file = written(tmp_path, 100)
+    content = file.read_bytes()
+    last = content.rindex(b"train/loss/total", 0, 32768)  # a row of the first of several blocks
+    for offset in (0, 16, 20, 30):
+        changed = bytearray(content)
+        changed[last + offset] ^= 1
+        file.write_bytes(changed)
+        (run,) = local_runs(tmp_path)
+        assert run.last_steps["train/loss/total"] == 99
+    # Nothing of the file fits: no step is known, and all of them are sent.
+    file.write_bytes(bytes(len(content)))
+    assert local_runs(tmp_path)[0].last_steps == {}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link to nothing"])
+def test_what_only_has_the_name_of_a_run_is_no_run(tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "wandb" / "offline-run-20260101_000000-abc" / "run-abc.wandb"
+    place.parent.mkdir(parents=True)
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "folder":
+        place.mkdir()
+    else:
+        place.symlink_to("nowhere")
+    assert local_runs(tmp_path) == []
 
 
 def test_a_run_says_which_it_continues_and_whether_it_waits_to_be_sent(tmp_path: Path) -> None:

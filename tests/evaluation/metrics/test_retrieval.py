@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from evaluation.metrics.nearest import nearest
 from evaluation.metrics.retrieval import (
     Ranks,
     centred_by_own_mean,
@@ -140,3 +141,32 @@ def test_unusable_input_is_refused() -> None:
     with pytest.raises(ValueError, match="the embeddings of the gallery are not all finite"):
         rank_in_blocks(queries, queries / 0, PEOPLE, PEOPLE)
     assert isinstance(rank_in_blocks(queries, queries, PEOPLE, PEOPLE), Ranks)
+
+
+@pytest.mark.parametrize(
+    "left_out", [[-3, -2, -1], [0], [0.0, 1.0, 2.0], [0, 1, 99], [True, True, False], [[0, 1, 2]]]
+)
+def test_sources_that_are_no_photographs_of_the_gallery_are_refused(left_out: list) -> None:
+    units, sources = torch.eye(3), np.array(left_out)
+    with pytest.raises(ValueError, match="left_out must hold a gallery index, 0 to 2, for each of 3 queries"):
+        rank(SIMILARITY, PEOPLE, PEOPLE, left_out=sources)
+    with pytest.raises(ValueError, match="left_out must hold a gallery index, 0 to 2"):
+        rank_in_blocks(units, units, PEOPLE, PEOPLE, left_out=sources)
+    with pytest.raises(ValueError, match="left_out must hold a gallery index, 0 to 2"):
+        nearest(units, units, 1, left_out=sources)
+
+
+def test_no_queries_and_no_gallery_have_ranks_and_no_chance() -> None:
+    units, nobody = torch.eye(3), np.empty(0, int)
+    assert [field.shape for field in rank_in_blocks(units[:0], units, nobody, PEOPLE)] == [(0,)] * 3
+    for ranks in (
+        rank(np.empty((3, 0)), PEOPLE, nobody),
+        rank_in_blocks(units, units[:0], PEOPLE, nobody),
+    ):
+        assert ranks.findable.tolist() == [False, False, False]
+    with pytest.raises(ValueError, match="shows none of the queries' people: it is empty"):
+        chance(PEOPLE, nobody, 1)
+    with pytest.raises(ValueError, match="k must be at least 1, got -1"):
+        chance(PEOPLE, PEOPLE, -1)
+    with pytest.raises(ValueError, match=r"as wide as the gallery, got \[3, 2\] and \[3, 3\]"):
+        rank_in_blocks(units[:, :2], units, PEOPLE, PEOPLE)

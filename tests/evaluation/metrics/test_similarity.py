@@ -1,4 +1,5 @@
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -112,3 +113,24 @@ def test_unusable_values_are_refused() -> None:
         histogram_distance(np.ones(3), np.ones(200))
     with pytest.raises(ValueError, match="got an empty histogram"):
         histogram_distance(np.zeros(200), np.ones(200))
+
+
+@pytest.mark.parametrize("count", [-1.0, np.inf, np.nan])
+@pytest.mark.parametrize("distance", [histogram_distance, pyemd_distance])
+def test_counts_that_are_none_are_refused(count: float, distance: Callable[..., float]) -> None:
+    bins = Bins(0, 1, 3)
+    with pytest.raises(ValueError, match="counts must be finite and at least 0"):
+        distance(np.array([count, 2.0, 2.0]), np.ones(3), bins)
+
+
+def test_values_that_are_no_real_numbers_are_refused() -> None:
+    masked = np.ma.masked_array([1.0, 9.0], [False, True])  # the 9 would count
+    for values in (masked, np.array([1j])):
+        with pytest.raises(ValueError, match="must be real numbers, none of them masked"):
+            earth_movers_distance(values, np.ones(1))
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (0, 3), (3,)])
+def test_nobody_is_left_out_of_fewer_than_two_people(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="of at least two people"):
+        leave_one_out_distances(np.zeros(shape), np.zeros(4))

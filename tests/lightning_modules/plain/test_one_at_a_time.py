@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import subprocess
 import sys
 import threading
@@ -61,3 +63,27 @@ def test_a_script_without_a_guard_ends_with_a_sentence_instead_of_hanging(tmp_pa
     )
     assert ended.returncode != 0
     assert "put what it does under `if __name__ == '__main__':`" in ended.stderr
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "no locks"])
+def test_a_file_that_cannot_be_locked_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    place, letter = tmp_path / "lock", tmp_path / "letter.txt"
+    letter.write_text("dear")
+    if kind == "folder":
+        place.mkdir()
+    elif kind == "link":
+        place.symlink_to(letter)
+    else:
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr(fcntl, "flock", refuse)
+    with (
+        pytest.raises(OSError, match=r"lock cannot be locked \(.*\), so two processes could do"),
+        one_at_a_time(place, "counts sheep"),
+    ):
+        raise AssertionError
+    assert letter.read_text() == "dear"
