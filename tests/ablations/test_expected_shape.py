@@ -6,6 +6,7 @@ import torch
 from ablations import expected_shape
 from ablations.expected_shape import LearntExpectation, unlabelled_shapes
 from lightning_modules.checkpoints import KEY, read_checkpoint
+from lightning_modules.expected_shape import ExpectedShape
 from lightning_modules.prediction import Prediction
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
 from lightning_modules.regressor import Regressor
@@ -26,7 +27,11 @@ def test_the_committed_checkpoint_learns_factors_and_keeps_its_weights(
     before, after = read_checkpoint(COMMITTED), read_checkpoint(made)
     for name, value in before["state_dict"].items():
         assert value.equal(after["state_dict"][name])
-    assert after[KEY].keys() - before[KEY].keys() == {"expected_shape"}
+    assert after[KEY].keys() == before[KEY].keys()
+    kept, learnt = (ExpectedShape(**content[KEY]["expected_shape"]) for content in (before, after))
+    assert (kept.people, learnt.people) == (600, 30)
+    assert kept.unlabelled is not None
+    assert learnt.unlabelled is None
     features = torch.randn(4, 259, generator=torch.Generator().manual_seed(0))
     likeness = load_reconstructor(made).coefficients(features).shape
     expected = load_reconstructor(made, geometry="expected").coefficients(features).shape

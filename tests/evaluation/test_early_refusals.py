@@ -122,7 +122,7 @@ def test_a_file_that_is_no_checkpoint(main: Main, capsys: pytest.CaptureFixture)
     assert "expected a checkpoint that ablations/run.py wrote" in refused(main, ["damaged.ckpt"], capsys)
 
 
-@pytest.mark.parametrize("main", [m for m in WITH_CHECKPOINT if m is not micc.main])
+@pytest.mark.parametrize("main", [m for m in WITH_CHECKPOINT if m not in (micc.main, consistency.main)])
 def test_the_training_network_as_judge(main: Main, capsys: pytest.CaptureFixture) -> None:
     assert "was trained with dlib" in refused(main, ["run.ckpt", "--judge=dlib"], capsys)
 
