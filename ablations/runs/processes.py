@@ -150,10 +150,16 @@ def _fate(status: int | None) -> str:
     if status == -signal.SIGKILL:
         return "was killed, as the system does where memory runs out"
     if status < 0:
-        return f"was ended by {signal.Signals(-status).name}"
+        return f"was ended by {_name_of_signal(-status)}"
     if status == INTERRUPTED:
         return "was interrupted"
     return f"ended with status {status}, for the reason that it gives above"
+
+
+def _name_of_signal(number: int) -> str:
+    """Python has no names for real-time signals but the first and the last."""
+    named = number in set(signal.Signals)
+    return signal.Signals(number).name if named else f"signal {number}"
 
 
 def failed_here() -> dict[int, int | None]:

@@ -115,3 +115,12 @@ def test_one_process_has_none_to_lose(folder: OutputFolder) -> None:
         watched(trainer_with(world_size=1), folder, Path("none"), writes=True),
     ):
         raise RuntimeError(GLOO)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(-11, "was ended by SIGSEGV"), (-35, "was ended by signal 35"), (-9, "was killed, as the system does")],
+)
+def test_whatever_signal_ended_a_process_has_words(status: int, said: str) -> None:
+    # Python names no real-time signal between the first and the last; a scheduler may send any.
+    assert processes.what_became_of({1: status}, 2).startswith(f"process 1 (of 2, counted from 0) {said}")
