@@ -178,16 +178,9 @@ def _by_number(
     """
     if sorted(numbers) == list(range(min(numbers), min(numbers) + len(numbers))):
         return values[np.argsort(numbers)]
-    meant = {(count, first) for count in counts for first in (0, 1) if _spans(numbers, count, first)}
-    if len(meant) != 1:
-        raise ValueError(
-            f"points numbered {', '.join(map(str, sorted(numbers)))} do not tell which are missing; list "
-            "all, with nan for those that are not marked"
-        )
-    ((count, first),) = meant
-    placed = np.full((count, values.shape[1]), np.nan)
-    placed[np.array(numbers) - first] = values
-    return placed
+    return _at_their_numbers(
+        values, numbers, counts, "numbered", "list all, with nan for those that are not marked"
+    )
 
 
 def _is_number(part: str) -> bool:
@@ -223,15 +216,32 @@ def _picked_points(text: str, counts: tuple[int, ...]) -> NDArray[np.float64]:
         return values
     if sorted(numbers) == list(range(min(numbers), min(numbers) + len(numbers))):
         return values  # none is missing: their order counts, whatever they are called
-    # Numbered from 0 or 1, some were deleted: the list was as long as one that is wanted.
+    return _at_their_numbers(
+        values, numbers, counts, "named", "pick all, and make those inactive that are not to be used"
+    )
+
+
+def _at_their_numbers(
+    values: NDArray[np.float64], numbers: list[int], counts: tuple[int, ...], called: str, remedy: str
+) -> NDArray[np.float64]:
+    """A list of which some points were left out, as long as the one of `counts` that it can have been.
+
+    Args:
+        values: [N, D], of the points that are there.
+        numbers: of each, from 0 or 1.
+        counts: how long the whole list may be.
+        called: how the numbers came.
+        remedy: what to do where they do not tell.
+
+    Raises:
+        ValueError: if the list could have been as long as several, or as none.
+    """
     meant = {(count, first) for count in counts for first in (0, 1) if _spans(numbers, count, first)}
     if len(meant) != 1:
-        raise ValueError(
-            f"points named {', '.join(map(str, sorted(numbers)))} do not tell which are missing; pick all, "
-            "and make those inactive that are not to be used"
-        )
+        shown = ", ".join(map(str, sorted(numbers)))
+        raise ValueError(f"points {called} {shown} do not tell which are missing; {remedy}")
     ((count, first),) = meant
-    placed = np.full((count, 3), np.nan)
+    placed = np.full((count, values.shape[1]), np.nan)
     placed[np.array(numbers) - first] = values
     return placed
 
