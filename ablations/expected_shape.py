@@ -33,6 +33,7 @@ from lightning_modules.expected_shape import LEAST_PEOPLE, ExpectedShape
 from lightning_modules.initialisation import rescale_first_albedo
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.number_types import AtLeastTwo, NonNegativeInt, SeedInt
+from lightning_modules.plain.writable_places import require_writable_file
 from lightning_modules.prediction import Prediction
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
 from lightning_modules.skin_tone import ToneCalibration
@@ -93,6 +94,7 @@ def add_expected_shape(chosen: LearntExpectation) -> ExpectedShape:
     """
     if os.path.lexists(chosen.destination):
         raise ValueError(f"{chosen.destination} exists; give another name")
+    require_writable_file(chosen.destination)
     if chosen.people < LEAST_PEOPLE:
         raise ValueError(f"--people must be at least {LEAST_PEOPLE}, got {chosen.people}")
     if chosen.unlabelled is not None:

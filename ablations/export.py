@@ -19,6 +19,7 @@ if __name__ == "__main__":
 
 from lightning_modules.checkpoints import export, is_exported, read_checkpoint
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
+from lightning_modules.plain.writable_places import require_writable_file
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def export_checkpoint(source: Path, destination: Path, *, terms: str, overwrite:
             raise ValueError(
                 f"{destination} was not written by export.py, or is the source; give another name"
             )
+    require_writable_file(destination)
     export(source, destination, terms=terms)
     print(f"written: {destination}, {destination.stat().st_size / 2**20:.1f} MiB")
 

@@ -26,6 +26,7 @@ from lightning_modules.plain.command_line import one_sentence_for_bad_input, par
 from lightning_modules.plain.files import write_whole
 from lightning_modules.plain.json_content import read_json
 from lightning_modules.plain.output_file import check_new
+from lightning_modules.plain.writable_places import require_writable_file
 
 LOSSES = ("identity", "batch_distribution", "loopback", "parameter", "contrast", "tone", "known_tone")
 SCORES = ("judge_similarity", "training_similarity", "fooling_gap", "top1")
@@ -90,6 +91,8 @@ def check_output(file: Path, *, overwrite: bool) -> None:
         check_new(file)
     elif os.path.lexists(file) and not is_workspace(file):
         raise ValueError(f"{file} was not written by workspace.py; move it away, or name another file")
+    else:
+        require_writable_file(file)
 
 
 def is_workspace(file: Path) -> bool:

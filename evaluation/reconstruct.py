@@ -54,7 +54,6 @@ from evaluation.reporting.results import (
     Counts,
     Results,
     Row,
-    finished_results,
     mark_started,
     plain,
 )
@@ -66,6 +65,7 @@ from evaluation.shared.lifecycle import (
     Report,
     checked_folder,
     exit_status,
+    finished_before,
     write_report,
 )
 from evaluation.shared.options import NO_SETTING, Machine, Output, settings_of_options
@@ -168,7 +168,7 @@ def reconstruct(
     places = [photographs, *paths, *videos, maker.chosen.landmark_model]
     inputs = [*read_for(checkpoint, chosen.morphable_model), *places]
     folder = checked_folder(COMMAND, settings, inputs=inputs, output=output)
-    results = finished_results(folder.path, COMMAND, settings, overwrite=output.overwrite)
+    results = finished_before(folder, settings, overwrite=output.overwrite)
 
     def load() -> Reconstructor:
         loaded = load_reconstructor(

@@ -24,6 +24,7 @@ from evaluation.shared.dashboard_run import publish
 from evaluation.shared.options import Dashboard, Output
 from lightning_modules.plain.manifests import MANIFEST
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.writable_places import require_writable_folder
 
 COMPLETE, WITH_FAILURES = 0, 1
 # Beside results.json and results.csv, what every command makes; folders of older versions hold these.
@@ -73,7 +74,7 @@ def evaluate(
     """
     folder = checked_folder(command, settings, inputs=inputs, output=output)
     say(notice)
-    results = finished_results(folder.path, command, settings, overwrite=output.overwrite)
+    results = finished_before(folder, settings, overwrite=output.overwrite)
     if results is None:
         say(folder.begin(overwrite=output.overwrite, older=TABLES))
         mark_started(folder, settings)
@@ -105,6 +106,20 @@ def checked_folder(
     folder = OutputFolder(path, command)
     folder.check(inputs, overwrite=output.overwrite)
     return folder
+
+
+def finished_before(
+    folder: OutputFolder, settings: Mapping[str, Any], *, overwrite: bool = False
+) -> Results | None:
+    """The results of a finished folder; None where work is left, whose files the folder takes.
+
+    Raises:
+        ValueError: if the work was another command's or had other settings, or nothing can be written there.
+    """
+    results = finished_results(folder.path, folder.command, settings, overwrite=overwrite)
+    if results is None:
+        require_writable_folder(folder.root)
+    return results
 
 
 @contextmanager

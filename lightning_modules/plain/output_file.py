@@ -7,6 +7,8 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from .writable_places import require_writable_file
+
 SOFTWARE = "Software"  # the keyword that PNG has for what made a picture
 
 
@@ -26,18 +28,22 @@ def check_picture(file: Path, command: str, inputs: Iterable[Path | None] = ()) 
         inputs: files that the command reads; none of them is replaced, whoever drew it.
 
     Raises:
-        ValueError: saying what is there.
+        ValueError: saying what is there, or why nothing can be.
     """
+    if file.suffix.lower() != ".png":
+        raise ValueError(f"{file}: the picture is a PNG file; give --output a name that ends in .png")
     if not os.path.lexists(file):
+        require_writable_file(file)
         return
     is_input = any(place is not None and place.exists() and place.samefile(file) for place in inputs)
     if is_input or file.is_symlink() or not _is_marked(file, command):
         what = "is what the command reads" if is_input else f"exists and was not drawn by {command}.py"
         raise ValueError(f"{file} {what}; move it away, or name another --output")
+    require_writable_file(file)
 
 
 def check_new(file: Path | None, *, but: Path | None = None) -> None:
-    """Refuse to write a file that is there before.
+    """Refuse to write a file that is there before, or cannot be made.
 
     Args:
         file: to be written; None is nothing to refuse.
@@ -48,6 +54,8 @@ def check_new(file: Path | None, *, but: Path | None = None) -> None:
     """
     if file is not None and file != but and os.path.lexists(file):
         raise ValueError(f"{file} exists; move it away, or name another file")
+    if file is not None:
+        require_writable_file(file)
 
 
 def _is_marked(file: Path, command: str) -> bool:

@@ -220,6 +220,22 @@ def test_a_folder_inside_a_folder_that_is_read_is_worked_in(
     assert start(name, read, tmp_path / "mine" / read / "out") == "error: begins\n"
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("way", ["a file/out", "a file/deep/../out", "to nothing", f"new/{'n' * 300}"])
+def test_a_folder_that_takes_no_file_is_refused_before_any_work(
+    start: Start, tmp_path: Path, name: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def heavy(*_: object, **__: object) -> None:
+        raise AssertionError("loaded before the folder was looked at")
+
+    monkeypatch.setattr(reconstruct, "load_reconstructor", heavy)
+    monkeypatch.setattr(reconstruct, "ChosenFaces", heavy)
+    (tmp_path / "a file").write_text("dear")
+    (tmp_path / "to nothing").symlink_to("nothing")
+    read = next(read for command, read in READS if command == name)
+    assert "error: nothing can be written in the output folder" in start(name, read, tmp_path / way)
+
+
 def test_a_model_that_the_environment_names_is_read_too(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,3 +45,13 @@ def test_only_a_report_at_its_own_place_is_replaced(tmp_path: Path) -> None:
     check_new(report, but=report)
     with pytest.raises(ValueError, match=r"report.md exists; move it away, or name another file"):
         check_new(report, but=tmp_path / "other.md")
+
+
+def test_what_cannot_be_written_is_said_beforehand(tmp_path: Path) -> None:
+    (tmp_path / "letter").write_text("dear")
+    for check in (check_new, lambda file: check_picture(file, "show")):
+        with pytest.raises(ValueError, match=r"letter/sheet.png cannot be written \(Not a directory\); name"):
+            check(tmp_path / "letter" / "sheet.png")
+    for name in ("sheet", "sheet.jpg", "sheet.png.", ".png"):
+        with pytest.raises(ValueError, match="the picture is a PNG file; give --output a name that ends in .png"):
+            check_picture(tmp_path / name, "show")
