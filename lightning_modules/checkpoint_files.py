@@ -16,7 +16,8 @@ SEAL_LENGTH = len(SEAL) + 64
 
 def write_sealed(checkpoint: dict[str, Any], file: Path) -> None:
     """Write what `torch.load` reads, and append the digest of all that was written."""
-    torch.save(checkpoint, file)
+    with file.open("wb") as stream:  # by its name alone, torch refuses a file without suffix
+        torch.save(checkpoint, stream)
     with file.open("rb+") as stream:
         # A zip archive ends with its comment's length and the comment; torch writes an empty one.
         stream.seek(-2, os.SEEK_END)

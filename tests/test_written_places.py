@@ -5,22 +5,30 @@ Commands that fill a folder are started in `tests/evaluation/test_output_folders
 """
 
 import importlib
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from ablations import expected_shape, export, workspace
+from ablations.expected_shape import PhotographedPeople
 from evaluation import qualitative, reconstruct
 from lightning_modules.faces import show
+from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.plain.declared_options import Option, options_of
+from lightning_modules.prediction import Prediction
+from lightning_modules.reconstruction import Reconstructor
 from morphable_faces.__main__ import COMMANDS
+from tests import miniatures
 from tests.ablations.test_places_of_inputs import COMMANDS as RUNS
 from tests.datamodules.conftest import write_photograph
 from tests.evaluation.small_checkpoint import checkpoint, status_of, write_checkpoint  # noqa: F401
 from tests.evaluation.test_output_folders import COMMANDS as EVALUATIONS
 from tests.evaluation.test_output_folders import content
+from tests.evaluation.test_qualitative import detect, small_mesh
 
 ROOT = Path(__file__).resolve().parent.parent
 # Each with the options that name its inputs, and the one that names the file.
@@ -159,10 +167,74 @@ def test_a_file_that_a_person_brought_is_never_replaced(
     before = content(tmp_path)
     for file in (*content(tmp_path / "mine"), "photographs", "meshes", "to a letter.png", "."):
         target = tmp_path / way / file
-        words = f"{options}\n{output}".replace(" ", "\n").format(output=target, **places).split("\n")
-        assert status_of(main, [*filter(None, words), *more]) == 2
+        assert status_of(main, [*words_of(options, output, target, places), *more]) == 2
         assert content(tmp_path) == before
-        assert "error: " in capsys.readouterr().err
+        # Of what is there, and not of an input that cannot be used.
+        assert re.search(SAID_OF_A_FILE, capsys.readouterr().err), target
+
+
+def words_of(options: str, output: str, target: Path, places: dict[str, Path]) -> list[str]:
+    """A command's words, blanks within names kept."""
+    words = f"{options}\n{output}".replace(" ", "\n").format(output=target, **places).split("\n")
+    return [word for word in words if word]
+
+
+SAID_OF_A_FILE = (
+    r"is what the command reads|exists|was not written by|is the source|the picture is a PNG|is a folder"
+)
+
+
+@pytest.fixture
+def small_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that write a file draw and learn from miniatures."""
+
+    def people(loaded: Reconstructor, chosen: expected_shape.LearntExpectation) -> PhotographedPeople:
+        draws = torch.randn(2, chosen.people, 2, 7, generator=torch.Generator().manual_seed(0))
+        return PhotographedPeople(
+            Prediction(draws[0, :, 0, :4], draws[0, :, 0, 4:]),
+            Prediction(draws[1, ..., :4], draws[1, ..., 4:]),
+        )
+
+    monkeypatch.setattr(expected_shape, "photographed_people", people)
+    monkeypatch.setattr(qualitative, "load_detector", lambda name: detect)
+    monkeypatch.setattr(show, "load_morphable_model", lambda *_, **__: miniatures.small_model(skin=True))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path.parent / f"{tmp_path.name}-cache"))
+
+
+SMALL = {
+    "qualitative": ["--workers=0", "--size=32"],
+    "show": ["--size=32"],
+    "expected-shape": ["--workers=0"],
+}
+
+
+@pytest.mark.usefixtures("checkpoint", "small_work")
+@pytest.mark.parametrize("name", FILES)
+def test_a_new_file_among_the_inputs_is_written_and_changes_none_of_them(name: str, tmp_path: Path) -> None:
+    main, options, output = FILES[name]
+    places = {
+        read: put(tmp_path / "mine", read) for read in ("checkpoint", "photographs", "model", "landmarks")
+    }
+    places["meshes"] = tmp_path / "mine" / "meshes"
+    write_mesh(small_mesh(colours=True), places["meshes"] / "a.obj")
+    for index in range(1, 4):
+        write_photograph(places["photographs"] / f"deep/{index}.png", index)
+    (tmp_path / "link").symlink_to("mine")
+    before = content(tmp_path)
+    ways = (
+        "mine", "link", "mine/photographs", "link/photographs/deep", "mine/meshes", "mine/photographs/..",
+        "new folder", ".", "link/../mine/photographs/new",
+    )  # fmt: skip
+    options = options.replace(" --morphable-model=basel:{model}", "")
+    for way in ways:
+        target = tmp_path / way / ("out 1.png" if name in ("show", "qualitative") else "out 1")
+        status = status_of(main, [*words_of(options, output, target, places), *SMALL.get(name, [])])
+        assert (status or 0) == (1 if name == "qualitative" else 0)  # three photographs have no mesh
+        assert target.is_file()
+        after = content(tmp_path)
+        assert {file: after.get(file) for file in before} == before
+        assert {(tmp_path / file).resolve() for file in set(after) - set(before)} == {target.resolve()}
+        target.unlink()
 
 
 @pytest.mark.usefixtures("checkpoint")

@@ -21,6 +21,7 @@ from lightning_modules.reconstruction import Reconstructor
 from lightning_modules.regressor import Regressor
 from tests import miniatures
 from tests.datamodules.conftest import detect_by_colour, write_photograph
+from tests.evaluation.untouched import inputs_untouched
 
 PEOPLE, EACH = 5, 3
 
@@ -48,10 +49,11 @@ class Material(NamedTuple):
             *map(str, more), "--data", f"{kind}:{self.photographs}", "--workers", "0", "--no-progress",
             "--cache-folder", str(self.folder / "cache"), "--output", str(self.folder / output),
         ]  # fmt: skip
-        try:
-            return main(arguments)
-        except SystemExit as end:
-            return int(end.code)
+        with inputs_untouched(arguments):
+            try:
+                return main(arguments)
+            except SystemExit as end:
+                return int(end.code)
 
 
 def small_network(name: str) -> miniatures.SmallNetwork:

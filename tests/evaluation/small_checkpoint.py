@@ -17,6 +17,7 @@ from lightning_modules.recognition.frame import CANONICAL_POINTS
 from lightning_modules.regressor import Regressor
 from tests import miniatures
 from tests.datamodules.conftest import detect_by_colour
+from tests.evaluation.untouched import inputs_untouched
 
 
 def small_network(name: str, weights: Path | None = None) -> miniatures.SmallNetwork:
@@ -82,8 +83,9 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def status_of(main: object, arguments: Sequence[object]) -> int:
-    """A command's exit status."""
-    try:
-        return main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return int(end.code)
+    """A command's exit status; what it was given must be as before."""
+    with inputs_untouched(arguments):
+        try:
+            return main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            return int(end.code)

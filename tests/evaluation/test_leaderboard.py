@@ -10,6 +10,7 @@ from evaluation.reporting.provenance import provenance
 from evaluation.reporting.results import Counts, Results, Row, write_results
 from evaluation.scans.leaderboard import change_sentences, joined, standings, unsettled
 from lightning_modules.plain.output_folder import OutputFolder
+from tests.evaluation.small_checkpoint import status_of
 
 PEOPLE = [f"subject_{number:02d}" for number in range(1, 9)]
 EASE = np.linspace(-0.5, 0.5, len(PEOPLE))  # what is easy or hard for every method
@@ -105,7 +106,7 @@ def test_the_command_writes_tables_in_four_forms(
     tmp_path: Path, ours: Path, theirs: Path, capsys: pytest.CaptureFixture
 ) -> None:
     output = tmp_path / "out"
-    assert main([str(ours), str(theirs / "results.json"), "--output", str(output)]) == 0
+    assert status_of(main, [str(ours), str(theirs / "results.json"), "--output", str(output)]) == 0
     printed = capsys.readouterr().out
     assert "genova, Indoor: over the 8 subjects that all have" in printed
     assert "indoor, genova to now: theirs passes ours" in printed
@@ -144,7 +145,7 @@ def test_only_subjects_that_all_have_count_and_the_others_are_told(tmp_path: Pat
     genova, _ = standings(joined([ours, short]).scores)
     assert (genova.used, genova.missing) == (7, {"short": 1})
     np.testing.assert_allclose(genova.means[genova.methods.index("ours")], (1.2 + EASE)[1:].mean())
-    assert main([str(ours), str(short), "--output", str(tmp_path / "out")]) == 1
+    assert status_of(main, [str(ours), str(short), "--output", str(tmp_path / "out")]) == 1
     counts = json.loads((tmp_path / "out/results.json").read_text())["counts"]
     assert counts["failed"] == {"no score in its own results": 1}
 
@@ -158,7 +159,7 @@ def test_equal_means_share_a_rank_and_pass_nobody(tmp_path: Path, ours: Path) ->
         tmp_path / "third",
         {("third", "indoor", "genova"): 1.3 + EASE, ("third", "indoor", "now"): 1.6 + EASE},
     )
-    assert main([*map(str, (ours, twin, third)), "--output", str(tmp_path / "out")]) == 0
+    assert status_of(main, [*map(str, (ours, twin, third)), "--output", str(tmp_path / "out")]) == 0
     rows = {
         (row["method"], row["protocol"].rpartition(" ")[2], row["metric"]): row
         for row in json.loads((tmp_path / "out/results.json").read_text())["rows"]
@@ -187,7 +188,7 @@ def test_a_subject_without_a_line_lacks_as_well_as_one_without_a_score(
     table = pd.read_csv(theirs / "subjects.csv")
     gone = (table.subject == PEOPLE[3]) & (table.protocol == "now") & (table.method == "theirs")
     table[~gone].to_csv(theirs / "subjects.csv", index=False)
-    assert main([str(ours), str(theirs), "--output", str(tmp_path / "out")]) == 1
+    assert status_of(main, [str(ours), str(theirs), "--output", str(tmp_path / "out")]) == 1
     counts = json.loads((tmp_path / "out/results.json").read_text())["counts"]
     assert counts["failed"] == {"no score in its own results": 1}
     assert counts["total"] == 2 * 3 * len(PEOPLE)
@@ -206,7 +207,7 @@ def test_the_page_says_why_a_method_failed_and_takes_any_name(tmp_path: Path, ou
             (name, "indoor", "now"): np.full(len(PEOPLE), np.nan),
         },
     )
-    assert main([str(ours), str(other), "--output", str(tmp_path / "out")]) == 1
+    assert status_of(main, [str(ours), str(other), "--output", str(tmp_path / "out")]) == 1
     page = (tmp_path / "out/leaderboard.html").read_text()
     assert "<td>failed¹</td>" in page
     assert '<p class="note">¹ no score on a subject that the other methods have;' in page
@@ -232,7 +233,7 @@ def test_methods_that_share_no_subject_have_no_ranks(tmp_path: Path) -> None:
     ]
     (genova,) = standings(joined(folders).scores)
     assert (genova.methods, genova.unscored, genova.used) == ([], ["odd", "even"], 0)
-    assert main([*map(str, folders), "--output", str(tmp_path / "out")]) == 1
+    assert status_of(main, [*map(str, folders), "--output", str(tmp_path / "out")]) == 1
     rows = json.loads((tmp_path / "out/results.json").read_text())["rows"]
     assert [row["value"] for row in rows if row["metric"] == "mean"] == [None, None]
 

@@ -28,6 +28,7 @@ from tests.evaluation.scanned_people import (
     write_face,
     write_scan,
 )
+from tests.evaluation.untouched import inputs_untouched
 
 __all__ = ["checkpoint", "only_the_face_like_model"]
 
@@ -41,10 +42,12 @@ def run(tmp_path: Path, *more: object, name: str = "out") -> tuple[int, dict]:
     output = tmp_path / name
     given = list(map(str, more))
     checkpoint = given[: not given[0].startswith("-")]  # comes first
-    status = main(
-        [*checkpoint, "--no-progress", "--workers=0", "--heat-maps=0", "--subjects=3", f"--output={output}",
-         f"--cache-folder={tmp_path / 'cache'}", *given[len(checkpoint) :]]
-    )  # fmt: skip
+    arguments = [
+        *checkpoint, "--no-progress", "--workers=0", "--heat-maps=0", "--subjects=3", f"--output={output}",
+        f"--cache-folder={tmp_path / 'cache'}", *given[len(checkpoint) :],
+    ]  # fmt: skip
+    with inputs_untouched(arguments):
+        status = main(arguments)
     file = output / "results.json"
     return status, json.loads(file.read_text()) if file.exists() else {}
 

@@ -28,6 +28,7 @@ from tests.evaluation.benchmark_miniatures import (
 from tests.evaluation.metrics.face_like import face_like
 from tests.evaluation.micc_miniatures import checkpoint, only_the_face_like_model
 from tests.evaluation.scanned_people import face_like_model
+from tests.evaluation.untouched import inputs_untouched
 
 __all__ = ["checkpoint", "only_the_face_like_model"]
 
@@ -40,10 +41,12 @@ def now(tmp_path: Path) -> Path:
 def run(tmp_path: Path, *more: object, name: str = "out") -> tuple[int, dict]:
     given = list(map(str, more))
     checkpoint = given[: not given[0].startswith("-")]
-    status = main(
-        [*checkpoint, "--no-progress", "--workers=0", "--heat-maps=1", f"--output={tmp_path / name}",
-         f"--cache-folder={tmp_path / 'cache'}", *given[len(checkpoint) :]]
-    )  # fmt: skip
+    arguments = [
+        *checkpoint, "--no-progress", "--workers=0", "--heat-maps=1", f"--output={tmp_path / name}",
+        f"--cache-folder={tmp_path / 'cache'}", *given[len(checkpoint) :],
+    ]  # fmt: skip
+    with inputs_untouched(arguments):
+        status = main(arguments)
     file = tmp_path / name / "results.json"
     return status, json.loads(file.read_text()) if file.exists() else {}
 

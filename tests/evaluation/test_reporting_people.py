@@ -23,7 +23,7 @@ from lightning_modules.regressor import Regressor
 from tests import miniatures
 from tests.datamodules.conftest import detect_by_colour, write_photograph
 
-from .small_checkpoint import saw_in_training, was_trained_with
+from .small_checkpoint import saw_in_training, status_of, was_trained_with
 from .small_people import small_network, with_miniatures
 
 FIGURES = (
@@ -71,10 +71,9 @@ def lfw(tmp_path: Path) -> Path:
 def score(checkpoint: Path, *more: object) -> tuple[int, dict, pd.DataFrame]:
     output = checkpoint.parent / "output"
     options = ["--workers=0", f"--cache-folder={checkpoint.parent / 'cache'}", f"--output={output}"]
-    try:
-        status = reporting_people.main([str(checkpoint), *options, *map(str, more)])
-    except SystemExit as end:
-        return int(end.code), {}, pd.DataFrame()
+    status = status_of(reporting_people.main, [checkpoint, *options, *more])
+    if not (output / "results.json").is_file() or status == 2:
+        return status, {}, pd.DataFrame()
     return (
         status,
         json.loads((output / "results.json").read_text()),

@@ -18,6 +18,7 @@ from evaluation.shared import judge
 from evaluation.verification import blocks_of, in_ten_folds, main
 from lightning_modules.recognition.frame import CANONICAL_POINTS, WHOLE_FRAME
 from lightning_modules.recognition.network import RecognitionNetwork
+from tests.evaluation.untouched import inputs_untouched
 
 
 class ColourNetwork(RecognitionNetwork):
@@ -67,10 +68,12 @@ def lfw_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(folder: Path, *more: str) -> tuple[int, dict]:
     output = folder.parent / "output"
-    status = main(
-        ["--data", f"lfw:{folder}", "--network=dlib", "--workers=0", f"--output={output}",
-         f"--cache-folder={folder.parent / 'cache'}", *more]
-    )  # fmt: skip
+    arguments = [
+        "--data", f"lfw:{folder}", "--network=dlib", "--workers=0", f"--output={output}",
+        f"--cache-folder={folder.parent / 'cache'}", *more,
+    ]  # fmt: skip
+    with inputs_untouched(arguments):
+        status = main(arguments)
     file = output / "results.json"
     return status, json.loads(file.read_text()) if file.exists() else {}
 

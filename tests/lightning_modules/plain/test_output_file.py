@@ -53,5 +53,7 @@ def test_what_cannot_be_written_is_said_beforehand(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"letter/sheet.png cannot be written \(Not a directory\); name"):
             check(tmp_path / "letter" / "sheet.png")
     for name in ("sheet", "sheet.jpg", "sheet.png.", ".png"):
-        with pytest.raises(ValueError, match="the picture is a PNG file; give --output a name that ends in .png"):
+        with pytest.raises(
+            ValueError, match=r"the picture is a PNG file; give --output a name that ends in .png"
+        ):
             check_picture(tmp_path / name, "show")

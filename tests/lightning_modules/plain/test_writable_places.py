@@ -26,9 +26,13 @@ def obstructed(folder: Path) -> list[tuple[str, str]]:
 
 def test_a_place_that_takes_no_file_is_named_with_the_reason(tmp_path: Path) -> None:
     for name, reason in obstructed(tmp_path):
-        with pytest.raises(ValueError, match=rf"in the output folder .* \(.*({reason}).*\); name another --out"):
+        with pytest.raises(
+            ValueError, match=rf"in the output folder .* \(.*({reason}).*\); name another --out"
+        ):
             require_writable_folder(tmp_path / name)
-        with pytest.raises(ValueError, match=rf"a.png cannot be written \(.*({reason}).*\); name another file"):
+        with pytest.raises(
+            ValueError, match=rf"a.png cannot be written \(.*({reason}).*\); name another file"
+        ):
             require_writable_file(tmp_path / name / "a.png")
     with pytest.raises(ValueError, match=r"n.png cannot be written \(File name too long\)"):
         require_writable_file(tmp_path / f"{'n' * 252}.png")
