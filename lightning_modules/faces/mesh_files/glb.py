@@ -33,7 +33,7 @@ def read_glb(path: Path) -> Mesh:
 
     Primitives that share an array of vertices keep sharing it, so that vertices keep their number. Colours
     are those of the vertices (COLOR_0), mid grey where only other primitives have some; textures are not
-    sampled, and warned of where there are no other colours; skins do not bend.
+    sampled, and warned of; skins do not bend.
 
     Raises:
         ValueError: naming the file and the part, if it cannot be read or holds no mesh.
@@ -61,9 +61,10 @@ def read_glb(path: Path) -> Mesh:
                 for points, colour in zip(parts.vertices, parts.colours, strict=True)
             ]
         )
-    elif _is_textured(gltf):
+    if _is_textured(gltf):
+        left = "no colours" if colours is None else "colours of the vertices alone"
         warnings.warn(
-            f"{path} has a texture, which of a GLB file is not read: no colours; export colours of the "
+            f"{path} has a texture, which of a GLB file is not read: {left}; export colours of the "
             "vertices, or OBJ",
             stacklevel=3,
         )

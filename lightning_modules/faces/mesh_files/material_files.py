@@ -1,9 +1,14 @@
 """DiffuseMaterial files of OBJ, and the names by which files beside them go."""
 
+import os
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
+from unicodedata import normalize
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +16,12 @@ from numpy.typing import NDArray
 from lightning_modules.faces.mesh_files.colours import as_fractions
 from lightning_modules.faces.mesh_files.text import text_of, uncommented
 
-# Options of a texture and how many words may follow each; only -s, -o and -t take fewer.
+# Options of a texture and how many words may follow each; some take fewer.
 _OPTIONS = {
     "-s": 3, "-o": 3, "-t": 3, "-mm": 2, "-blendu": 1, "-blendv": 1, "-bm": 1, "-boost": 1, "-cc": 1,
     "-clamp": 1, "-imfchan": 1, "-texres": 1, "-type": 1, "-colorspace": 1,
 }  # fmt: skip
+_UP_TO_THREE = {"-s", "-o", "-t"}
 
 
 class DiffuseMaterial(NamedTuple):
@@ -27,6 +33,7 @@ class DiffuseMaterial(NamedTuple):
         texture: its file's name.
         scale: [2], of texture coordinates.
         offset: [2], of texture coordinates.
+        clamped: whether the texture's border goes on beyond it, instead of the texture again.
     """
 
     folder: Path
@@ -34,6 +41,7 @@ class DiffuseMaterial(NamedTuple):
     texture: str | None = None
     scale: NDArray = np.ones(2)
     offset: NDArray = np.zeros(2)
+    clamped: bool = False
 
 
 def read_library(library: Path) -> dict[str, DiffuseMaterial]:
@@ -75,29 +83,31 @@ def _diffuse(place: str, words: list[str]) -> NDArray | None:
         numbers = np.repeat(numbers, 3)
     if len(numbers) != 3:
         raise ValueError(f"{place}: the diffuse colour {' '.join(words)!r} is not r g b; export it again")
-    return as_fractions(place, numbers)
+    return as_fractions(place, numbers, what="diffuse colour")
 
 
 def _textured(material: DiffuseMaterial, rest: str) -> DiffuseMaterial:
     """A material with the texture of a `map_Kd` statement, whose options stand before the file's name."""
-    scale, offset = material.scale, material.offset
+    scale, offset, clamped = material.scale, material.offset, False
     while rest.startswith("-"):
-        option, _, tail = rest.partition(" ")
-        numbers = []
-        for _ in range(_OPTIONS.get(option.lower(), 0)):
-            word, _, after = tail.lstrip().partition(" ")
-            if option.lower() in {"-s", "-o", "-t"} and not _is_number(word):
-                break  # these take one to three
-            numbers.append(word)
-            tail = after
-        if option.lower() in {"-s", "-o"} and numbers:
-            values = [float(word) for word in numbers]
-            if option.lower() == "-s":
-                scale = np.array([*values, 1.0][:2])
-            else:
-                offset = np.array([*values, 0.0][:2])
-        rest = tail.strip()
-    return material._replace(texture=rest.strip('"') or None, scale=scale, offset=offset)
+        option, *after = rest.split(None, 1)
+        option, rest = option.lower(), after[0] if after else ""
+        words: list[str] = []
+        while len(words) < _OPTIONS.get(option, 0) and rest:
+            word, *after = rest.split(None, 1)
+            if option in _UP_TO_THREE and not _is_number(word):
+                break
+            words.append(word)
+            rest = after[0] if after else ""
+        if option == "-s" and words:
+            scale = np.array([*map(float, words), 1.0][:2])
+        elif option == "-o" and words:
+            offset = np.array([*map(float, words), 0.0][:2])
+        elif option == "-clamp":
+            clamped = words[:1] == ["on"]
+    return material._replace(
+        texture=rest.strip().strip("\"'") or None, scale=scale, offset=offset, clamped=clamped
+    )
 
 
 def _is_number(word: str) -> bool:
@@ -108,21 +118,47 @@ def _is_number(word: str) -> bool:
     return True
 
 
+def named_texture(folder: Path, name: str) -> Path | None:
+    """The file that a texture's name means, see `named_file`; also beside a comment or an unknown option."""
+    words = name.split()
+    without_words = [" ".join(words[first:]) for first in range(1, len(words))]
+    spellings = (name, uncommented(name).strip().strip("\"'"), name.split(" -")[0], *without_words)
+    files = (named_file(folder, spelling) for spelling in dict.fromkeys(spellings))
+    return next((file for file in files if file is not None), None)
+
+
 def named_file(folder: Path, name: str) -> Path | None:
     """The file that a name means, seen from a folder; None if there is none.
 
-    Also where the name has backslashes, another computer's path, or another case.
+    Also where the name has backslashes, another computer's path, another case, other accents or coding, or
+    the escapes of an address.
     """
-    slashes = name.replace("\\", "/")
-    last = PureWindowsPath(name).name
+    spellings = [other for spelling in _codings(name) for other in (spelling, unquote(spelling))]
     try:
-        for candidate in dict.fromkeys((name, slashes, last)):
-            if candidate and (folder / candidate).is_file():
-                return folder / candidate
-        alike = [path for path in folder.iterdir() if path.name.lower() == last.lower() and path.is_file()]
+        for spelling in dict.fromkeys(spellings):
+            for candidate in (spelling, spelling.replace("\\", "/"), PureWindowsPath(spelling).name):
+                if candidate and (folder / candidate).is_file():
+                    return folder / candidate
+        last = {_alike(PureWindowsPath(spelling).name) for spelling in spellings}
+        alike = [path for path in folder.iterdir() if _alike(path.name) in last and path.is_file()]
     except (OSError, ValueError):  # a name that no file can have
         return None
     return min(alike, default=None)
+
+
+def _codings(name: str) -> Iterator[str]:
+    """A name in UTF-8, and what it may be where one program wrote UTF-8 and the other Western letters."""
+    yield name
+    if not name.isascii():
+        with suppress(UnicodeError):
+            yield os.fsencode(name).decode("cp1252")
+        with suppress(UnicodeError):
+            yield os.fsdecode(name.encode("cp1252"))
+
+
+def _alike(name: str) -> str:
+    """What names have in common that differ in case or in how accents are written."""
+    return normalize("NFC", name).lower()
 
 
 def named_files(folder: Path, statement: str) -> tuple[list[Path], list[str]]:

@@ -14,12 +14,15 @@ def uncommented(words: str) -> str:
 
 
 def text_of(path: Path) -> str:
-    r"""A file's text without byte order mark, lines ended by `\n`; letters in no known coding become �."""
+    r"""A file's text without byte order mark, lines ended by `\n`.
+
+    Bytes that are no UTF-8 stay what Python makes of them in names of files, so that these are found.
+    """
     content = path.read_bytes()
     coding = "utf-8"
     for mark, named in _MARKS:
         if content.startswith(mark):
             content, coding = content[len(mark) :], named
             break
-    text = content.decode(coding, errors="replace")
+    text = content.decode(coding, errors="surrogateescape" if coding == "utf-8" else "replace")
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
