@@ -17,7 +17,7 @@ from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.faces.morphable_model import Faces, MorphableModel
 from lightning_modules.plain.cache_folders import CacheFolders
-from lightning_modules.plain.files import written_atomically
+from lightning_modules.plain.files import is_text, written_atomically
 from lightning_modules.plain.one_at_a_time import one_at_a_time
 from lightning_modules.plain.stand_in_label import labelled
 from lightning_modules.recognition.network import RecognitionNetwork
@@ -214,6 +214,8 @@ def ljson_text(landmarks: NDArray[np.float64]) -> str:
 def write_video(path: Path, frames: Sequence[NDArray[np.uint8]]) -> None:
     """Frames [H, W, 3], RGB, 8 bits, of one size, as a video of JPEGs, whole or not at all."""
     height, width = frames[0].shape[:2]
+    if not is_text(path):
+        raise OSError(f"OpenCV cannot write the video {path}, whose name is not UTF-8; name another folder")
     with written_atomically(path) as temporary:
         code = cv2.VideoWriter.fourcc(*"MJPG")
         writer = cv2.VideoWriter(str(temporary), code, FRAMES_PER_SECOND, (width, height))

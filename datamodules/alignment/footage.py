@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from lightning_modules.plain.even_choice import evenly_chosen
+from lightning_modules.plain.files import is_text
 
 from .images import PhotographError, is_photograph, list_photographs, read_photograph
 
@@ -96,6 +97,8 @@ def _length(path: Path) -> int:
 
 
 def _opened(path: Path) -> cv2.VideoCapture:
+    if not is_text(path):
+        raise FootageError(f"{path} has a name that is not UTF-8; rename it, or its folder")
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise FootageError(f"{path} is no video that OpenCV can open; expected a video or a folder of images")

@@ -98,6 +98,15 @@ def as_characters(text: str) -> str:
     return as_bytes(text).decode()
 
 
+def is_text(path: Path) -> bool:
+    """Whether a path's name, with its folders, is UTF-8: OpenCV ends the process at one that is not."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def delete_leftovers(path: Path) -> None:
     """Delete what killed processes left of writing a file; no other may be writing it."""
     if not path.parent.is_dir():

@@ -1,4 +1,6 @@
+import csv
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -344,3 +346,27 @@ def test_photographs_elsewhere_and_awkward_names_get_files_of_their_own(
     assert found == {f"{stem}{end}" for stem in stems for end in (".glb", "-neutral.glb")}
     assert "pose" in document(tmp_path, "results.png")
     assert before == {path: path.read_bytes() for path in before}
+
+
+@pytest.mark.parametrize(
+    "name", [b"caf\xe9", b"a\nb", b"\n", b"a\rb", b" a ", b"-x", b"#x", b"a,b", b'"', b"=1"]
+)
+def test_a_name_of_any_bytes_is_fitted_and_read_back(
+    run: Run, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture, name: bytes
+) -> None:
+    for suffix in (".png", ".pts"):
+        try:
+            (photographs / f"b{suffix}").rename(photographs / os.fsdecode(name + suffix.encode()))
+        except OSError:
+            pytest.skip("this disk takes no such name")
+    for _ in range(2):  # computed, then read
+        assert run(photographs) == 0
+        assert "2 of 2 photographs used; failed: none" in capsys.readouterr().out
+    assert document(tmp_path, os.fsdecode(name))["residuals"]["landmarks"] == 68
+    with (tmp_path / "fitted" / "photographs.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["name"].encode("utf-8", "surrogateescape") for row in rows} == {b"a", escaped(name)}
+
+
+def escaped(name: bytes) -> bytes:
+    return name.replace(b"\xe9", b"\\udce9")

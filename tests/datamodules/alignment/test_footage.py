@@ -68,3 +68,17 @@ def test_a_pipe_called_a_video_is_named_and_not_waited_for(tmp_path: Path) -> No
     os.mkfifo(tmp_path / "a.mp4")
     with pytest.raises(FootageError, match=r"a\.mp4 is a pipe or a device; expected a video"):
         list(read_frames(tmp_path / "a.mp4"))
+
+
+def test_a_video_whose_name_is_no_text_is_refused_before_opencv_ends_the_process(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.avi", [np.zeros((48, 64, 3), np.uint8)])
+    named = tmp_path / os.fsdecode(b"caf\xe9.avi")
+    try:
+        (tmp_path / "a.avi").rename(named)
+    except OSError:
+        pytest.skip("this disk takes names in UTF-8 alone")
+    for count in (None, 1):
+        with pytest.raises(FootageError, match="has a name that is not UTF-8; rename it, or its folder"):
+            list(read_frames(named, count))
+    with pytest.raises(OSError, match=r"OpenCV cannot write the video .*, whose name is not UTF-8"):
+        write_video(named, [np.zeros((48, 64, 3), np.uint8)])
