@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from .completion import completion_script
 from .declared_options import Option, options_of
-from .files import FORBIDDEN, FULL
+from .files import FORBIDDEN, FULL, as_characters, is_text
 from .help_page import help_page
 from .interruption import INTERRUPTED, SAID, interruptible
 from .number_types import plain_values
@@ -78,7 +78,7 @@ def one_sentence_for_bad_input() -> Iterator[None]:
         with interruptible():
             yield
     except (ValueError, OSError, ImportError, MemoryError) as error:
-        print(f"error: {_in_one_sentence(error)}", file=sys.stderr)
+        print(as_characters(f"error: {_in_one_sentence(error)}"), file=sys.stderr)
         raise SystemExit(BAD_INPUT) from error
     except KeyboardInterrupt:
         print(SAID, file=sys.stderr)
@@ -158,7 +158,8 @@ class _Parser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """End with the sentence and status 2."""
-        print(f"error: {self._plainly(message)}; --help lists all options", file=sys.stderr)
+        sentence = as_characters(f"error: {self._plainly(message)}; --help lists all options")
+        print(sentence, file=sys.stderr)
         raise SystemExit(BAD_INPUT) from ex
 
     def _plainly(self, message: str) -> str:
@@ -175,6 +176,8 @@ class _Parser(ArgumentParser):
             return " ".join(message.split())
         given = next(word for word in reversed(self.words) if word.startswith(f"--{option.name}="))
         value = given.partition("=")[2]
+        if not is_text(Path(value)):
+            return f"--{option.spelling}: the name {value} is not UTF-8; rename it, or name a link to it"
         if option.limits is not None and is_number(value):
             return f"--{option.spelling} must be {option.limits}, got {value}"
         return f"--{option.spelling}: expected {option.expected}, got {value}"

@@ -150,6 +150,27 @@ def test_a_name_that_is_no_utf_8_can_be_printed() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"caf\\udce9.jpg\n", b"")
 
 
+def test_an_option_that_is_no_utf_8_is_said_to_be_none(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--folder=caf\udce9"], ["--folder", "caf\udce9"], ["caf\udce9"]):
+        with pytest.raises(SystemExit, match="2"):
+            parse_settings((Place,), words, program="some.py", description="", leading="folder")
+        error = capsys.readouterr().err
+        assert error.startswith(
+            "error: --folder: the name caf\\udce9 is not UTF-8; rename it, or name a link"
+        )
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place.
+
+    Attributes:
+        folder: of it.
+    """
+
+    folder: Path
+
+
 def test_an_interrupted_command_ends_with_status_130() -> None:
     with pytest.raises(SystemExit) as stop:
         ending(KeyboardInterrupt())()
