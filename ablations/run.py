@@ -169,7 +169,7 @@ def finished_before(output: OutputFolder, settings: Settings, execution: Executi
     finished = finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)
     if finished is None:
         return None
-    check_final(folder)
+    check_final(folder, finished.settings)
     if execution.resume is not None:
         raise ValueError(
             f"{folder} holds this run finished, so nothing goes on from --resume; give another --output, or "

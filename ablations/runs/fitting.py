@@ -1,6 +1,7 @@
 """Fits one stage: trainer, loggers, checkpoints; continues where an earlier start stopped."""
 
 import logging
+import os
 import sys
 import traceback
 import warnings
@@ -219,16 +220,28 @@ def _restoring(start: Path | None) -> Iterator[None]:
         ) from error
 
 
-def check_final(folder: Path) -> None:
-    """Refuse a finished folder whose final checkpoint was cut off or changed since.
+def check_final(folder: Path, settings: dict[str, Any]) -> None:
+    """Refuse a finished folder whose final checkpoint was cut off, changed or exchanged since.
+
+    Where there is none any more, standard error says so.
+
+    Args:
+        folder: of the run.
+        settings: of its results.
 
     Raises:
         ValueError: in one sentence.
     """
+    final = folder / FINAL
+    if not os.path.lexists(final):
+        tell(f"{final} is missing by now; --overwrite trains it anew")
+        return
     try:
-        if (folder / FINAL).is_file():
-            read_checkpoint(folder / FINAL)
-    except ValueError as error:
+        content = content_of(read_checkpoint(final))
+        # Stage 1 alone has the checkpoint of a folder that runs share, with settings of its own.
+        if settings.get("stage") != "1" and content["settings"] != settings:
+            raise ValueError(f"{final} is of a run with other settings")
+    except (ValueError, OSError) as error:
         raise ValueError(f"{folder} was finished, but {error}; --overwrite trains it anew") from error
 
 

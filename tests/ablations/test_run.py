@@ -532,6 +532,39 @@ def test_a_finished_run_whose_final_checkpoint_was_cut_off_is_not_finished(
     assert start("--output", "mine", "--overwrite") == 0
 
 
+@pytest.mark.parametrize("other", ["of another seed", "a folder", "a link to nothing", "of stage 1"])
+def test_a_finished_run_whose_final_checkpoint_was_exchanged_is_not_finished(
+    start: Start, capsys: pytest.CaptureFixture[str], other: str
+) -> None:
+    assert start("--output", "mine") == 0
+    final = Path("mine/final.ckpt")
+    final.unlink()
+    if other == "of another seed":
+        assert start("--output", "theirs", "--seed", 9) == 0
+        final.write_bytes(Path("theirs/final.ckpt").read_bytes())
+    elif other == "of stage 1":
+        final.write_bytes(next(Path("runs/pretraining").glob("*/final.ckpt")).read_bytes())
+    elif other == "a folder":
+        final.mkdir()
+    else:
+        final.symlink_to("nothing")
+    assert start("--output", "mine") == 2
+    said = refused(capsys)
+    assert said.startswith("error: mine was finished, but mine/final.ckpt ")
+    assert said.endswith("--overwrite trains it anew")
+
+
+def test_a_finished_run_says_that_its_final_checkpoint_is_missing(
+    start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start("--output", "mine") == 0
+    Path("mine/final.ckpt").unlink()
+    capsys.readouterr()
+    assert start("--output", "mine") == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "mine/final.ckpt is missing by now; --overwrite trains it anew"
+
+
 def test_a_finished_run_says_that_nothing_is_trained_and_that_photographs_changed(
     start: Start, material: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
