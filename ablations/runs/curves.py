@@ -5,6 +5,8 @@ these rows are there twice.
 """
 
 import csv
+import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,20 +26,30 @@ class CurveRow(NamedTuple):
 
 
 def curve_rows(folder: Path, *, until: int | None = None) -> list[CurveRow]:
-    """The rows of all starts of a run, up to and with a step, without values that were cut off."""
-    rows = []
-    for file in sorted(folder.glob(f"{LOGS}/from_step_*/metrics.csv")):
-        with file.open(encoding="utf-8", newline="") as stream:
-            for line in csv.DictReader(stream):
-                values = {name: value for name, text in line.items() if (value := _number(text)) is not None}
-                step = values.pop("step", None)
-                if step is not None and (until is None or step <= until):
-                    rows.append(CurveRow(int(step), values))
-    return rows
+    """The rows of all starts of a run in their order, up to and with a step, without what was cut off."""
+    files = folder.glob(f"{LOGS}/from_step_*/metrics.csv")
+    rows = [row for file in sorted(files, key=_first_step) for row in _rows_of(file)]
+    return [row for row in rows if until is None or row.step <= until]
 
 
-def _number(text: str | None) -> float | None:
+def _first_step(file: Path) -> tuple[int, str]:
+    figures = file.parent.name.removeprefix("from_step_")
+    return int(figures) if figures.isdecimal() else -1, figures
+
+
+def _rows_of(file: Path) -> Iterator[CurveRow]:
+    # A power cut leaves a part of the last line, whose numbers may be cut off, or zeros.
+    whole, _, _ = file.read_bytes().rpartition(b"\n")
+    text = whole.replace(b"\0", b"").decode("utf-8", "replace")
+    for line in csv.DictReader(io.StringIO(text, newline="")):
+        values = {name: value for name, word in line.items() if (value := _number(word)) is not None}
+        step = values.pop("step", None)
+        if step is not None and step.is_integer():
+            yield CurveRow(int(step), values)
+
+
+def _number(word: object) -> float | None:
     try:
-        return float(text) if text else None
+        return float(word) if isinstance(word, str) and word else None
     except ValueError:
         return None

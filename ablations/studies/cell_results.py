@@ -1,6 +1,5 @@
 """Reads what the cells of a study left behind."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from ablations.runs.curves import curve_rows
 from evaluation.reporting.results import read_results
 from evaluation.reporting.studies import Metric, Study
 
@@ -106,12 +106,9 @@ def _people_of(folder: Path) -> pd.DataFrame:
 def curves_of(folder: Path, names: Sequence[str]) -> dict[str, LossCurve]:
     """Logged figures of a cell's training over its steps, all starts together."""
     values: dict[str, dict[int, float]] = {name: {} for name in names}
-    for file in sorted((folder / RUN).glob("logs/*/metrics.csv")):
-        with file.open(encoding="utf-8", newline="") as stream:
-            for row in csv.DictReader(stream):
-                for name in names:
-                    if row.get(name):
-                        values[name][int(row["step"])] = float(row[name])
+    for row in curve_rows(folder / RUN):
+        for name in values.keys() & row.values.keys():
+            values[name][row.step] = row.values[name]
     return {
         name: LossCurve(np.array(sorted(found)), np.array([found[step] for step in sorted(found)]))
         for name, found in values.items()
