@@ -36,6 +36,7 @@ from ablations.runs.fitting import (
     FINAL,
     LAST,
     PROFILE,
+    SHOWN_STAGE_1,
     check_final,
     fit,
     seed,
@@ -301,7 +302,7 @@ def pretrain(
             fit(
                 Pretraining(regressor, settings.weights, optimisation),
                 synthetic,
-                name="stage 1",
+                name=SHOWN_STAGE_1,
                 folder=folder,
                 steps=settings.pretraining_steps,
                 images_per_step=settings.synthetic_per_pretraining_step,

@@ -48,6 +48,7 @@ class Guard(Callback):
 
     Args:
         last_checkpoint: asked for what to name in the message; None while there is none.
+        learning_rate: the option that sets the stage's.
         at_once: whether values are read in their own step; None decides by the device.
         late: how they are read later.
     """
@@ -56,10 +57,12 @@ class Guard(Callback):
         self,
         last_checkpoint: Callable[[], Path | None],
         *,
+        learning_rate: str = "--learning-rate",
         at_once: bool | None = None,
         late: Callable[[Tensor], LateValues] = LateValues,
     ) -> None:
         self.last_checkpoint, self.at_once, self.late = last_checkpoint, at_once, late
+        self.learning_rate = learning_rate
         self.overflows = 0
         self._sound: Tensor | None = None
         self._unread: list[Unread] = []
@@ -154,7 +157,7 @@ class Guard(Callback):
         self._alert(trainer, f"stopped at step {trainer.global_step}: {reason}")
         return TrainingFailed(
             f"stopped at step {trainer.global_step if step is None else step}: {reason}; {kept}; try a lower "
-            "--learning-rate, or smaller weights of the losses"
+            f"{self.learning_rate}, or smaller weights of the losses"
         )
 
     @staticmethod

@@ -44,6 +44,9 @@ from .settings import Settings
 
 # The file of Lightning's in which all that restores a run from a checkpoint lies.
 RESTORER = "checkpoint_connector.py"
+SHOWN_STAGE_1 = "stage 1"
+# What the renderer says of faces that are beyond it.
+UNRENDERABLE = ("lies behind its camera", "NaN or infinite")
 CHECKPOINTS, LAST, BEST, FINAL = "checkpoints", "last.ckpt", "best.ckpt", "final.ckpt"
 TENSORBOARD, PROFILE_NAME = "tensorboard", "profile"
 PROFILE = f"fit-{PROFILE_NAME}.txt"  # as Lightning names it
@@ -108,7 +111,8 @@ def fit(
         names = (LAST,) if best_by is None else (LAST, BEST)
         folder.claims([FINAL, *(f"{CHECKPOINTS}/{name}" for name in names)])
     loggers = _loggers(execution, settings, folder, first_step, kept, content, best_by)
-    guard = Guard(lambda: last if last.is_file() else None)
+    learning_rate = "--pretraining-learning-rate" if name == SHOWN_STAGE_1 else "--learning-rate"
+    guard = Guard(lambda: last if last.is_file() else None, learning_rate=learning_rate)
     unit = "faces" if content["stage"] == 1 else "photographs"
     watching = [
         Termination(),
@@ -191,6 +195,8 @@ def _failures_told(trainer: Trainer, guard: Guard, first_step: int, last: Path) 
     except ValueError as error:
         # What is given was good for a step: now the faces are beyond what can be rendered.
         if trainer.global_step == first_step:
+            if any(reason in str(error) for reason in UNRENDERABLE):
+                raise ValueError(unusable_start(error)) from error
             raise
         raise guard.failed(trainer, diverged(error)) from error
 
@@ -199,6 +205,15 @@ def diverged(error: ValueError) -> str:
     """What became of a training whose faces the renderer refuses; its advice is for who chose the camera."""
     reason, _, _ = str(error).partition(";")
     return f"training diverged: the faces cannot be rendered any more ({reason})"
+
+
+def unusable_start(error: ValueError) -> str:
+    """What is wrong with a regressor whose faces the renderer refuses before any step."""
+    reason, _, _ = str(error).partition(";")
+    return (
+        f"the faces that training starts from cannot be rendered ({reason}); give a smaller --linear-start "
+        "or --last-layer-scale, a lower --pretraining-learning-rate, or another checkpoint"
+    )
 
 
 class DamagedState(ValueError):

@@ -649,6 +649,24 @@ def test_faces_that_cannot_be_rendered_any_more_stop_a_run(
     assert "; no checkpoint was written yet; try a lower --learning-rate" in sentence
 
 
+@pytest.mark.parametrize("option", ["--linear-start=1e30", "--linear-start=1e15"])
+def test_faces_that_cannot_be_rendered_from_the_first_step_name_what_they_start_from(
+    start: Start, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    assert start(option) == 2
+    sentence = refused(capsys)
+    assert "the faces that training starts from cannot be rendered (" in sentence
+    assert "; give a smaller --linear-start or --last-layer-scale, a lower --pretraining" in sentence
+    assert "camera away" not in sentence
+
+
+def test_a_diverging_stage_1_is_said_to_need_a_lower_rate_of_its_own(
+    start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start("--pretraining-learning-rate=1e6") == 1
+    assert "; try a lower --pretraining-learning-rate, or smaller weights" in refused(capsys)
+
+
 def test_a_full_disk_is_one_sentence_and_leaves_the_last_checkpoint_whole(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
