@@ -5,7 +5,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -235,7 +235,7 @@ def _restoring(start: Path | None) -> Iterator[None]:
         ) from error
 
 
-def check_final(folder: Path, settings: dict[str, Any]) -> None:
+def check_final(folder: Path, settings: Mapping[str, Any]) -> None:
     """Refuse a finished folder whose final checkpoint was cut off, changed or exchanged since.
 
     Where there is none any more, standard error says so.

@@ -30,9 +30,9 @@ def check_picture(file: Path, command: str, inputs: Iterable[Path | None] = ()) 
     Raises:
         ValueError: saying what is there, or why nothing can be.
     """
-    if file.suffix.lower() != ".png":
-        raise ValueError(f"{file}: the picture is a PNG file; give --output a name that ends in .png")
     if not os.path.lexists(file):
+        if file.suffix.lower() != ".png":
+            raise ValueError(f"{file}: the picture is a PNG file; give --output a name that ends in .png")
         require_writable_file(file)
         return
     is_input = any(place is not None and place.exists() and place.samefile(file) for place in inputs)
