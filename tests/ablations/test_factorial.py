@@ -133,6 +133,73 @@ def test_a_finished_study_is_printed_and_other_settings_are_refused(
     assert "was computed with other settings" in refused(capsys)
 
 
+def test_a_larger_design_takes_over_the_cells_of_a_smaller_one(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    losses = ("--losses", "batch-distribution", "loopback")
+    assert study(*losses, "--design", "one-out", "--output", "small") == 0
+    larger = (*losses, "--seeds", 1, "--output", "large", "--cells-from", "small")
+    capsys.readouterr()
+    assert study(*larger, "--dry-run") == 0
+    assert "no-loopback/seed-0: to be taken over from small" in capsys.readouterr().out
+    assert not (tmp_path / "large").exists()
+    ran, work_through = [], cell.work_through
+    monkeypatch.setattr(
+        cell, "work_through", lambda plan, stop: (ran.append(plan.parent), work_through(plan, stop))
+    )
+    assert study(*larger) == 0
+    assert [folder.parent.name for folder in ran] == ["no-batch-distribution+no-loopback"]
+    said = capsys.readouterr().out
+    assert "full/seed-0 taken over from small" in said
+    assert "4 of 4 cells compared" in said
+    assert read_results(tmp_path / "large").rows
+    for name in ("run/final.ckpt", "people/people.csv"):
+        copied, original = (tmp_path / study / "full/seed-0" / name for study in ("large", "small"))
+        assert copied.read_bytes() == original.read_bytes()
+    # What was copied is the study's own: --overwrite deletes it there, and nothing of the other study.
+    before = {path: path.read_bytes() for path in (tmp_path / "small").rglob("*") if path.is_file()}
+    OutputFolder(tmp_path / "large", "factorial").begin(overwrite=True)
+    assert not (tmp_path / "large" / "full").exists()
+    assert {path: path.read_bytes() for path in (tmp_path / "small").rglob("*") if path.is_file()} == before
+
+
+def test_a_copy_that_was_stopped_is_made_again(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = ("--losses", "loopback", "--seeds", 1)
+    assert study(*losses, "--output", "small") == 0
+
+    def stopped(*_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as once:
+        once.setattr(shutil, "copy2", stopped)
+        assert study(*losses, "--output", "large", "--cells-from", "small") == 130
+    half = tmp_path / "large/full/seed-0/people/results.json"
+    half.write_text("{")
+    monkeypatch.setattr(cell, "work_through", None)
+    assert study(*losses, "--output", "large", "--cells-from", "small") == 0
+    assert half.read_bytes() == (tmp_path / "small/full/seed-0/people/results.json").read_bytes()
+
+
+def test_cells_are_taken_over_from_a_study_with_the_same_options_only(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    losses = ("--losses", "loopback", "--seeds", 1)
+    assert study(*losses, "--output", "small") == 0
+    shutil.copytree(tmp_path / "small/full/seed-0/run", tmp_path / "other")
+    for change, sentence in (
+        (["--people", "5"], "(people: 6 there, 5 now)"),
+        (["--learning-rate", "0.01"], "learning_rate: "),
+        (["--cells-from", "nothing"], "nothing holds no work of factorial.py"),
+        (["--cells-from", "other"], "other belongs to the command run, not factorial"),
+        (["--output", "small"], "which factorial.py reads; name another --output"),
+    ):
+        assert study(*losses, "--output", "large", "--cells-from", "small", *change) == 2
+        assert sentence in refused(capsys)
+        assert not (tmp_path / "large").exists()
+
+
 def test_other_designs_say_leave_one_out(study: Study, tmp_path: Path) -> None:
     assert study("--losses", "loopback", "--design", "one-out", "--seeds", 1) == 0
     text = (tmp_path / "study" / "attribution.md").read_text()
