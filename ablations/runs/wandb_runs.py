@@ -8,6 +8,7 @@ run of the group "stage 1".
 import os
 import secrets
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from evaluation.reporting.results import Results
 from lightning_modules.dashboard import writes_offline
 from lightning_modules.distributed import is_first_process
-from lightning_modules.plain.command_line import BAD_INPUT
+from lightning_modules.plain.command_line import BAD, BAD_INPUT
 from lightning_modules.plain.interruption import INTERRUPTED
 
 from .curves import CurveRow
@@ -290,7 +291,7 @@ def ended_with_exit_status() -> Iterator[None]:
     except KeyboardInterrupt:
         status = INTERRUPTED
         raise
-    except (ValueError, OSError, ImportError):
+    except BAD:
         status = BAD_INPUT
         raise
     finally:
@@ -302,6 +303,13 @@ def finish(status: int) -> None:
     wandb = sys.modules.get("wandb")
     if wandb is not None and getattr(wandb, "run", None) is not None:
         wandb.finish(exit_code=status)
+
+
+def finish_in_time(status: int, seconds: float = 20.0) -> None:
+    """The same in a process that is about to end whatever else it does; W&B gets so long."""
+    ending = threading.Thread(target=finish, args=(status,), daemon=True, name="ends-run-at-wandb")
+    ending.start()
+    ending.join(seconds)
 
 
 def _runs(loggers: Sequence[Logger]) -> list[Any]:

@@ -20,6 +20,7 @@ from .number_types import plain_values
 from .spelling import CommandLine, is_number
 
 BAD_INPUT = 2
+BAD = (ValueError, OSError, ImportError, MemoryError)  # what a user can mend
 
 
 def parse_settings(
@@ -77,7 +78,7 @@ def one_sentence_for_bad_input() -> Iterator[None]:
     try:
         with interruptible():
             yield
-    except (ValueError, OSError, ImportError, MemoryError) as error:
+    except BAD as error:
         print(f"error: {_in_one_sentence(error)}", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from error
     except KeyboardInterrupt:

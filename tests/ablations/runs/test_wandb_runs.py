@@ -152,7 +152,10 @@ def test_a_failed_training_is_a_failed_run_with_an_alert(start: Start, tmp_path:
     assert str(tmp_path) not in alert["text"]
 
 
-@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt(), 130), (OSError("disk full"), 2)])
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(KeyboardInterrupt(), 130), (OSError("disk full"), 2), (MemoryError("no room"), 2)],
+)
 def test_a_run_that_is_stopped_ends_with_the_command_s_status(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int
 ) -> None:
@@ -170,6 +173,28 @@ def test_an_unforeseen_error_is_a_failed_run_too(
     with pytest.raises(RuntimeError, match="out of memory"):
         start("--wandb", "--no-pretraining", "--output", "mine")
     (run,) = read_runs(tmp_path / "mine")
+    assert run.exit_code == 1
+
+
+def test_a_process_that_waits_in_vain_ends_its_run_with_its_status(tmp_path: Path) -> None:
+    program = f"""
+import os, threading, time, wandb
+from ablations.runs import lost_processes, processes
+
+def one_is_gone() -> None:
+    others = lost_processes._Others(trainer, Path("last.ckpt"), None)
+    others._end()
+
+from pathlib import Path
+from types import SimpleNamespace
+trainer = SimpleNamespace(world_size=2, global_rank=0, global_step=7)
+wandb.init(project="p", dir={str(tmp_path)!r}, mode="offline").log({{"loss": 1}})
+threading.Thread(target=one_is_gone).start()
+time.sleep(600)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], timeout=120, capture_output=True, text=True)
+    assert ended.returncode == 1, ended.stderr
+    (run,) = read_runs(tmp_path)
     assert run.exit_code == 1
 
 
