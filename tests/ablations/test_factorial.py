@@ -202,6 +202,14 @@ def test_a_dry_run_lists_cells_and_estimates_from_those_that_are_finished(
     assert "4 cells, 3 of them left; about 20 min left, by the 1 that are finished" in printed
 
 
+@pytest.mark.parametrize(("given", "warns"), [("--method=paper", True), ("--photographs-per-step=64", False)])
+def test_a_study_of_few_photographs_a_step_says_so_itself(
+    study: Study, capsys: pytest.CaptureFixture[str], given: str, warns: bool
+) -> None:
+    assert study("--losses", "loopback", given, "--rendered", 8, "--dry-run") == 0
+    assert ("warning: the batch distribution sees 8 photographs a step" in capsys.readouterr().err) is warns
+
+
 def test_a_cell_s_commands_are_what_its_options_say(tmp_path: Path) -> None:
     plan, settings, execution = parse_settings(
         (factorial.Plan, Settings, Execution),
