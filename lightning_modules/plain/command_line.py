@@ -17,7 +17,7 @@ from .files import FORBIDDEN, FULL
 from .help_page import help_page
 from .interruption import INTERRUPTED, SAID, interruptible
 from .number_types import plain_values
-from .spelling import CommandLine, is_number
+from .spelling import CommandLine, is_number, is_whole_number
 
 BAD_INPUT = 2
 BAD = (ValueError, OSError, ImportError, MemoryError)  # what a user can mend
@@ -176,7 +176,8 @@ class _Parser(ArgumentParser):
             return " ".join(message.split())
         given = next(word for word in reversed(self.words) if word.startswith(f"--{option.name}="))
         value = given.partition("=")[2]
-        if option.limits is not None and is_number(value):
+        is_of_its_kind = is_whole_number if option.is_whole_number else is_number
+        if option.limits is not None and is_of_its_kind(value):
             return f"--{option.spelling} must be {option.limits}, got {value}"
         return f"--{option.spelling}: expected {option.expected}, got {value}"
 
