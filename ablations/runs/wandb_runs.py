@@ -186,10 +186,12 @@ def _part(folder: Path, kept: Mapping[str, Any], *, resumed: bool, waits: bool) 
     if resumed:
         return _Part(_new_identifier(), None, {})
     if here:
-        parts = [run for run in here if run.first_part == here[-1].first_part]
+        first = next((run for run in reversed(here) if run.begun), here[0]).first_part
+        # One that was killed before anything was written of it does not say what it continues.
+        parts = [run for run in here if run.first_part == first or not run.begun]
         own = waits or any(run.waits for run in parts)
         identifier = _new_identifier() if own else parts[-1].identifier
-        return _Part(identifier, parts[0].first_part, last_steps(parts))
+        return _Part(identifier, first, last_steps(parts))
     if kept.get("wandb_id") is not None:
         # Its files lie elsewhere; they end at the checkpoint or behind it.
         own = waits or kept.get("wandb_offline", False)

@@ -13,11 +13,11 @@ from ablations.runs import run_report, wandb_runs
 from ablations.runs.execution import Execution
 from ablations.runs.fitting import CHECKPOINTS, FINAL
 from ablations.runs.settings import Settings
-from ablations.runs.wandb_files import local_runs
+from ablations.runs.wandb_files import FILE_HEADER, local_runs
 from lightning_modules.callbacks import PICTURE_PIXELS
 from lightning_modules.checkpoints import KEY, read_checkpoint
 from lightning_modules.regression import Regression
-from tests.wandb_reader import STEP, ReadRun, by_agent, read_runs
+from tests.wandb_reader import STEP, ReadRun, by_agent, files_of, read_run, read_runs
 
 from .. import small_run
 from ..conftest import Start
@@ -229,6 +229,38 @@ def test_the_parts_of_an_offline_run_have_every_step_once_and_ids_of_their_own(
                 for runs in (parts, [whole])
             ]
             assert values[0] == values[1]
+
+
+def test_a_part_that_was_killed_before_wandb_wrote_anything_breaks_no_chain(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert start("--wandb", *EVERY_STEP, "--output", "whole") == 0
+    for step in (3, 5):
+        with monkeypatch.context() as patch:
+            stop_at(patch, step, KeyboardInterrupt())
+            assert start("--wandb", *EVERY_STEP, "--output", "mine") == 130
+    _, file = files_of(tmp_path / "mine")
+    file.write_bytes(file.read_bytes()[:FILE_HEADER])
+    assert start("--wandb", *EVERY_STEP, "--output", "mine") == 0
+    (whole,) = read_runs(tmp_path / "whole")
+    first, last = (read_run(one) for one in files_of(tmp_path / "mine") if one != file)
+    assert last.run["config"]["update"]["first_part"] == first.identifier
+    ours, theirs = (
+        Counter({key: count for key, count in curves(*runs).items() if key[0].startswith(("train", "lr"))})
+        for runs in ((first, last), (whole,))
+    )
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_where_no_part_says_what_it_is_all_is_logged_again(tmp_path: Path, waits: bool) -> None:
+    for time, identifier in enumerate("ab"):
+        folder = tmp_path / "wandb" / f"{'offline-' * waits}run-20260101_00000{time}-{identifier}"
+        folder.mkdir(parents=True)
+        (folder / f"run-{identifier}.wandb").write_bytes(b":W&B\xee\xbe\x00")
+    part = wandb_runs._part(tmp_path, {"wandb_id": "b"}, resumed=False, waits=waits)
+    assert (part.first, part.already, part.catches_up) == ("a", {}, True)
+    assert (part.identifier == "b") is not waits
 
 
 def test_wandb_that_is_asked_for_later_gets_the_steps_before(
