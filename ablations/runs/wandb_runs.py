@@ -101,7 +101,9 @@ class RunAtWandb(WandbLogger):
             super().log_metrics(metrics, step)
 
     def known_by(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it, for those who continue or score it."""
+        """What a checkpoint keeps of it, for those who continue or score it; nothing if it is nowhere."""
+        if getattr(self.experiment, "disabled", False) is True:  # by WANDB_MODE
+            return {"wandb_id": None}
         return {"wandb_id": self.version, "wandb_group": self.group, "wandb_offline": self.waits}
 
 

@@ -336,6 +336,18 @@ def test_a_checkpoint_names_its_run_group_and_whether_it_waits(start: Start, tmp
     )
 
 
+def test_a_run_that_wandb_was_told_not_to_keep_is_named_nowhere(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("WANDB_MODE", "disabled")
+        assert start("--wandb", "--no-pretraining", "--output", "mine") == 0
+    assert read_checkpoint(tmp_path / "mine" / FINAL)[KEY]["wandb_id"] is None
+    assert start("--wandb", "--no-pretraining", "--output", "mine") == 0  # now it is kept
+    (run,) = read_runs(tmp_path / "mine")
+    assert run.summary[SCORE]["max"] > 0
+
+
 # ---------------------------------------------------------------------- photographs
 
 
