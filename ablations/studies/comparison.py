@@ -152,10 +152,11 @@ def show(folder: Path) -> None:
 
 def _title(study: Study, run: Results) -> str:
     settings = run.settings
-    steps = f"{settings['max_steps']:,} steps"
+    moments = f"; moments over {settings['photographs_per_step']:,} photographs a step"
     return (
         f"Ablation of {', '.join(name.replace('_', '-') for name in study.switches)} ({study.design} design; "
-        f"{settings['method']} method, {settings['preset']} preset, {steps})"
+        f"{run.title.removeprefix(labelled('', stand_in=True))}"
+        f"{moments if settings['batch_distribution'] else ''})"
     )
 
 

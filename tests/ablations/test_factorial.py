@@ -99,7 +99,11 @@ def test_a_study_leaves_tables_results_and_a_report(
     assert set(differences["people"]) == {6}
     results = read_results(folder)
     assert results.counts == (8, 8, {})
-    assert results.title.startswith("STAND-IN: Ablation of loopback, multi-view (full design; suite method")
+    assert results.title == (
+        "STAND-IN: Ablation of loopback, multi-view (full design; suite method, views 2, quick preset with "
+        "6 steps, trained on 16 photographs; moments over 8 photographs a step)"
+    )
+    assert "jitter" in results.provenance["departures"]
     assert "Shapley value" in (folder / "attribution.md").read_text()
     for name, has_power in (("means", False), ("differences", True), ("attribution", True)):
         said = (folder / f"{name}.md").read_text()
