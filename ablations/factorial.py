@@ -1,7 +1,7 @@
 """An ablation study: combinations of switches times seeds, each a run.py of its own, then the comparison.
 
     python ablations/factorial.py --losses batch-distribution loopback multi-view --seeds 3 \
-        --photographs DIR --method paper --data lfw:DIR --output DIR
+        --photographs DIR --method paper --rendered 64 --data lfw:DIR --output DIR
 
 Takes all options of run.py, too. Each cell trains, and is scored on the people of the reporting protocol and
 on stand-in people whose shapes are known. The same command continues a study that was stopped, tries again
@@ -126,6 +126,8 @@ def study(plan: Plan, settings: Settings, execution: Execution) -> int:
     folder = output.path
     if finished_results(folder, COMMAND, identity, overwrite=execution.overwrite) is None:
         check_before_training(plan, settings, execution)
+        if resolved[0].warning:
+            print(resolved[0].warning, file=sys.stderr)
     if not execution.dry_run:
         inputs = chain([folder_of(plan.data), plan.cells_from], inputs_of(settings, execution))
         output.check(inputs, overwrite=execution.overwrite)

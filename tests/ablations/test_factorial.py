@@ -99,7 +99,11 @@ def test_a_study_leaves_tables_results_and_a_report(
     assert set(differences["people"]) == {6}
     results = read_results(folder)
     assert results.counts == (8, 8, {})
-    assert results.title.startswith("STAND-IN: Ablation of loopback, multi-view (full design; suite method")
+    assert results.title == (
+        "STAND-IN: Ablation of loopback, multi-view (full design; suite method, views 2, quick preset with "
+        "6 steps, trained on 16 photographs; moments over 8 photographs a step)"
+    )
+    assert "jitter" in results.provenance["departures"]
     assert "Shapley value" in (folder / "attribution.md").read_text()
     for name, has_power in (("means", False), ("differences", True), ("attribution", True)):
         said = (folder / f"{name}.md").read_text()
@@ -267,6 +271,14 @@ def test_a_dry_run_lists_cells_and_estimates_from_those_that_are_finished(
     printed = capsys.readouterr().out
     assert "full/seed-0: finished" in printed
     assert "4 cells, 3 of them left; about 20 min left, by the 1 that are finished" in printed
+
+
+@pytest.mark.parametrize(("given", "warns"), [("--method=paper", True), ("--photographs-per-step=64", False)])
+def test_a_study_of_few_photographs_a_step_says_so_itself(
+    study: Study, capsys: pytest.CaptureFixture[str], given: str, warns: bool
+) -> None:
+    assert study("--losses", "loopback", given, "--rendered", 8, "--dry-run") == 0
+    assert ("warning: the batch distribution sees 8 photographs a step" in capsys.readouterr().err) is warns
 
 
 def test_a_cell_s_commands_are_what_its_options_say(tmp_path: Path) -> None:
