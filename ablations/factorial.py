@@ -1,7 +1,7 @@
 """An ablation study: combinations of switches times seeds, each a run.py of its own, then the comparison.
 
     python ablations/factorial.py --losses batch-distribution loopback multi-view --seeds 3 \
-        --photographs DIR --method paper --data lfw:DIR --output DIR
+        --photographs DIR --method paper --rendered 64 --data lfw:DIR --output DIR
 
 Takes all options of run.py, too. Each cell trains, and is scored on the people of the reporting protocol and
 on stand-in people whose shapes are known. The same command continues a study that was stopped, tries again
@@ -29,6 +29,7 @@ from ablations.runs.output_folders import alone_in, claim
 from ablations.runs.settings import Settings
 from ablations.runs.termination import stopped_by_termination
 from ablations.studies import cell, cell_results, cell_workers
+from ablations.studies.cells_taken_over import can_take_over, check_same_study, take_over
 from ablations.studies.comparison import REPORT, TABLES, compare
 from ablations.studies.designs import Cell, Design, cells_of
 from datamodules.lfw import LFW, lfw_folder
@@ -67,6 +68,8 @@ class Plan:
         data: people to score on, lfw:DIR, or stand-in.
         people: so many of them.
         known_people: so many stand-in people, whose true shapes are known; 0 leaves geometry out.
+        cells_from: the output folder of another study with the same options, finished or not; cells that are
+            finished there are copied, not trained again. Such as the one-out design's, for the full one.
         jobs: cells at a time on this machine.
         gpus: in place of --jobs: one cell at a time on each of these, such as 0 1.
         cluster: slurm hands the cells to SLURM through submitit; local tries that out on this machine. If
@@ -82,6 +85,7 @@ class Plan:
     data: str = "stand-in"
     people: AtLeastThree = 300
     known_people: NonNegativeInt = 100
+    cells_from: Path | None = None
     jobs: PositiveInt = 1
     gpus: list[str] = field(default_factory=list)
     cluster: Literal["slurm", "local"] | None = None
@@ -122,10 +126,16 @@ def study(plan: Plan, settings: Settings, execution: Execution) -> int:
     folder = output.path
     if finished_results(folder, COMMAND, identity, overwrite=execution.overwrite) is None:
         check_before_training(plan, settings, execution)
+        if resolved[0].warning:
+            print(resolved[0].warning, file=sys.stderr)
+    if not execution.dry_run:
+        inputs = chain([folder_of(plan.data), plan.cells_from], inputs_of(settings, execution))
+        output.check(inputs, overwrite=execution.overwrite)
+    if plan.cells_from is not None:
+        check_same_study(plan.cells_from, COMMAND, identity)
     if execution.dry_run:
         print_plan(folder, cells, plan, settings, execution)
         return COMPLETE
-    output.check(chain([folder_of(plan.data)], inputs_of(settings, execution)), overwrite=execution.overwrite)
     with alone_in(folder, "factorial.py"):
         return work(output, cells, identity, plan, settings, execution)
 
@@ -193,6 +203,9 @@ def work(
     finished = finished_results(folder, COMMAND, identity, overwrite=execution.overwrite)
     if finished is None or finished.counts.failed:
         claim(output, identity, overwrite=execution.overwrite, older=OLDER)
+        if plan.cells_from is not None:
+            for name in take_over(plan.cells_from, cells, output):
+                print(f"{name} taken over from {plan.cells_from}", flush=True)
         unfinished = []
         for one in cells:
             if cell_results.why_missing(folder / one.name) is not None:
@@ -283,8 +296,10 @@ def print_plan(
     left = 0
     for one in cells:
         reason = cell_results.why_missing(folder / one.name)
-        print(f"{one.name}: {'finished' if reason is None else reason}")
-        if reason is not None:
+        there = plan.cells_from is not None and can_take_over(plan.cells_from, one, folder)
+        taken = f"to be taken over from {plan.cells_from}"
+        print(f"{one.name}: {taken if there else 'finished' if reason is None else reason}")
+        if reason is not None and not there:
             left += 1
             for each in steps_of(one, folder / one.name, plan, settings, execution):
                 print(f"  {' '.join(each['command'])}")

@@ -2,9 +2,11 @@
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, Unpack
 
+import numpy as np
 import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
@@ -15,7 +17,9 @@ from lightning_modules.recognition.network import RecognitionNetwork
 
 from .alignment.crops import Selection
 from .alignment.detection import DetectorName
+from .alignment.footage import photographs_in
 from .alignment.footage_cache import FaceWatcher, SeenFaces
+from .alignment.images import file_content
 from .scan_folders import Subject, micc_subjects, scanned_subjects
 
 
@@ -108,6 +112,15 @@ class MICC(LightningDataModule):
                 return Sighting(subject.name, condition, self.watcher.seen(path))
         except (ValueError, OSError) as error:
             return Sighting(subject.name, condition, None, str(error))
+
+    def photograph_digests(self) -> np.ndarray:
+        """[M] of 32 bytes, the contents of the photographs that are looked at; frames of videos have none."""
+        digests = []
+        for path in (path for subject in self.subjects() for path in subject.footage.values()):
+            with suppress(ValueError, OSError):  # a failure of its subject's, said there
+                photographs = photographs_in(path, self.watcher.frames)
+                digests += [hashlib.sha256(file_content(file)).digest() for file in photographs.values()]
+        return np.frombuffer(b"".join(digests), "V32")
 
     def predict_dataloader(self) -> DataLoader[Sighting]:
         """Every subject in every condition, one after another."""

@@ -56,7 +56,7 @@ NO_PLACE = {
 }
 WRITTEN = {"output", "cache_folder", "destination"}
 READ = {
-    "also", "centre_from", "checkpoint", "data", "encoder_weights", "groups", "judge_weights",
+    "also", "cells_from", "centre_from", "checkpoint", "data", "encoder_weights", "groups", "judge_weights",
     "landmark_folder", "landmark_model", "landmarks", "mesh_landmarks", "meshes", "methods", "micc", "model",
     "mofa", "morphable_model", "photographs", "renderings", "results", "resume", "scans", "source",
     "unlabelled", "weights",

@@ -55,8 +55,12 @@ def by_agent(monkeypatch: pytest.MonkeyPatch, identifier: str) -> None:
 
 def read_runs(folder: Path) -> list[ReadRun]:
     """All starts below a run's folder, the earliest first."""
-    files = sorted(folder.glob("wandb/*run-*/run-*.wandb"), key=lambda file: file.stat().st_mtime_ns)
-    return [read_run(file) for file in files]
+    return [read_run(file) for file in files_of(folder)]
+
+
+def files_of(folder: Path) -> list[Path]:
+    """What W&B wrote of all starts below a run's folder, the earliest first."""
+    return sorted(folder.glob("wandb/*run-*/run-*.wandb"), key=lambda file: file.stat().st_mtime_ns)
 
 
 def read_run(file: Path) -> ReadRun:

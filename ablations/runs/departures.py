@@ -5,92 +5,15 @@ docs/training.md. The text of the paper at hand lost its numbers: what it does n
 is no departure.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from lightning_modules.losses import PAPER_WEIGHTS, SUITE_WEIGHTS
-from lightning_modules.plain.declared_options import in_words
+from lightning_modules.losses import PAPER_WEIGHTS, SUITE_WEIGHTS, least_variance
+
+from .choices import As, Choice, Departure, Unstated
 
 if TYPE_CHECKING:
     from .settings import Method, Settings
-
-
-class As(NamedTuple):
-    """The value of another option."""
-
-    option: str
-
-
-class Choice(NamedTuple):
-    """An option's value under each method.
-
-    Attributes:
-        paper: a value, or As another option.
-        suite: a value, or None where the preset has it.
-    """
-
-    paper: Any
-    suite: Any
-
-
-@dataclass(frozen=True)
-class Departure:
-    """Where a run may differ from the paper.
-
-    Attributes:
-        name: in a few words, as results list it.
-        paper: what the paper does.
-        here: what is done instead.
-        why: the reason.
-        options: those that set it back; none where no option of run.py can by itself.
-        loss: without which there is no departure, such as contrast; none if it is of every run.
-        set_back: how a user could set it back who has what it takes, where there are no options.
-        present: whether resolved settings have it, where there are no options.
-    """
-
-    name: str
-    paper: str
-    here: str
-    why: str
-    options: Mapping[str, Choice] = field(default_factory=dict)
-    loss: str | None = None
-    set_back: str | None = None
-    present: Callable[["Settings"], bool] = lambda settings: True
-
-    def is_on(self, settings: "Settings") -> bool:
-        """Whether resolved settings have it."""
-        if self.loss is not None and self.loss not in settings.weights.on:
-            return False
-        if not self.options:
-            return self.present(settings)
-        return any(
-            getattr(settings, name) != self.value_of_the_paper(name, settings) for name in self.options
-        )
-
-    def value_of_the_paper(self, name: str, settings: "Settings") -> Any:  # noqa: ANN401 - any option's
-        """An option's value in the paper, beside the other resolved settings."""
-        value = self.options[name].paper
-        return getattr(settings, value.option) if isinstance(value, As) else value
-
-    @property
-    def commands(self) -> list[str]:
-        """The options that set it back, each as a user would type it."""
-        return [_typed(name, choice.paper) for name, choice in self.options.items()]
-
-
-class Unstated(NamedTuple):
-    """What the paper at hand does not state, so that any value is ours.
-
-    Attributes:
-        name: in a few words.
-        here: what is done.
-        options: those in which the methods differ.
-    """
-
-    name: str
-    here: str
-    options: Mapping[str, Choice] = {}
 
 
 def _weight(name: str) -> Choice:
@@ -122,7 +45,7 @@ DEPARTURES: Sequence[Departure] = (
     Departure(
         "small last layer",
         "starts like the others",
-        "starts at 0.3 of what is drawn",
+        "starts at {last_layer_scale.suite:g} of what is drawn",
         "predictions start near the mean face",
         {"last_layer_scale": Choice(1.0, 0.3)},
     ),
@@ -130,15 +53,18 @@ DEPARTURES: Sequence[Departure] = (
         "linear start",
         "a network trained on synthetic faces",
         "the same network with a linear path beside its layers: stage 1 starts from ridge regression, stage "
-        "2 from 1.5 times what stage 1 predicts",
+        "2 from {linear_start.suite:g} times what stage 1 predicts",
         "what a network learns on renderings carries over to photographs worse than ridge regression does, "
         "and both regress to the mean",
         {"linear_start": Choice(0.0, 1.5)},
     ),
     Departure(
         "weights of the losses",
-        "w_s 0.4, w_t 0.002, w_batch 10, w_loop 1, identity 1 (a reconstruction, see below)",
-        "1, 1, 16, 0.1, 16",
+        "w_s {shape_weight.paper:g}, w_t {albedo_weight.paper:g}, w_batch "
+        "{batch_distribution_weight.paper:g}, w_loop {loopback_weight.paper:g}, identity "
+        "{identity_weight.paper:g} (a reconstruction, see below)",
+        "{shape_weight.suite:g}, {albedo_weight.suite:g}, {batch_distribution_weight.suite:g}, "
+        "{loopback_weight.suite:g}, {identity_weight.suite:g}",
         "from a search; on the paper's scale albedo starves",
         {
             "shape_weight": _weight("shape"),
@@ -169,7 +95,8 @@ DEPARTURES: Sequence[Departure] = (
         "unbiased moments",
         "moments of a batch, with what its size adds",
         "a switch, off: the noise's share is estimated and subtracted",
-        "the paper's form is least at a variance below 1: 0.73 with 8 faces, 0.96 with 64",
+        f"the paper's form is least at a variance below 1: {least_variance(8):.2f} with 8 faces, "
+        f"{least_variance(64):.2f} with 64",
         {"unbiased_moments": Choice(False, False)},
         loss="batch_distribution",
     ),
@@ -179,6 +106,14 @@ DEPARTURES: Sequence[Departure] = (
         "after subtracting their mean over photographs",
         "`dlib`'s embeddings share a common part",
         {"centred": Choice(False, True)},
+    ),
+    Departure(
+        "another identity network",
+        "the encoder's own embedding makes the identity loss",
+        "a switch, off: another network's",
+        "what fools the network that is read need not fool another",
+        {"identity_network": Choice(As("encoder"), As("encoder"))},
+        loss="identity",
     ),
     Departure(
         "second identity network",
@@ -239,7 +174,8 @@ DEPARTURES: Sequence[Departure] = (
     Departure(
         "even exposure",
         "lights of varying intensity",
-        "only the ratio of two lights varies: every scene's exposure lies between 0.75 and 1",
+        "only the ratio of two lights varies: every scene's exposure lies between {lowest_exposure.suite:g} "
+        "and 1",
         "cameras expose for the face",
         {"lowest_exposure": Choice(0.3, 0.75)},
     ),
@@ -254,14 +190,15 @@ DEPARTURES: Sequence[Departure] = (
     Departure(
         "clipped gradients",
         "none that is stated",
-        "to a norm of 5",
+        "to a norm of {gradient_clip.suite:g}",
         "one step of extreme faces cannot undo the training",
         {"gradient_clip": Choice(0.0, 5.0)},
     ),
     Departure(
         "decoupled decay",
         "weights are regularised towards zero, how much is not stated",
-        "AdamW: 1 in stage 1, 0.1 in stage 2, times the learning rate, of matrices only",
+        "AdamW: {pretraining_weight_decay.suite:g} in stage 1, {weight_decay.suite:g} in stage 2, times the "
+        "learning rate, of matrices only",
         "a pool of faces is learnt by heart otherwise",
         {
             "decoupled_decay": Choice(False, True),
@@ -269,6 +206,33 @@ DEPARTURES: Sequence[Departure] = (
             "pretraining_weight_decay": Choice(1e-6, 1.0),
             "weight_decay": Choice(1e-6, 0.1),
         },
+    ),
+    Departure(
+        "averaged weights",
+        "the last step's weights count",
+        "a switch, off: a moving average of them",
+        "smooths what single steps do",
+        {"ema": Choice(0.0, 0.0)},
+    ),
+    Departure(
+        "parts left out",
+        "stage 1, then the four losses",
+        "switches, all on",
+        "ablations: what each part is worth",
+        {
+            "pretraining": Choice(True, True),
+            "identity": Choice(True, True),
+            "batch_distribution": Choice(True, True),
+            "loopback": Choice(True, True),
+            "parameter": Choice(True, True),
+        },
+    ),
+    Departure(
+        "number of views",
+        "each face from three random poses",
+        "{views.suite}; one with `--no-multi-view`",
+        "likewise an ablation",
+        {"multi_view": Choice(True, True), "views": Choice(3, 3)},
     ),
     Departure(
         "another encoder",
@@ -290,12 +254,20 @@ DEPARTURES: Sequence[Departure] = (
         "the networks here read aligned faces",
     ),
     Departure(
-        "open morphable model",
+        "another morphable model",
         "Basel 2017, 199 + 199 components",
-        "the open model, with as many",
+        "the open model, with as many; others by their files",
         "Basel's licence does not allow to share it",
         set_back="`--morphable-model basel:FILE`",
         present=lambda settings: not settings.morphable_model.startswith("basel:"),
+    ),
+    Departure(
+        "fewer components",
+        "all of the model's",
+        "a switch: the first so many of each kind",
+        "small models train faster",
+        set_back="`--shape-components 0` `--albedo-components 0`",
+        present=lambda settings: not {settings.shape_components, settings.albedo_components} <= {0, 199},
     ),
     Departure(
         "stand-in photographs",
@@ -309,12 +281,12 @@ DEPARTURES: Sequence[Departure] = (
 UNSTATED: Sequence[Unstated] = (
     Unstated(
         "learning rate of stage 2",
-        "1e-4 under `paper`, 5e-4 under `suite`",
+        "{learning_rate.paper:g} under `paper`, {learning_rate.suite:g} under `suite`",
         {"learning_rate": Choice(1e-4, 5e-4)},
     ),
     Unstated(
         "sum or mean over a face's coefficients",
-        "the mean, under which every loss has an effect (see below)",
+        "the {reduction.paper}, under which every loss has an effect (see below)",
         {"reduction": _weight("reduction")},
     ),
     Unstated("optimiser", "Adam, with a warm-up of 50 steps and a cosine down to zero"),
@@ -324,11 +296,7 @@ UNSTATED: Sequence[Unstated] = (
     Unstated("light from everywhere", "20 to 50 % of the exposure; no fall-off"),
     Unstated("gloss", "the specular constant is 0.15"),
     Unstated("background of renderings", "smooth noise"),
-    Unstated(
-        "number of views",
-        "three for identity, as stated; the same three serve loopback",
-        {"views": Choice(3, 3)},
-    ),
+    Unstated("views of the loopback loss", "the same as those of the identity loss"),
     Unstated("validation", "held-back photographs, scored by a network that never trains"),
 )
 
@@ -362,7 +330,9 @@ def departures_in_lines(settings: "Settings") -> str:
     """The departures that resolved settings have, one a line, and what sets each back."""
     lines = []
     for departure in departures_of(settings):
-        remedy = " ".join(departure.commands) or (departure.set_back or "no option sets it back").strip("`")
+        remedy = " ".join(departure.commands) or (departure.set_back or "no option sets it back").replace(
+            "`", ""
+        )
         lines.append(f"  {departure.name}: {remedy}")
     return "\n".join(["Departures from the paper, and what sets each back:", *lines])
 
@@ -371,11 +341,12 @@ def tables() -> str:
     """The tables of docs/training.md, in Markdown."""
     heading = "| | paper | here | why | set back by |\n|---|---|---|---|---|"
     rows = (
-        f"| {each.name} | {each.paper} | {each.here} | {each.why} | "
+        f"| {each.name} | {each.paper.format(**each.options)} | {each.here.format(**each.options)} | "
+        f"{each.why} | "
         f"{' '.join(f'`{command}`' for command in each.commands) or each.set_back or 'nothing'} |"
         for each in DEPARTURES
     )
-    unstated = (f"| {each.name} | {each.here} |" for each in UNSTATED)
+    unstated = (f"| {each.name} | {each.here.format(**each.options)} |" for each in UNSTATED)
     return "\n".join(
         [
             heading,
@@ -387,10 +358,3 @@ def tables() -> str:
             *unstated,
         ]
     )
-
-
-def _typed(name: str, value: Any) -> str:  # noqa: ANN401 - any option's
-    spelling = name.replace("_", "-")
-    if isinstance(value, bool):
-        return f"--{spelling}" if value else f"--no-{spelling}"
-    return f"--{spelling} {value.option.upper() if isinstance(value, As) else in_words(value)}"

@@ -23,6 +23,7 @@ from lightning_modules.plain.interruption import INTERRUPTED
 from lightning_modules.plain.output_folder import OutputFolder
 
 from .processes import FAILED, end_started, failed_here, watched_by_training, what_became_of
+from .wandb_runs import finish_in_time
 
 # What a lost connection is called by gloo, NCCL and the store at which processes meet.
 LOST = re.compile(r"gloo|NCCL|connection (closed|reset)|broken pipe|socket", re.IGNORECASE)
@@ -153,4 +154,6 @@ class _Others:
         """End this process, which waits in vain for the one that is gone, and those that it started."""
         print(f"error: {self.sentence()}", file=sys.stderr, flush=True)
         end_started()
-        os._exit(INTERRUPTED if self.interrupted else FAILED)
+        status = INTERRUPTED if self.interrupted else FAILED
+        finish_in_time(status)
+        os._exit(status)

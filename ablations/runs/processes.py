@@ -29,6 +29,7 @@ from lightning_modules.plain.interruption import INTERRUPTED
 
 from .execution import Execution
 from .shared_folders import SharedFolder, check_shared
+from .wandb_runs import finish_in_time
 
 # As long as preparing millions of photographs may take.
 PATIENCE = timedelta(days=30)
@@ -183,7 +184,9 @@ def _end_with_any(count: int) -> None:
         sentence = f"error: stopped outside training: {what}: the same command continues"
         print(sentence, file=sys.stderr, flush=True)
         end_started()
-        os._exit(INTERRUPTED if INTERRUPTED in failed.values() else FAILED)
+        status = INTERRUPTED if INTERRUPTED in failed.values() else FAILED
+        finish_in_time(status)
+        os._exit(status)
 
 
 def end_started() -> None:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ablations.runs import components
 from ablations.runs.execution import Execution, identity_of
-from ablations.runs.settings import METHODS, PRESETS, Settings
-from ablations.runs.wandb_runs import FULL, variant
+from ablations.runs.settings import FOLLOWING, METHODS, PRESETS, Settings
+from ablations.runs.wandb_runs import FULL, SWITCHES, variant
 from datamodules.photograph_statistics import distance_from_photographs
 from datamodules.photographs import Photographs
 from evaluation.metrics.moments import moments
@@ -135,10 +135,13 @@ def described(settings: Settings) -> str:
     words = [f"{settings.method} method"]
     if variant(settings) != FULL:
         words.append(variant(settings))
-    for name, usual in METHODS[settings.method].items():
-        value = getattr(settings, name)
-        if value != usual and not (name == "views" and not settings.multi_view):
-            words.append(f"{name.replace('_', ' ')} {value}")
+    usual = METHODS[settings.method] | {
+        name: getattr(settings, followed) for name, followed in FOLLOWING[settings.method].items()
+    }
+    said = (*SWITCHES, *(() if settings.multi_view else ("views",)))  # by the variant's name
+    for name, value in usual.items():
+        if name not in said and getattr(settings, name) != value:
+            words.append(f"{name.replace('_', ' ')} {getattr(settings, name)}")
     if settings.views == 1:
         words.append("identity and loopback both see one view")
     budget = f"{settings.preset} preset"

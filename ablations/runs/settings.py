@@ -199,9 +199,7 @@ class Settings:
         """
         if not self.multi_view and self.views not in (None, 1):
             raise ValueError(f"--no-multi-view means one view, but --views is {self.views}; give one of them")
-        chosen: dict[str, Any] = {"identity_network": self.identity_network or self.encoder}
-        if not self.multi_view:
-            chosen["views"] = 1
+        chosen: dict[str, Any] = {} if self.multi_view else {"views": 1}
         if self.linear_start and not self.pretraining:
             raise ValueError("--linear-start begins in the stage 1 that --no-pretraining removes; give one")
         defaults = PRESETS[self.preset] | METHODS[self.method] | chosen
@@ -229,7 +227,8 @@ class Settings:
             return "--no-multi-view"
         followed = FOLLOWING[self.method].get(name)
         if followed is not None:
-            return f"as --{followed.replace('_', '-')}, by method {self.method}"
+            alike = all(options.get(name) == followed for options in FOLLOWING.values())
+            return f"as --{followed.replace('_', '-')}" + ("" if alike else f", by method {self.method}")
         for origin, table in (
             (f"method {self.method}", METHODS[self.method]),
             (f"preset {self.preset}", PRESETS[self.preset]),
@@ -376,7 +375,6 @@ def _same(network: str | None) -> str | Path | None:
 
 # What the rest follow from, where they are not given.
 ORIGINS = {
-    "identity_network": "as --encoder",
     "pretraining_learning_rate": "by --linear-start",
 }
 

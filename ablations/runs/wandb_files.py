@@ -26,15 +26,18 @@ class LocalRun:
 
     Attributes:
         identifier: of the run at W&B.
-        first_part: the identifier of the run that it continues; its own where it continues none.
+        first_part: the identifier of the run that it continues; its own where it continues none, or where its
+            file does not say.
         waits: whether it was written offline, and not sent since.
         last_steps: the last step at which each name was logged.
+        begun: whether its file says what run it is; of one that was killed early nothing may be written yet.
     """
 
     identifier: str
     first_part: str
     waits: bool
     last_steps: Mapping[str, int]
+    begun: bool = True
 
 
 def local_runs(folder: Path) -> list[LocalRun]:
@@ -62,13 +65,14 @@ def read_local_run(file: Path, *, offline: bool) -> LocalRun:
     from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]  # chosen at run time by protobuf's version
 
     identifier = file.stem.removeprefix("run-")
-    first_part, steps = identifier, dict[str, int]()
+    first_part, steps, begun = identifier, dict[str, int](), False
     for content in records(file.read_bytes()):
         try:
             record = Record.FromString(content)
             kind = record.WhichOneof("record_type")
             if kind == "run":
                 first_part = str(values_of(record.run.config.update).get(FIRST_PART, first_part))
+                begun = True
             elif kind == "history":
                 row = values_of(record.history.item)
                 if isinstance(step := row.get(STEP), int | float):
@@ -76,7 +80,7 @@ def read_local_run(file: Path, *, offline: bool) -> LocalRun:
         except (DecodeError, ValueError, OverflowError):
             continue
     waits = offline and not file.with_name(f"{file.name}.synced").exists()
-    return LocalRun(identifier, first_part, waits, steps)
+    return LocalRun(identifier, first_part, waits, steps, begun)
 
 
 def records(content: bytes) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ run of the group "stage 1".
 import os
 import secrets
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from evaluation.reporting.results import Results
 from lightning_modules.dashboard import writes_offline
 from lightning_modules.distributed import is_first_process
-from lightning_modules.plain.command_line import BAD_INPUT
+from lightning_modules.plain.command_line import BAD, BAD_INPUT
 from lightning_modules.plain.interruption import INTERRUPTED
 
 from .curves import CurveRow
@@ -100,7 +101,9 @@ class RunAtWandb(WandbLogger):
             super().log_metrics(metrics, step)
 
     def known_by(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it, for those who continue or score it."""
+        """What a checkpoint keeps of it, for those who continue or score it; nothing if it is nowhere."""
+        if getattr(self.experiment, "disabled", False) is True:  # by WANDB_MODE
+            return {"wandb_id": None}
         return {"wandb_id": self.version, "wandb_group": self.group, "wandb_offline": self.waits}
 
 
@@ -185,10 +188,12 @@ def _part(folder: Path, kept: Mapping[str, Any], *, resumed: bool, waits: bool) 
     if resumed:
         return _Part(_new_identifier(), None, {})
     if here:
-        parts = [run for run in here if run.first_part == here[-1].first_part]
+        first = next((run for run in reversed(here) if run.begun), here[0]).first_part
+        # One that was killed before anything was written of it does not say what it continues.
+        parts = [run for run in here if run.first_part == first or not run.begun]
         own = waits or any(run.waits for run in parts)
         identifier = _new_identifier() if own else parts[-1].identifier
-        return _Part(identifier, parts[0].first_part, last_steps(parts))
+        return _Part(identifier, first, last_steps(parts))
     if kept.get("wandb_id") is not None:
         # Its files lie elsewhere; they end at the checkpoint or behind it.
         own = waits or kept.get("wandb_offline", False)
@@ -290,7 +295,7 @@ def ended_with_exit_status() -> Iterator[None]:
     except KeyboardInterrupt:
         status = INTERRUPTED
         raise
-    except (ValueError, OSError, ImportError):
+    except BAD:
         status = BAD_INPUT
         raise
     finally:
@@ -302,6 +307,13 @@ def finish(status: int) -> None:
     wandb = sys.modules.get("wandb")
     if wandb is not None and getattr(wandb, "run", None) is not None:
         wandb.finish(exit_code=status)
+
+
+def finish_in_time(status: int, seconds: float = 20.0) -> None:
+    """The same in a process that is about to end whatever else it does; W&B gets so long."""
+    ending = threading.Thread(target=finish, args=(status,), daemon=True, name="ends-run-at-wandb")
+    ending.start()
+    ending.join(seconds)
 
 
 def _runs(loggers: Sequence[Logger]) -> list[Any]:

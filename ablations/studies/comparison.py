@@ -22,6 +22,7 @@ from evaluation.reporting.studies import (
     mean_grid,
     means,
     power_sentence,
+    seeds_sentence,
 )
 from evaluation.reporting.tables import Page, latex, markdown, say, screen
 from lightning_modules.plain.files import write_whole
@@ -76,8 +77,12 @@ def write_comparison(
     method, worth = attribution(study)
     notes = {
         MEANS: caveats(study, None, missing),
-        DIFFERENCES: [*caveats(study, len(changes), missing), power_sentence(changes)],
-        ATTRIBUTION: [*caveats(study, len(worth), missing), power_sentence(worth)],
+        DIFFERENCES: [
+            *caveats(study, len(changes), missing),
+            *seeds_sentence(changes),
+            power_sentence(changes),
+        ],
+        ATTRIBUTION: [*caveats(study, len(worth), missing), *seeds_sentence(worth), power_sentence(worth)],
     }
     frames = {
         MEANS: means(study),
@@ -96,7 +101,7 @@ def write_comparison(
     rows = [*mean_rows(frames[MEANS]), *comparison_rows(changes, "{} minus full"),
             *comparison_rows(worth, f"{method} of {{}}")]  # fmt: skip
     about: dict[str, Any] = {
-        key: run.provenance.get(key) for key in ("morphable_model", "networks", "training_data")
+        key: run.provenance.get(key) for key in ("departures", "morphable_model", "networks", "training_data")
     }
     return Results(COMMAND, title, identity, counts, rows, provenance(**about), stand_in)
 
@@ -147,10 +152,11 @@ def show(folder: Path) -> None:
 
 def _title(study: Study, run: Results) -> str:
     settings = run.settings
-    steps = f"{settings['max_steps']:,} steps"
+    moments = f"; moments over {settings['photographs_per_step']:,} photographs a step"
     return (
         f"Ablation of {', '.join(name.replace('_', '-') for name in study.switches)} ({study.design} design; "
-        f"{settings['method']} method, {settings['preset']} preset, {steps})"
+        f"{run.title.removeprefix(labelled('', stand_in=True))}"
+        f"{moments if settings['batch_distribution'] else ''})"
     )
 
 

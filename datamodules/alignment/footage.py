@@ -51,10 +51,20 @@ def read_frames(path: Path, count: int | None = None) -> Iterator[Frame]:
         yield from _video(Path(path), count)
 
 
+def photographs_in(path: Path, count: int | None = None) -> dict[int, Path]:
+    """The photographs that `read_frames` reads, by their numbers; none of a video."""
+    if Path(path).is_dir():
+        paths = list_photographs(Path(path))
+        return {
+            number: paths[number]
+            for number in evenly_chosen(len(paths), count, from_the_middle=True).tolist()
+        }
+    return {0: Path(path)} if is_photograph(Path(path)) else {}
+
+
 def _photographs(folder: Path, count: int | None) -> Iterator[Frame]:
-    paths = list_photographs(folder)
-    for number in evenly_chosen(len(paths), count, from_the_middle=True).tolist():
-        yield _photograph(number, paths[number])
+    for number, path in photographs_in(folder, count).items():
+        yield _photograph(number, path)
 
 
 def _photograph(number: int, path: Path) -> Frame:

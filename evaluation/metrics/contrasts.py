@@ -29,7 +29,7 @@ class Contrast(NamedTuple):
         p_value: of the paired t-test over people that the contrast is 0, not corrected.
         by_seed: [S], the contrast of each seed.
         people: how many stand behind it.
-        standard_error: over people, each with all seeds' scores.
+        standard_error: over people, each with all seeds' scores; 0 where they differ by rounding alone.
     """
 
     value: float
@@ -44,19 +44,24 @@ class Contrast(NamedTuple):
         """In how many seeds it has the sign of its mean."""
         return int((np.sign(self.by_seed) == np.sign(self.value)).sum())
 
-    def smallest_over_people(self, level: float = LEVEL) -> float:
+    def smallest_over_people(self, level: float = LEVEL) -> float | None:
         """The smallest contrast that the test over people would find with other people, in POWER of cases.
+
+        None where all people have the same contrast: how much others would vary is not known then.
 
         Args:
             level: of the test; that of one among many comparisons is their number times smaller.
         """
-        return smallest_effect(self.standard_error, self.people, level)
+        return smallest_effect(self.standard_error, self.people, level) if self.standard_error else None
 
     @property
     def smallest_over_seeds(self) -> float | None:
-        """The smallest that a t-test over seeds would find with other seeds; None of a single seed."""
+        """The smallest that a t-test over seeds would find with other seeds.
+
+        None of a single seed, and where all have the same contrast.
+        """
         count = len(self.by_seed)
-        if count < 2:
+        if count < 2 or np.ptp(self.by_seed) <= ROUNDING:
             return None
         return smallest_effect(float(self.by_seed.std(ddof=1)) / count**0.5, count, LEVEL)
 
@@ -98,9 +103,10 @@ def contrast(
     by_person = by_seed_and_person.mean(0)
     interval = bootstrap_interval(by_person, generator, repeats=repeats)
     # Figures are of the order of 1: where all are 0, what the jackknife's rounding leaves is no difference.
-    p_value = paired_p_value(by_person, max(1.0, float(np.abs(scores).max())))
+    scale = max(1.0, float(np.abs(scores).max()))
+    p_value = paired_p_value(by_person, scale)
     count = scores.shape[2]
-    error = float(by_person.std(ddof=1)) / count**0.5
+    error = float(by_person.std(ddof=1)) / count**0.5 if np.ptp(by_person) > ROUNDING * scale else 0.0
     return Contrast(float(by_person.mean()), interval, p_value, by_seed_and_person.mean(1), count, error)
 
 

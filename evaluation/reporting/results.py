@@ -187,14 +187,29 @@ def finished_results(
     if results is not None:
         _check_same(folder / RESULTS, results.command, results.settings, command, settings)
     elif (folder / STARTED).is_file():
-        started = _read(folder / STARTED)
-        if not _says_what_was_started(started):
-            raise ValueError(
-                f"{folder / STARTED} does not say what was started here: expected `command` and `settings`; "
-                "remove it, or pass --overwrite"
-            )
-        _check_same(folder / STARTED, started["command"], started["settings"], command, settings)
+        _check_same(folder / STARTED, *_started(folder / STARTED), command, settings)
     return results
+
+
+def settings_of_work(folder: Path, command: str) -> Mapping[str, Any]:
+    """The settings of a command's finished or unfinished work in its output folder.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is another command's.
+    """
+    if (folder / RESULTS).is_file():
+        results = read_results(folder)
+        owner, settings = results.command, results.settings
+    elif (folder / STARTED).is_file():
+        owner, settings = _started(folder / STARTED)
+    else:
+        raise FileNotFoundError(f"{folder} holds no work of {command}.py: neither {RESULTS} nor {STARTED}")
+    if owner != command:
+        raise ValueError(
+            f"{folder} belongs to the command {owner}, not {command}; name a folder of {command}.py"
+        )
+    return settings
 
 
 def mark_started(folder: OutputFolder, settings: Mapping[str, Any]) -> None:
@@ -271,6 +286,17 @@ def _read(file: Path) -> Any:  # noqa: ANN401 - whatever the file holds
     except (ValueError, RecursionError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else error
         raise ValueError(f"{file} is not JSON ({reason}); remove it, or pass --overwrite") from error
+
+
+def _started(file: Path) -> tuple[str, dict[str, Any]]:
+    """The command and the settings that `mark_started` noted."""
+    document = _read(file)
+    if not _says_what_was_started(document):
+        raise ValueError(
+            f"{file} does not say what was started here: expected `command` and `settings`; remove it, or "
+            "pass --overwrite"
+        )
+    return document["command"], document["settings"]
 
 
 def _says_what_was_started(document: object) -> bool:

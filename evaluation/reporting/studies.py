@@ -1,6 +1,6 @@
 """Tables of a study: variants by seeds and people, their differences, what each switch is worth."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -250,17 +250,41 @@ def power_sentence(comparisons: Sequence[Comparison]) -> str:
     parts = []
     for heading in dict.fromkeys(c.metric.heading for c in comparisons):
         own = [c.contrast for c in comparisons if c.metric.heading == heading]
-        level = LEVEL / len(comparisons)
-        people, corrected = (max(one.smallest_over_people(at) for one in own) for at in (LEVEL, level))
-        over_seeds = [one.smallest_over_seeds for one in own if one.smallest_over_seeds is not None]
-        seeds = f", {max(over_seeds):.2g} over seeds" if over_seeds else ""
-        numbers = f"{people:.2g} ({corrected:.2g} corrected)"
-        parts.append(f"{heading} {numbers} over people{seeds}")
+        people, corrected = (
+            largest(one.smallest_over_people(at) for one in own) for at in (LEVEL, LEVEL / len(comparisons))
+        )
+        over_seeds = largest(one.smallest_over_seeds for one in own)
+        seeds = "" if over_seeds is None else f", {over_seeds:.2g} over seeds"
+        if people is None or corrected is None:
+            parts.append(f"{heading} not known over people, as no two of them differ{seeds}")
+        else:
+            parts.append(f"{heading} {people:.2g} ({corrected:.2g} corrected) over people{seeds}")
     return (
         f"The smallest effects that this design would see in {100 * POWER:.0f} % of repetitions: "
         f"{'; '.join(parts)}. "
         f"By t-tests at {LEVEL:g}; corrected for all {len(comparisons)} comparisons in brackets."
     )
+
+
+def seeds_sentence(comparisons: Sequence[Comparison]) -> list[str]:
+    """Which resolved comparisons have a seed that says the opposite, in a sentence; none where there is none.
+
+    Args:
+        comparisons: of one table.
+    """
+    split = [
+        f"{c.metric.heading} of {c.subject} ({c.contrast.same_sign} of {len(c.contrast.by_seed)} seeds)"
+        for c in comparisons
+        if c.resolved and c.contrast.same_sign < len(c.contrast.by_seed)
+    ]
+    if not split:
+        return []
+    return [f"Marked by {RESOLVED} though not all seeds have the sign of their mean: {'; '.join(split)}."]
+
+
+def largest(values: Iterable[float | None]) -> float | None:
+    """The largest of those that are known; None where none is."""
+    return max((value for value in values if value is not None), default=None)
 
 
 def _compare(study: Study, weights: Mapping[str, np.ndarray], seed: int) -> list[Comparison]:

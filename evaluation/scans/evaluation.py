@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.micc import MICC
+from datamodules.photograph_digests import CONTENT, trained_on
 from datamodules.scan_folders import Subject
 from datamodules.stand_in_scans import StandInScans
 from evaluation.groups.options import NO_GROUPS, Grouped, Sources
@@ -348,6 +349,8 @@ class ScanEvaluation:
         title = f"{self.scored.method} against scans of {people} ({names})"
         if self.options.protocol.closest_points != "libigl":
             title += f", closest points by {self.options.protocol.closest_points}"
+        if self.scored.kind == "checkpoint" and CONTENT in self.reconstructor.content:
+            title += trained_on(self.reconstructor.content, self.data.photograph_digests())
         return labelled(title, self.place.is_stand_in)
 
     def provenance(self, records: Sequence[ScoreRecord], frames: dict[str, Frames]) -> dict[str, Any]:

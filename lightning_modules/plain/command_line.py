@@ -17,9 +17,10 @@ from .files import FORBIDDEN, FULL, as_characters, is_text
 from .help_page import help_page
 from .interruption import INTERRUPTED, SAID, interruptible
 from .number_types import plain_values
-from .spelling import CommandLine, is_number
+from .spelling import CommandLine, is_number, is_whole_number
 
 BAD_INPUT = 2
+BAD = (ValueError, OSError, ImportError, MemoryError)  # what a user can mend
 
 
 def parse_settings(
@@ -77,7 +78,7 @@ def one_sentence_for_bad_input() -> Iterator[None]:
     try:
         with interruptible():
             yield
-    except (ValueError, OSError, ImportError, MemoryError) as error:
+    except BAD as error:
         print(as_characters(f"error: {_in_one_sentence(error)}"), file=sys.stderr)
         raise SystemExit(BAD_INPUT) from error
     except KeyboardInterrupt:
@@ -178,7 +179,8 @@ class _Parser(ArgumentParser):
         value = given.partition("=")[2]
         if not is_text(Path(value)):
             return f"--{option.spelling}: the name {value} is not UTF-8; rename it, or name a link to it"
-        if option.limits is not None and is_number(value):
+        is_of_its_kind = is_whole_number if option.is_whole_number else is_number
+        if option.limits is not None and is_of_its_kind(value):
             return f"--{option.spelling} must be {option.limits}, got {value}"
         return f"--{option.spelling}: expected {option.expected}, got {value}"
 

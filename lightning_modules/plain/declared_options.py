@@ -59,6 +59,13 @@ class Option:
         )
 
     @property
+    def may_be_whole_number(self) -> bool:
+        """Whether its values may be whole numbers, and no others; text beside them, such as auto."""
+        kinds = [kind for kind in self.alternatives if isinstance(kind, type)]
+        whole = [issubclass(kind, int) and kind is not bool for kind in kinds]
+        return any(whole) and not any(issubclass(kind, float) for kind in kinds)
+
+    @property
     def takes_none(self) -> bool:
         """Whether its value may be none."""
         return NoneType in get_args(self.kind)

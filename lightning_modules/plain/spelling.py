@@ -2,7 +2,7 @@
 
 Hyphens or underscores; `--x` and `--no-x` of switches; several words after an option that takes a list; files
 of options in the place of the `--config` that names them. Values also as W&B's agents write them, which is as
-Python prints them: `--no-x=True`, `--seed=1.0`, `--views=None`.
+Python prints them: `--no-x=True` or `--no-x=1`, `--seed=1.0`, `--views=None`.
 """
 
 import difflib
@@ -15,7 +15,7 @@ from .declared_options import Option
 from .yaml_options import Nested, as_text, options_in_file
 
 CONFIG, PRINT_CONFIG = "config", "print_config"
-TRUE, FALSE = ("true", "yes"), ("false", "no")
+TRUE, FALSE = ("true", "yes", "1", "1.0"), ("false", "no", "0", "0.0")
 
 
 class CommandLine:
@@ -139,10 +139,12 @@ def _listed(option: Option, values: Sequence[str]) -> str:
 
 
 def _of_its_kind(option: Option, value: str) -> str:
-    """A value as the option's type has it, where Python wrote it as another: None, or 1.0 for 1."""
+    """A value as the option's type has it, where Python wrote it as another: None, 1.0 for 1, 1 for true."""
     if value == "None" and option.takes_none:
         return "null"
-    return _without_point(value) if option.is_whole_number else value
+    if option.is_switch and value in (*TRUE, *FALSE):
+        return "true" if value in TRUE else "false"
+    return _without_point(value) if option.may_be_whole_number else value
 
 
 def _without_point(value: str) -> str:
@@ -150,8 +152,16 @@ def _without_point(value: str) -> str:
     try:
         int(value)
     except ValueError:
-        return str(int(float(value))) if is_number(value) and float(value).is_integer() else value
+        try:
+            return str(int(float(value))) if float(value).is_integer() else value
+        except ValueError:
+            return value
     return value
+
+
+def is_whole_number(word: str) -> bool:
+    """Whether a word is one, with or without a point."""
+    return _without_point(word).lstrip("-").isdecimal()
 
 
 def is_number(word: str) -> bool:

@@ -99,7 +99,11 @@ def test_a_study_leaves_tables_results_and_a_report(
     assert set(differences["people"]) == {6}
     results = read_results(folder)
     assert results.counts == (8, 8, {})
-    assert results.title.startswith("STAND-IN: Ablation of loopback, multi-view (full design; suite method")
+    assert results.title == (
+        "STAND-IN: Ablation of loopback, multi-view (full design; suite method, views 2, quick preset with "
+        "6 steps, trained on 16 photographs; moments over 8 photographs a step)"
+    )
+    assert "jitter" in results.provenance["departures"]
     assert "Shapley value" in (folder / "attribution.md").read_text()
     for name, has_power in (("means", False), ("differences", True), ("attribution", True)):
         said = (folder / f"{name}.md").read_text()
@@ -131,6 +135,73 @@ def test_a_finished_study_is_printed_and_other_settings_are_refused(
     assert "2 of 2 cells compared" in capsys.readouterr().out
     assert study("--losses", "identity", "--seeds", 1) == 2
     assert "was computed with other settings" in refused(capsys)
+
+
+def test_a_larger_design_takes_over_the_cells_of_a_smaller_one(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    losses = ("--losses", "batch-distribution", "loopback")
+    assert study(*losses, "--design", "one-out", "--output", "small") == 0
+    larger = (*losses, "--seeds", 1, "--output", "large", "--cells-from", "small")
+    capsys.readouterr()
+    assert study(*larger, "--dry-run") == 0
+    assert "no-loopback/seed-0: to be taken over from small" in capsys.readouterr().out
+    assert not (tmp_path / "large").exists()
+    ran, work_through = [], cell.work_through
+    monkeypatch.setattr(
+        cell, "work_through", lambda plan, stop: (ran.append(plan.parent), work_through(plan, stop))
+    )
+    assert study(*larger) == 0
+    assert [folder.parent.name for folder in ran] == ["no-batch-distribution+no-loopback"]
+    said = capsys.readouterr().out
+    assert "full/seed-0 taken over from small" in said
+    assert "4 of 4 cells compared" in said
+    assert read_results(tmp_path / "large").rows
+    for name in ("run/final.ckpt", "people/people.csv"):
+        copied, original = (tmp_path / study / "full/seed-0" / name for study in ("large", "small"))
+        assert copied.read_bytes() == original.read_bytes()
+    # What was copied is the study's own: --overwrite deletes it there, and nothing of the other study.
+    before = {path: path.read_bytes() for path in (tmp_path / "small").rglob("*") if path.is_file()}
+    OutputFolder(tmp_path / "large", "factorial").begin(overwrite=True)
+    assert not (tmp_path / "large" / "full").exists()
+    assert {path: path.read_bytes() for path in (tmp_path / "small").rglob("*") if path.is_file()} == before
+
+
+def test_a_copy_that_was_stopped_is_made_again(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = ("--losses", "loopback", "--seeds", 1)
+    assert study(*losses, "--output", "small") == 0
+
+    def stopped(*_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as once:
+        once.setattr(shutil, "copy2", stopped)
+        assert study(*losses, "--output", "large", "--cells-from", "small") == 130
+    half = tmp_path / "large/full/seed-0/people/results.json"
+    half.write_text("{")
+    monkeypatch.setattr(cell, "work_through", None)
+    assert study(*losses, "--output", "large", "--cells-from", "small") == 0
+    assert half.read_bytes() == (tmp_path / "small/full/seed-0/people/results.json").read_bytes()
+
+
+def test_cells_are_taken_over_from_a_study_with_the_same_options_only(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    losses = ("--losses", "loopback", "--seeds", 1)
+    assert study(*losses, "--output", "small") == 0
+    shutil.copytree(tmp_path / "small/full/seed-0/run", tmp_path / "other")
+    for change, sentence in (
+        (["--people", "5"], "(people: 6 there, 5 now)"),
+        (["--learning-rate", "0.01"], "learning_rate: "),
+        (["--cells-from", "nothing"], "nothing holds no work of factorial.py"),
+        (["--cells-from", "other"], "other belongs to the command run, not factorial"),
+        (["--output", "small"], "which factorial.py reads; name another --output"),
+    ):
+        assert study(*losses, "--output", "large", "--cells-from", "small", *change) == 2
+        assert sentence in refused(capsys)
+        assert not (tmp_path / "large").exists()
 
 
 def test_other_designs_say_leave_one_out(study: Study, tmp_path: Path) -> None:
@@ -200,6 +271,14 @@ def test_a_dry_run_lists_cells_and_estimates_from_those_that_are_finished(
     printed = capsys.readouterr().out
     assert "full/seed-0: finished" in printed
     assert "4 cells, 3 of them left; about 20 min left, by the 1 that are finished" in printed
+
+
+@pytest.mark.parametrize(("given", "warns"), [("--method=paper", True), ("--photographs-per-step=64", False)])
+def test_a_study_of_few_photographs_a_step_says_so_itself(
+    study: Study, capsys: pytest.CaptureFixture[str], given: str, warns: bool
+) -> None:
+    assert study("--losses", "loopback", given, "--rendered", 8, "--dry-run") == 0
+    assert ("warning: the batch distribution sees 8 photographs a step" in capsys.readouterr().err) is warns
 
 
 def test_a_cell_s_commands_are_what_its_options_say(tmp_path: Path) -> None:

@@ -86,6 +86,8 @@ def test_the_spelling_that_agents_have_by_default_means_the_same_runs() -> None:
         words = command_line(content, point, "${args}")
         assert f"--no-loopback={point['no-loopback']}" in words
         assert settings_of(words) == settings_of(command_line(content, point))
+        numbers = {name: int(value) for name, value in point.items()}  # as `values: [0, 1]` has them
+        assert settings_of(command_line(content, numbers, "${args}")) == settings_of(words)
     words = command_line(content, {"seed": 1.0, "views": None, "learning-rate": 5e-5}, "${args}")
     assert words[-3:] == ["--seed=1.0", "--views=None", "--learning-rate=5e-05"]
     settings, _ = settings_of(words)

@@ -1,6 +1,7 @@
 """micc.py on miniatures in the layouts of NoW and FG2018."""
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datamodules.photograph_digests import CONTENT, kept_digests
 from evaluation import leaderboard
 from evaluation.metrics.scan_protocols import FG2018, NOW
 from evaluation.metrics.scan_score import score_scan
@@ -24,6 +26,7 @@ from tests.evaluation.benchmark_miniatures import (
     now_folder,
     now_names,
     now_predictions,
+    photograph,
 )
 from tests.evaluation.metrics.face_like import face_like
 from tests.evaluation.micc_miniatures import checkpoint, only_the_face_like_model
@@ -317,6 +320,17 @@ def test_a_checkpoint_reconstructs_each_photograph(tmp_path: Path, now: Path, ch
     assert results["counts"]["failed"] == {"no face in any frame": 1}
     assert row(results, "NoW neutral, now", "mean", "run")["n"] == 3
     assert row(results, "NoW selfie, now", "mean", "run")["value"] is None
+
+
+def test_photographs_that_were_trained_on_are_said_in_the_title(
+    tmp_path: Path, now: Path, checkpoint: Path
+) -> None:
+    seen = now / "NoW_Dataset/final_release_version/iphone_pictures" / f"{now_names()[0]}.jpg"
+    photograph(seen, grey=121)
+    digest = np.frombuffer(hashlib.sha256(seen.read_bytes()).digest(), "V32")
+    evaluation.load_reconstructor(checkpoint).content[CONTENT] = kept_digests(digest)
+    _, results = run(tmp_path, checkpoint, "--data", f"now:{now}")
+    assert results["title"].endswith("(now); TRAINED ON 1 of these 2 photographs")  # the others are alike
 
 
 def test_a_checkpoints_submission_is_written(tmp_path: Path, now: Path, checkpoint: Path) -> None:

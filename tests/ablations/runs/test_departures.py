@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from ablations.runs.departures import (
     UNSTATED,
     As,
     Departure,
+    Unstated,
     departures_in_lines,
     tables,
 )
@@ -20,17 +22,23 @@ from lightning_modules.plain.command_line import parse_settings
 from lightning_modules.rendering.illumination import LIGHT_DRAWS, lights_from_uniform
 from lightning_modules.rendering.pose import frontal_poses
 from lightning_modules.rendering.ranges import SceneRanges
+from lightning_modules.rendering.shading import SPECULAR_CONSTANT
 from tests import miniatures
 
 ROOT = Path(__file__).parents[3]
 SWITCHED = [departure for departure in DEPARTURES if departure.options]
-FIXED = [departure for departure in DEPARTURES if not departure.options]
 # Off under both methods, and what switches each on.
 OFF = {
     "unbiased moments": ["--unbiased-moments"],
     "landmark loss": ["--landmark-weight", "2"],
+    "another identity network": ["--identity-network", "facenet"],
     "second identity network": ["--second-identity-network", "facenet"],
+    "averaged weights": ["--ema", "0.9"],
+    "parts left out": ["--no-loopback"],
+    "number of views": ["--no-multi-view"],
+    "fewer components": ["--albedo-components", "20"],
 }
+FIXED = [departure for departure in DEPARTURES if not departure.options and departure.name not in OFF]
 BY_NAME = pytest.mark.parametrize("departure", SWITCHED, ids=lambda departure: departure.name)
 
 
@@ -83,6 +91,28 @@ def test_its_options_set_a_departure_back_and_nothing_else(departure: Departure)
     assert on or departure.name in OFF
 
 
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        *((f"--no-{part}", "parts left out") for part in ("identity", "batch-distribution", "parameter")),
+        ("--no-pretraining", "parts left out"),
+        ("--views=2", "number of views"),
+        ("--shape-components=50", "fewer components"),
+        ("--photographs-per-step=16", "moments over more photographs"),
+    ],
+)
+def test_every_way_to_depart_from_the_paper_is_named(given: str, name: str) -> None:
+    paper, there = parse("--method=paper"), parse("--method=paper", given)
+    assert set(there.departures) - set(paper.departures) == {name}
+
+
+def test_a_network_that_is_the_encoder_s_by_its_name_is_no_other_one() -> None:
+    assert parse("--identity-network=dlib").departures == parse().departures
+    assert parse("--identity-network=facenet").identity_network == "facenet"
+    assert parse("--encoder=facenet").identity_network == "facenet"
+    assert "another identity network" in parse("--encoder=facenet", "--identity-network=dlib").departures
+
+
 @BY_NAME
 def test_each_departure_can_be_had_by_itself_under_the_paper_method(departure: Departure) -> None:
     paper, suite = parse("--method=paper"), parse()
@@ -108,9 +138,13 @@ def test_a_loss_that_is_off_is_no_departure() -> None:
 
 
 def test_the_paper_s_model_and_photographs_are_no_departure() -> None:
-    assert "open morphable model" not in parse("--morphable-model=basel:a.h5").departures
+    assert "another morphable model" not in parse("--morphable-model=basel:a.h5").departures
+    assert "another morphable model" in parse("--morphable-model=flame:a.pkl").departures
+    assert "fewer components" not in parse("--shape-components=199").departures
     assert "stand-in photographs" not in parse("--photographs=faces").departures
-    assert "open morphable model: --morphable-model basel:FILE" in departures_in_lines(parse())
+    assert "another morphable model: --morphable-model basel:FILE" in departures_in_lines(parse())
+    fewer = departures_in_lines(parse("--shape-components=9"))
+    assert "fewer components: --shape-components 0 --albedo-components 0" in fewer
 
 
 def test_the_tables_of_the_documentation_are_those_of_the_list() -> None:
@@ -119,6 +153,34 @@ def test_the_tables_of_the_documentation_are_those_of_the_list() -> None:
         "docs/training.md has other tables; replace them by what this prints: "
         'python -c "from ablations.runs.departures import tables; print(tables())"'
     )
+
+
+@pytest.mark.parametrize("each", [*SWITCHED, *UNSTATED], ids=lambda each: each.name)
+def test_no_text_of_a_row_repeats_a_number_that_its_options_set(each: Departure | Unstated) -> None:
+    texts = [each.here, each.paper] if isinstance(each, Departure) else [each.here]
+    numbers = [choice for choice in each.options.values() if isinstance(choice.suite, float)]
+    for text in texts if numbers else ():
+        own = re.sub(r"\{[^}]*\}|stage \d|to 1\b|and 1\b", "", text)
+        assert not re.search(r"\d", own), f"{each.name}: {own}"
+
+
+def test_the_table_says_what_the_methods_set() -> None:
+    page = tables()
+    assert "| starts at 0.3 of what is drawn |" in page
+    assert "| 1, 1, 16, 0.1, 16 |" in page
+    assert "| w_s 0.4, w_t 0.002, w_batch 10, w_loop 1, identity 1 (a reconstruction, see below) |" in page
+
+
+def test_what_the_paper_does_not_state_has_the_numbers_of_the_code() -> None:
+    said = {each.name: each.here for each in UNSTATED}
+    settings = Settings()
+    assert f"warm-up of {settings.warmup_steps} steps" in said["optimiser"]
+    assert said["width of the layers"].startswith(f"{settings.hidden_width},")
+    assert said["gloss"].endswith(f"constant is {SPECULAR_CONSTANT:g}")
+    low, high = (round(100 * share) for share in SceneRanges().ambient_share)
+    assert said["light from everywhere"].startswith(f"{low} to {high} %")
+    near, far = (round(distance / 1000) for distance in SceneRanges().light_distance_mm)
+    assert f"{near} to {far} m away" in said["random poses and lights"]
 
 
 def test_no_name_comes_twice_and_every_method_sets_the_same_options_or_leaves_them_to_the_preset() -> None:

@@ -193,6 +193,10 @@ def test_stage_1_reports_on_rank_0_alone(monkeypatch: pytest.MonkeyPatch) -> Non
         ({"multi_view": False},
          "suite method, no-multi-view, identity and loopback both see one view, quick preset"),
         ({"method": "paper", "views": 2}, "paper method, views 2, quick preset"),
+        ({"method": "paper", "rendered": 16}, "paper method, quick preset"),
+        ({"method": "paper", "photographs_per_step": 16},
+         "paper method, photographs per step 16, quick preset"),
+        ({"identity_network": "facenet"}, "suite method, identity network facenet, quick preset"),
     ],
 )  # fmt: skip
 def test_a_title_says_how_a_run_departs_from_its_method(given: dict, words: str) -> None:

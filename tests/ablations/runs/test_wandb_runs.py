@@ -13,11 +13,11 @@ from ablations.runs import run_report, wandb_runs
 from ablations.runs.execution import Execution
 from ablations.runs.fitting import CHECKPOINTS, FINAL
 from ablations.runs.settings import Settings
-from ablations.runs.wandb_files import local_runs
+from ablations.runs.wandb_files import FILE_HEADER, local_runs
 from lightning_modules.callbacks import PICTURE_PIXELS
 from lightning_modules.checkpoints import KEY, read_checkpoint
 from lightning_modules.regression import Regression
-from tests.wandb_reader import STEP, ReadRun, by_agent, read_runs
+from tests.wandb_reader import STEP, ReadRun, by_agent, files_of, read_run, read_runs
 
 from .. import small_run
 from ..conftest import Start
@@ -152,7 +152,10 @@ def test_a_failed_training_is_a_failed_run_with_an_alert(start: Start, tmp_path:
     assert str(tmp_path) not in alert["text"]
 
 
-@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt(), 130), (OSError("disk full"), 2)])
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(KeyboardInterrupt(), 130), (OSError("disk full"), 2), (MemoryError("no room"), 2)],
+)
 def test_a_run_that_is_stopped_ends_with_the_command_s_status(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int
 ) -> None:
@@ -170,6 +173,28 @@ def test_an_unforeseen_error_is_a_failed_run_too(
     with pytest.raises(RuntimeError, match="out of memory"):
         start("--wandb", "--no-pretraining", "--output", "mine")
     (run,) = read_runs(tmp_path / "mine")
+    assert run.exit_code == 1
+
+
+def test_a_process_that_waits_in_vain_ends_its_run_with_its_status(tmp_path: Path) -> None:
+    program = f"""
+import os, threading, time, wandb
+from ablations.runs import lost_processes, processes
+
+def one_is_gone() -> None:
+    others = lost_processes._Others(trainer, Path("last.ckpt"), None)
+    others._end()
+
+from pathlib import Path
+from types import SimpleNamespace
+trainer = SimpleNamespace(world_size=2, global_rank=0, global_step=7)
+wandb.init(project="p", dir={str(tmp_path)!r}, mode="offline").log({{"loss": 1}})
+threading.Thread(target=one_is_gone).start()
+time.sleep(600)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], timeout=120, capture_output=True, text=True)
+    assert ended.returncode == 1, ended.stderr
+    (run,) = read_runs(tmp_path)
     assert run.exit_code == 1
 
 
@@ -204,6 +229,38 @@ def test_the_parts_of_an_offline_run_have_every_step_once_and_ids_of_their_own(
                 for runs in (parts, [whole])
             ]
             assert values[0] == values[1]
+
+
+def test_a_part_that_was_killed_before_wandb_wrote_anything_breaks_no_chain(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert start("--wandb", *EVERY_STEP, "--output", "whole") == 0
+    for step in (3, 5):
+        with monkeypatch.context() as patch:
+            stop_at(patch, step, KeyboardInterrupt())
+            assert start("--wandb", *EVERY_STEP, "--output", "mine") == 130
+    _, file = files_of(tmp_path / "mine")
+    file.write_bytes(file.read_bytes()[:FILE_HEADER])
+    assert start("--wandb", *EVERY_STEP, "--output", "mine") == 0
+    (whole,) = read_runs(tmp_path / "whole")
+    first, last = (read_run(one) for one in files_of(tmp_path / "mine") if one != file)
+    assert last.run["config"]["update"]["first_part"] == first.identifier
+    ours, theirs = (
+        Counter({key: count for key, count in curves(*runs).items() if key[0].startswith(("train", "lr"))})
+        for runs in ((first, last), (whole,))
+    )
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_where_no_part_says_what_it_is_all_is_logged_again(tmp_path: Path, waits: bool) -> None:
+    for time, identifier in enumerate("ab"):
+        folder = tmp_path / "wandb" / f"{'offline-' * waits}run-20260101_00000{time}-{identifier}"
+        folder.mkdir(parents=True)
+        (folder / f"run-{identifier}.wandb").write_bytes(b":W&B\xee\xbe\x00")
+    part = wandb_runs._part(tmp_path, {"wandb_id": "b"}, resumed=False, waits=waits)
+    assert (part.first, part.already, part.catches_up) == ("a", {}, True)
+    assert (part.identifier == "b") is not waits
 
 
 def test_wandb_that_is_asked_for_later_gets_the_steps_before(
@@ -277,6 +334,18 @@ def test_a_checkpoint_names_its_run_group_and_whether_it_waits(start: Start, tmp
         "no-loopback+no-pretraining",
         True,
     )
+
+
+def test_a_run_that_wandb_was_told_not_to_keep_is_named_nowhere(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("WANDB_MODE", "disabled")
+        assert start("--wandb", "--no-pretraining", "--output", "mine") == 0
+    assert read_checkpoint(tmp_path / "mine" / FINAL)[KEY]["wandb_id"] is None
+    assert start("--wandb", "--no-pretraining", "--output", "mine") == 0  # now it is kept
+    (run,) = read_runs(tmp_path / "mine")
+    assert run.summary[SCORE]["max"] > 0
 
 
 # ---------------------------------------------------------------------- photographs

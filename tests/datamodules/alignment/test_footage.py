@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from datamodules.alignment.footage import FootageError, read_frames
+from datamodules.alignment.footage import FootageError, photographs_in, read_frames
 from datamodules.stand_in_scans import write_video
 from tests.datamodules.conftest import write_photograph
 
@@ -45,6 +45,14 @@ def test_photographs_of_a_folder_are_frames_and_unreadable_ones_have_a_reason(tm
     first, second = read_frames(tmp_path)
     assert first.pixels.shape == (90, 90, 3)
     assert (second.pixels, second.reason) == (None, "not an image, or of an unknown format")
+
+
+def test_the_photographs_behind_frames_are_named_and_a_video_has_none(tmp_path: Path) -> None:
+    files = [write_photograph(tmp_path / f"{name}.png", 1) for name in "abcdef"]
+    assert photographs_in(tmp_path) == dict(enumerate(files))
+    assert photographs_in(tmp_path, 2) == {1: files[1], 4: files[4]}
+    assert photographs_in(files[3], 2) == {0: files[3]}
+    assert photographs_in(grey_video(tmp_path / "a.avi", [20])) == {}
 
 
 def test_a_photograph_is_its_only_frame_and_an_unreadable_one_has_a_reason(tmp_path: Path) -> None:

@@ -46,6 +46,15 @@ def test_a_contrast_knows_what_it_would_see_with_other_people_and_other_seeds() 
     assert contrast(scores[:, :1], np.array([-1.0, 1.0]), generator()).smallest_over_seeds is None
 
 
+def test_what_rounding_leaves_is_no_spread_from_which_to_foresee_anything() -> None:
+    scores = np.stack([normal(3, 50), np.zeros((3, 50))])
+    scores[1] = scores[0] + 1e-16
+    found = contrast(scores, np.array([-1.0, 1.0]), generator())
+    assert found.standard_error == 0
+    assert found.smallest_over_people() is None
+    assert found.smallest_over_seeds is None
+
+
 # ---------------------------------------------------------------------- contributions
 
 

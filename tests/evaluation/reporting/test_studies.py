@@ -14,6 +14,7 @@ from evaluation.reporting.studies import (
     mean_grid,
     means,
     power_sentence,
+    seeds_sentence,
     signed,
     written_p,
 )
@@ -151,6 +152,26 @@ def test_a_table_says_the_smallest_effect_that_its_design_would_see() -> None:
     assert said.startswith("The smallest effects that this design would see in 80 % of repetitions: ")
     frame = comparison_frame(found, "variant")
     assert frame["smallest_over_people"].tolist() == [c.contrast.smallest_over_people() for c in found]
+
+
+def test_where_nobody_differs_no_smallest_effect_is_made_up() -> None:
+    found = differences(two_by_two(exact(0.9, 0.9, 0.9, 0.9)))
+    assert [c.contrast.smallest_over_people() for c in found] == [None] * 3
+    assert [c.contrast.smallest_over_seeds for c in found] == [None] * 3
+    assert ": AUC not known over people, as no two of them differ. " in power_sentence(found)
+    assert comparison_frame(found, "variant")["smallest_over_people"].isna().all()
+
+
+def test_what_is_marked_though_seeds_disagree_is_named() -> None:
+    scores = np.zeros((4, 3, 5))
+    scores[1] = np.array([-0.1, 0.3, 0.2]).reshape(3, 1) + 0.01 * np.linspace(-1, 1, 5)
+    scores[2] = np.array([0.1, 0.3, 0.2]).reshape(3, 1) + 0.01 * np.linspace(-1, 1, 5)
+    found = differences(two_by_two(scores))
+    assert [c.resolved for c in found] == [True, True, False]
+    assert seeds_sentence(found) == [
+        "Marked by * though not all seeds have the sign of their mean: AUC of no-loopback (2 of 3 seeds)."
+    ]
+    assert seeds_sentence(found[1:]) == []
 
 
 def test_one_seed_says_nothing_of_others() -> None:

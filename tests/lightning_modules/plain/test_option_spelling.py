@@ -38,6 +38,7 @@ class Baking:
         guests: who eats it.
         sizes: of the slices.
         manner: how it is served.
+        ovens: how many, or all.
         inner: see there.
     """
 
@@ -49,6 +50,7 @@ class Baking:
     guests: tuple[str, ...] = ()
     sizes: list[int] = field(default_factory=lambda: [1, 2])
     manner: Literal["plain", "fancy"] = "plain"
+    ovens: PositiveInt | str = 1
     inner: Inner = Inner()
 
 
@@ -104,6 +106,9 @@ def test_a_switch_is_turned_off_in_each_way_that_agents_of_sweeps_write(given: s
         ("--heat=2", "heat", 2.0), ("--heat=None", "heat", None), ("--sizes=[3, 4]", "sizes", [3, 4]),
         ("--guests=['ann', 'bob']", "guests", ("ann", "bob")), ("--loaf-name=None", "loaf_name", "None"),
         ("--manner=plain", "manner", "plain"), ("--inner.deep-value=7.0", "inner", Inner(7)),
+        ("--with-salt=0", "with_salt", False), ("--with-salt=1.0", "with_salt", True),
+        ("--no-with-salt=1", "with_salt", False), ("--no-with-salt=0.0", "with_salt", True),
+        ("--ovens=2.0", "ovens", 2), ("--ovens=all", "ovens", "all"), ("--ovens=0,1", "ovens", "0,1"),
     ],
 )  # fmt: skip
 def test_a_value_is_read_as_python_prints_it(given: str, name: str, expected: object) -> None:
@@ -123,7 +128,7 @@ def test_leading_words_set_options_in_their_order_and_a_list_takes_the_rest() ->
 
 
 def test_written_words_are_read_as_the_same_options() -> None:
-    baking = Baking("a b", 3, 1.5, 0.25, False, ("x y",), [4], "fancy", Inner(2))
+    baking = Baking("a b", 3, 1.5, 0.25, False, ("x y",), [4], "fancy", 1, Inner(2))
     assert parse(*as_words(baking)) == baking
     assert as_words(Baking()) == []
 
@@ -143,7 +148,10 @@ def test_numbers_have_python_s_own_types() -> None:
         (["--minutes=0"], "--minutes must be at least 1, got 0"),
         (["--share", "1"], "--share must be at least 0 and below 1, got 1"),
         (["--heat=.inf"], "--heat must be at least 0, got .inf"),
-        (["--minutes=1.5"], "--minutes must be at least 1, got 1.5"),
+        (["--minutes=1.5"], "--minutes: expected a whole number that is at least 1, got 1.5"),
+        (["--minutes=-2.0"], "--minutes must be at least 1, got -2"),
+        (["--minutes=.inf"], "--minutes: expected a whole number that is at least 1, got .inf"),
+        (["--with-salt=2"], "--with-salt: expected true or false, got 2"),
         (["--minutes=None"], "--minutes: expected a whole number that is at least 1, got None"),
         (["--minutes=long"], "--minutes: expected a whole number that is at least 1, got long"),
         (["--manner=rude"], "--manner: expected plain or fancy, got rude"),
@@ -166,7 +174,7 @@ def test_a_file_takes_hyphens_underscores_lists_and_mappings(tmp_path: Path) -> 
     file = tmp_path / "baking.yaml"
     file.write_text("loaf-name: '5'\nminutes: &n 3\nno-with-salt: true\nguests: [ann, bob c]\nheat: null\n"
                     "sizes: [*n, 9]\ninner:\n  deep-value: 7\n")  # fmt: skip
-    expected = Baking("5", 3, None, 0.5, False, ("ann", "bob c"), [3, 9], "plain", Inner(7))
+    expected = Baking("5", 3, None, 0.5, False, ("ann", "bob c"), [3, 9], "plain", 1, Inner(7))
     assert parse("--config", str(file)) == expected
     file.write_text("loaf_name: rye\ninner.deep_value: 8\n")
     assert parse(f"--config={file}", "--loaf-name=white") == Baking("white", inner=Inner(8))
