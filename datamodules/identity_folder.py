@@ -7,6 +7,7 @@ from typing import Unpack
 import numpy as np
 
 from lightning_modules.plain.files import read_text
+from lightning_modules.plain.quotations import shortened
 from lightning_modules.recognition.network import RecognitionNetwork
 
 from .alignment.images import list_photographs
@@ -95,7 +96,9 @@ def read_labels(file: Path) -> dict[str, str]:
         separator = next((mark for mark in "\t;," if mark in line.strip()), None)
         parts = [part.strip() for part in line.strip().split(separator)]
         if len(parts) != 2 or not all(parts):
-            raise ValueError(f"{file}, line {number}: expected an image and its identity, got {line!r}")
+            raise ValueError(
+                f"{file}, line {number}: expected an image and its identity, got {shortened(line)!r}"
+            )
         image, identity = parts[0].replace("\\", "/"), parts[1]
         if labels.setdefault(image, identity) != identity:
             raise ValueError(

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lightning_modules.plain.files import read_text
+from lightning_modules.plain.quotations import shortened
 
 SOURCE = (
     "Labeled Faces in the Wild: folders <Name>/<Name>_0001.jpg in lfw-deepfunneled (or lfw_funneled, lfw), "
@@ -68,7 +69,7 @@ def read_pairs(file: Path) -> list[Pair]:
     if len(counts) not in {1, 2} or not all(_is_count(part) and int(part) for part in counts):
         raise ValueError(
             f"{file} is not a list of LFW pairs: its first line must count pairs of a kind, or folds and "
-            f"pairs of a kind in each, got {' '.join(counts) or 'nothing'}"
+            f"pairs of a kind in each, got {shortened(' '.join(counts)) or 'nothing'}"
         )
     folds, size = (1, int(counts[0])) if len(counts) == 1 else (int(counts[0]), int(counts[1]))
     if len(lines) - 1 != 2 * folds * size:
@@ -78,7 +79,7 @@ def read_pairs(file: Path) -> list[Pair]:
         if pair is None:
             raise ValueError(
                 f"{file} is not a list of LFW pairs: line {number} must be `Name 1 2` or `Name 1 Other 2`, "
-                f"got {' '.join(parts)}"
+                f"got {shortened(' '.join(parts))}"
             )
     return [pair for pair in pairs if pair is not None]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.reporting.results import RESULTS, plain, settings_of_work
+from evaluation.reporting.results import RESULTS, plain, settings_of_work, settings_that_differ
 from lightning_modules.plain.output_folder import OutputFolder
 
 from . import cell, cell_results
@@ -26,16 +26,14 @@ def check_same_study(other: Path, command: str, identity: Mapping[str, Any]) -> 
     Raises:
         ValueError: naming what differs, or if it is no study's folder.
     """
-    found, wanted = settings_of_work(other, command), plain(identity)
-    changed = [
-        f"{name}: {before.get(name)!r} there, {now.get(name)!r} now"
-        for before, now in ((found, wanted), (found.get("run", {}), wanted["run"]))
-        for name in sorted(before.keys() | now.keys())
-        if name not in MAY_DIFFER | {"run"} and before.get(name) != now.get(name)
-    ]
+    found, wanted = (
+        {name: value for name, value in settings.items() if name not in MAY_DIFFER}
+        for settings in (settings_of_work(other, command), plain(identity))
+    )
+    changed = settings_that_differ(found, wanted)
     if changed:
         raise ValueError(
-            f"the cells of {other} were made with other settings ({'; '.join(changed)}); give the same "
+            f"the cells of {other} were made with other settings ({', '.join(changed)}); give the same "
             "ones, or leave --cells-from out"
         )
 

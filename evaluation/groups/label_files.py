@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from datamodules.alignment.images import EXTENSIONS
 from lightning_modules.plain.files import read_text
+from lightning_modules.plain.quotations import shortened
 
 
 class LabelFile(NamedTuple):
@@ -74,12 +75,14 @@ def read_labels(path: Path, columns: Sequence[str] = ()) -> LabelFile:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ValueError(
-            f"{path} names {twice[0]} more than once; keep one line of each person or photograph"
+            f"{path} names {shortened(twice[0])} more than once; keep one line of each person or photograph"
         )
     wanted = list(columns) or header[1:]
     unknown = [column for column in wanted if column not in header[1:]]
     if unknown:
-        raise ValueError(f"{path} has no column {unknown[0]!r} of labels; it has {', '.join(header[1:])}")
+        raise ValueError(
+            f"{path} has no column {unknown[0]!r} of labels; it has {shortened(', '.join(header[1:]))}"
+        )
     return LabelFile(
         path,
         {
@@ -152,12 +155,12 @@ def _table(path: Path) -> tuple[list[str], list[list[str]]]:
     if len(header) < 2 or not all(header[1:]) or len(set(header)) < len(header):
         raise ValueError(
             f"the header of {path} must be a name and labels that differ, such as name,sex,age; got "
-            f"{','.join(header)}"
+            f"{shortened(','.join(header))}"
         )
     for number, line in numbered[1:]:
         if len(line) != len(header) or not line[0].strip():
             raise ValueError(
                 f"line {number} of {path} must be a name and {len(header) - 1} labels, as the header is; got "
-                f"{','.join(line)}"
+                f"{shortened(','.join(line))}"
             )
     return header, [line for _, line in numbered[1:]]

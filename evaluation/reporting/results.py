@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lightning_modules.plain.files import write_whole
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.quotations import shortened
 
 RESULTS, STARTED = "results.json", "started.json"
 # The reason of a row whose data set is absent: nothing failed.
@@ -261,6 +262,26 @@ def _validator() -> Draft202012Validator:
     return Draft202012Validator(schema)
 
 
+def settings_that_differ(found: Mapping[str, Any], wanted: Mapping[str, Any], within: str = "") -> list[str]:
+    """What differs between settings, each in words; groups of settings are compared one by one.
+
+    Args:
+        found: as they were.
+        wanted: as they are asked for.
+        within: the group, with a full stop behind.
+    """
+    changed = []
+    for name in sorted(found.keys() | wanted.keys()):
+        before, now = found.get(name), wanted.get(name)
+        if before == now and (name in found) == (name in wanted):
+            continue
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            changed += settings_that_differ(before, now, f"{within}{name}.")
+        else:
+            changed.append(f"{within}{name}: {shortened(repr(before))} there, {shortened(repr(now))} now")
+    return changed
+
+
 def _check_same(
     file: Path, found_command: str, found: Mapping, command: str, settings: Mapping[str, Any]
 ) -> None:
@@ -270,11 +291,7 @@ def _check_same(
             f"{file} belongs to the command {found_command}, not {command}; name another --output"
         )
     if found != wanted:
-        changed = ", ".join(
-            f"{name}: {found.get(name)!r} there, {wanted.get(name)!r} now"
-            for name in sorted(found.keys() | wanted.keys())
-            if found.get(name) != wanted.get(name) or (name in found) != (name in wanted)
-        )
+        changed = ", ".join(settings_that_differ(found, wanted))
         raise ValueError(
             f"{file} was computed with other settings ({changed}); name another --output, or pass --overwrite"
         )

@@ -17,9 +17,11 @@ from .files import FORBIDDEN, FULL, as_characters, is_text
 from .help_page import help_page
 from .interruption import INTERRUPTED, SAID, interruptible
 from .number_types import plain_values
+from .quotations import shortened
 from .spelling import CommandLine, is_number, is_whole_number
 
 BAD_INPUT = 2
+LONG_WORD = re.compile(r"\S{1000,}")  # longer than most paths
 BAD = (ValueError, OSError, ImportError, MemoryError)  # what a user can mend
 
 
@@ -87,7 +89,11 @@ def one_sentence_for_bad_input() -> Iterator[None]:
 
 
 def _in_one_sentence(error: Exception) -> str:
-    """An error in words, without the number that the system has for it."""
+    """An error in words, without the number that the system has for it, and with no word of pages."""
+    return LONG_WORD.sub(lambda word: shortened(word[0]), _in_words(error))
+
+
+def _in_words(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return f"there is not enough memory ({str(error) or 'the system gave none'}); take less at a time"
     if not isinstance(error, OSError) or error.strerror is None:

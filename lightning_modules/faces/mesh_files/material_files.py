@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lightning_modules.faces.mesh_files.colours import as_fractions
 from lightning_modules.faces.mesh_files.text import text_of, uncommented
+from lightning_modules.plain.quotations import shortened
 
 # Options of a texture and how many words may follow each; some take fewer.
 _OPTIONS = {
@@ -82,7 +83,9 @@ def _diffuse(place: str, words: list[str]) -> NDArray | None:
     if len(numbers) == 1:
         numbers = np.repeat(numbers, 3)
     if len(numbers) != 3:
-        raise ValueError(f"{place}: the diffuse colour {' '.join(words)!r} is not r g b; export it again")
+        raise ValueError(
+            f"{place}: the diffuse colour {shortened(' '.join(words))!r} is not r g b; export it again"
+        )
     return as_fractions(place, numbers, what="diffuse colour")
 
 

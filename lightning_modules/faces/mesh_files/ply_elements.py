@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_modules.plain.quotations import shortened
+
 _TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2",
     "uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4", "int64": "i8", "uint64": "u8",
@@ -389,6 +391,6 @@ def _float_or_nan(word: bytes) -> float:
 def _bad_line(path: Path, element: Element, row: _Line) -> ValueError:
     text = b" ".join(row.words[:8]).decode("utf-8", errors="replace")
     return ValueError(
-        f"{path}, line {row.number}: {text!r} is no {element.name} as the header declares it; "
+        f"{path}, line {row.number}: {shortened(text)!r} is no {element.name} as the header declares it; "
         "export the mesh again"
     )

@@ -17,6 +17,7 @@ from evaluation.reporting.results import (
     mark_started,
     plain,
     read_results,
+    settings_that_differ,
     write_results,
 )
 from lightning_modules.plain.manifests import MANIFEST
@@ -241,3 +242,14 @@ def test_json_that_is_valid_and_wrong_is_one_sentence(tmp_path: Path, name: str,
     (tmp_path / name).write_text(content, encoding="latin-1")
     with pytest.raises(ValueError, match=rf"{name} (is not JSON|does not follow|is nested|does not say)"):
         finished_results(tmp_path, "some", {})
+
+
+def test_groups_of_settings_are_compared_one_by_one_and_long_values_cut() -> None:
+    found = {"run": {"seed": 0, "views": 3, "names": ["a"]}, "people": 6, "gone": 1}
+    wanted = {"run": {"seed": 1, "views": 3, "names": ["b" * 500]}, "people": 6, "new": None}
+    changed = settings_that_differ(found, wanted)
+    assert changed[0] == "gone: 1 there, None now"
+    assert changed[1] == "new: None there, None now"
+    assert changed[2].startswith("run.names: ['a'] there, ['bbb")
+    assert changed[2].endswith("b... now")
+    assert changed[3] == "run.seed: 0 there, 1 now"

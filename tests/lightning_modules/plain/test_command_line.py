@@ -175,3 +175,11 @@ def test_an_interrupted_command_ends_with_status_130() -> None:
     with pytest.raises(SystemExit) as stop:
         ending(KeyboardInterrupt())()
     assert stop.value.code == 130
+
+
+def test_a_sentence_holds_no_word_of_pages(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit), one_sentence_for_bad_input():
+        raise ValueError(f"line 2 of a.txt is {'[' * 5000}; export it again")
+    said = capsys.readouterr().err
+    assert len(said) < 200
+    assert said.endswith("[... export it again\n")
