@@ -43,6 +43,7 @@ from lightning_modules.faces.landmarks.image_landmark_files import read_image_la
 from lightning_modules.faces.landmarks.mesh_landmark_files import read_marked_points
 from lightning_modules.faces.loaders.basel import load_basel, save_basel
 from lightning_modules.faces.mesh_files.units import read_mesh_in_mm
+from lightning_modules.plain.command_line import in_one_sentence
 from lightning_modules.plain.manifests import read_manifest
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.plain.yaml_options import options_in_file
@@ -297,7 +298,7 @@ def examine(kind: Kind, numbers: range, seed: int, results: Any) -> None:  # noq
                 kind.read(folder / kind.name)
                 result, detail = "read", ""
             except REFUSALS as error:
-                result, detail = "refused", str(error)
+                result, detail = "refused", in_one_sentence(error)
             except BaseException:
                 result, detail = "traceback", traceback.format_exc()
             if result == "refused" and ("Traceback" in detail or len(detail) > 1500):

@@ -81,14 +81,14 @@ def one_sentence_for_bad_input() -> Iterator[None]:
         with interruptible():
             yield
     except BAD as error:
-        print(as_characters(f"error: {_in_one_sentence(error)}"), file=sys.stderr)
+        print(as_characters(f"error: {in_one_sentence(error)}"), file=sys.stderr)
         raise SystemExit(BAD_INPUT) from error
     except KeyboardInterrupt:
         print(SAID, file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
 
 
-def _in_one_sentence(error: Exception) -> str:
+def in_one_sentence(error: Exception) -> str:
     """An error in words, without the number that the system has for it, and with no word of pages."""
     return LONG_WORD.sub(lambda word: shortened(word[0]), _in_words(error))
 
