@@ -1,6 +1,6 @@
 """Checkpoints: written whole or not at all, read without importing anything of ours, checked before use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +47,20 @@ class AtomicCheckpoints(TorchCheckpointIO):
             with written_atomically(Path(path), durable=True) as temporary:
                 write_sealed(checkpoint, temporary)
         except (OSError, RuntimeError) as error:
-            # torch's writer turns a full disk into a RuntimeError of its own.
-            reason = error.__cause__ or error
+            # torch's writer turns a full disk into a RuntimeError of its own; the disk's words came first.
+            *_, reason = (error, *(one for one in _chain(error) if isinstance(one, OSError)))
             kept = "the one before it is whole" if Path(path).is_file() else "there is none before it"
             raise OSError(
                 f"checkpoint {path} could not be written ({reason}); {kept}: free some space and start "
                 "the same command again"
             ) from error
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that it came of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 class CheckpointAfterLogging(ModelCheckpoint):

@@ -5,7 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ from ablations.runs import components
 from ablations.runs.fitting import CHECKPOINTS
 from ablations.runs.output_folders import alone_in
 from evaluation.reporting.results import read_results
-from lightning_modules import checkpoints, rendered_faces
+from lightning_modules import rendered_faces
 from lightning_modules.checkpoints import KEY, load_regressor, read_checkpoint
 from lightning_modules.plain.manifests import MANIFEST
 from lightning_modules.regression import Regression
@@ -674,16 +674,16 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_last_checkpoint_whole(
     assert start("--output", "straight") == 0
     save, count = torch.save, []
 
-    def half(checkpoint: dict, file: Path) -> None:
-        count.append(file)
+    def half(checkpoint: dict, stream: BinaryIO) -> None:
+        count.append(stream)
         if len(count) < 3:
-            save(checkpoint, file)
+            save(checkpoint, stream)
             return
-        Path(file).write_bytes(b"half of a checkpoint")
+        stream.write(b"half of a checkpoint")
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints.torch, "save", half)
+        patch.setattr(torch, "save", half)
         assert start("--output", "full") == 2
     last = Path("full", CHECKPOINTS, "last.ckpt")
     sentence = refused(capsys)

@@ -1,3 +1,4 @@
+import resource
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -200,3 +201,19 @@ def test_a_moved_run_keeps_its_best_score_and_another_folder_s_run_does_not(
     assert callback.best_model_score == torch.tensor(0.7)
     assert callback.best_k_models == {str(now / "best.ckpt"): torch.tensor(0.7)}
     assert callback.best_model_path == callback.kth_best_model_path == str(now / "best.ckpt")
+
+
+def test_a_disk_that_is_full_is_named_as_what_stopped_torch(tmp_path: Path) -> None:
+    save, file = AtomicCheckpoints().save_checkpoint, tmp_path / "run.ckpt"
+    save({"weights": torch.zeros(1)}, file)
+    before = file.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # torch ends a write that failed with a RuntimeError about positions in the archive.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"written \(\[Errno 27\] File too large\); the one before"):
+            save({"weights": torch.zeros(500_000)}, file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["run.ckpt"]
