@@ -30,7 +30,7 @@ INTRODUCTION = (
     "#what-the-papers-three-losses-do-here)."
 )
 PICTURES = REPORT.parent / "pictures"
-SHOWN = tuple(name for name in CURVES if not name.endswith("beyond_three_deviations"))[:4]
+SHOWN = tuple(CURVES)[:4]  # likeness and moments
 SIDE, PEOPLE_SHOWN, CURVE_DPI = 150, 6, 80
 
 
@@ -82,7 +82,7 @@ def study_lines(name: str, folder: Path, pictures: Path, beside: Path) -> list[s
         f"## {name}",
         "",
         f"{results.title}. {results.counts.used} cells at commit {', '.join(commits)}; a cell took "
-        f"{min(seconds) / 60:.0f} to {max(seconds) / 60:.0f} minutes on a busy machine, two at a time.",
+        f"{min(seconds) / 60:.0f} to {max(seconds) / 60:.0f} minutes.",
         "",
         "Mean ± standard deviation over seeds:",
         "",
@@ -146,7 +146,10 @@ def curve_sheet(cells: dict[str, list[Path]]) -> Image.Image:
     logged = {variant: [curves_of(cell, list(SHOWN)) for cell in own] for variant, own in cells.items()}
     drawn = []
     for name in SHOWN:
-        lines = [Line(variant, *mean_curve([of[name] for of in seeds])) for variant, seeds in logged.items()]
+        lines = [
+            Line(caption(variant), *mean_curve([of[name] for of in seeds]))
+            for variant, seeds in logged.items()
+        ]
         figure, _ = line_figure("", "step", CURVES[name], lines, y_from_zero=False)
         buffer = io.BytesIO()
         figure.savefig(buffer, dpi=CURVE_DPI)
@@ -169,7 +172,13 @@ def face_sheet(cells: dict[str, list[Path]]) -> Image.Image:
         ]
         for name in names
     ]
-    return contact_sheet(rows, columns=list(cells))
+    return contact_sheet(rows, columns=[caption(variant) for variant in cells])
+
+
+def caption(variant: str) -> str:
+    """A variant's name as pictures have room for it, such as `no batch, views`."""
+    words = variant.replace("-distribution", "").replace("multi-view", "views").replace("no-", "").split("+")
+    return variant if variant == "full" else f"no {', '.join(words)}"
 
 
 if __name__ == "__main__":
