@@ -55,6 +55,27 @@ def build(*, second: bool = False, **losses: float) -> Regression:
     )
 
 
+def stepped(
+    switches: dict[str, float], device: torch.device, rank: int, count: int
+) -> dict[str, torch.Tensor]:
+    """The averaged value and gradient of a step.
+
+    Its `DistributedDataParallel` ends here, before the process group: if it outlived the group, its end would
+    wait for gloo's threads without letting go of the interpreter, for which one of them may be waiting.
+    """
+    module = build(**switches)
+    module.to(device)
+    module.setup("fit")
+    step = DistributedDataParallel(Step(module), **buffers_stay())
+    batch = miniatures.small_batch(8, rank=rank, world_size=count)
+    loss = step(move_data_to_device(batch, device))
+    loss.backward()
+    value = loss.detach().clone()
+    distributed.all_reduce(value)
+    gradient = torch.cat([parameter.grad.flatten() for parameter in module.regressor.parameters()])
+    return {"value": value.cpu() / count, "gradient": gradient.cpu()}
+
+
 def main(rank: int, count: int, device: torch.device, meeting: str, output: str) -> None:
     """Step with everything on, with more, and with each loss off; save the averaged values and gradients."""
     torch.set_num_threads(1)
@@ -64,19 +85,10 @@ def main(rank: int, count: int, device: torch.device, meeting: str, output: str)
         torch.cuda.set_device(device)
     # They meet in a file: a port may be taken by now, and one that meets at a port cannot end after its host.
     distributed.init_process_group(backend, init_method=f"file://{meeting}", rank=rank, world_size=count)
-    results = {}
-    for name, switches in (MORE | {name: {name: 0.0} for name in SWITCHES}).items():
-        module = build(**switches)
-        module.to(device)
-        module.setup("fit")
-        step = DistributedDataParallel(Step(module), **buffers_stay())
-        batch = miniatures.small_batch(8, rank=rank, world_size=count)
-        loss = step(move_data_to_device(batch, device))
-        loss.backward()
-        value = loss.detach().clone()
-        distributed.all_reduce(value)
-        gradient = torch.cat([parameter.grad.flatten() for parameter in module.regressor.parameters()])
-        results[name] = {"value": value.cpu() / count, "gradient": gradient.cpu()}
+    results = {
+        name: stepped(switches, device, rank, count)
+        for name, switches in (MORE | {name: {name: 0.0} for name in SWITCHES}).items()
+    }
     gathered = global_batch(torch.full((2, 3), float(rank), device=device)).cpu()
     results["gathered"] = {"value": gathered, "gradient": gathered}
     mean = mean_over_processes(torch.tensor([rank, 10.0 * rank], device=device).requires_grad_()).cpu()
