@@ -3,8 +3,9 @@
     python -m benchmarks.figure_3 --studies suite=runs/figure_3/suite,paper=runs/figure_3/paper
 
 Reads finished studies of `ablations/factorial.py --config ablations/figure_3.yaml`; it trains and measures
-nothing. Of each it writes means and differences, the smallest effects that its design would have seen, the
-mean curves of its trainings, and renderings of the same people by every variant.
+nothing. Parts of the report about studies that are not given stay as they are. Of each it writes means and
+differences, the smallest effects that its design would have seen, the mean curves of its trainings, and
+renderings of the same people by every variant.
 """
 
 import argparse
@@ -44,11 +45,20 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     check_new(options.output, but=REPORT)
     pictures = PICTURES if options.output == REPORT else options.output.parent
-    lines = ["# Figure 3 of the paper", "", INTRODUCTION, ""]
+    parts = parts_of(options.output)
     for name, place in (item.split("=", 1) for item in options.studies.split(",")):
-        lines += study_lines(name, Path(place), pictures, options.output.parent)
-    options.output.write_text("\n".join(lines), encoding="utf-8")
+        parts[name] = "\n".join(study_lines(name, Path(place), pictures, options.output.parent))
+    report = "\n".join(["# Figure 3 of the paper", "", INTRODUCTION, "", *parts.values()])
+    options.output.write_text(report, encoding="utf-8")
     print(options.output.read_text(encoding="utf-8"))
+
+
+def parts_of(report: Path) -> dict[str, str]:
+    """A report's parts by the names of their studies; none if there is no report yet."""
+    if not report.is_file():
+        return {}
+    _, *parts = report.read_text(encoding="utf-8").split("\n## ")
+    return {part.split("\n", 1)[0]: f"## {part.rstrip()}\n" for part in parts}
 
 
 def study_lines(name: str, folder: Path, pictures: Path, beside: Path) -> list[str]:
@@ -84,7 +94,7 @@ def study_lines(name: str, folder: Path, pictures: Path, beside: Path) -> list[s
         f"{results.title}. {results.counts.used} cells at commit {', '.join(commits)}; a cell took "
         f"{min(seconds) / 60:.0f} to {max(seconds) / 60:.0f} minutes.",
         "",
-        "Mean ± standard deviation over seeds:",
+        "Mean ± standard deviation over seeds:" if len(seeds) > 1 else "One seed:",
         "",
         *mean_table(means, variants),
         "",
@@ -110,9 +120,14 @@ def mean_table(means: pd.DataFrame, variants: list[str]) -> list[str]:
     lines = [f"| | {' | '.join(variants)} |", f"|---|{'---|' * len(variants)}"]
     for heading, rows in means.groupby(headings(means), sort=False):
         of = rows.set_index("variant")
-        cells = (f"{of['mean'][v]:.4g} ± {of.sd_over_seeds[v]:.2g}" for v in variants)
+        cells = (mean_cell(of["mean"][v], of.sd_over_seeds[v]) for v in variants)
         lines.append(f"| {heading} | {' | '.join(cells)} |")
     return lines
+
+
+def mean_cell(mean: float, deviation: float) -> str:
+    """A mean with its deviation over seeds, where there is more than one seed."""
+    return f"{mean:.4g}" if pd.isna(deviation) else f"{mean:.4g} ± {deviation:.2g}"
 
 
 def difference_table(differences: pd.DataFrame) -> list[str]:
