@@ -30,7 +30,7 @@ from lightning_modules.recognition.coloured import Coloured
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.network_names import check_network, network_name, place_of_network
 from lightning_modules.recognition.networks import load_network
-from lightning_modules.recognition.rounding import LOWEST_COSINE, lowest_cosine
+from lightning_modules.recognition.rounding import LOWEST_COSINE, lowest_cosine, multiplies_bfloat16
 from lightning_modules.recognition.similarity import MINIMUM_FOR_A_CENTRE, Centre, estimate_centre
 from lightning_modules.regression import OF_RENDERINGS
 from lightning_modules.rendered_faces import render_randomly
@@ -96,12 +96,12 @@ def teachers_of(
 
 
 def rounded_networks(teachers: Teachers, settings: Settings, execution: Execution) -> dict[str, torch.dtype]:
-    """The networks whose convolutions a step may round under bf16-mixed, by name, and to what.
-
-    None on the CPU, where they would take several times as long as in float32.
-    """
-    on_gpu = teachers.model.shape_mean.device.type == "cuda"
-    if not on_gpu or execution.precision != "bf16-mixed" or not settings.weights.on & OF_RENDERINGS:
+    """The networks whose convolutions a step may round under bf16-mixed, by name, and to what."""
+    device = teachers.model.shape_mean.device
+    if execution.precision != "bf16-mixed" or not settings.weights.on & OF_RENDERINGS:
+        return {}
+    if not multiplies_bfloat16(device):
+        tell("bf16-mixed: the networks stay in float32, in which this processor is faster")
         return {}
     return networks_that_may_round(teachers, settings, execution)
 

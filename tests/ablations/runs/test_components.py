@@ -86,6 +86,16 @@ def test_networks_round_only_where_that_makes_no_difference(capsys: pytest.Captu
     )
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_on_the_cpu_no_network_rounds(precision: str) -> None:
+@pytest.mark.parametrize("precision", ["32-true", "bf16-true", "16-mixed"])
+def test_under_other_precisions_no_network_rounds(precision: str) -> None:
     assert rounded_networks(teachers(), Settings().resolved(), Execution(precision=precision)) == {}
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_on_the_cpu_networks_round_where_the_processor_gains_by_it(
+    fast: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(components, "multiplies_bfloat16", lambda device: fast and device.type == "cpu")
+    found = rounded_networks(teachers(), Settings().resolved(), Execution(precision="bf16-mixed"))
+    assert found == ({"dlib-colour": torch.bfloat16} if fast else {})
+    assert ("stay in float32, in which this processor is faster" in capsys.readouterr().err) != fast

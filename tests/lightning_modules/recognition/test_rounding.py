@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_modules.recognition.rounding import LOWEST_COSINE, lowest_cosine
+from lightning_modules.recognition.rounding import LOWEST_COSINE, lowest_cosine, multiplies_bfloat16
 from lightning_modules.teachers import Teachers
 from tests.miniatures import SmallNetwork, small_model
 
@@ -56,3 +56,18 @@ def test_only_networks_that_are_named_round() -> None:
     images = torch.rand(2, 1, 3, 24, 24)
     exact, rounded = both.see(images), both.see(images, rounded={"small": torch.bfloat16})
     assert not torch.equal(exact.features, rounded.features)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "fast"),
+    [({"avx512_bf16": True, "amx_bf16": False}, True), ({"avx512_bf16": False}, False), (None, False)],
+)
+def test_a_processor_multiplies_bfloat16_if_torch_says_so(
+    capabilities: dict[str, bool] | None, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if capabilities is None:  # an older torch
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert multiplies_bfloat16(torch.device("cpu")) == fast
+    assert multiplies_bfloat16(torch.device("cuda"))
