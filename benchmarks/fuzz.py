@@ -94,6 +94,7 @@ def kinds() -> list[Kind]:
             Kind(f"mesh.{suffix}", lambda file: write_mesh(file), read_mesh_in_mm)
             for suffix in ("obj", "ply", "glb")
         ),
+        Kind("textured.glb", write_textured_mesh, read_mesh_in_mm),
         *(
             Kind(f"photograph.{suffix}", write_image, read_photograph)
             for suffix in ("jpg", "png", "bmp", "gif", "tif", "webp")
@@ -169,6 +170,15 @@ def write_mesh(file: Path) -> None:
     """A sphere of a head's size."""
     sphere = trimesh.creation.icosphere(3, 90.0)
     sphere.visual.vertex_colors = np.full((len(sphere.vertices), 4), 200, np.uint8)
+    sphere.export(file)
+
+
+def write_textured_mesh(file: Path) -> None:
+    """A sphere of a head's size in one file with its picture."""
+    sphere = trimesh.creation.icosphere(1, 90.0)
+    places = sphere.vertices[:, :2] / 180 + 0.5
+    pixels = np.random.default_rng(0).integers(0, 255, (8, 8, 3), np.uint8)
+    sphere.visual = trimesh.visual.TextureVisuals(places, image=Image.fromarray(pixels))
     sphere.export(file)
 
 
@@ -374,9 +384,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".md"))
     given = parser.parse_args()
     chosen = [kind for kind in kinds() if given.only in kind.name]
-    shares = [
-        given.files // len(chosen) + (place < given.files % len(chosen)) for place in range(len(chosen))
-    ]
+    shares = [given.files // len(chosen) + (n < given.files % len(chosen)) for n in range(len(chosen))]
     began, found = time.monotonic(), []
     for kind, count in zip(chosen, shares, strict=True):
         for outcome in outcomes(kind, count, given.seed):

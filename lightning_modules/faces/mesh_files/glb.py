@@ -1,15 +1,16 @@
 """Reads binary glTF: metres and linear colours in the file, millimetres and sRGB in our tensors."""
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lightning_modules.faces.mesh import Mesh, checked_mesh
 from lightning_modules.faces.mesh_files.colours import as_fractions
+from lightning_modules.faces.mesh_files.glb_textures import GlbTextures
 from lightning_modules.faces.mesh_files.gltf_arrays import (
     Gltf,
     array_of,
@@ -23,7 +24,6 @@ from lightning_modules.rendering.colour import encode_srgb
 MILLIMETRES_PER_METRE = 1000.0
 MID_GREY = 0.5  # sRGB, of vertices without a colour among others
 _TRIANGLES = 4  # mode of a primitive
-_SPECULAR = "KHR_materials_pbrSpecularGlossiness"  # of older files
 # Vertices, and triangles, of all nodes together: a few bytes can place one mesh any number of times.
 LARGEST_SCENE = 20_000_000
 
@@ -32,19 +32,20 @@ def read_glb(path: Path) -> Mesh:
     """All meshes of a binary glTF file as one, placed by the nodes of its scene, in mm.
 
     Primitives that share an array of vertices keep sharing it, so that vertices keep their number. Colours
-    are those of the vertices (COLOR_0), mid grey where only other primitives have some; textures are not
-    sampled, and warned of; skins do not bend.
+    are those of the vertices (COLOR_0), times the texture's where there is one; mid grey where only other
+    vertices have some. Skins do not bend.
 
     Raises:
         ValueError: naming the file and the part, if it cannot be read or holds no mesh.
     """
     gltf = read_gltf(path)
-    parts, size = _Parts([], [], []), _Size()
+    parts, size = _Parts([], []), _Size()
+    textures = GlbTextures(gltf)
     try:
         for transform, number, weights in _placed_meshes(gltf):
             mesh = entry_of(gltf, "meshes", number)
             weights = mesh.get("weights") or [] if weights is None else weights
-            size = _add_mesh(gltf, mesh, transform, weights, parts, size)
+            size = _add_mesh(gltf, mesh, transform, weights, textures, parts, size)
     except (KeyError, IndexError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(
             f"{path} cannot be read as GLB: its description lacks or misstates something ({error!r}); export "
@@ -53,23 +54,10 @@ def read_glb(path: Path) -> Mesh:
     if not parts.vertices:
         raise ValueError(f"{path} holds no vertices; give a mesh file")
     colours = None
-    if any(colour is not None for colour in parts.colours):
-        grey = torch.tensor(MID_GREY)
-        colours = torch.cat(
-            [
-                grey.expand(len(points), 3) if colour is None else encode_srgb(torch.from_numpy(colour))
-                for points, colour in zip(parts.vertices, parts.colours, strict=True)
-            ]
-        )
-    if _is_textured(gltf):
-        left = "no colours" if colours is None else "colours of the vertices alone"
-        warnings.warn(
-            f"{path} has a texture, which of a GLB file is not read: {left}; export colours of the "
-            "vertices, or OBJ",
-            stacklevel=3,
-        )
+    if any(vertices.are_coloured for vertices in parts.vertices):
+        colours = torch.cat([vertices.srgb() for vertices in parts.vertices])
     with np.errstate(over="ignore"):
-        millimetres = np.concatenate(parts.vertices) * MILLIMETRES_PER_METRE
+        millimetres = np.concatenate([each.points for each in parts.vertices]) * MILLIMETRES_PER_METRE
     triangles = np.concatenate([np.zeros((0, 3), np.int64), *parts.triangles])
     return checked_mesh(
         path,
@@ -77,24 +65,46 @@ def read_glb(path: Path) -> Mesh:
     )
 
 
-def _is_textured(gltf: Gltf) -> bool:
-    """Whether any material has a picture for its colour."""
-    materials = gltf.content.get("materials")
-    surfaces = []
-    for material in (each for each in materials or [] if isinstance(each, dict)):
-        extensions = material.get("extensions")
-        older = extensions.get(_SPECULAR) if isinstance(extensions, dict) else None
-        surfaces += [material.get("pbrMetallicRoughness"), older]
-    textures = {"baseColorTexture", "diffuseTexture"}
-    return any(isinstance(surface, dict) and textures & surface.keys() for surface in surfaces)
+class _Vertices:
+    """Vertices that primitives share.
+
+    Args:
+        points: [V, 3] in metres.
+        own: their own linear colours [V, 3], or None.
+    """
+
+    def __init__(self, points: np.ndarray, own: np.ndarray | None) -> None:
+        self.points, self.own = points, own
+        self._sums, self._counts = np.zeros((len(points), 3)), np.zeros(len(points))
+
+    @property
+    def are_coloured(self) -> bool:
+        """Whether any has a colour."""
+        return self.own is not None or bool(self._counts.any())
+
+    def paint(self, ids: np.ndarray, linear: np.ndarray) -> None:
+        """Colour a primitive's vertices from [V, 3]; where several do, the mean counts, and NaN does not."""
+        painted = np.unique(ids)
+        painted = painted[np.isfinite(linear[painted]).all(1)]
+        self._sums[painted] += linear[painted]
+        self._counts[painted] += 1
+
+    def srgb(self) -> Tensor:
+        """Colours [V, 3], mid grey where there is none."""
+        painted = self._counts > 0
+        linear = np.ones((len(self.points), 3)) if self.own is None else self.own.astype(np.float64)
+        linear[painted] *= self._sums[painted] / self._counts[painted, None]
+        colours = encode_srgb(torch.from_numpy(linear).float())
+        if self.own is None:
+            colours[torch.from_numpy(~painted)] = MID_GREY
+        return colours
 
 
 class _Parts(NamedTuple):
-    """What was read so far: vertices [V, 3] in metres, triangles, and linear colours or None."""
+    """What was read so far."""
 
-    vertices: list[np.ndarray]
+    vertices: list[_Vertices]
     triangles: list[np.ndarray]
-    colours: list[np.ndarray | None]
 
 
 class _Size(NamedTuple):
@@ -162,6 +172,7 @@ def _add_mesh(
     mesh: dict[str, Any],
     transform: np.ndarray,
     weights: Sequence[float],
+    textures: GlbTextures,
     parts: _Parts,
     size: _Size,
 ) -> _Size:
@@ -170,6 +181,7 @@ def _add_mesh(
     Its expressions are added by their weights, as a viewer shows the file.
     """
     offsets: dict[tuple[int, int | None], int] = {}
+    shared: dict[tuple[int, int | None], _Vertices] = {}
     for primitive in mesh["primitives"]:
         refuse_compression(gltf, primitive)
         mode = primitive.get("mode", _TRIANGLES)
@@ -187,8 +199,10 @@ def _add_mesh(
                 if weight and "POSITION" in target:
                     positions = positions + weight * array_of(gltf, target["POSITION"])
             with np.errstate(all="ignore"):  # what is no number or none that fits is refused below
-                parts.vertices.append(positions @ transform[:3, :3].T + transform[:3, 3])
-            parts.colours.append(None if key[1] is None else _linear_colours(gltf, key[1], len(positions)))
+                points = positions @ transform[:3, :3].T + transform[:3, 3]
+            own = None if key[1] is None else _linear_colours(gltf, key[1], len(positions))
+            shared[key] = _Vertices(points, own)
+            parts.vertices.append(shared[key])
         ids = np.arange(len(positions))
         if "indices" in primitive:
             ids = array_of(gltf, primitive["indices"], scaled=False).astype(np.int64)
@@ -202,6 +216,9 @@ def _add_mesh(
                 f"{gltf.path}: a primitive lists {len(ids)} corners, which are no triangles; export the mesh "
                 "again"
             )
+        linear = textures.colours(primitive, len(positions))
+        if linear is not None:
+            shared[key].paint(ids, linear)
         triangles = _MODES[mode](ids)
         with np.errstate(all="ignore"):
             if np.linalg.det(transform[:3, :3]) < 0:  # a mirrored node's triangles are wound the other way

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import operator
 import struct
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,6 +93,17 @@ def entry_of(gltf: Gltf, kind: str, number: int) -> dict[str, Any]:
     return gltf.content[kind][number]
 
 
+def _whole(number: object) -> int:
+    """A whole number of the description, which may be written as 4.0.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    if isinstance(number, float) and number.is_integer():
+        return int(number)
+    return operator.index(number)  # type: ignore[arg-type]  # it says what is no whole number
+
+
 def refuse_compression(gltf: Gltf, part: dict[str, Any]) -> None:
     """Raises a ValueError if a part of the file is compressed, whether or not the file says that it is."""
     for name in part.get("extensions") or {}:
@@ -112,7 +124,7 @@ def array_of(gltf: Gltf, number: int, *, scaled: bool = True) -> NDArray:
     """
     accessor = entry_of(gltf, "accessors", number)
     kind, width = np.dtype(_KINDS[accessor["componentType"]]), _WIDTHS[accessor["type"]]
-    count = int(accessor["count"])
+    count = _whole(accessor["count"])
     what = f"{gltf.path} cannot be read as GLB: accessor {number}"
     if "bufferView" in accessor:
         values = _elements(
@@ -129,13 +141,30 @@ def array_of(gltf: Gltf, number: int, *, scaled: bool = True) -> NDArray:
     return values[:, 0] if accessor["type"] == "SCALAR" else values
 
 
+def bytes_of_view(gltf: Gltf, number: int) -> bytes:
+    """The bytes of a buffer view.
+
+    Raises:
+        ValueError: if it lies beyond its buffer.
+    """
+    view = entry_of(gltf, "bufferViews", number)
+    refuse_compression(gltf, view)
+    buffer = _buffer(gltf, view["buffer"])
+    start, length = _whole(view.get("byteOffset", 0)), _whole(view["byteLength"])
+    if min(start, length) < 0 or start + length > len(buffer):
+        raise ValueError(
+            f"{gltf.path} cannot be read as GLB: part {number} lies beyond its buffer; export the mesh again"
+        )
+    return buffer[start : start + length]
+
+
 # Of an accessor without a buffer, which is all zeros.
 _LARGEST_ZEROS = 1 << 28
 
 
 def _with_sparse(gltf: Gltf, what: str, values: NDArray, sparse: dict[str, Any]) -> NDArray:
     """The values with some of them replaced."""
-    count, ids, given = int(sparse["count"]), sparse["indices"], sparse["values"]
+    count, ids, given = _whole(sparse["count"]), sparse["indices"], sparse["values"]
     kind = np.dtype(_KINDS[ids["componentType"]])
     places = _elements(gltf, what, ids["bufferView"], ids.get("byteOffset", 0), kind, count, 1)[:, 0]
     if len(places) and places.max() >= len(values):
@@ -155,13 +184,13 @@ def _elements(
     refuse_compression(gltf, view)
     buffer = _buffer(gltf, view["buffer"])
     size = width * kind.itemsize
-    stride = int(view.get("byteStride") or size)
-    start, length = int(view.get("byteOffset", 0)) + int(offset), int(view["byteLength"])
+    stride = _whole(view.get("byteStride") or size)
+    start, length = _whole(view.get("byteOffset", 0)) + _whole(offset), _whole(view["byteLength"])
     end = start + stride * (count - 1) + size if count else start
     if (
         min(start, offset, count, length) < 0
         or stride < size
-        or end > min(len(buffer), int(view.get("byteOffset", 0)) + length)
+        or end > min(len(buffer), _whole(view.get("byteOffset", 0)) + length)
     ):
         raise ValueError(f"{what} lies beyond its buffer; export the mesh again")
     if not count:
@@ -175,7 +204,21 @@ def _buffer(gltf: Gltf, number: int) -> bytes:
     if address is None:
         return gltf.binary
     if address.startswith("data:"):
-        return base64.b64decode(address.partition(",")[2])
+        return written_out(gltf, address)
     raise ValueError(
         f"{gltf.path} keeps its arrays in another file, {address}; export the mesh as one .glb file"
     )
+
+
+def written_out(gltf: Gltf, address: str) -> bytes:
+    """The bytes that an address of the kind `data:` holds.
+
+    Raises:
+        ValueError: if they are not written in base 64.
+    """
+    try:
+        return base64.b64decode(address.partition(",")[2])
+    except ValueError:
+        raise ValueError(
+            f"{gltf.path} cannot be read as GLB: what it holds as data: is no base 64; export it again"
+        ) from None

@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,30 +29,35 @@ class TexturePicture(NamedTuple):
     white: float
 
 
-def read_picture(path: Path) -> TexturePicture:
+def read_picture(file_or_stream: Path | BinaryIO, name: str | None = None) -> TexturePicture:
     """The picture of a file.
+
+    Args:
+        file_or_stream: where it is.
+        name: for errors; the file's own by default.
 
     Raises:
         ValueError: naming the file, if it is no picture, too large, or of a kind whose colours are unknown.
     """
+    name = str(file_or_stream) if name is None else name
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Pillow makes of large or odd files; refused below, or read
             Image.init()
-            known = [name for name in PICTURE_FORMATS if name in Image.OPEN]
-            with Image.open(path, formats=known) as file:
+            known = [kind for kind in PICTURE_FORMATS if kind in Image.OPEN]
+            with Image.open(file_or_stream, formats=known) as file:
                 obstacle = _obstacle(file)
                 picture = None if obstacle else _pixels(file)
     except Exception as error:  # whatever a decoder raises
-        reason = str(error).removesuffix(f" {str(path)!r}")
+        reason = str(error).removesuffix(f" {name!r}").split(" <_io.")[0]
         raise ValueError(
-            f"the texture {path} cannot be read as a picture ({reason}); get it again"
+            f"the texture {name} cannot be read as a picture ({reason}); get it again"
         ) from error
     if picture is None:
-        raise ValueError(f"the texture {path} {obstacle}")
+        raise ValueError(f"the texture {name} {obstacle}")
     if picture.white:
         return picture
-    return TexturePicture(as_fractions(f"the texture {path}", picture.pixels, what="pixel"), 1.0)
+    return TexturePicture(as_fractions(f"the texture {name}", picture.pixels, what="pixel"), 1.0)
 
 
 def sampled(picture: TexturePicture, coordinates: NDArray, *, clamped: bool = False) -> NDArray:

@@ -116,6 +116,8 @@ def test_another_reader_finds_the_texture_where_the_atlas_has_it(
     seen = other.visual.to_color().vertex_colors[:, :2].astype(float)
     np.testing.assert_allclose(seen, colours_at(mesh, texture), atol=5)
     assert "COLOR_0" not in description(path.read_bytes())["meshes"][0]["primitives"][0]["attributes"]
+    back = read_glb(path)
+    np.testing.assert_allclose(back.colours[:, :2] * 255, colours_at(mesh, texture), atol=5)
 
 
 def test_a_textured_obj_keeps_the_vertices_and_brings_its_picture(
