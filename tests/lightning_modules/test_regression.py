@@ -386,6 +386,8 @@ def test_every_precision_of_the_trainer_has_much_the_same_losses(build: Build, p
     logged = {name: float(trainer.callback_metrics[f"train/loss/{name}"]) for name in expected}
     assert logged == pytest.approx(expected, rel=0.03)
     assert float(trainer.callback_metrics["validation/judge_similarity"]) == pytest.approx(0, abs=1)
+    # Validation counts in no fewer bits than float32 has.
+    assert module.validated.shape.dtype == (torch.float64 if precision == "64-true" else torch.float32)
 
 
 def test_moments_of_coefficients_in_16_bits_are_taken_in_float32(build: Build) -> None:
