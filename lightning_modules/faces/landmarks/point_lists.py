@@ -93,6 +93,10 @@ def _parsed_json(text: str) -> object:
 def _json_list(content: object) -> NDArray[np.float64]:
     if not isinstance(content, list):
         raise ValueError("a list or LJSON expected")
+    # In place of a point that is not marked some have null, others a list of nulls.
+    axes = next((len(row) for row in content if isinstance(row, list)), None)
+    if axes is not None:
+        content = [[None] * axes if row is None else row for row in content]
     rows = [row if isinstance(row, list) else [row] for row in content]
     if len({(isinstance(row, list), len(row) if isinstance(row, list) else 1) for row in content}) > 1:
         raise ValueError("all points must have as many coordinates")
@@ -145,9 +149,15 @@ def _table(text: str, counts: tuple[int, ...]) -> NDArray[np.float64]:
         rows = [(number, row[:-1]) for number, row in rows]  # a separator ends each line
     if not rows:
         raise ValueError("it holds no numbers")
+    first, count = next(((number, len(row)) for number, row in rows if len(row) > 1), (rows[0][0], 1))
+    # One word in place of a point's numbers says that it was not marked.
+    rows = [
+        (number, row * count if len(row) == 1 and row[0].lower() in NOT_A_NUMBER else row)
+        for number, row in rows
+    ]
     for number, row in rows:
-        if len(row) != len(rows[0][1]):
-            raise ValueError(f"line {number} has {len(row)} numbers, line {rows[0][0]} has {len(rows[0][1])}")
+        if len(row) != count:
+            raise ValueError(f"line {number} has {len(row)} numbers, line {first} has {count}")
         if wrong := [part for part in row if not (_is_number(part) or part.lower() in NOT_A_NUMBER)]:
             raise ValueError(f"line {number}: {wrong[0][:40]!r} is no number")
     array = np.array([[_number(part) for part in row] for _, row in rows])

@@ -123,6 +123,21 @@ def test_what_is_left_out_of_a_table_is_not_known(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", "[null, [1, 2, 3], [4, 5, 6], null]"),
+        ("a.txt", "nan\n1 2 3\n4 5 6\nnull\n"),
+        ("a.csv", "-\n1,2,3\n4,5,6\nnone\n"),
+    ],
+)
+def test_one_word_in_place_of_a_point_says_that_it_is_not_known(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    rows = listed(tmp_path / name, content)
+    np.testing.assert_array_equal(rows, [[np.nan] * 3, [1, 2, 3], [4, 5, 6], [np.nan] * 3])
+
+
 def test_one_number_a_line_or_all_in_one_line_are_ids(tmp_path: Path) -> None:
     assert listed(tmp_path / "a.txt", "5\n6\n7\n").tolist() == [5, 6, 7]
     assert listed(tmp_path / "a.txt", "5 6 7\n").tolist() == [5, 6, 7]
