@@ -32,6 +32,7 @@ FEWEST_KNOWN = 4  # landmarks by which the open model is placed without a detect
 # A marked point this far from the surface lies on another mesh, or in another unit or frame; a hole of a scan
 # is let pass, where the surface may have gone on, though not farther than a face is wide.
 FARTHEST_MM, FARTHEST_OVER_HOLE_MM = 10.0, 150.0
+MOST_NAMED = 8  # of landmarks that lie off the surface
 MOST_STARTS = 8  # of the fit, from where a detector sees the face in different views
 # Root mean square of the fitted coefficients. Other models' faces take 0.6 to 1.1, a real head of coarse
 # triangles 1.6; fits that lay across the face 2.4 to 3.7, and met two thirds of the surface all the same.
@@ -115,7 +116,7 @@ class Marker:
         except Unscorable:  # no further view shows a face
             if not failures:
                 raise
-        raise Unscorable(f"no landmarks: {failures[0]}")
+        raise Unscorable(f"no landmarks: {failures[0]}; mark them in a file")
 
     def _starts(
         self, mesh: Mesh, points: NDArray[np.float64] | None, own: Tensor
@@ -185,7 +186,8 @@ def off_surface(mesh: Mesh, points: NDArray[np.float64]) -> str:
     off = (closest.distances > FARTHEST_MM) & ~over_hole
     if not off.any():
         return ""
-    names = ", ".join(str(index + 1) for index in ids[off])
+    names = ", ".join(str(index + 1) for index in ids[off][:MOST_NAMED])
+    names += f" and {off.sum() - MOST_NAMED} more" if off.sum() > MOST_NAMED else ""
     return (
         f"landmark {names} (iBUG, from 1) lies {closest.distances[off].max():.0f} mm off the surface; mark "
         "it again, leave it out (null), or check the unit"

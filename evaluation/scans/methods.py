@@ -192,7 +192,7 @@ class MeshFolder:
         except (ValueError, OSError) as error:
             raise Unscorable(f"unusable mesh: {error}") from error
         if not len(read.mesh.triangles):
-            raise Unscorable(f"empty mesh: {path.name} has no triangle")
+            raise Unscorable(f"empty mesh: {path.name} has no triangle; export them, too")
         return read
 
     def _mean(self, read: MeshInMillimetres, first: Path, frames: Sequence[Path]) -> Mesh:

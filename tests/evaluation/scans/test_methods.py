@@ -56,7 +56,7 @@ def test_a_mesh_without_triangles_is_empty(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "meshes", "ann")
     rows = [f"v {x} {y} 0" for x in range(0, 200, 20) for y in range(0, 200, 20)]
     (tmp_path / "meshes/ann.obj").write_text("\n".join(rows))
-    with pytest.raises(Unscorable, match=r"empty mesh: ann\.obj has no triangle"):
+    with pytest.raises(Unscorable, match=r"empty mesh: ann\.obj has no triangle; export them, too"):
         folder.mesh(ANN, ANY_CONDITION)
 
 
