@@ -6,6 +6,7 @@ from typing import NamedTuple
 from lightning_modules.faces.landmarks.mesh_landmark_files import SUFFIXES as LANDMARK_SUFFIXES
 from lightning_modules.faces.landmarks.point_lists import file_of_suffix
 from lightning_modules.plain.folder_walk import visible_files
+from lightning_modules.plain.letters import composed
 from lightning_modules.plain.output_folder import without_outputs
 
 from .alignment.images import EXTENSIONS as IMAGE_SUFFIXES
@@ -149,8 +150,9 @@ def _micc_footage(folder: Path) -> dict[str, Path]:
 
 def _plain_footage(name: str, photos: Path) -> dict[str, Path]:
     """A subject's photographs or video, as the condition `photographs`."""
-    places = [photos / name, *(photos / f"{name}{suffix}" for suffix in VIDEO_SUFFIXES)]
-    usable = (_video_or_frames(place) for place in places if place.exists())
+    beside = {composed(path.name): path for path in sorted(photos.iterdir())} if photos.is_dir() else {}
+    places = [beside.get(composed(f"{name}{suffix}")) for suffix in ("", *VIDEO_SUFFIXES)]
+    usable = (_video_or_frames(place) for place in places if place is not None and place.exists())
     path = next((path for path in usable if path is not None), None)
     return {} if path is None else {"photographs": path}
 

@@ -1,4 +1,5 @@
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -80,3 +81,13 @@ def test_other_scans_are_found_as_files_and_in_folders_with_photographs_and_land
 def test_a_folder_without_scans_is_told_what_is_expected(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no scans in .*; expected scans/<subject>\.obj"):
         scanned_subjects(tmp_path)
+
+
+def test_photographs_and_landmarks_are_found_however_accents_are_written(tmp_path: Path) -> None:
+    apart, together = normalize("NFD", "Müller"), normalize("NFC", "Müller")
+    touch(tmp_path / f"scans/{apart}.obj")
+    touch(tmp_path / f"landmarks/{together}.txt")
+    touch(tmp_path / f"photos/{together}.mp4")
+    (subject,) = scanned_subjects(tmp_path)
+    assert subject.scans[0].landmarks is not None
+    assert list(subject.footage) == ["photographs"]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lightning_modules.faces.landmarks.ljson import is_number_or_null, ljson_landmarks
 from lightning_modules.plain.files import read_text
+from lightning_modules.plain.letters import composed
 
 # Far above what 68 points take in any of the forms; more is another kind of file.
 LARGEST_BYTES = 16 * 2**20
@@ -32,15 +33,20 @@ class PointList(NamedTuple):
 
 
 def file_of_suffix(stem: Path, suffixes: tuple[str, ...]) -> Path | None:
-    """The first file of a name with one of these suffixes, in small letters or capitals.
+    """The first file of a name with one of these suffixes, in small letters or capitals; see `composed`.
 
     Args:
         stem: folder and name, without the suffix; dots in it stay.
         suffixes: with their dots, the most wanted first.
     """
     spellings = [spelt for suffix in suffixes for spelt in (suffix, suffix.upper(), suffix.title())]
-    candidates = (stem.with_name(stem.name + suffix) for suffix in spellings)
-    return next((path for path in candidates if path.is_file()), None)
+    candidates = [stem.with_name(stem.name + suffix) for suffix in spellings]
+    found = next((path for path in candidates if path.is_file()), None)
+    if found is not None or stem.name.isascii() or not stem.parent.is_dir():
+        return found
+    beside = {composed(path.name): path for path in sorted(stem.parent.iterdir()) if path.is_file()}
+    alike = (composed(path.name) for path in candidates)
+    return next((beside[name] for name in alike if name in beside), None)
 
 
 def read_point_list(path: Path, counts: tuple[int, ...]) -> PointList:

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -50,6 +51,12 @@ def test_one_mesh_for_all_conditions(tmp_path: Path) -> None:
     assert nose(folder, ANN, ANY_CONDITION) == nose(folder, ANN, "indoor")
     with pytest.raises(Unscorable, match="no mesh: meshes has none of bob"):
         folder.mesh(BOB, ANY_CONDITION)
+
+
+def test_a_mesh_is_found_however_its_name_s_accents_are_written(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "meshes", normalize("NFC", "Müller"))
+    subject = Subject(normalize("NFD", "Müller"), (), {})
+    assert np.isfinite(folder.mesh(subject, ANY_CONDITION).vertices).all()
 
 
 def test_a_mesh_without_triangles_is_empty(tmp_path: Path) -> None:

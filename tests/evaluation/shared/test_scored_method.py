@@ -1,4 +1,5 @@
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -67,6 +68,12 @@ def test_files_are_paired_by_whole_name_or_by_its_last_part() -> None:
     }  # fmt: skip
     assert pairing.missing == ["Eve/Eve_0001"]
     assert pairing.unmatched == [Path("stray.obj")]
+
+
+def test_files_are_paired_however_their_accents_are_written(tmp_path: Path) -> None:
+    write(tmp_path, f"{normalize('NFD', 'Müller')}.obj", f"Ann/{normalize('NFD', 'Zoë')}.obj")
+    names = [normalize("NFC", "Müller"), normalize("NFD", "Ann/Zoë")]
+    assert list(paired(files_by_name(tmp_path), names).found) == names
 
 
 def test_names_that_fit_twice_or_never_are_refused() -> None:

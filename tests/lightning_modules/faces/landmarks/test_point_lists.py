@@ -2,6 +2,7 @@ import codecs
 import json
 import pickle
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -240,6 +241,18 @@ def test_a_file_is_found_in_small_letters_and_capitals_the_first_suffix_first(tm
     assert file_of_suffix(stem, (".ljson", ".txt")) == tmp_path / "ann.v2.TXT"
     (tmp_path / "ann.v2.Ljson").touch()
     assert file_of_suffix(stem, (".ljson", ".txt")) == tmp_path / "ann.v2.Ljson"
+
+
+@pytest.mark.parametrize(("on_disk", "asked_for"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_file_is_found_however_its_accents_are_written(
+    tmp_path: Path, on_disk: str, asked_for: str
+) -> None:
+    (tmp_path / normalize(on_disk, "Müller.TXT")).touch()
+    found = file_of_suffix(tmp_path / normalize(asked_for, "Müller"), (".ljson", ".txt"))
+    assert found is not None
+    assert found.is_file()
+    assert file_of_suffix(tmp_path / "Möller", (".txt",)) is None
+    assert file_of_suffix(tmp_path / "absent" / "Müller", (".txt",)) is None
 
 
 def test_numbered_points_stand_in_the_order_of_their_numbers(tmp_path: Path) -> None:
