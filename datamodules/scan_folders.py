@@ -89,7 +89,7 @@ def scanned_subjects(folder: Path, landmarks: Path | None = None) -> list[Subjec
     """
     folder = Path(folder)
     scans = folder / "scans"
-    names = sorted({_subject_of(path, scans) for path in files_below(scans, MESH_SUFFIXES)})
+    names = sorted({_subject_of(path, scans) for path in _scans_below(scans)})
     if not names:
         raise FileNotFoundError(f"no scans in {folder}; expected {SCANS_LAYOUT}")
     marks = _required(landmarks) if landmarks is not None else folder / "landmarks"
@@ -104,7 +104,7 @@ def _micc_subject(folder: Path, marks: Path | None) -> Subject:
         return Subject(folder.name, (), {}, "no folder of the subject")
     scans = []
     for name in FRONTAL:
-        files = sorted(files_below(folder / "Model" / name, MESH_SUFFIXES))
+        files = sorted(_scans_below(folder / "Model" / name))
         if files:
             scans.append(ScanFile(name, files[0], _marks_of(files[0], folder.parent, marks)))
     missing = "" if scans else f"no scan in Model/{FRONTAL[0]} or Model/{FRONTAL[1]}"
@@ -167,9 +167,17 @@ def _video_or_frames(path: Path) -> Path | None:
 
 def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """Files at any depth; not what a command wrote into an output folder below, such as heat-maps."""
+    return [path for path in _named_below(folder, suffixes) if path.is_file()]
+
+
+def _scans_below(folder: Path) -> list[Path]:
+    """Scans at any depth, links to nowhere, too: these fail when they are read, and never in silence."""
+    return [path for path in _named_below(folder, MESH_SUFFIXES) if not path.is_dir()]
+
+
+def _named_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     found = visible_files(folder) if folder.is_dir() else []
-    files = [path for path in found if path.suffix.lower() in suffixes and path.is_file()]
-    return without_outputs(files, folder)
+    return without_outputs([path for path in found if path.suffix.lower() in suffixes], folder)
 
 
 def _subject_of(path: Path, scans: Path) -> str:
@@ -178,7 +186,7 @@ def _subject_of(path: Path, scans: Path) -> str:
 
 
 def _scans_of(name: str, scans: Path, marks: Path) -> tuple[ScanFile, ...]:
-    paths = sorted(path for path in files_below(scans, MESH_SUFFIXES) if _subject_of(path, scans) == name)
+    paths = sorted(path for path in _scans_below(scans) if _subject_of(path, scans) == name)
     return tuple(
         ScanFile(
             path.stem,

@@ -88,13 +88,14 @@ def files_by_name(folder: Path, suffixes: Iterable[str] = MESH_SUFFIXES) -> dict
 
     Of a mesh in several formats, one is taken (MESH_PREFERENCE). In output folders below the folder, faces of
     reconstruct.py and fit.py count; what other commands wrote there, such as heat-maps, is left out.
+    A link to nowhere counts: it fails when it is read.
 
     Raises:
         ValueError: if there is none, or two pictures that differ in their suffix only.
     """
     suffixes = frozenset(suffixes)
     files: dict[str, Path] = {}
-    found = [path for path in visible_files(folder) if path.suffix.lower() in suffixes and path.is_file()]
+    found = [path for path in visible_files(folder) if path.suffix.lower() in suffixes and not path.is_dir()]
     for path in sorted(without_outputs(found, folder, made_by=FACE_MAKERS)):
         name = composed(path.relative_to(folder).with_suffix("").as_posix())
         files[name] = _one_of(name, files.get(name, path), path)

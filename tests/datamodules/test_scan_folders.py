@@ -83,6 +83,18 @@ def test_a_folder_without_scans_is_told_what_is_expected(tmp_path: Path) -> None
         scanned_subjects(tmp_path)
 
 
+def test_a_scan_that_is_a_link_to_nowhere_stays_in_the_list(tmp_path: Path) -> None:
+    touch(tmp_path / "scans/ann.obj")
+    (tmp_path / "scans/bob.obj").symlink_to(tmp_path / "not-fetched.obj")
+    (tmp_path / "scans/cat.obj").mkdir()
+    ann, bob = scanned_subjects(tmp_path)
+    assert (ann.name, bob.name) == ("ann", "bob")
+    assert bob.scans[0].path == tmp_path / "scans/bob.obj"
+    (tmp_path / "subject_01/Model/frontal1").mkdir(parents=True)
+    (tmp_path / "subject_01/Model/frontal1/a.obj").symlink_to(tmp_path / "not-fetched.obj")
+    assert [scan.name for scan in micc_subjects(tmp_path)[0].scans] == ["frontal1"]
+
+
 def test_photographs_and_landmarks_are_found_however_accents_are_written(tmp_path: Path) -> None:
     apart, together = normalize("NFD", "Müller"), normalize("NFC", "Müller")
     touch(tmp_path / f"scans/{apart}.obj")

@@ -199,6 +199,16 @@ def test_a_mesh_of_no_size_or_no_number_fails_alone(
     assert (status, results["counts"]["failed"]) == (1, {kind: 1})
 
 
+def test_links_to_nowhere_are_rows_that_name_them(tmp_path: Path, data: Path) -> None:
+    folder = mesh_folder(tmp_path / "theirs")
+    for lost in (folder / "subject_01.obj", data / "subject_02/Model/frontal1/obj/1.obj"):
+        lost.unlink()
+        lost.symlink_to(tmp_path / "not-fetched.obj")
+    ids = vertex_ids(tmp_path / "ids.json")
+    status, results = run(tmp_path, "--meshes", folder, "--mesh-landmarks", ids, "--data", data)
+    assert (status, results["counts"]["failed"]) == (1, {"unusable mesh": 1, "unusable scan": 4})
+
+
 def turned_inward(path: Path) -> None:
     """Winds all triangles of an OBJ file the other way."""
     path.write_text(re.sub(r"(?m)^f (\d+) (\d+) (\d+)$", r"f \1 \3 \2", path.read_text()))

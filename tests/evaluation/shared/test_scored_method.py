@@ -76,6 +76,12 @@ def test_files_are_paired_however_their_accents_are_written(tmp_path: Path) -> N
     assert list(paired(files_by_name(tmp_path), names).found) == names
 
 
+def test_a_link_to_nowhere_is_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "a.obj").symlink_to(tmp_path / "not-fetched.obj")
+    (tmp_path / "b.obj").mkdir()
+    assert files_by_name(tmp_path) == {"a": tmp_path / "a.obj"}
+
+
 def test_names_that_fit_twice_or_never_are_refused() -> None:
     files = {name: Path(f"{name}.obj") for name in ("a/x", "b/x")}
     with pytest.raises(ValueError, match=r"c/x could be a/x or b/x; name files as the items are named"):
