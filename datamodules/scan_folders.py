@@ -187,12 +187,19 @@ def _subject_of(path: Path, scans: Path) -> str:
 
 def _scans_of(name: str, scans: Path, marks: Path) -> tuple[ScanFile, ...]:
     paths = sorted(path for path in _scans_below(scans) if _subject_of(path, scans) == name)
+    # A subject's only scan may be called anything, and its landmarks as the subject is.
+    of_subject = [marks / name] if len(paths) == 1 else []
     return tuple(
         ScanFile(
             path.stem,
             path,
             _first_landmark_file(
-                [marks / path.relative_to(scans).with_suffix(""), marks / path.stem, path.with_suffix("")]
+                [
+                    marks / path.relative_to(scans).with_suffix(""),
+                    marks / path.stem,
+                    *of_subject,
+                    path.with_suffix(""),
+                ]
             ),
         )
         for path in paths

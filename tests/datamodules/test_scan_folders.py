@@ -95,6 +95,15 @@ def test_a_scan_that_is_a_link_to_nowhere_stays_in_the_list(tmp_path: Path) -> N
     assert [scan.name for scan in micc_subjects(tmp_path)[0].scans] == ["frontal1"]
 
 
+def test_the_only_scan_in_a_subject_s_folder_has_the_subject_s_landmarks(tmp_path: Path) -> None:
+    for scan in ("ann/one", "bob/one", "bob/two"):
+        touch(tmp_path / f"scans/{scan}.obj")
+    marks = [touch(tmp_path / f"landmarks/{name}.txt") for name in ("ann", "bob")]
+    ann, bob = scanned_subjects(tmp_path)
+    assert [scan.landmarks for scan in ann.scans] == marks[:1]
+    assert [scan.landmarks for scan in bob.scans] == [None, None]  # which of the two they belong to is open
+
+
 def test_photographs_and_landmarks_are_found_however_accents_are_written(tmp_path: Path) -> None:
     apart, together = normalize("NFD", "Müller"), normalize("NFC", "Müller")
     touch(tmp_path / f"scans/{apart}.obj")
