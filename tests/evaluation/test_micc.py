@@ -243,7 +243,8 @@ def test_the_oracle_has_the_size_of_the_scan(tmp_path: Path, scale: str) -> None
         tmp_path, "--meshes", folder, "--mesh-landmarks", ids, "--data", data, "--scale", scale, "--unit=mm"
     )
     means = {row["method"]: row["value"] for row in results["rows"] if row["metric"] == "mean"}
-    assert means["oracle"] < 0.1 < means["mean face"]
+    # The scans' landmarks are found by a fit, whose prior weighs much on so small a model.
+    assert means["oracle"] < 0.15 < means["mean face"]
 
 
 def test_a_missing_subject_fails_for_every_method(tmp_path: Path, data: Path) -> None:

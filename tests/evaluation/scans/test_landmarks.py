@@ -137,8 +137,8 @@ def test_a_fit_as_no_face_is_begins_anew_and_fails_with_its_reason(monkeypatch: 
     # Across the face the model meets two thirds of the surface, at coefficients of 10 and more deviations.
     tried = []
 
-    def fit_wrongly(*given: object) -> ModelFit:
-        tried.append(fit_model(*given))
+    def fit_wrongly(*given: object, prior_mm2: float) -> ModelFit:
+        tried.append(fit_model(*given, prior_mm2=prior_mm2))
         wrong = len(tried) == 1
         return tried[-1]._replace(coefficients=np.full(2, 3.4)) if wrong else tried[-1]
 
