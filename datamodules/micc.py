@@ -138,7 +138,7 @@ class MICC(LightningDataModule):
         """Which scans these are, for results: their digest covers names and sizes of the files in use."""
         subjects = self.subjects()
         scans = [scan for subject in subjects for scan in subject.scans]
-        lines = [f"{scan.path.name} {scan.path.stat().st_size}" for scan in scans]
+        lines = [f"{scan.path.name} {_bytes_of(scan.path)}" for scan in scans]
         return {
             "kind": self.kind,
             "folder": str(self.folder),
@@ -151,6 +151,11 @@ class MICC(LightningDataModule):
 
     def _found(self) -> list[Subject]:
         return micc_subjects(self.folder, self.landmarks)
+
+
+def _bytes_of(path: Path) -> int:
+    """A file's size; that of a link to nowhere is zero."""
+    return path.stat().st_size if path.exists() else 0
 
 
 class Scans(MICC):

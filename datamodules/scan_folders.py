@@ -6,6 +6,7 @@ from typing import NamedTuple
 from lightning_modules.faces.landmarks.mesh_landmark_files import SUFFIXES as LANDMARK_SUFFIXES
 from lightning_modules.faces.landmarks.point_lists import file_of_suffix
 from lightning_modules.plain.folder_walk import visible_files
+from lightning_modules.plain.letters import composed
 from lightning_modules.plain.output_folder import without_outputs
 
 from .alignment.images import EXTENSIONS as IMAGE_SUFFIXES
@@ -88,7 +89,7 @@ def scanned_subjects(folder: Path, landmarks: Path | None = None) -> list[Subjec
     """
     folder = Path(folder)
     scans = folder / "scans"
-    names = sorted({_subject_of(path, scans) for path in files_below(scans, MESH_SUFFIXES)})
+    names = sorted({_subject_of(path, scans) for path in _scans_below(scans)})
     if not names:
         raise FileNotFoundError(f"no scans in {folder}; expected {SCANS_LAYOUT}")
     marks = _required(landmarks) if landmarks is not None else folder / "landmarks"
@@ -103,7 +104,7 @@ def _micc_subject(folder: Path, marks: Path | None) -> Subject:
         return Subject(folder.name, (), {}, "no folder of the subject")
     scans = []
     for name in FRONTAL:
-        files = sorted(files_below(folder / "Model" / name, MESH_SUFFIXES))
+        files = sorted(_scans_below(folder / "Model" / name))
         if files:
             scans.append(ScanFile(name, files[0], _marks_of(files[0], folder.parent, marks)))
     missing = "" if scans else f"no scan in Model/{FRONTAL[0]} or Model/{FRONTAL[1]}"
@@ -149,8 +150,9 @@ def _micc_footage(folder: Path) -> dict[str, Path]:
 
 def _plain_footage(name: str, photos: Path) -> dict[str, Path]:
     """A subject's photographs or video, as the condition `photographs`."""
-    places = [photos / name, *(photos / f"{name}{suffix}" for suffix in VIDEO_SUFFIXES)]
-    usable = (_video_or_frames(place) for place in places if place.exists())
+    beside = {composed(path.name): path for path in sorted(photos.iterdir())} if photos.is_dir() else {}
+    places = [beside.get(composed(f"{name}{suffix}")) for suffix in ("", *VIDEO_SUFFIXES)]
+    usable = (_video_or_frames(place) for place in places if place is not None and place.exists())
     path = next((path for path in usable if path is not None), None)
     return {} if path is None else {"photographs": path}
 
@@ -165,9 +167,17 @@ def _video_or_frames(path: Path) -> Path | None:
 
 def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """Files at any depth; not what a command wrote into an output folder below, such as heat-maps."""
+    return [path for path in _named_below(folder, suffixes) if path.is_file()]
+
+
+def _scans_below(folder: Path) -> list[Path]:
+    """Scans at any depth, links to nowhere, too: these fail when they are read, and never in silence."""
+    return [path for path in _named_below(folder, MESH_SUFFIXES) if not path.is_dir()]
+
+
+def _named_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     found = visible_files(folder) if folder.is_dir() else []
-    files = [path for path in found if path.suffix.lower() in suffixes and path.is_file()]
-    return without_outputs(files, folder)
+    return without_outputs([path for path in found if path.suffix.lower() in suffixes], folder)
 
 
 def _subject_of(path: Path, scans: Path) -> str:
@@ -176,13 +186,20 @@ def _subject_of(path: Path, scans: Path) -> str:
 
 
 def _scans_of(name: str, scans: Path, marks: Path) -> tuple[ScanFile, ...]:
-    paths = sorted(path for path in files_below(scans, MESH_SUFFIXES) if _subject_of(path, scans) == name)
+    paths = sorted(path for path in _scans_below(scans) if _subject_of(path, scans) == name)
+    # A subject's only scan may be called anything, and its landmarks as the subject is.
+    of_subject = [marks / name] if len(paths) == 1 else []
     return tuple(
         ScanFile(
             path.stem,
             path,
             _first_landmark_file(
-                [marks / path.relative_to(scans).with_suffix(""), marks / path.stem, path.with_suffix("")]
+                [
+                    marks / path.relative_to(scans).with_suffix(""),
+                    marks / path.stem,
+                    *of_subject,
+                    path.with_suffix(""),
+                ]
             ),
         )
         for path in paths

@@ -168,7 +168,7 @@ class FaceCache:
         self.absorb_shares()
         with FaceRecords(self.records_file) as records:
             new, _ = _not_yet_seen(records, paths)
-        return len(new) if any(_can_be_read(paths[place]) for place in new) else 0
+        return len(new) if not all(_obstacle(paths[place]) for place in new) else 0
 
     def table(self, paths: Sequence[Path]) -> AlignedFaces:
         """The faces of photographs that were aligned before; only reads."""
@@ -227,7 +227,8 @@ class FaceCache:
             except OSError as error:
                 digest, unreadable[index] = None, f"cannot be read ({error.strerror})"
             if digest is None:
-                failures.append((index, unreadable.get(index, "new or changed since the last alignment")))
+                reason = unreadable.get(index) or _obstacle(path) or "new or changed since the last alignment"
+                failures.append((index, reason))
                 continue
             found = records.qualities(digest)
             if not found:
@@ -258,12 +259,17 @@ def _not_yet_seen(records: FaceRecords, paths: Sequence[Path]) -> tuple[list[int
     return new, unreadable
 
 
-def _can_be_read(path: Path) -> bool:
+def _obstacle(path: Path) -> str:
+    """Why a file's bytes cannot be read; empty if they can."""
     try:
         file_content(path)
-    except (OSError, PhotographError):
-        return False
-    return True
+    except (OSError, PhotographError) as error:
+        return _said(error)
+    return ""
+
+
+def _said(error: Exception) -> str:
+    return f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
 
 
 # A photograph's index, its file's state or why it cannot be read, and what is new of its content.
@@ -281,11 +287,8 @@ def process_photographs(face_cache: FaceCache, photographs: list[tuple[int, Path
         for index, path in photographs:
             try:
                 state, content = path.stat(), file_content(path)
-            except OSError as error:
-                results.append((index, f"cannot be read ({error.strerror})", None))
-                continue
-            except PhotographError as error:
-                results.append((index, str(error), None))
+            except (OSError, PhotographError) as error:
+                results.append((index, _said(error), None))
                 continue
             digest = hashlib.sha256(content).digest()
             file = HashedFile(str(path.absolute()), state.st_size, state.st_mtime_ns, digest)

@@ -11,6 +11,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from lightning_modules.plain.files import read_text
 from lightning_modules.plain.folder_walk import visible_files
+from lightning_modules.plain.letters import composed
 from lightning_modules.plain.output_folder import without_outputs
 from lightning_modules.rendering.colour_profiles import in_srgb
 
@@ -166,13 +167,17 @@ def read_list(file: Path) -> list[Path]:
 
     Raises:
         FileNotFoundError: if the list does not exist.
-        ValueError: if it names nothing.
+        ValueError: if it names nothing, or holds zero bytes, which are in no path.
     """
     if not file.is_file():
         raise FileNotFoundError(
             f"no list file {file}; expected a text file with one photograph's path a line"
         )
-    lines = (line.strip() for line in read_text(file).splitlines())
+    text = read_text(file)
+    if "\0" in text:
+        number = text[: text.index("\0")].count("\n") + 1
+        raise ValueError(f"{file}, line {number} holds a zero byte, as a damaged file does; write it again")
+    lines = (line.strip() for line in text.splitlines())
     paths = [_listed(file.parent, line) for line in lines if line and not line.startswith("#")]
     if not paths:
         raise ValueError(f"{file} names no photograph; expected one path a line")
@@ -180,9 +185,15 @@ def read_list(file: Path) -> list[Path]:
 
 
 def _listed(folder: Path, line: str) -> Path:
-    """The path that a line names, be it with a Windows path's separators."""
+    """The path that a line names, however Windows, macOS or a spreadsheet writes it."""
     path = folder / line
-    return path if "\\" not in line or path.exists() else folder / line.replace("\\", "/")
+    if (line.isascii() and not {"\\", '"'} & set(line)) or path.exists():
+        return path
+    path = folder / line.strip('"').replace("\\", "/")
+    if path.name.isascii() or path.exists() or not path.parent.is_dir():
+        return path
+    wanted = composed(path.name)
+    return next((each for each in sorted(path.parent.iterdir()) if composed(each.name) == wanted), path)
 
 
 def _check_size(image: Image.Image) -> None:

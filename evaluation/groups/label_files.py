@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from datamodules.alignment.images import EXTENSIONS
 from lightning_modules.plain.files import read_text
+from lightning_modules.plain.letters import composed
 from lightning_modules.plain.quotations import shortened
 
 
@@ -94,7 +95,7 @@ def read_labels(path: Path, columns: Sequence[str] = ()) -> LabelFile:
 
 def name_of(cell: str) -> str:
     """A person's name, or the end of a photograph's path without suffix: <folder>/<name>, or <name>."""
-    path = PurePosixPath(cell.strip().replace("\\", "/"))
+    path = PurePosixPath(composed(cell.strip()).replace("\\", "/"))
     name = "/".join(path.parts[-2:])
     return name[: name.rindex(".")] if path.suffix.lower() in EXTENSIONS else name
 
@@ -118,6 +119,7 @@ def matched(file: LabelFile, items: Named, place: str) -> Matched:
     for person, photograph in zip(items.people, items.photographs, strict=True):
         last = photograph.rpartition("/")[2]
         candidates = [photograph, *([last] if last_parts[last] == 1 else []), person]
+        candidates = [composed(name) for name in candidates]
         mine = [name for name in candidates if name in known]
         chosen.append(mine[0] if mine else None)
         used.update(mine)

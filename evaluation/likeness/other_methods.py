@@ -16,7 +16,7 @@ from datamodules.alignment.images import EXTENSIONS, PhotographError, read_photo
 from evaluation.likeness.rendering_embeddings import Embedded, embed_all, file_keys, rendering_folder
 from evaluation.shared.scored_method import MESH_SUFFIXES, Scored, files_by_name, paired
 from lightning_modules.faces.aligned_rendering import FRONTAL_MATERIAL, as_judged, frontal_scenes
-from lightning_modules.faces.mesh import Mesh
+from lightning_modules.faces.mesh import Mesh, surface_vertices
 from lightning_modules.faces.mesh_files.units import Unit, read_mesh_in_mm
 from lightning_modules.faces.normals import vertex_normals
 from lightning_modules.recognition.frame import WHOLE_FRAME
@@ -131,12 +131,13 @@ def frontal_picture(mesh: Mesh, *, size: int = PICTURE_SIZE, backend: str | None
         size: of the square picture.
         backend: of the rasterizer.
     """
-    vertices = mesh.vertices.float()
-    middle = (vertices.amax(0) + vertices.amin(0)) / 2
+    surface = surface_vertices(mesh).float()
+    low, high = surface.amin(0), surface.amax(0)
+    middle = (high + low) / 2
     # The frontal light stands before a nose tip at the origin.
-    centre = torch.tensor([middle[0], middle[1], vertices[:, 2].amax()])
-    vertices = (vertices - centre)[None]
-    extent = MARGIN * float((vertices.amax(1) - vertices.amin(1))[0, :2].max())
+    centre = torch.tensor([middle[0], middle[1], high[2]])
+    vertices = (mesh.vertices.float() - centre)[None]
+    extent = MARGIN * float((high - low)[:2].max())
     scenes = frontal_scenes(1)
     poses = scenes.poses._replace(frame_heights=torch.full((1, 1), extent))
     image = render(

@@ -48,7 +48,9 @@ def checked_mesh(mesh: MarkedMesh, name: str) -> MarkedMesh:
         if array.shape != shape and array.size:
             raise ValueError(f"{part} of {name} must be {list(shape)}, got {list(array.shape)}")
     if not len(vertices) or not len(triangles):
-        raise Unscorable(f"empty mesh: {name} has {len(vertices)} vertices, {len(triangles)} triangles")
+        raise Unscorable(
+            f"empty mesh: {name} has {len(vertices)} vertices, {len(triangles)} triangles; export both"
+        )
     if triangles.min() < 0 or triangles.max() >= len(vertices):
         raise Unscorable(f"broken mesh: {name} has a triangle of a vertex that is not there")
     if not np.isfinite(vertices[triangles]).all():

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha256
@@ -10,6 +9,7 @@ from pathlib import Path, PurePath
 
 from evaluation.reporting.results import RESULTS, STARTED
 from evaluation.shared.lifecycle import TABLES
+from lightning_modules.plain.letters import composed
 
 from .face_files import SUFFIXES
 
@@ -63,7 +63,7 @@ def _of_bearable_length(name: PurePath) -> str:
 
 def _alike(name: str) -> str:
     """The same of names that some disk takes for one."""
-    return unicodedata.normalize("NFC", name).casefold()
+    return composed(name).casefold()
 
 
 def names_of(

@@ -27,6 +27,7 @@ from lightning_modules.faces.mesh_files.units import (
     read_mesh_in_mm,
 )
 from lightning_modules.faces.morphable_model import MorphableModel
+from lightning_modules.plain.letters import composed
 from lightning_modules.prediction import Prediction
 from lightning_modules.reconstruction import Reconstructor
 
@@ -174,6 +175,7 @@ class MeshFolder:
 
     def _paths(self, subject: str, condition: str) -> list[Path]:
         """The file of a subject and condition, or those of its frames in order."""
+        subject = composed(subject)
         called = (condition, MICC_CONDITIONS.get(condition, condition))
         places = [f"{subject}/{name}" for name in called] + [f"{name}/{subject}" for name in called]
         path = next((self._files[place] for place in (*places, subject) if place in self._files), None)
@@ -192,7 +194,7 @@ class MeshFolder:
         except (ValueError, OSError) as error:
             raise Unscorable(f"unusable mesh: {error}") from error
         if not len(read.mesh.triangles):
-            raise Unscorable(f"empty mesh: {path.name} has no triangle")
+            raise Unscorable(f"empty mesh: {path.name} has no triangle; export them, too")
         return read
 
     def _mean(self, read: MeshInMillimetres, first: Path, frames: Sequence[Path]) -> Mesh:

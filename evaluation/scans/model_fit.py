@@ -42,7 +42,14 @@ class ModelFit(NamedTuple):
     failure: str = ""
 
 
-def fit_model(surface: Surface, model: MorphableModel, start: Similarity, nose_tip: NDArray) -> ModelFit:
+def fit_model(
+    surface: Surface,
+    model: MorphableModel,
+    start: Similarity,
+    nose_tip: NDArray,
+    *,
+    prior_mm2: float = PRIOR_MM2,
+) -> ModelFit:
     """Shape coefficients and similarity together, by Gauss-Newton steps on point-to-plane distances.
 
     Each round pairs the model's vertices in the region with the surface's closest points, leaves out what
@@ -54,6 +61,8 @@ def fit_model(surface: Surface, model: MorphableModel, start: Similarity, nose_t
         model: all its shape components are used.
         start: from the model's frame to the surface's.
         nose_tip: [3], in the surface's frame; points about it count.
+        prior_mm2: weight of a coefficient's square against a squared distance; the more, the less a face
+            outside the model bends the fit.
     """
     basis = (model.components("shape").basis * model.shape_standard_deviation).double().numpy()
     basis = basis.reshape(-1, 3, basis.shape[1])
@@ -68,7 +77,7 @@ def fit_model(surface: Surface, model: MorphableModel, start: Similarity, nose_t
             return ModelFit(coefficients, shape, pose, np.nan, reason)
         points = pose.points(shape[chosen])
         wanted = ((targets - points) * normals).sum(1)
-        pose, coefficients = _step(points, basis[chosen], normals, wanted, pose, coefficients)
+        pose, coefficients = _step(points, basis[chosen], normals, wanted, pose, coefficients, prior_mm2)
         before, residual = residual, float(np.sqrt((wanted**2).mean()))
         if abs(before - residual) < LEAST_GAIN_MM:
             break
@@ -101,6 +110,7 @@ def _step(
     wanted: NDArray,
     pose: Similarity,
     coefficients: NDArray,
+    prior_mm2: float,
 ) -> tuple[Similarity, NDArray[np.float64]]:
     """Pose and coefficients after one linear step.
 
@@ -111,6 +121,7 @@ def _step(
         wanted: [N], how far each should move along its normal.
         pose: of the model.
         coefficients: [K].
+        prior_mm2: weight of their squares.
     """
     centre = points.mean(0)
     arms = points - centre
@@ -126,8 +137,8 @@ def _step(
         1,
     )
     gram, right = columns.T @ columns, columns.T @ wanted
-    prior = np.diag(np.r_[np.full(7, 1e-9 * len(points)), np.full(len(coefficients), PRIOR_MM2)])
-    right[7:] -= PRIOR_MM2 * coefficients
+    prior = np.diag(np.r_[np.full(7, 1e-9 * len(points)), np.full(len(coefficients), prior_mm2)])
+    right[7:] -= prior_mm2 * coefficients
     solution = np.linalg.solve(gram + prior, right)
     rotation = Rotation.from_rotvec(solution[:3] / length).as_matrix()
     scale = float(np.exp(solution[6] / length))

@@ -59,7 +59,9 @@ def detected_points(mesh: Mesh, detect: Detector) -> Iterator[NDArray[np.float64
         yield from _points_of(around)
     if found or any(seen.faces for seen in looked_around):
         raise Unscorable(OFF_THE_MESH)
-    raise Unscorable("no face found: the detector sees none on the mesh's frontal picture")
+    raise Unscorable(
+        "no face found: the detector sees none on the mesh's frontal picture; mark its landmarks in a file"
+    )
 
 
 class _Seen(NamedTuple):

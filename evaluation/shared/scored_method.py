@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from lightning_modules.plain.files import require_file, sha256_of_file
 from lightning_modules.plain.folder_walk import visible_files
+from lightning_modules.plain.letters import composed
 from lightning_modules.plain.output_folder import without_outputs
 
 Kind = Literal["checkpoint", "meshes", "renderings"]
@@ -83,19 +84,20 @@ def what_is_scored(
 
 
 def files_by_name(folder: Path, suffixes: Iterable[str] = MESH_SUFFIXES) -> dict[str, Path]:
-    """All such files at any depth, by their path in the folder without its suffix.
+    """All such files at any depth, by their path in the folder without its suffix, see `composed`.
 
     Of a mesh in several formats, one is taken (MESH_PREFERENCE). In output folders below the folder, faces of
     reconstruct.py and fit.py count; what other commands wrote there, such as heat-maps, is left out.
+    A link to nowhere counts: it fails when it is read.
 
     Raises:
         ValueError: if there is none, or two pictures that differ in their suffix only.
     """
     suffixes = frozenset(suffixes)
     files: dict[str, Path] = {}
-    found = [path for path in visible_files(folder) if path.suffix.lower() in suffixes and path.is_file()]
+    found = [path for path in visible_files(folder) if path.suffix.lower() in suffixes and not path.is_dir()]
     for path in sorted(without_outputs(found, folder, made_by=FACE_MAKERS)):
-        name = path.relative_to(folder).with_suffix("").as_posix()
+        name = composed(path.relative_to(folder).with_suffix("").as_posix())
         files[name] = _one_of(name, files.get(name, path), path)
     if not files:
         raise ValueError(f"{folder} holds no file ending in {', '.join(sorted(suffixes))}")
@@ -118,7 +120,8 @@ def paired(files: Mapping[str, Path], names: Iterable[str]) -> Pairing:
         by_last_part.setdefault(name.rpartition("/")[2], []).append(name)
     chosen: dict[str, str] = {}
     for name in names:
-        candidates = [name] if name in files else by_last_part.get(name.rpartition("/")[2], [])
+        spelt = composed(name)
+        candidates = [spelt] if spelt in files else by_last_part.get(spelt.rpartition("/")[2], [])
         if len(candidates) > 1:
             raise ValueError(f"{name} could be {' or '.join(candidates)}; name files as the items are named")
         if candidates:

@@ -21,6 +21,15 @@ class Mesh(NamedTuple):
     colours: Tensor | None
 
 
+def surface_vertices(mesh: Mesh) -> Tensor:
+    """The vertices that triangles use: scanners leave others at the origin, or far away. All of a cloud."""
+    if not len(mesh.triangles):
+        return mesh.vertices
+    used = torch.zeros(len(mesh.vertices), dtype=torch.bool)
+    used[mesh.triangles.flatten()] = True
+    return mesh.vertices[used]
+
+
 def checked_mesh(path: Path, mesh: Mesh) -> Mesh:
     """The mesh of a file, if it is one.
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_modules.faces.mesh import Mesh
+from lightning_modules.faces.mesh import Mesh, surface_vertices
 from lightning_modules.faces.normals import vertex_normals
 from lightning_modules.faces.portraits import studio_lights
 from lightning_modules.rendering.camera import Cameras, camera_matrices
@@ -60,7 +60,7 @@ def view_of(
     """
     turn = torch.eye(3) if turn is None else turn.float()
     turned = mesh.vertices.float() @ turn.T
-    low, high = _extent(turned)
+    low, high = _extent(surface_vertices(mesh).float() @ turn.T)
     middle = 0.5 * (low + high) if centre is None else turn @ torch.as_tensor(centre).float()
     turned = (turned - middle)[None]
     shown = MARGIN * float((high - low)[:2].max()) if extent_mm is None else extent_mm

@@ -193,6 +193,7 @@ def require_file(path: Path, what: str) -> None:
         FileNotFoundError: if there is nothing, a folder, or a pipe.
     """
     if not path.is_file():
-        found = "is a folder" if path.is_dir() else "does not exist"
+        missing = "is a link whose target is missing" if path.is_symlink() else "does not exist"
+        found = "is a folder" if path.is_dir() else missing
         found = "is a pipe or a device" if _waits(path) else found
         raise FileNotFoundError(f"{path} {found}; expected {what}")

@@ -1,4 +1,5 @@
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -80,3 +81,34 @@ def test_other_scans_are_found_as_files_and_in_folders_with_photographs_and_land
 def test_a_folder_without_scans_is_told_what_is_expected(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no scans in .*; expected scans/<subject>\.obj"):
         scanned_subjects(tmp_path)
+
+
+def test_a_scan_that_is_a_link_to_nowhere_stays_in_the_list(tmp_path: Path) -> None:
+    touch(tmp_path / "scans/ann.obj")
+    (tmp_path / "scans/bob.obj").symlink_to(tmp_path / "not-fetched.obj")
+    (tmp_path / "scans/cat.obj").mkdir()
+    ann, bob = scanned_subjects(tmp_path)
+    assert (ann.name, bob.name) == ("ann", "bob")
+    assert bob.scans[0].path == tmp_path / "scans/bob.obj"
+    (tmp_path / "subject_01/Model/frontal1").mkdir(parents=True)
+    (tmp_path / "subject_01/Model/frontal1/a.obj").symlink_to(tmp_path / "not-fetched.obj")
+    assert [scan.name for scan in micc_subjects(tmp_path)[0].scans] == ["frontal1"]
+
+
+def test_the_only_scan_in_a_subject_s_folder_has_the_subject_s_landmarks(tmp_path: Path) -> None:
+    for scan in ("ann/one", "bob/one", "bob/two"):
+        touch(tmp_path / f"scans/{scan}.obj")
+    marks = [touch(tmp_path / f"landmarks/{name}.txt") for name in ("ann", "bob")]
+    ann, bob = scanned_subjects(tmp_path)
+    assert [scan.landmarks for scan in ann.scans] == marks[:1]
+    assert [scan.landmarks for scan in bob.scans] == [None, None]  # which of the two they belong to is open
+
+
+def test_photographs_and_landmarks_are_found_however_accents_are_written(tmp_path: Path) -> None:
+    apart, together = normalize("NFD", "Müller"), normalize("NFC", "Müller")
+    touch(tmp_path / f"scans/{apart}.obj")
+    touch(tmp_path / f"landmarks/{together}.txt")
+    touch(tmp_path / f"photos/{together}.mp4")
+    (subject,) = scanned_subjects(tmp_path)
+    assert subject.scans[0].landmarks is not None
+    assert list(subject.footage) == ["photographs"]

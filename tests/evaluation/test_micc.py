@@ -199,6 +199,16 @@ def test_a_mesh_of_no_size_or_no_number_fails_alone(
     assert (status, results["counts"]["failed"]) == (1, {kind: 1})
 
 
+def test_links_to_nowhere_are_rows_that_name_them(tmp_path: Path, data: Path) -> None:
+    folder = mesh_folder(tmp_path / "theirs")
+    for lost in (folder / "subject_01.obj", data / "subject_02/Model/frontal1/obj/1.obj"):
+        lost.unlink()
+        lost.symlink_to(tmp_path / "not-fetched.obj")
+    ids = vertex_ids(tmp_path / "ids.json")
+    status, results = run(tmp_path, "--meshes", folder, "--mesh-landmarks", ids, "--data", data)
+    assert (status, results["counts"]["failed"]) == (1, {"unusable mesh": 1, "unusable scan": 4})
+
+
 def turned_inward(path: Path) -> None:
     """Winds all triangles of an OBJ file the other way."""
     path.write_text(re.sub(r"(?m)^f (\d+) (\d+) (\d+)$", r"f \1 \3 \2", path.read_text()))
@@ -233,7 +243,8 @@ def test_the_oracle_has_the_size_of_the_scan(tmp_path: Path, scale: str) -> None
         tmp_path, "--meshes", folder, "--mesh-landmarks", ids, "--data", data, "--scale", scale, "--unit=mm"
     )
     means = {row["method"]: row["value"] for row in results["rows"] if row["metric"] == "mean"}
-    assert means["oracle"] < 0.1 < means["mean face"]
+    # The scans' landmarks are found by a fit, whose prior weighs much on so small a model.
+    assert means["oracle"] < 0.15 < means["mean face"]
 
 
 def test_a_missing_subject_fails_for_every_method(tmp_path: Path, data: Path) -> None:

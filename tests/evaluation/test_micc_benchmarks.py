@@ -139,7 +139,9 @@ def test_seven_landmarks_suffice_and_no_mesh_is_fitted(
     marked = evaluation.MeshFolder.mesh
 
     def counting(self: object, subject: object, condition: str) -> object:
-        monkeypatch.setattr("evaluation.scans.landmarks.fit_model", lambda *_: fitted.append(subject.name))
+        monkeypatch.setattr(
+            "evaluation.scans.landmarks.fit_model", lambda *_, **__: fitted.append(subject.name)
+        )
         try:
             return marked(self, subject, condition)
         finally:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lightning_modules.faces.landmarks.ljson import is_number_or_null, ljson_landmarks
 from lightning_modules.plain.files import read_text
+from lightning_modules.plain.letters import composed
 
 # Far above what 68 points take in any of the forms; more is another kind of file.
 LARGEST_BYTES = 16 * 2**20
@@ -32,15 +33,20 @@ class PointList(NamedTuple):
 
 
 def file_of_suffix(stem: Path, suffixes: tuple[str, ...]) -> Path | None:
-    """The first file of a name with one of these suffixes, in small letters or capitals.
+    """The first file of a name with one of these suffixes, in small letters or capitals; see `composed`.
 
     Args:
         stem: folder and name, without the suffix; dots in it stay.
         suffixes: with their dots, the most wanted first.
     """
     spellings = [spelt for suffix in suffixes for spelt in (suffix, suffix.upper(), suffix.title())]
-    candidates = (stem.with_name(stem.name + suffix) for suffix in spellings)
-    return next((path for path in candidates if path.is_file()), None)
+    candidates = [stem.with_name(stem.name + suffix) for suffix in spellings]
+    found = next((path for path in candidates if path.is_file()), None)
+    if found is not None or stem.name.isascii() or not stem.parent.is_dir():
+        return found
+    beside = {composed(path.name): path for path in sorted(stem.parent.iterdir()) if path.is_file()}
+    alike = (composed(path.name) for path in candidates)
+    return next((beside[name] for name in alike if name in beside), None)
 
 
 def read_point_list(path: Path, counts: tuple[int, ...]) -> PointList:
@@ -93,6 +99,10 @@ def _parsed_json(text: str) -> object:
 def _json_list(content: object) -> NDArray[np.float64]:
     if not isinstance(content, list):
         raise ValueError("a list or LJSON expected")
+    # In place of a point that is not marked some have null, others a list of nulls.
+    axes = next((len(row) for row in content if isinstance(row, list)), None)
+    if axes is not None:
+        content = [[None] * axes if row is None else row for row in content]
     rows = [row if isinstance(row, list) else [row] for row in content]
     if len({(isinstance(row, list), len(row) if isinstance(row, list) else 1) for row in content}) > 1:
         raise ValueError("all points must have as many coordinates")
@@ -145,9 +155,15 @@ def _table(text: str, counts: tuple[int, ...]) -> NDArray[np.float64]:
         rows = [(number, row[:-1]) for number, row in rows]  # a separator ends each line
     if not rows:
         raise ValueError("it holds no numbers")
+    first, count = next(((number, len(row)) for number, row in rows if len(row) > 1), (rows[0][0], 1))
+    # One word in place of a point's numbers says that it was not marked.
+    rows = [
+        (number, row * count if len(row) == 1 and row[0].lower() in NOT_A_NUMBER else row)
+        for number, row in rows
+    ]
     for number, row in rows:
-        if len(row) != len(rows[0][1]):
-            raise ValueError(f"line {number} has {len(row)} numbers, line {rows[0][0]} has {len(rows[0][1])}")
+        if len(row) != count:
+            raise ValueError(f"line {number} has {len(row)} numbers, line {first} has {count}")
         if wrong := [part for part in row if not (_is_number(part) or part.lower() in NOT_A_NUMBER)]:
             raise ValueError(f"line {number}: {wrong[0][:40]!r} is no number")
     array = np.array([[_number(part) for part in row] for _, row in rows])

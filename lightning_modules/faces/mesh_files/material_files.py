@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
-from unicodedata import normalize
 from urllib.parse import unquote
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from lightning_modules.faces.mesh_files.colours import as_fractions
 from lightning_modules.faces.mesh_files.text import text_of, uncommented
+from lightning_modules.plain.letters import composed
 from lightning_modules.plain.quotations import shortened
 
 # Options of a texture and how many words may follow each; some take fewer.
@@ -161,7 +161,7 @@ def _codings(name: str) -> Iterator[str]:
 
 def _alike(name: str) -> str:
     """What names have in common that differ in case or in how accents are written."""
-    return normalize("NFC", name).lower()
+    return composed(name).lower()
 
 
 def named_files(folder: Path, statement: str) -> tuple[list[Path], list[str]]:

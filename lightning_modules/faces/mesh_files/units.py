@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_modules.faces.mesh import Mesh
+from lightning_modules.faces.mesh import Mesh, surface_vertices
 from lightning_modules.faces.mesh_files.any_format import read_mesh
 from lightning_modules.faces.mesh_files.glb import MILLIMETRES_PER_METRE
 from lightning_modules.faces.orientation import oriented
@@ -73,13 +73,14 @@ def read_mesh_in_mm(path: Path, unit: Unit = "auto") -> MeshInMillimetres:
         mesh = read_mesh(path)
     name, guessed, in_metres = str(unit), unit == "auto", False
     if Path(path).suffix.lower() == ".glb":  # `read_mesh` gives mm
-        if is_plausible(extent_of(mesh.vertices), GIVEN_MM):
+        if is_plausible(extent_of(surface_vertices(mesh)), GIVEN_MM):
             name, guessed, in_metres = "mm", False, True
         else:
             mesh = mesh._replace(vertices=mesh.vertices / MILLIMETRES_PER_METRE)
-    extent = extent_of(mesh.vertices)
+    surface = surface_vertices(mesh)
+    extent = extent_of(surface)
     if name == "auto":
-        found = guess_unit(mesh.vertices, _OF_GLB if Path(path).suffix.lower() == ".glb" else MILLIMETRES)
+        found = guess_unit(surface, _OF_GLB if Path(path).suffix.lower() == ".glb" else MILLIMETRES)
         if found is None:
             raise ImplausibleSizeError(_no_face(path, extent, f"in {', '.join(MILLIMETRES)}", PLAUSIBLE_MM))
         name = found
@@ -105,7 +106,10 @@ def _no_face(path: Path, extent: float, units: str, plausible_mm: tuple[float, f
     advice = "check the mesh: all of its vertices lie in one place"
     if math.isfinite(extent) and extent > 0:
         # A face is about 200 mm high.
-        advice = f"name its unit, or the millimetres of one of its units: {200 / extent:.3g} if it is a face"
+        advice = (
+            f"name its unit, or the millimetres of one of its units: {200 / extent:.3g} if it is a face; cut "
+            "away what is no head"
+        )
     return (
         f"implausible size: {path} spans {extent:.4g} of its units, which is no face {units} "
         f"({low:g} to {high:g} mm); {advice}"

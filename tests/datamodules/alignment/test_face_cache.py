@@ -127,6 +127,7 @@ def test_unreadable_files_do_not_stop_the_run(photograph_folder: Path, tmp_path:
     assert faces.failures[0] == (0, "cannot be read (No such file or directory)")
     assert faces.failures[-1] == (7, "cannot be read (Is a directory)")
     assert "cannot be read: 2" in faces.summary(len(paths))
+    assert cache.table(paths).failures == faces.failures  # without aligning anything
 
 
 def test_all_faces_or_one_can_be_taken(tmp_path: Path, stub_detector: Looked) -> None:

@@ -3,6 +3,7 @@ import os
 import struct
 import subprocess
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -196,6 +197,8 @@ def test_a_list_names_photographs_relative_to_itself(tmp_path: Path) -> None:
     assert read_list(tmp_path / "list.txt") == [tmp_path / "folder/a.jpg", Path("/elsewhere/b.jpg")]
     (tmp_path / "list.txt").write_bytes("folder\\a.jpg\r\nJosé.jpg\r\n".encode("utf-16"))
     assert read_list(tmp_path / "list.txt") == [tmp_path / "folder/a.jpg", tmp_path / "José.jpg"]
+    (tmp_path / "list.txt").write_text('"folder\\a.jpg"\n')  # as Windows copies a path
+    assert read_list(tmp_path / "list.txt") == [tmp_path / "folder/a.jpg"]
     (tmp_path / "empty.txt").write_text("# nothing\n")
     with pytest.raises(ValueError, match=r"empty\.txt names no photograph; expected one path a line"):
         read_list(tmp_path / "empty.txt")
@@ -415,6 +418,21 @@ def test_hidden_files_are_left_out_and_links_to_folders_followed(tmp_path: Path)
     (folder / "round").symlink_to(folder)
     assert list_photographs(folder) == [folder / "a.png", folder / "linked/b.png"]
     assert list_photographs(folder, "*/*.png") == [folder / "linked/b.png"]
+
+
+def test_a_listed_photograph_is_found_however_its_accents_are_written(tmp_path: Path) -> None:
+    apart, together = (normalize(form, "José.jpg") for form in ("NFD", "NFC"))
+    (tmp_path / "list.txt").write_text(f"{together}\n", encoding="utf-8")
+    assert read_list(tmp_path / "list.txt") == [tmp_path / together]  # of neither, the one that is named
+    (tmp_path / apart).touch()
+    (found,) = read_list(tmp_path / "list.txt")
+    assert found.is_file()
+
+
+def test_a_list_with_zero_bytes_is_refused_with_the_line(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"a.jpg\nb.jpg\n\0\0\0")
+    with pytest.raises(ValueError, match=r"list\.txt, line 3 holds a zero byte"):
+        read_list(tmp_path / "list.txt")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders")

@@ -1,4 +1,5 @@
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -93,6 +94,12 @@ def test_people_and_photographs_get_their_labels_photographs_first(tmp_path: Pat
     assert found.labels == {"sex": ["female", "hidden", ""]}
     assert found.used == ["Ann", "Ann/Ann_0002"]
     assert found.unknown == ["Eve"]
+
+
+def test_a_name_is_found_however_its_accents_are_written(tmp_path: Path) -> None:
+    file = labels(tmp_path, f"name,sex\n{normalize('NFC', 'Müller')},f\n")
+    items = Named([normalize("NFD", "Müller")], [normalize("NFD", "Müller/1")])
+    assert matched(file, items, "x").labels == {"sex": ["f"]}
 
 
 def test_a_photograph_s_last_part_is_enough_where_it_fits_one(tmp_path: Path) -> None:

@@ -55,3 +55,13 @@ def test_triangles_that_point_inward_would_darken_the_judge_s_picture() -> None:
     mesh = face(coloured=True)
     wrong = frontal_picture(mesh._replace(triangles=mesh.triangles[:, [0, 2, 1]]), size=SIZE)
     assert wrong.mean() < 0.8 * frontal_picture(mesh, size=SIZE).mean()
+
+
+def test_vertices_without_a_triangle_move_no_picture_away() -> None:
+    mesh = face(coloured=True)
+    stray = torch.full((len(mesh.vertices), 3), 1e5)
+    colours = torch.zeros(len(stray), 3)
+    assert mesh.colours is not None
+    more = Mesh(torch.cat([mesh.vertices, stray]), mesh.triangles, torch.cat([mesh.colours, colours]))
+    for seen, right in zip(pictures(more), pictures(mesh), strict=True):
+        np.testing.assert_allclose(seen, right, atol=1 if seen.dtype == np.uint8 else 1e-5)

@@ -93,7 +93,9 @@ def test_points_of_another_unit_lie_over_no_hole(tmp_path: Path, factor: float) 
     np.save(tmp_path / "all.npy", factor * TYPICAL_PLACES)
     whole = typical_face()
     open_face = whole._replace(triangles=whole.triangles[::2])  # everything lies on a border
-    with pytest.raises(Unscorable, match="mm off the surface"):
+    with pytest.raises(
+        Unscorable, match=r"(\d+, ){7}\d+ and \d+ more \(iBUG, from 1\) lies .* off the surface"
+    ):
         Marker(face_like_model).marks(open_face, tmp_path / "all.npy")
 
 
@@ -135,8 +137,8 @@ def test_a_fit_as_no_face_is_begins_anew_and_fails_with_its_reason(monkeypatch: 
     # Across the face the model meets two thirds of the surface, at coefficients of 10 and more deviations.
     tried = []
 
-    def fit_wrongly(*given: object) -> ModelFit:
-        tried.append(fit_model(*given))
+    def fit_wrongly(*given: object, prior_mm2: float) -> ModelFit:
+        tried.append(fit_model(*given, prior_mm2=prior_mm2))
         wrong = len(tried) == 1
         return tried[-1]._replace(coefficients=np.full(2, 3.4)) if wrong else tried[-1]
 
@@ -149,7 +151,8 @@ def test_a_fit_as_no_face_is_begins_anew_and_fails_with_its_reason(monkeypatch: 
     tried.clear()
     monkeypatch.setattr(landmarks, "detected_points", lambda *_: iter([five_of_model()]))
     with pytest.raises(
-        Unscorable, match=r"no landmarks: .* only as no face's do \(3\.4 standard deviations\)"
+        Unscorable,
+        match=r"no landmarks: .* only as no face's do \(3\.4 standard deviations\); mark them in a",
     ):
         marker.marks(mesh_of(), None)
 

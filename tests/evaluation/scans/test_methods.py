@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -52,11 +53,25 @@ def test_one_mesh_for_all_conditions(tmp_path: Path) -> None:
         folder.mesh(BOB, ANY_CONDITION)
 
 
+def test_a_mesh_is_found_however_its_name_s_accents_are_written(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "meshes", normalize("NFC", "Müller"))
+    subject = Subject(normalize("NFD", "Müller"), (), {})
+    assert np.isfinite(folder.mesh(subject, ANY_CONDITION).vertices).all()
+
+
+def test_a_mesh_that_is_a_link_to_nowhere_is_said_to_be_one(tmp_path: Path) -> None:
+    folder_of(tmp_path / "meshes", "bob")
+    (tmp_path / "meshes/ann.obj").symlink_to(tmp_path / "not-fetched.obj")
+    folder = folder_of(tmp_path / "meshes")
+    with pytest.raises(Unscorable, match=r"unusable mesh: .*ann\.obj is a link whose target is missing"):
+        folder.mesh(ANN, ANY_CONDITION)
+
+
 def test_a_mesh_without_triangles_is_empty(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "meshes", "ann")
     rows = [f"v {x} {y} 0" for x in range(0, 200, 20) for y in range(0, 200, 20)]
     (tmp_path / "meshes/ann.obj").write_text("\n".join(rows))
-    with pytest.raises(Unscorable, match=r"empty mesh: ann\.obj has no triangle"):
+    with pytest.raises(Unscorable, match=r"empty mesh: ann\.obj has no triangle; export them, too"):
         folder.mesh(ANN, ANY_CONDITION)
 
 

@@ -32,6 +32,16 @@ def test_what_the_model_cannot_make_stays_as_residual() -> None:
     assert fit.residual_mm > 0.3
 
 
+def test_a_larger_prior_lets_a_face_outside_the_model_bend_the_fit_less() -> None:
+    face = face_like(3.0, nose_mm=60.0)  # eight deviations
+    scan = Surface(face.vertices, face.triangles)
+    weights = (1.0, 1e4, 1e6)
+    fits = [fit_model(scan, face_like_model(), NEAR, np.zeros(3), prior_mm2=weight) for weight in weights]
+    bent = [float(np.abs(fit.coefficients).max()) for fit in fits]
+    assert bent[0] > bent[1] > bent[2]
+    assert bent[2] < 0.5
+
+
 def test_a_surface_that_the_model_does_not_meet_is_no_fit() -> None:
     face = face_like()
     away = Surface(face.vertices + np.array([0, 0, 300.0]), face.triangles)

@@ -1,4 +1,5 @@
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -67,6 +68,18 @@ def test_files_are_paired_by_whole_name_or_by_its_last_part() -> None:
     }  # fmt: skip
     assert pairing.missing == ["Eve/Eve_0001"]
     assert pairing.unmatched == [Path("stray.obj")]
+
+
+def test_files_are_paired_however_their_accents_are_written(tmp_path: Path) -> None:
+    write(tmp_path, f"{normalize('NFD', 'Müller')}.obj", f"Ann/{normalize('NFD', 'Zoë')}.obj")
+    names = [normalize("NFC", "Müller"), normalize("NFD", "Ann/Zoë")]
+    assert list(paired(files_by_name(tmp_path), names).found) == names
+
+
+def test_a_link_to_nowhere_is_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "a.obj").symlink_to(tmp_path / "not-fetched.obj")
+    (tmp_path / "b.obj").mkdir()
+    assert files_by_name(tmp_path) == {"a": tmp_path / "a.obj"}
 
 
 def test_names_that_fit_twice_or_never_are_refused() -> None:

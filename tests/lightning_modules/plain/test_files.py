@@ -145,6 +145,9 @@ def test_a_pipe_is_named_and_not_waited_for(tmp_path: Path) -> None:
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="none does not exist; expected a scan"):
         require_file(tmp_path / "none", "a scan")
+    (tmp_path / "link").symlink_to(tmp_path / "none")
+    with pytest.raises(FileNotFoundError, match="link is a link whose target is missing; expected a scan"):
+        require_file(tmp_path / "link", "a scan")
     with pytest.raises(FileNotFoundError, match="is a folder; expected a scan"):
         require_file(tmp_path, "a scan")
 

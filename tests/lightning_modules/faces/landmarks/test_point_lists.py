@@ -2,6 +2,7 @@ import codecs
 import json
 import pickle
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -123,6 +124,21 @@ def test_what_is_left_out_of_a_table_is_not_known(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", "[null, [1, 2, 3], [4, 5, 6], null]"),
+        ("a.txt", "nan\n1 2 3\n4 5 6\nnull\n"),
+        ("a.csv", "-\n1,2,3\n4,5,6\nnone\n"),
+    ],
+)
+def test_one_word_in_place_of_a_point_says_that_it_is_not_known(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    rows = listed(tmp_path / name, content)
+    np.testing.assert_array_equal(rows, [[np.nan] * 3, [1, 2, 3], [4, 5, 6], [np.nan] * 3])
+
+
 def test_one_number_a_line_or_all_in_one_line_are_ids(tmp_path: Path) -> None:
     assert listed(tmp_path / "a.txt", "5\n6\n7\n").tolist() == [5, 6, 7]
     assert listed(tmp_path / "a.txt", "5 6 7\n").tolist() == [5, 6, 7]
@@ -225,6 +241,18 @@ def test_a_file_is_found_in_small_letters_and_capitals_the_first_suffix_first(tm
     assert file_of_suffix(stem, (".ljson", ".txt")) == tmp_path / "ann.v2.TXT"
     (tmp_path / "ann.v2.Ljson").touch()
     assert file_of_suffix(stem, (".ljson", ".txt")) == tmp_path / "ann.v2.Ljson"
+
+
+@pytest.mark.parametrize(("on_disk", "asked_for"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_file_is_found_however_its_accents_are_written(
+    tmp_path: Path, on_disk: str, asked_for: str
+) -> None:
+    (tmp_path / normalize(on_disk, "Müller.TXT")).touch()
+    found = file_of_suffix(tmp_path / normalize(asked_for, "Müller"), (".ljson", ".txt"))
+    assert found is not None
+    assert found.is_file()
+    assert file_of_suffix(tmp_path / "Möller", (".txt",)) is None
+    assert file_of_suffix(tmp_path / "absent" / "Müller", (".txt",)) is None
 
 
 def test_numbered_points_stand_in_the_order_of_their_numbers(tmp_path: Path) -> None:

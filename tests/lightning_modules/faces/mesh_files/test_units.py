@@ -18,7 +18,10 @@ def face_of(height: float) -> Mesh:
     """A flat face so high, twice as high as wide."""
     y, x = torch.meshgrid(torch.linspace(0, 1, 30), torch.linspace(0, 0.5, 30), indexing="ij")
     vertices = height * torch.stack([x, y, 0 * x], -1).view(-1, 3)
-    return Mesh(vertices, torch.tensor([[0, 1, 30]]), None)
+    ids = torch.arange(900).view(30, 30)
+    corners = torch.stack([ids[:-1, :-1], ids[:-1, 1:], ids[1:, :-1]], -1)
+    other_corners = torch.stack([ids[:-1, 1:], ids[1:, 1:], ids[1:, :-1]], -1)
+    return Mesh(vertices, torch.cat([corners, other_corners]).view(-1, 3), None)
 
 
 @pytest.mark.parametrize(("unit", "height"), [("mm", 200.0), ("cm", 20.0), ("m", 0.2)])
@@ -42,7 +45,7 @@ def test_a_size_that_no_face_has_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         ImplausibleSizeError,
         match=r"tower\.ply spans .* no face in mm, cm, m, inch, dm, um \(110 to 700 mm\); name its unit, or "
-        r"the millimetres of one of its units: 0\.1 if it is a face",
+        r"the millimetres of one of its units: 0\.1 if it is a face; cut away what is no head",
     ):
         read_mesh_in_mm(tmp_path / "tower.ply")
     # What the message advises works.
@@ -107,6 +110,19 @@ def test_inward_triangles_are_turned_and_counted(tmp_path: Path) -> None:
     assert torch.equal(read.mesh.triangles, mesh.triangles)
     write_mesh(mesh, tmp_path / "out.ply")
     assert read_mesh_in_mm(tmp_path / "out.ply").turned == 0
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".ply", ".glb"])
+@pytest.mark.parametrize("unit", ["mm", "auto"])
+def test_vertices_without_a_triangle_are_no_part_of_the_size(tmp_path: Path, suffix: str, unit: str) -> None:
+    face = face_of(200.0)
+    vertices = face.vertices + torch.tensor([500.0, 0.0, 2000.0])  # where a scanner stands at the origin
+    stray = torch.zeros(300, 3)  # and writes what it did not see as zeros
+    write_mesh(face._replace(vertices=torch.cat([vertices, stray])), tmp_path / f"a{suffix}")
+    read = read_mesh_in_mm(tmp_path / f"a{suffix}", unit)
+    assert read.unit == ("m" if suffix == ".glb" else "mm")
+    torch.testing.assert_close(read.mesh.vertices[:900], vertices, atol=1e-3, rtol=0)
+    assert len(read.mesh.vertices) == 1200
 
 
 def test_a_few_stray_vertices_do_not_change_the_guess() -> None:
