@@ -1,5 +1,6 @@
 """Folders of people with scans and with photographs or videos: MICC's layout, and a plain one for others."""
 
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ MICC_LAYOUT = (
     "PTZ-Indoor and PTZ-Outdoor (the Florence 2D/3D face dataset, on request at "
     "micc.unifi.it/resources/datasets/florence-3d-faces)"
 )
+MOST_NAMED = 5  # of files that are no scan's
 SCANS_LAYOUT = (
     "scans/<subject>.obj (or .ply, .glb), photos/<subject>/ or photos/<subject>.<video>, and, if there are, "
     f"landmarks/<subject> ({', '.join(LANDMARK_SUFFIXES)})"
@@ -79,6 +81,7 @@ def scanned_subjects(folder: Path, landmarks: Path | None = None) -> list[Subjec
     """The subjects of a plain folder of scans, in the order of their names; see SCANS_LAYOUT.
 
     A scan may also lie in a folder of its subject's name, with others. The condition's name is `photographs`.
+    Landmark files that are no scan's are warned of.
 
     Args:
         folder: with `scans/`, and `photos/` where checkpoints are scored.
@@ -93,10 +96,26 @@ def scanned_subjects(folder: Path, landmarks: Path | None = None) -> list[Subjec
     if not names:
         raise FileNotFoundError(f"no scans in {folder}; expected {SCANS_LAYOUT}")
     marks = _required(landmarks) if landmarks is not None else folder / "landmarks"
-    return [
+    subjects = [
         Subject(name, _scans_of(name, scans, marks), _plain_footage(name, folder / "photos"))
         for name in names
     ]
+    _warn_of_others(marks, [scan.landmarks for subject in subjects for scan in subject.scans])
+    return subjects
+
+
+def _warn_of_others(marks: Path, used: list[Path | None]) -> None:
+    """Warn of landmark files that are no scan's; those of a scan in a second format are its own."""
+    stems = {path.with_suffix("") for path in used if path is not None}
+    files = _named_below(marks, LANDMARK_SUFFIXES)
+    others = sorted(str(path.relative_to(marks)) for path in files if path.with_suffix("") not in stems)
+    if others:
+        names = ", ".join(others[:MOST_NAMED]) + (" and others" if len(others) > MOST_NAMED else "")
+        warnings.warn(
+            f"of {len(files)} landmark files in {marks}, {len(others)} are no scan's: {names}; name each "
+            "after its scan, as in scans/",
+            stacklevel=3,
+        )
 
 
 def _micc_subject(folder: Path, marks: Path | None) -> Subject:

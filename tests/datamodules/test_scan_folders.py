@@ -99,9 +99,19 @@ def test_the_only_scan_in_a_subject_s_folder_has_the_subject_s_landmarks(tmp_pat
     for scan in ("ann/one", "bob/one", "bob/two"):
         touch(tmp_path / f"scans/{scan}.obj")
     marks = [touch(tmp_path / f"landmarks/{name}.txt") for name in ("ann", "bob")]
-    ann, bob = scanned_subjects(tmp_path)
+    with pytest.warns(UserWarning, match=r"of 2 landmark files in .*, 1 are no scan's: bob\.txt; name each"):
+        ann, bob = scanned_subjects(tmp_path)
     assert [scan.landmarks for scan in ann.scans] == marks[:1]
     assert [scan.landmarks for scan in bob.scans] == [None, None]  # which of the two they belong to is open
+
+
+def test_landmarks_of_no_scan_are_named_and_a_second_format_of_a_scan_s_is_not(tmp_path: Path) -> None:
+    touch(tmp_path / "scans/ann.obj")
+    for name in ("ann.txt", "ann.ljson", *(f"lost{number}.txt" for number in range(7)), "readme.md"):
+        touch(tmp_path / "landmarks" / name)
+    said = r"of 9 landmark files .*, 7 are no scan's: lost0\.txt, .*lost4\.txt and others; name each after"
+    with pytest.warns(UserWarning, match=said):
+        scanned_subjects(tmp_path)
 
 
 def test_photographs_and_landmarks_are_found_however_accents_are_written(tmp_path: Path) -> None:
