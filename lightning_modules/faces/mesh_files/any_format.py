@@ -16,6 +16,8 @@ from lightning_modules.plain.files import require_file, written_atomically
 from lightning_modules.plain.foreign_files import TEXT_FILE, what_it_is
 
 _READERS = {".obj": read_obj, ".ply": read_ply, ".glb": read_glb}
+# How files begin whose suffix may say something else.
+_BEGINNINGS = {b"ply\n": ".ply", b"ply\r": ".ply", b"glTF": ".glb"}
 
 
 def read_mesh(path: Path) -> Mesh:
@@ -39,6 +41,10 @@ def read_mesh(path: Path) -> Mesh:
     kind = what_it_is(path)
     if kind and kind != TEXT_FILE:
         raise ValueError(f"{path} {kind}; give a mesh as {', '.join(_READERS)}")
+    with path.open("rb") as stream:
+        own = _BEGINNINGS.get(stream.read(4), path.suffix.lower())
+    if own != path.suffix.lower():
+        raise ValueError(f"{path} is a {own[1:].upper()} file by its content; rename it to {own}")
     return reader(path)
 
 

@@ -257,6 +257,15 @@ def test_a_truncated_glb_is_refused(tmp_path: Path, share: float) -> None:
         read_mesh(path)
 
 
+@pytest.mark.parametrize("own", [".ply", ".glb"])
+def test_a_mesh_with_another_formats_suffix_is_called_what_it_is(own: str, tmp_path: Path) -> None:
+    mesh = Mesh(torch.eye(3), torch.tensor([[0, 1, 2]]), None)
+    write_mesh(mesh, tmp_path / f"a{own}")
+    (tmp_path / f"a{own}").rename(tmp_path / "a.obj")
+    with pytest.raises(ValueError, match=rf"a\.obj is a {own[1:].upper()} file by its content; rename it to"):
+        read_mesh(tmp_path / "a.obj")
+
+
 def test_other_suffixes_and_missing_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"mesh\.stl has the suffix '\.stl'; give a mesh as \.obj, \.ply, \.glb"
