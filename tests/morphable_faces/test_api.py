@@ -105,8 +105,9 @@ def test_a_mesh_s_score_is_the_one_that_micc_reports(scanned: Path, monkeypatch:
     micc.main([*map(str, given), f"--cache-folder={scanned / 'cache'}"])
     rows = json.loads((output / "results.json").read_text())["rows"]
     (reported,) = [row["value"] for row in rows if (row["method"], row["metric"]) == ("meshes", "mean")]
-    # micc.py carries the landmarks of the first mesh over to all of its topology, on vertices in float32.
-    assert reported == pytest.approx(score.millimetres, rel=1e-5)
+    # micc.py carries the landmarks of the first mesh over to all of its topology, on vertices in float32: the
+    # fit that completes them may end a step, of a few micrometres, earlier or later.
+    assert reported == pytest.approx(score.millimetres, abs=5e-4)
 
 
 def test_without_landmark_files_a_detector_finds_them(scanned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
