@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> None:
         "",
     ]  # fmt: skip
     lines += step_section([tuple(pair.split(":")) for pair in options.pairs.split(",")])
-    lines += rounding_section([pair.split(":")[1] for pair in options.pairs.split(",")])
+    lines += rounding_section(("dlib", "sface"))
     lines += process_section()
     lines += memory_section()
     REPORT.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -193,18 +193,19 @@ def step_section(pairs: list[tuple[str, str]]) -> list[str]:
     return [*lines, ""]
 
 
-def rounding_section(networks: list[str]) -> list[str]:
+def rounding_section(networks: tuple[str, ...]) -> list[str]:
     """A step under bf16-mixed with and without rounded networks, and what of them is lost by it."""
     if not multiplies_bfloat16(torch.device("cpu")):
         return []
     lines = [
         "## A step in bfloat16", "",
         "`--precision bf16-mixed` rounds the networks' convolutions where the processor multiplies bfloat16, "
-        "as this one does, and where cosines to float32 stay above 0.999. The same step in turns.", "",
+        "as this one does, and where cosines to float32 stay above 0.999. The same step in turns; "
+        f"threads: {torch.get_num_threads()}, load: {os.getloadavg()[0]:.1f}, {date.today()}.", "",
         "| network | float32, s | bfloat16, s | ratio, processor | lowest cosine to float32 |",
         "|---|---|---|---|---|",
     ]  # fmt: skip
-    for name in dict.fromkeys(networks):
+    for name in networks:
         exact, rounded = build(name, name), build(name, name)
         network = rounded.teachers.identity_network
         rounded.rounded = {network.name: torch.bfloat16}
