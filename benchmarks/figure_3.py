@@ -147,7 +147,8 @@ def difference_cell(row: object) -> str:
         "not known" if pd.isna(value) else f"{value:.2g}"
         for value in (row.smallest_over_people, row.smallest_over_seeds)
     )
-    return f"{row.value:+.3g}{star} [{row.low:+.3g}, {row.high:+.3g}], {p}; {smallest}"
+    value, low, high = (round(number, 9) for number in (row.value, row.low, row.high))  # sums leave 1e-15
+    return f"{value:+.3g}{star} [{low:+.3g}, {high:+.3g}], {p}; {smallest}"
 
 
 def headings(table: pd.DataFrame) -> pd.Series:
