@@ -318,9 +318,8 @@ def worker(kind: str, rank: str, port: str, steps: int = 15) -> None:
     print(json.dumps(images / (time.perf_counter() - start)))
     meet(store, "end")
     if kind == "ddp":
-        del (
-            step
-        )  # after the group its end could wait for ever: it joins gloo's threads and keeps the interpreter
+        # After the group its end could wait for ever: it joins gloo's threads and keeps the interpreter.
+        del step
         distributed.destroy_process_group()
 
 

@@ -71,10 +71,11 @@ class _Vertices:
     Args:
         points: [V, 3] in metres.
         own: their own linear colours [V, 3], or None.
+        first: the number of the first one among those of the whole file.
     """
 
-    def __init__(self, points: np.ndarray, own: np.ndarray | None) -> None:
-        self.points, self.own = points, own
+    def __init__(self, points: np.ndarray, own: np.ndarray | None, first: int) -> None:
+        self.points, self.own, self.first = points, own, first
         self._sums, self._counts = np.zeros((len(points), 3)), np.zeros(len(points))
 
     @property
@@ -180,7 +181,6 @@ def _add_mesh(
 
     Its expressions are added by their weights, as a viewer shows the file.
     """
-    offsets: dict[tuple[int, int | None], int] = {}
     shared: dict[tuple[int, int | None], _Vertices] = {}
     for primitive in mesh["primitives"]:
         refuse_compression(gltf, primitive)
@@ -192,17 +192,16 @@ def _add_mesh(
         positions = array_of(gltf, key[0]).astype(np.float64)
         if positions.ndim != 2 or positions.shape[1] != 3:
             raise ValueError(f"{gltf.path}: its positions are not x, y, z; export the mesh again")
-        if key not in offsets:
-            offsets[key] = size.vertices
-            size = size._replace(vertices=size.vertices + len(positions))
+        if key not in shared:
             for weight, target in zip(weights, primitive.get("targets") or [], strict=False):
                 if weight and "POSITION" in target:
                     positions = positions + weight * array_of(gltf, target["POSITION"])
             with np.errstate(all="ignore"):  # what is no number or none that fits is refused below
                 points = positions @ transform[:3, :3].T + transform[:3, 3]
             own = None if key[1] is None else _linear_colours(gltf, key[1], len(positions))
-            shared[key] = _Vertices(points, own)
+            shared[key] = _Vertices(points, own, size.vertices)
             parts.vertices.append(shared[key])
+            size = size._replace(vertices=size.vertices + len(positions))
         ids = np.arange(len(positions))
         if "indices" in primitive:
             ids = array_of(gltf, primitive["indices"], scaled=False).astype(np.int64)
@@ -223,7 +222,7 @@ def _add_mesh(
         with np.errstate(all="ignore"):
             if np.linalg.det(transform[:3, :3]) < 0:  # a mirrored node's triangles are wound the other way
                 triangles = triangles[:, ::-1]
-        parts.triangles.append(triangles + offsets[key])
+        parts.triangles.append(triangles + shared[key].first)
         size = size._replace(triangles=size.triangles + len(triangles))
         if max(size) > LARGEST_SCENE:
             raise ValueError(

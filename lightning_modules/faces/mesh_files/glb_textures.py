@@ -64,7 +64,8 @@ class GlbTextures:
         look = self._look(primitive)
         if look.texture is None:
             return None
-        picture = self._picture(entry_of(self.gltf, "textures", look.texture["index"]))
+        texture = entry_of(self.gltf, "textures", look.texture["index"])
+        picture = self._picture(texture)
         if picture is None:
             return None
         places = self._places(look.texture, primitive["attributes"], count)
@@ -73,7 +74,7 @@ class GlbTextures:
             return None
         colours = np.full((count, 3), np.nan, np.float32)
         usable = np.isfinite(places).all(1)
-        sampler = entry_of(self.gltf, "textures", look.texture["index"]).get("sampler")
+        sampler = texture.get("sampler")
         wrapping = {} if sampler is None else entry_of(self.gltf, "samplers", sampler)
         height, width, _ = picture.pixels.shape
         within = np.stack(
