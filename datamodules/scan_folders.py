@@ -9,6 +9,7 @@ from lightning_modules.faces.landmarks.point_lists import file_of_suffix
 from lightning_modules.plain.folder_walk import visible_files
 from lightning_modules.plain.letters import composed
 from lightning_modules.plain.output_folder import without_outputs
+from lightning_modules.plain.quotations import first_of
 
 from .alignment.images import EXTENSIONS as IMAGE_SUFFIXES
 
@@ -110,10 +111,9 @@ def _warn_of_others(marks: Path, used: list[Path | None]) -> None:
     files = _named_below(marks, LANDMARK_SUFFIXES)
     others = sorted(str(path.relative_to(marks)) for path in files if path.with_suffix("") not in stems)
     if others:
-        names = ", ".join(others[:MOST_NAMED]) + (" and others" if len(others) > MOST_NAMED else "")
         warnings.warn(
-            f"of {len(files)} landmark files in {marks}, {len(others)} are no scan's: {names}; name each "
-            "after its scan, as in scans/",
+            f"of {len(files)} landmark files in {marks}, {len(others)} are no scan's: "
+            f"{first_of(others, MOST_NAMED)}; name each after its scan, as in scans/",
             stacklevel=3,
         )
 

@@ -26,6 +26,7 @@ from lightning_modules.faces.mesh import Mesh
 from lightning_modules.faces.mesh_files.units import millimetres_per
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.faces.surfaces import closest_on_surface
+from lightning_modules.plain.quotations import first_of
 
 Source = Literal["marked", "topology", "completed", "detected"]
 FEWEST_KNOWN = 4  # landmarks by which the open model is placed without a detector
@@ -189,8 +190,7 @@ def off_surface(mesh: Mesh, points: NDArray[np.float64]) -> str:
     off = (closest.distances > FARTHEST_MM) & ~over_hole
     if not off.any():
         return ""
-    names = ", ".join(str(index + 1) for index in ids[off][:MOST_NAMED])
-    names += f" and {off.sum() - MOST_NAMED} more" if off.sum() > MOST_NAMED else ""
+    names = first_of([str(index + 1) for index in ids[off]], MOST_NAMED)
     return (
         f"landmark {names} (iBUG, from 1) lies {closest.distances[off].max():.0f} mm off the surface; mark "
         "it again, leave it out (null), or check the unit"

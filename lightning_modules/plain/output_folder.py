@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from .files import delete_leftovers
 from .manifests import MANIFEST, append_to_manifest, read_manifest, write_manifest
+from .quotations import first_of
 
 # What a folder of a version without manifests is known by.
 MARKS = ("results.json", "started.json")
@@ -144,8 +145,7 @@ class OutputFolder:
         kept = self.delete_written() if overwrite else []
         if not kept:
             return ""
-        more = f" and {len(kept) - NAMED:,} more" if len(kept) > NAMED else ""
-        return f"kept in {self.root}, since {self.program} did not write it: {', '.join(kept[:NAMED])}{more}"
+        return f"kept in {self.root}, since {self.program} did not write it: {first_of(kept, NAMED)}"
 
     # ------------------------------------------------------------------ writing
 

@@ -109,7 +109,7 @@ def test_landmarks_of_no_scan_are_named_and_a_second_format_of_a_scan_s_is_not(t
     touch(tmp_path / "scans/ann.obj")
     for name in ("ann.txt", "ann.ljson", *(f"lost{number}.txt" for number in range(7)), "readme.md"):
         touch(tmp_path / "landmarks" / name)
-    said = r"of 9 landmark files .*, 7 are no scan's: lost0\.txt, .*lost4\.txt and others; name each after"
+    said = r"of 9 landmark files .*, 7 are no scan's: lost0\.txt, .*lost4\.txt and 2 more; name each after"
     with pytest.warns(UserWarning, match=said):
         scanned_subjects(tmp_path)
 
