@@ -40,7 +40,7 @@ from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.plain.output_file import check_new
 from lightning_modules.prediction import Prediction
 from lightning_modules.pretraining import explained_variance
-from lightning_modules.recognition.coloured import SUFFIX, underlying
+from lightning_modules.recognition.encoder_names import EncoderName
 from lightning_modules.rendered_faces import render_from_the_front
 from lightning_modules.skin_tone import albedo_angles
 from lightning_modules.teachers import Teachers
@@ -141,13 +141,14 @@ def settings_of(content: dict[str, Any]) -> Settings:
     """The settings of a checkpoint's run."""
     known = Settings.__dataclass_fields__
     settings = Settings(**{name: value for name, value in content["settings"].items() if name in known})
-    encoder = content["networks"]["encoder"]["name"]
+    encoder = EncoderName.of(content["networks"]["encoder"]["name"])
     # A stage 1 has no identity network, and older checkpoints do not say whether their encoder is coloured.
     return replace(
         settings,
-        encoder=underlying(encoder),
-        identity_network=settings.identity_network or underlying(encoder),
-        cheek_colour=encoder.endswith(SUFFIX),
+        encoder=encoder.network,
+        encoder_crops=encoder.crops,
+        identity_network=settings.identity_network or encoder.network,
+        cheek_colour=encoder.coloured,
     )
 
 

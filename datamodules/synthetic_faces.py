@@ -236,7 +236,7 @@ class SyntheticFaces(LightningDataModule):
         settings = {
             "version": VERSION,
             "model": self.model.describe(),
-            "encoder": self.encoder.sha256,
+            "encoder": self.encoder.once.sha256,
             "ranges": asdict(self.ranges),
             "seed": self.seed,
             "purpose": purpose,

@@ -293,7 +293,7 @@ def fitted_items(
 def neutral_coefficients(faces: Sequence[MarkedFace], loaded: Reconstructor) -> Prediction:
     """Coefficients of the neutral faces, each from its own photograph."""
     crops = to_images(np.stack([face.crop for face in faces])).to(loaded.model.shape_mean)
-    return loaded.coefficients(loaded.encoder(crops).features)
+    return loaded.coefficients(loaded.encoder.of_photographs(crops).features)
 
 
 def fit_faces(

@@ -16,7 +16,7 @@ from .checkpoint_schema import FINGERPRINT, KEY, PREFIX, check_checkpoint
 from .faces.morphable_model import MorphableModel
 from .plain.files import require_file, written_atomically
 from .plain.saved_objects import read_saved
-from .recognition.coloured import SUFFIX
+from .recognition.encoder_names import ending
 from .recognition.network import RecognitionNetwork
 from .recognition.network_names import place_of_network
 from .recognition.similarity import Centre
@@ -263,8 +263,8 @@ def check_same(kept: dict[str, Any], asked: dict[str, Any]) -> None:
     if encoder["sha256"] != wanted["sha256"]:
         raise ValueError(
             f"the checkpoint was trained with the encoder {encoder['name']} ({encoder['sha256'][:12]}), this "
-            f"run has {wanted['name']} ({wanted['sha256'][:12]}); give the same --encoder and --cheek-colour "
-            "(-colour in a name says it is on), or start anew"
+            f"run has {wanted['name']} ({wanted['sha256'][:12]}); give the same --encoder, --encoder-crops "
+            "and --cheek-colour (-8crops and -colour in a name say that they are on), or start anew"
         )
 
 
@@ -316,7 +316,7 @@ def specification_of_network(content: dict[str, Any], role: str) -> str:
     given = content.get("settings", {}).get(option)
     if place_of_network(given) is None:
         return name
-    return f"{given}{SUFFIX}" if name.endswith(SUFFIX) else given
+    return f"{given}{ending(name)}"
 
 
 def described(model: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from .expected_shape import Geometry, require_expected_shape
 from .faces.loading import load_morphable_model, place_of_model
 from .faces.morphable_model import Faces, MorphableModel
 from .prediction import Prediction
-from .recognition.coloured import underlying
+from .recognition.encoder_names import underlying
 from .recognition.network import RecognitionNetwork
 from .recognition.network_names import file_kind
 from .recognition.networks import load_network

@@ -26,10 +26,9 @@ from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.photographed_landmarks import LandmarkTarget
 from lightning_modules.plain.even_choice import evenly_chosen
 from lightning_modules.prediction import Prediction
-from lightning_modules.recognition.coloured import Coloured
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.network_names import check_network, network_name, place_of_network
-from lightning_modules.recognition.networks import load_network
+from lightning_modules.recognition.networks import as_encoder, load_network
 from lightning_modules.recognition.rounding import LOWEST_COSINE, lowest_cosine, multiplies_bfloat16
 from lightning_modules.recognition.similarity import MINIMUM_FOR_A_CENTRE, Centre, estimate_centre
 from lightning_modules.regression import OF_RENDERINGS
@@ -88,9 +87,10 @@ def teachers_of(
     model: MorphableModel, networks: dict[str, RecognitionNetwork], settings: Settings
 ) -> Teachers:
     """The networks in their roles; where the encoder also trains identity, one network has both."""
-    roles = dict(networks)
-    if settings.cheek_colour:
-        roles[settings.encoder] = Coloured(networks[settings.encoder])
+    encoder = as_encoder(
+        networks[settings.encoder], crops=settings.encoder_crops or 1, coloured=bool(settings.cheek_colour)
+    )
+    roles = networks | {settings.encoder: encoder}
     encoder, identity, *second = (roles[name] for name in settings.training_networks)
     return Teachers(model, encoder, identity, roles[settings.judge], *second)
 

@@ -29,6 +29,13 @@ DEPARTURES: Sequence[Departure] = (
         {"synthetic_faces": Choice(0, None)},
     ),
     Departure(
+        "several crops of a photograph",
+        "the encoder sees a photograph once",
+        "its features are the mean over {encoder_crops.suite} crops, every second one mirrored",
+        "what the alignment and the side of the light add to one crop's features averages out",
+        {"encoder_crops": Choice(1, 8)},
+    ),
+    Departure(
         "cheeks' colour among the features",
         "a recognition network's features alone",
         "also the mean colour of the cheeks",

@@ -10,6 +10,7 @@ from lightning_modules.losses import LossWeights, MeanPenalty, Reduction, expect
 from lightning_modules.plain.declared_options import in_words
 from lightning_modules.plain.number_types import (
     ClosedUnitInterval,
+    CropCount,
     JitterShare,
     NonNegativeFinite,
     NonNegativeInt,
@@ -52,6 +53,8 @@ class Settings:
         albedo_components: likewise.
         encoder: the frozen network whose features the regressor reads; one of a file is arcface:FILE,
             onnx:FILE or torch:FILE.
+        encoder_crops: of a photograph, every second one mirrored, over which the encoder's features are
+            averaged; 1 in the paper. Renderings are seen once.
         cheek_colour: whether the cheeks' colour belongs to the encoder's features, not in the paper.
         identity_network: whose embeddings make the identity loss; the encoder if not given.
         second_identity_network: another such network, or none: the identity and the contrast loss are then
@@ -137,6 +140,7 @@ class Settings:
     shape_components: NonNegativeInt = 0
     albedo_components: NonNegativeInt = 0
     encoder: NetworkName = "dlib"
+    encoder_crops: CropCount | None = None
     cheek_colour: bool | None = None
     identity_network: NetworkName | None = None
     second_identity_network: NetworkName | Literal["none"] | None = None
@@ -349,8 +353,8 @@ class Settings:
     def of_stage_1(self) -> dict[str, Any]:
         """The settings that stage 1 depends on: runs that share them share it."""
         names = (
-            "morphable_model", "shape_components", "albedo_components", "encoder", "cheek_colour",
-            "shape_weight", "albedo_weight", "reduction", "synthetic_per_pretraining_step",
+            "morphable_model", "shape_components", "albedo_components", "encoder", "encoder_crops",
+            "cheek_colour", "shape_weight", "albedo_weight", "reduction", "synthetic_per_pretraining_step",
             "synthetic_faces", "white_balance", "lowest_exposure", "hidden_width", "standardised",
             "last_layer_scale", "pretraining_steps", "pretraining_learning_rate", "decoupled_decay",
             "pretraining_weight_decay", "warmup_steps", "gradient_clip", "ema", "seed",

@@ -40,7 +40,7 @@ class FaceFeatures(FaceRows):
         return functional.normalize(self.descriptors(rows), dim=1)
 
     def _made(self, observer: Any, crops: np.ndarray) -> dict[str, np.ndarray]:  # noqa: ANN401 - the base's
-        result = observer(to_images(crops).to(next(observer.buffers()).device))
+        result = observer.of_photographs(to_images(crops).to(next(observer.buffers()).device))
         return {
             "features": result.features.float().cpu().numpy(),
             "descriptors": result.descriptor.float().cpu().numpy(),

@@ -106,7 +106,7 @@ def respond(
     for start in range(0, len(places), AT_ONCE):
         chosen = places[start : start + AT_ONCE]
         images = to_images(np.stack([crops[place] for place in chosen])).to(loaded.model.shape_mean)
-        predicted = loaded.coefficients(loaded.encoder(images).features)
+        predicted = loaded.coefficients(loaded.encoder.of_photographs(images).features)
         coefficients[chosen] = torch.cat(predicted, 1).cpu().numpy()
         seen = judge(render_for_judge(loaded.model, predicted, retouched=retouched))
         rendered[chosen] = seen.embedding.cpu().numpy()

@@ -26,7 +26,7 @@ from evaluation.shared.scored_method import Scored, what_is_scored
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.faces.mesh_files.units import Unit
 from lightning_modules.plain.number_types import NonNegativeInt
-from lightning_modules.recognition.coloured import underlying
+from lightning_modules.recognition.encoder_names import underlying
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.network_names import NetworkName, network_name, place_of_network
 from lightning_modules.recognition.networks import load_network

@@ -9,9 +9,10 @@ import numpy as np
 from datamodules.face_data import FaceOptions
 from datamodules.photographs import Photographs
 from lightning_modules.checkpoints import specification_of_network
-from lightning_modules.recognition.coloured import Coloured, underlying
+from lightning_modules.recognition.encoder_names import EncoderName, underlying
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.network_names import NetworkName, check_network, network_name
+from lightning_modules.recognition.networks import as_encoder
 from lightning_modules.recognition.similarity import Centre, check_centre, estimate_centre
 
 # Where a checkpoint names none, or a method comes without one.
@@ -74,10 +75,11 @@ def kept_centre(content: Mapping[str, Any], judge: RecognitionNetwork) -> Centre
     Raises:
         ValueError: if it is of other weights.
     """
-    # The embedding of a coloured network is the network's own.
-    for network in (judge, Coloured(judge)):
-        kept = content["centres"].get(network.name)
-        if kept is not None:
+    for name, kept in content["centres"].items():
+        parts = EncoderName.of(name)
+        if parts.network == judge.name:
+            # The embedding of an encoder is its network's own.
+            network = as_encoder(judge, crops=parts.crops, coloured=parts.coloured)
             centre = Centre.from_dict(dict(kept))
             check_centre(centre, network.name, network.sha256)
             return centre._replace(network=judge.name, sha256=judge.sha256)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     AtLeastTwo = int
     AtLeastThree = int
     SeedInt = int
+    CropCount = int
     PositiveFinite = float
     NonNegativeFinite = float
     ShareBelowOne = float
@@ -30,6 +31,8 @@ else:
     AtLeastThree = restricted_number_type("AtLeastThree", int, (">=", 3))
     # What NumPy's generators take.
     SeedInt = restricted_number_type("SeedInt", int, [(">=", 0), ("<", 2**32)])
+    # Of a photograph: as many as `recognition.several_crops` knows.
+    CropCount = restricted_number_type("CropCount", int, [(">=", 1), ("<=", 16)])
     PositiveFinite = restricted_number_type("PositiveFinite", float, [(">", 0), ("<", math.inf)])
     NonNegativeFinite = restricted_number_type("NonNegativeFinite", float, [(">=", 0), ("<", math.inf)])
     ShareBelowOne = restricted_number_type("ShareBelowOne", float, [(">=", 0), ("<", 1)])
@@ -42,6 +45,7 @@ __all__ = [
     "AtLeastThree",
     "AtLeastTwo",
     "ClosedUnitInterval",
+    "CropCount",
     "FieldOfView",
     "JitterShare",
     "NonNegativeFinite",

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .encoder_names import COLOUR
 from .frame import CHEEKS
-from .network import RecognitionNetwork
+from .network import Recognition, RecognitionNetwork
+from .resampling import resample
 
-SUFFIX = "-colour"
 CHANNELS = 3
 
 
@@ -25,7 +26,7 @@ class Coloured(RecognitionNetwork):
         # The boxes belong to what the features depend on.
         super().__init__(hashlib.sha256(f"{network.sha256} {CHEEKS}".encode()).hexdigest())
         self.network = network
-        self.name, self.crop = network.name + SUFFIX, network.crop
+        self.name, self.crop = network.name + COLOUR, network.crop
         self.feature_width = network.feature_width + CHANNELS
         self.embedding_width = network.embedding_width
         self.differentiable = network.differentiable
@@ -35,8 +36,22 @@ class Coloured(RecognitionNetwork):
     def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The network's features and the cheeks' mean colour [B, 3], and the network's descriptor."""
         features, descriptor = self.network.describe(images)
+        return torch.cat([features, self._cheeks(images)], 1), descriptor
+
+    def of_photographs(self, images: Tensor) -> Recognition:
+        """The network's features of photographs, then the cheeks' colour in its own crop."""
+        seen = self.network.of_photographs(images)
+        cheeks = self._cheeks(resample(images, self.crop))
+        return seen._replace(features=torch.cat([seen.features, cheeks.to(seen.features)], 1))
+
+    @property
+    def once(self) -> RecognitionNetwork:
+        """The same of a network that looks at photographs once."""
+        return self if self.network.once is self.network else Coloured(self.network.once)
+
+    def _cheeks(self, images: Tensor) -> Tensor:
         patches = [images[:, :, top:bottom, left:right].flatten(2) for left, top, right, bottom in self.boxes]
-        return torch.cat([features, torch.cat(patches, 2).mean(2)], 1), descriptor
+        return torch.cat(patches, 2).mean(2)
 
     @property
     def boxes(self) -> list[tuple[int, int, int, int]]:
@@ -52,8 +67,3 @@ class Coloured(RecognitionNetwork):
 def cheeks_of(features: Tensor) -> Tensor:
     """The colour [B, 3] at the end of a coloured network's features [B, D]."""
     return features[:, -CHANNELS:]
-
-
-def underlying(name: str) -> str:
-    """The name of the network itself, whether its features are coloured or not."""
-    return name.removesuffix(SUFFIX)

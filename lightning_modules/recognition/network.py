@@ -42,7 +42,7 @@ class RecognitionNetwork(nn.Module):
         feature_width: D of the pooled features.
         embedding_width: D of the embedding.
         differentiable: whether gradients reach the image; a network without can only judge.
-        sha256: hash of the published weight file; of `Coloured`, of that and what it adds.
+        sha256: hash of the published weight file; of `Coloured` and `SeveralCrops`, also of what they add.
     """
 
     name: str
@@ -82,6 +82,15 @@ class RecognitionNetwork(nn.Module):
             return Recognition(
                 features, functional.normalize(at_least_float32(descriptor), dim=1), descriptor
             )
+
+    def of_photographs(self, images: Tensor) -> Recognition:
+        """The same of canonical photographs [B, 3, 224, 224], at which some networks look more than once."""
+        return self(images)
+
+    @property
+    def once(self) -> "RecognitionNetwork":
+        """What sees renderings: this network, without what it does with photographs alone."""
+        return self
 
     def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Features and raw descriptor of images [B, 3, size, size] in the network's own crop, in [0, 1]."""

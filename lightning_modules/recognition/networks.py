@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Literal
 
 from .arcface import load_arcface
-from .coloured import SUFFIX, Coloured
+from .coloured import Coloured
 from .described_networks import load_onnx, load_torch
 from .dlib import load_dlib
+from .encoder_names import EncoderName, underlying
 from .facenet import load_facenet
 from .network import RecognitionNetwork
 from .network_names import check_network, file_kind, place_of_network
+from .several_crops import SeveralCrops
 from .sface import load_sface
 from .vggface import Descriptor, load_vggface
 from .weight_files import WeightFileError
@@ -36,7 +38,8 @@ def load_network(
         name: `dlib` and `sface` come with their PyPI packages; `facenet` and `vggface` need a weight file;
             `arcface:FILE`, `onnx:FILE` and `torch:FILE` name their own, or are as `network_name` called them,
             with the file as `weights`.
-            Each with `-colour` appended is a `Coloured` encoder.
+            Each with `-8crops` appended reads photographs by `SeveralCrops`, with `-colour` it is `Coloured`,
+            with `-8crops-colour` both.
         weights: the weight file, where it does not lie in its usual place.
         descriptor_layer: of `vggface` only.
         descriptor_crops: likewise; 1, or the mean over 10.
@@ -48,19 +51,20 @@ def load_network(
         WeightFileError: if its weight file is missing, damaged or another one; the message says what to do.
     """
     place = place_of_network(name)
-    if place is not None and (place.is_file() or not name.endswith(SUFFIX)):
+    parts = EncoderName.of(name)
+    if place is not None and (place.is_file() or parts.network == name):
         if weights is not None:
             raise ValueError(f"{name} names its file already; leave out {weights}")
         return OF_FILES[name.partition(":")[0]](place)
-    if name.endswith(SUFFIX) and not name.endswith(2 * SUFFIX):
+    if parts.network != name and underlying(parts.network) == parts.network:
         network = load_network(
-            name.removesuffix(SUFFIX),
+            parts.network,
             weights,
             descriptor_layer=descriptor_layer,
             descriptor_crops=descriptor_crops,
             cache_folder=cache_folder,
         )
-        return Coloured(network)
+        return as_encoder(network, crops=parts.crops, coloured=parts.coloured)
     kind = file_kind(name)
     if kind is not None:
         if weights is None:
@@ -74,3 +78,15 @@ def load_network(
     if name == "facenet":
         return load_facenet(weights)
     return load_vggface(weights, descriptor_layer, descriptor_crops)
+
+
+def as_encoder(network: RecognitionNetwork, *, crops: int = 1, coloured: bool = False) -> RecognitionNetwork:
+    """A network as it is read by a regressor.
+
+    Args:
+        network: the network itself.
+        crops: of a photograph, whose features are averaged, see `SeveralCrops`.
+        coloured: whether features end with the cheeks' colour, see `Coloured`.
+    """
+    seen = network if crops == 1 else SeveralCrops(network, crops)
+    return Coloured(seen) if coloured else seen

@@ -5,7 +5,8 @@ import torch
 
 from datamodules.alignment.face_cache import FaceCache
 from datamodules.alignment.feature_cache import FaceFeatures
-from lightning_modules.recognition.coloured import Coloured, cheeks_of, underlying
+from lightning_modules.recognition.coloured import Coloured, cheeks_of
+from lightning_modules.recognition.encoder_names import underlying
 from lightning_modules.recognition.frame import CHEEKS
 from lightning_modules.recognition.networks import load_network
 from tests.miniatures import SmallNetwork
