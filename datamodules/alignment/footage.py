@@ -43,12 +43,17 @@ def read_frames(path: Path, count: int | None = None) -> Iterator[Frame]:
     """
     if count is not None and count < 1:
         raise ValueError(f"the number of frames must be at least 1, got {count}")
-    if Path(path).is_dir():
-        yield from _photographs(Path(path), count)
-    elif is_photograph(Path(path)):
-        yield _photograph(0, Path(path))
-    else:
+    if not holds_photographs(path):
         yield from _video(Path(path), count)
+    elif Path(path).is_dir():
+        yield from _photographs(Path(path), count)
+    else:
+        yield _photograph(0, Path(path))
+
+
+def holds_photographs(path: Path) -> bool:
+    """Whether it is a folder of photographs or a single one; else it is a video."""
+    return Path(path).is_dir() or is_photograph(Path(path))
 
 
 def photographs_in(path: Path, count: int | None = None) -> dict[int, Path]:

@@ -25,7 +25,7 @@ from .crops import Selection, align, select_faces
 from .detection import DetectorName, load_detector
 from .face_cache import NO_FACE
 from .feature_cache import to_images
-from .footage import FootageError, read_frames
+from .footage import FootageError, holds_photographs, read_frames
 
 # Part of the cache's name: raise it when detection or alignment gives other faces.
 VERSION = 2
@@ -160,7 +160,7 @@ class FaceWatcher:
             frames += numbers
             failures.update(reasons)
             for network in self.networks if numbers else ():
-                for name, values in _described(network, crops).items():
+                for name, values in described(network, crops, filmed=not holds_photographs(path)).items():
                     seen.setdefault(name, []).append(values)
         found = {name: torch.cat(parts).numpy() for name, parts in seen.items()}
         arrays: Mapping[str, Any] = found or self._nothing()
@@ -224,9 +224,16 @@ class FaceWatcher:
 
 
 @torch.no_grad()
-def _described(network: RecognitionNetwork, crops: np.ndarray) -> dict[str, Tensor]:
-    device = next(network.buffers()).device
-    result = network(to_images(crops).to(device))
+def described(network: RecognitionNetwork, crops: np.ndarray, *, filmed: bool) -> dict[str, Tensor]:
+    """What a network says of aligned faces [B, 224, 224, 3], as a cache keeps it.
+
+    Args:
+        network: that looks; at a photograph more than once where it is made so, see `SeveralCrops`.
+        crops: of the faces.
+        filmed: whether they are a video's frames, of which each is seen once: there are many.
+    """
+    images = to_images(crops).to(next(network.buffers()).device)
+    result = network(images) if filmed else network.of_photographs(images)
     return {
         f"features {network.name}": result.features.float().cpu(),
         f"descriptors {network.name}": result.descriptor.float().cpu(),

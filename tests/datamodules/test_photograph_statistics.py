@@ -4,6 +4,7 @@ import torch
 from datamodules import photograph_statistics
 from datamodules.photograph_statistics import distance_from_photographs
 from lightning_modules.recognition.networks import load_network
+from lightning_modules.recognition.several_crops import SeveralCrops
 
 from .conftest import TinyNetwork
 
@@ -29,6 +30,14 @@ def test_the_distance_is_in_standard_deviations_and_leaves_constant_features_out
     # Means 2, 4 and 9: two and one standard deviations away; the third feature has none.
     features = torch.tensor([[1.0, 4.0, 9.0], [3.0, 4.0, 9.0]])
     assert distance_from_photographs(features, known) == pytest.approx(2.5**0.5)
+
+
+def test_a_network_that_looks_more_than_once_is_measured_by_one_look_s_statistics(
+    known: TinyNetwork,
+) -> None:
+    assert distance_from_photographs(torch.tensor([[2.0, 4.0, 9.0]]), SeveralCrops(known, 2)) == (
+        pytest.approx(2.5**0.5)
+    )
 
 
 def test_the_same_means_are_no_distance_away(known: TinyNetwork) -> None:

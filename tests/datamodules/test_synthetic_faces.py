@@ -12,6 +12,7 @@ from datamodules.sampling import step_sampler
 from datamodules.synthetic_faces import VALIDATION, SyntheticFaces, UnseenFaces, render_synthetic
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.recognition.frame import DLIB_CROP, SFACE_CROP, WHOLE_FRAME, Crop
+from lightning_modules.recognition.networks import as_encoder
 from lightning_modules.recognition.resampling import resample
 from lightning_modules.rendering.ranges import SceneRanges
 from lightning_modules.rendering.scenes import DrawnScenes, noise_cells, random_scenes
@@ -37,6 +38,22 @@ def test_a_batch_holds_coefficients_and_what_the_encoder_sees_of_them(faces: Syn
     assert [part.shape for part in batch] == [(6, 4), (6, 3), (6, 12)]
     chosen = step_sampler(12, 6, seed=3, rank=0, world_size=1).indices(0)
     torch.testing.assert_close(batch, faces.render(chosen.tolist()), atol=1e-5, rtol=0)
+
+
+def test_faces_are_seen_once_and_shared_however_often_the_encoder_looks_at_photographs(
+    faces: SyntheticFaces, small_model: MorphableModel, tiny: TinyNetwork, tmp_path: Path
+) -> None:
+    asked = tiny.asked
+    several = faces_of(small_model, as_encoder(tiny, crops=4), tmp_path)
+    several.prepare_data()
+    several.setup()
+    assert tiny.asked == asked
+    torch.testing.assert_close(several.batch(0), faces.batch(0), rtol=0, atol=0)
+    several.render([3])
+    assert tiny.asked == asked + 1
+    coloured = faces_of(small_model, as_encoder(tiny, crops=4, coloured=True), tmp_path)
+    plain = faces_of(small_model, as_encoder(tiny, coloured=True), tmp_path)
+    assert coloured._files(VALIDATION).folder == plain._files(VALIDATION).folder
 
 
 def test_darker_skin_looks_darker(small_model: MorphableModel, tiny: TinyNetwork, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ if __name__ == "__main__":
 from datamodules.alignment import face_cache
 from evaluation import reporting_people
 from lightning_modules import reconstruction
-from lightning_modules.recognition.coloured import Coloured, underlying
+from lightning_modules.recognition.encoder_names import EncoderName
 from lightning_modules.recognition.network import RecognitionNetwork
+from lightning_modules.recognition.networks import as_encoder
 from tests import miniatures
 from tests.datamodules.conftest import detect_by_colour
 
@@ -23,9 +24,10 @@ SEEDS = {"dlib": 1, "sface": 2, "facenet": 3}
 
 def small_network(name: str, weights: Path | None = None) -> RecognitionNetwork:
     """The same network for the same name, as in tests/ablations/small_run.py."""
-    network = miniatures.SmallNetwork(SEEDS[underlying(name)])
-    network.name = underlying(name)
-    return network if name == network.name else Coloured(network)
+    parts = EncoderName.of(name)
+    network = miniatures.SmallNetwork(SEEDS[parts.network])
+    network.name = parts.network
+    return as_encoder(network, crops=parts.crops, coloured=parts.coloured)
 
 
 def with_miniatures(put: Callable[[object, str, object], object]) -> None:

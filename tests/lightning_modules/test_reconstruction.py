@@ -85,7 +85,7 @@ def test_other_weights_of_the_encoder_are_refused(checkpoint: Path) -> None:
         load_reconstructor(checkpoint, encoder_weights=Path("other.dat"))
 
 
-@pytest.mark.parametrize("suffix", ["", "-colour"])
+@pytest.mark.parametrize("suffix", ["", "-colour", "-8crops-colour"])
 def test_an_encoder_of_a_file_is_found_where_it_lay_or_by_the_environment(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:

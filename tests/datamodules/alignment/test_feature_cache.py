@@ -8,6 +8,7 @@ from datamodules.alignment.face_cache import AlignedFaces, FaceCache
 from datamodules.alignment.face_rows import KEY, face_keys
 from datamodules.alignment.feature_cache import FaceFeatures, to_images
 from datamodules.alignment.images import list_photographs
+from lightning_modules.recognition.several_crops import SeveralCrops
 
 from ..conftest import TinyNetwork
 
@@ -35,6 +36,18 @@ def test_features_are_what_the_network_says_of_each_crop(aligned: Aligned, tiny:
     torch.testing.assert_close(store.features(rows), features)
     torch.testing.assert_close(store.descriptors(rows), descriptor)
     torch.testing.assert_close(store.embeddings(rows), embedding)
+
+
+def test_an_encoder_looks_at_photographs_as_often_as_it_does(aligned: Aligned, tiny: TinyNetwork) -> None:
+    cache, faces = aligned
+    encoder = SeveralCrops(tiny, 4)
+    store = compute(cache, faces, encoder)
+    assert tiny.asked == 4 * 4
+    crops = np.stack([cache.read_crop(faces.digest[i].tobytes(), faces.face[i]) for i in range(4)])
+    expected = encoder.of_photographs(to_images(crops))
+    rows = store.rows(face_keys(faces))
+    torch.testing.assert_close(store.features(rows), expected.features)
+    torch.testing.assert_close(store.embeddings(rows), tiny(to_images(crops)).embedding)
 
 
 def test_crops_become_images_with_red_first_and_their_sides_kept() -> None:

@@ -8,6 +8,7 @@ from datamodules.alignment import footage_cache
 from datamodules.alignment.footage_cache import FaceWatcher
 from datamodules.micc import MICC, Scans
 from datamodules.stand_in_scans import write_video
+from lightning_modules.recognition.several_crops import SeveralCrops
 from tests.datamodules.conftest import TinyNetwork, detect_by_colour, write_photograph
 
 
@@ -41,6 +42,23 @@ def test_features_of_the_frames_with_a_face_are_kept_and_the_others_counted(
     assert watcher.see([video], workers=0, progress=False) == {}
     torch.testing.assert_close(watcher.seen(video).features["tiny"], seen.features["tiny"])
     assert tiny.asked == asked
+
+
+@pytest.mark.parametrize("filmed", [True, False])
+def test_photographs_are_looked_at_as_often_as_the_encoder_does_and_frames_once(
+    tmp_path: Path, tiny: TinyNetwork, filmed: bool
+) -> None:
+    encoder = SeveralCrops(tiny, 2)
+    footage = tmp_path / "a.avi" if filmed else tmp_path / "a"
+    if filmed:
+        film(footage, False, False)
+    else:
+        footage.mkdir()
+        for seed in range(2):
+            write_photograph(footage / f"{seed}.png", seed)
+    seen = FaceWatcher([encoder], cache_folder=tmp_path / "cache").seen(footage)
+    assert len(seen.frames) == 2
+    assert tiny.asked == (2 if filmed else 4)
 
 
 @pytest.mark.parametrize("left", [b"", b"PK\x03\x04 cut off", b"text", None])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from evaluation.shared.judge import judge_name, kept_centre, shows_retouched
-from lightning_modules.recognition.coloured import Coloured
+from lightning_modules.recognition.networks import as_encoder
 from lightning_modules.recognition.similarity import Centre
 from tests.miniatures import SmallNetwork
 
@@ -54,7 +54,7 @@ def test_a_judge_of_a_file_is_known_by_its_content(tmp_path: Path) -> None:
     (tmp_path / "a.pth").write_bytes(b"abc")  # SHA-256 ba7816bf...
     (tmp_path / "copy.pth").write_bytes(b"abc")
     (tmp_path / "b.pth").write_bytes(b"other")
-    roles = {"encoder": "arcface-ba7816bf-colour", "judge": "sface"}
+    roles = {"encoder": "arcface-ba7816bf-8crops-colour", "judge": "sface"}
     content = {"networks": {role: {"name": name} for role, name in roles.items()}}
     assert judge_name(f"arcface:{tmp_path / 'b.pth'}", content) == f"arcface:{tmp_path / 'b.pth'}"
     with pytest.raises(ValueError, match=r"was trained with arcface:.*copy\.pth, which scores its own"):
@@ -68,10 +68,11 @@ def test_a_judge_of_a_file_is_known_by_its_content(tmp_path: Path) -> None:
     assert judge_name(None, content) == f"arcface:{tmp_path / 'a.pth'}"
 
 
+@pytest.mark.parametrize("crops", [1, 8])
 @pytest.mark.parametrize("coloured", [False, True])
-def test_a_centre_is_the_judge_s_own_whether_the_encoder_was_coloured_or_not(coloured: bool) -> None:
+def test_a_centre_is_the_judge_s_own_however_the_encoder_saw(coloured: bool, crops: int) -> None:
     judge = SmallNetwork()
-    trained = Coloured(judge) if coloured else judge
+    trained = as_encoder(judge, crops=crops, coloured=coloured)
     centre = Centre(0.1 * torch.ones(8), trained.name, trained.sha256, "photographs, training", 600)
     found = kept_centre({"centres": {trained.name: centre.as_dict()}}, judge)
     assert (found.network, found.sha256, found.count) == ("small", judge.sha256, 600)
