@@ -6,7 +6,9 @@ Synthetic people of the checkpoint's own morphable model are drawn and photograp
 stand-in's are; how true and predicted coefficients go together is kept in the new file, and with
 `--unlabelled DIR` how much predictions vary over photographs of real people, which earns them less trust. No
 scan takes part. The weights stay as they are, except with --calibrated-tone: then skin tones of the same
-people get their true mean and spread (docs/fairness.md says what that costs).
+people get their true mean and spread (docs/fairness.md says what that costs); and with --encoder-crops: then
+photographs are looked at more than once, and coefficients get the mean and spread back that they had over
+the unlabelled ones.
 """
 
 import os
@@ -30,11 +32,13 @@ from datamodules.photographs import Photographs
 from datamodules.stand_in_photographs import StandInPhotographs
 from lightning_modules.checkpoints import with_content
 from lightning_modules.expected_shape import LEAST_PEOPLE, ExpectedShape
-from lightning_modules.initialisation import rescale_first_albedo
+from lightning_modules.initialisation import keep_moments, rescale_first_albedo
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
-from lightning_modules.plain.number_types import AtLeastTwo, NonNegativeInt, SeedInt
+from lightning_modules.plain.number_types import AtLeastTwo, CropCount, NonNegativeInt, SeedInt
 from lightning_modules.plain.writable_places import require_writable_file
 from lightning_modules.prediction import Prediction
+from lightning_modules.recognition.network import RecognitionNetwork
+from lightning_modules.recognition.networks import with_crops
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
 from lightning_modules.skin_tone import ToneCalibration
 
@@ -52,6 +56,8 @@ class LearntExpectation:
         people: synthetic ones; 600, of two photographs each, take about four minutes of one core.
         photographs: of each.
         unlabelled: folder of photographs of real people, such as those of the training.
+        encoder_crops: of a photograph, over which the encoder's features are averaged from now on, every
+            second one mirrored; needs --unlabelled.
         calibrated_tone: whether the weights change, too, so that predicted skin tones spread as true ones do:
             errors are smaller for the darkest and the lightest, and larger on average.
         seed: of people and photographs.
@@ -66,6 +72,7 @@ class LearntExpectation:
     people: AtLeastTwo = 600
     photographs: AtLeastTwo = 2
     unlabelled: Path | None = None
+    encoder_crops: CropCount | None = None
     calibrated_tone: bool = False
     seed: SeedInt = SEED
     morphable_model: str | None = None
@@ -99,20 +106,27 @@ def add_expected_shape(chosen: LearntExpectation) -> ExpectedShape:
         raise ValueError(f"--people must be at least {LEAST_PEOPLE}, got {chosen.people}")
     if chosen.unlabelled is not None:
         Photographs(chosen.unlabelled).photographs()
+    elif chosen.encoder_crops is not None:
+        raise ValueError(
+            "--encoder-crops changes the weights by what is predicted of photographs: give a folder of them "
+            "by --unlabelled, such as those of the training"
+        )
     loaded = load_reconstructor(chosen.source, morphable_model=chosen.morphable_model)
     if chosen.calibrated_tone and "tone_calibration" in loaded.content:
         raise ValueError(
             f"the skin tone of {chosen.source} is calibrated already; leave --calibrated-tone out"
         )
+    more: dict[str, Any] = {}
+    if chosen.encoder_crops is not None:
+        loaded, more = look_again(loaded, chosen, chosen.encoder_crops)
     people = photographed_people(loaded, chosen)
     unlabelled = None if chosen.unlabelled is None else unlabelled_shapes(loaded, chosen)
     learnt = ExpectedShape.learn(people.true.shape, people.predicted.shape, unlabelled)
-    more: dict[str, Any] = {"expected_shape": learnt.as_dict()}
+    more |= {"expected_shape": learnt.as_dict()}
     if chosen.calibrated_tone:
         more |= calibrate(loaded, people)
-    with_content(
-        chosen.source, chosen.destination, loaded.regressor if chosen.calibrated_tone else None, **more
-    )
+    changed = chosen.calibrated_tone or chosen.encoder_crops is not None
+    with_content(chosen.source, chosen.destination, loaded.regressor if changed else None, **more)
     factors = learnt.factors()
     real = "" if learnt.unlabelled is None else ", and unlabelled photographs"
     print(
@@ -120,6 +134,31 @@ def add_expected_shape(chosen: LearntExpectation) -> ExpectedShape:
         f"first ten coefficients {factors[:10].mean():.2f}, of all {factors.mean():.2f} on average"
     )
     return learnt
+
+
+def look_again(
+    loaded: Reconstructor, chosen: LearntExpectation, crops: int
+) -> tuple[Reconstructor, dict[str, Any]]:
+    """The same with an encoder that looks at so many crops of photographs; what a checkpoint keeps of it.
+
+    Raises:
+        ValueError: if the encoder looks at so many already.
+    """
+    encoder = with_crops(loaded.encoder, crops)
+    if encoder.name == loaded.encoder.name:
+        raise ValueError(
+            f"{chosen.source} averages over {crops} crops of a photograph already; leave --encoder-crops out"
+        )
+    features = unlabelled_features(chosen, loaded.encoder, encoder)
+    keep_moments(loaded.regressor, *(features[each.name] for each in (loaded.encoder, encoder)))
+    named = {"name": encoder.name, "sha256": encoder.sha256}
+    networks = {
+        role: named if kept["name"] == loaded.encoder.name else kept
+        for role, kept in loaded.content["networks"].items()
+    }
+    settings = loaded.content["settings"] | {"encoder_crops": crops}
+    again = {"networks": networks, "settings": settings}
+    return loaded._replace(encoder=encoder, content=loaded.content | again), again
 
 
 class PhotographedPeople(NamedTuple):
@@ -171,15 +210,20 @@ def photographed_people(loaded: Reconstructor, chosen: LearntExpectation) -> Pho
 
 def unlabelled_shapes(loaded: Reconstructor, chosen: LearntExpectation) -> Tensor:
     """The shape coefficients [M, K] predicted for the photographs of a folder that show a face."""
+    features = unlabelled_features(chosen, loaded.encoder)[loaded.encoder.name]
+    return loaded.read_as("likeness").coefficients(features).shape
+
+
+def unlabelled_features(chosen: LearntExpectation, *encoders: RecognitionNetwork) -> dict[str, Tensor]:
+    """What encoders say of the photographs that show a face, by the encoder's name, [M, D]."""
     assert chosen.unlabelled is not None
     data = Photographs(
-        chosen.unlabelled, [loaded.encoder], validation_fraction=0.0, cache_folder=chosen.cache_folder,
+        chosen.unlabelled, encoders, validation_fraction=0.0, cache_folder=chosen.cache_folder,
         workers=chosen.workers, progress=chosen.progress,
     )  # fmt: skip
     data.prepare_data()
     data.setup()
-    features = data.dataset.batch(np.arange(len(data.dataset))).features[loaded.encoder.name]
-    return loaded.read_as("likeness").coefficients(features).shape
+    return data.dataset.batch(np.arange(len(data.dataset))).features
 
 
 if __name__ == "__main__":

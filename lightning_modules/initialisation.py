@@ -70,14 +70,38 @@ def amplify(regressor: Regressor, factor: float) -> None:
 
 
 @torch.no_grad()
-def rescale_first_albedo(regressor: Regressor, factor: float, shift: float) -> None:
-    """Multiply what the network predicts of the first albedo component, and shift it."""
-    row = regressor.shape_count
+def rescale(regressor: Regressor, factors: Tensor, shifts: Tensor) -> None:
+    """Multiply what is predicted of each coefficient [Ks + Kt], shape before albedo, and shift it."""
     for last in (regressor.last_layer, regressor.linear):
         if last is not None:
-            last.weight[row] *= factor
-            last.bias[row] *= factor
-    regressor.last_layer.bias[row] += shift
+            last.weight.mul_(factors.to(last.weight)[:, None])
+            last.bias.mul_(factors.to(last.bias))
+    regressor.last_layer.bias.add_(shifts.to(regressor.last_layer.bias))
+
+
+def rescale_first_albedo(regressor: Regressor, factor: float, shift: float) -> None:
+    """Multiply what the network predicts of the first albedo component, and shift it."""
+    row, count = regressor.shape_count, regressor.shape_count + regressor.albedo_count
+    factors, shifts = torch.ones(count), torch.zeros(count)
+    factors[row], shifts[row] = factor, shift
+    rescale(regressor, factors, shifts)
+
+
+@torch.no_grad()
+def keep_moments(regressor: Regressor, before: Tensor, after: Tensor) -> None:
+    """Give each coefficient of other features the mean and spread that it had.
+
+    What a batch distribution loss asked for over photographs then holds of features that tell less noise.
+
+    Args:
+        regressor: changed in place.
+        before: [M, D], features of photographs as the network was trained with.
+        after: [M, D], other features of the same ones.
+    """
+    had, has = (torch.cat(regressor(features), 1).double() for features in (before, after))
+    spread = has.std(0)
+    factors = torch.where(spread > 0, had.std(0) / spread.clamp(min=1e-12), 1.0)
+    rescale(regressor, factors, had.mean(0) - factors * has.mean(0))
 
 
 def _linear_path(regressor: Regressor) -> nn.Linear:

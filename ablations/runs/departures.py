@@ -31,9 +31,9 @@ DEPARTURES: Sequence[Departure] = (
     Departure(
         "several crops of a photograph",
         "the encoder sees a photograph once",
-        "its features are the mean over {encoder_crops.suite} crops, every second one mirrored",
+        "a switch, off: its features are the mean over several crops, every second one mirrored",
         "what the alignment and the side of the light add to one crop's features averages out",
-        {"encoder_crops": Choice(1, 8)},
+        {"encoder_crops": Choice(1, 1)},
     ),
     Departure(
         "cheeks' colour among the features",

@@ -80,6 +80,12 @@ def load_network(
     return load_vggface(weights, descriptor_layer, descriptor_crops)
 
 
+def with_crops(encoder: RecognitionNetwork, crops: int) -> RecognitionNetwork:
+    """The same encoder, which looks at so many crops of a photograph."""
+    coloured, once = EncoderName.of(encoder.name).coloured, encoder.once
+    return as_encoder(once.network if isinstance(once, Coloured) else once, crops=crops, coloured=coloured)
+
+
 def as_encoder(network: RecognitionNetwork, *, crops: int = 1, coloured: bool = False) -> RecognitionNetwork:
     """A network as it is read by a regressor.
 

@@ -8,6 +8,7 @@ from ablations.expected_shape import LearntExpectation, unlabelled_shapes
 from lightning_modules.checkpoints import KEY, read_checkpoint
 from lightning_modules.expected_shape import ExpectedShape
 from lightning_modules.prediction import Prediction
+from lightning_modules.recognition.networks import as_encoder
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
 from lightning_modules.regressor import Regressor
 from tests.datamodules.conftest import write_photograph
@@ -69,6 +70,7 @@ def test_an_existing_file_is_kept_and_too_few_people_are_refused(
         ([str(mine)], "mine.ckpt exists; give another name"),
         ([str(tmp_path / "new.ckpt"), "--people", "3"], "--people must be at least 8, got 3"),
         ([str(tmp_path / "new.ckpt"), f"--unlabelled={tmp_path / 'none'}"], "none"),
+        ([str(tmp_path / "new.ckpt"), "--encoder-crops=4"], "a folder of them by --unlabelled"),
     ):
         with pytest.raises(SystemExit, match="2"):
             expected_shape.main([str(COMMITTED), *arguments])
@@ -89,3 +91,45 @@ def test_shapes_of_unlabelled_photographs_are_those_that_are_predicted(
     shapes = unlabelled_shapes(load_reconstructor(checkpoint), chosen)
     assert shapes.shape == (4, 4)
     assert (shapes.var(0) > 0).all()
+
+
+def test_an_encoder_that_looks_again_keeps_mean_and_spread_of_coefficients(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811 - a fixture
+) -> None:  # fmt: skip
+    for number in range(12):
+        write_photograph(tmp_path / "photographs" / f"{number}.png", number)
+    chosen = LearntExpectation(
+        checkpoint, tmp_path / "new.ckpt", unlabelled=tmp_path / "photographs", workers=0, progress=False,
+        cache_folder=tmp_path / "cache", encoder_crops=4,
+    )  # fmt: skip
+    seen: list[Reconstructor] = []
+
+    def people(loaded: Reconstructor, chosen: LearntExpectation) -> expected_shape.PhotographedPeople:
+        seen.append(loaded)
+        generator = torch.Generator().manual_seed(0)
+        drawn = Prediction(torch.randn(9, 4, generator=generator), torch.randn(9, 3, generator=generator))
+        return expected_shape.PhotographedPeople(
+            drawn, Prediction(*(part[:, None].expand(-1, 2, -1) for part in drawn))
+        )
+
+    monkeypatch.setattr(expected_shape, "photographed_people", people)
+    learnt = expected_shape.add_expected_shape(chosen)
+    before, after = load_reconstructor(checkpoint), read_checkpoint(tmp_path / "new.ckpt")
+    encoder = as_encoder(before.encoder, crops=4)
+    assert after[KEY]["networks"]["encoder"] == {"name": "dlib-4crops", "sha256": encoder.sha256}
+    assert after[KEY]["networks"]["judge"] == before.content["networks"]["judge"]
+    assert after[KEY]["settings"]["encoder_crops"] == 4
+    assert seen[0].encoder.name == "dlib-4crops"
+    features = expected_shape.unlabelled_features(chosen, before.encoder, encoder)
+    regressor = Regressor(20, 4, 3, hidden_width=16)
+    regressor.load_state_dict(
+        {name.removeprefix("regressor."): value for name, value in after["state_dict"].items()}
+    )
+    with torch.no_grad():
+        had = torch.cat(before.regressor(features["dlib"]), 1)
+        has = torch.cat(regressor(features["dlib-4crops"]), 1)
+    torch.testing.assert_close(has.mean(0), had.mean(0), atol=1e-5, rtol=0)
+    torch.testing.assert_close(has.std(0), had.std(0), atol=1e-5, rtol=0)
+    torch.testing.assert_close(learnt.unlabelled, had[:, :4].var(0), atol=1e-5, rtol=0)
+    with pytest.raises(ValueError, match="averages over 4 crops of a photograph already"):
+        expected_shape.look_again(seen[0], chosen, 4)

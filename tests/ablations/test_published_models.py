@@ -116,7 +116,7 @@ def test_a_published_model_trains_resumes_and_reconstructs(
     hashes = [sha256_of_file(Path(network.partition(":")[2])) for network in networks]
     names = {role: entry["name"] for role, entry in content["networks"].items()}
     assert names["judge"] == f"arcface-{hashes[1][:8]}"
-    assert names["encoder"] == f"arcface-{hashes[0][:8]}-8crops-colour"
+    assert names["encoder"] == f"arcface-{hashes[0][:8]}-colour"
     assert read_results(tmp_path / "run").provenance["networks"]["judge"]["sha256"] == hashes[1]
 
     photograph = tmp_path / "photographs" / "00.png"
@@ -170,7 +170,7 @@ def test_described_networks_train_and_judge(begin: Start, tmp_path: Path) -> Non
     judge = f"torch:{save_program(tmp_path / 'judge.pt2', another)}"
     assert begin("--encoder", encoder, "--identity-network", identity, "--judge", judge) == 0
     kept = read_checkpoint(tmp_path / "run" / "final.ckpt")["unsupervised_morphable_faces"]["networks"]
-    assert kept["encoder"]["name"] == f"{load_network(encoder).name}-8crops-colour"
+    assert kept["encoder"]["name"] == f"{load_network(encoder).name}-colour"
     for role, specification in {"identity": identity, "judge": judge}.items():
         assert kept[role]["sha256"] == load_network(specification).sha256
     arguments = ["run/final.ckpt", "photographs/00.png", "--cache-folder=cache", "--workers=0"]

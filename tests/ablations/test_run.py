@@ -143,7 +143,7 @@ def test_a_run_on_stand_ins_says_so_in_its_title(
     assert "STAND-IN: suite method" in capsys.readouterr().out
     distance = next(row for row in results.rows if row.metric == "distance from real photographs")
     assert distance.value is None
-    assert distance.reason == "no statistics of dlib-8crops-colour"
+    assert distance.reason == "no statistics of dlib-colour"
 
 
 def test_photographs_without_a_face_are_counted_with_their_reason(
@@ -300,7 +300,7 @@ def test_checkpoints_hold_what_the_run_was_and_no_tensor_of_the_model(start: Sta
         assert content["settings"] == json.loads((folder / "results.json").read_text())["settings"]
         assert content["morphable_model"]["sha256"] == "00" * 32
         roles = {role: network["name"] for role, network in content["networks"].items()}
-        assert roles == {"encoder": "dlib-8crops-colour", "identity": "dlib-8crops-colour", "judge": "sface"}
+        assert roles == {"encoder": "dlib-colour", "identity": "dlib-colour", "judge": "sface"}
         assert content["networks"]["judge"]["sha256"] == "02" * 32
         assert content["training_data"]["count"] == 24
         assert 0 < len(content["training_photographs"]) <= 24  # those that are not held back

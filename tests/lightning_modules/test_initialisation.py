@@ -5,6 +5,7 @@ import torch
 from lightning_modules.initialisation import (
     RIDGE_PENALTY,
     amplify,
+    keep_moments,
     rescale_first_albedo,
     standardise,
     start_first_albedo,
@@ -98,3 +99,25 @@ def test_the_first_albedo_component_is_rescaled_and_no_other(linear_path: bool) 
     torch.testing.assert_close(after.shape, shape, rtol=0, atol=0)
     torch.testing.assert_close(after.albedo[:, 0], 2 * albedo[:, 0] - 0.5)
     torch.testing.assert_close(after.albedo[:, 1:], albedo[:, 1:], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("linear_path", [True, False])
+def test_other_features_get_the_mean_and_spread_that_coefficients_had(linear_path: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    before = torch.randn(200, 6, generator=generator)
+    after = 0.5 * before + 0.1 * torch.randn(200, 6, generator=generator) + 1
+    regressor = Regressor(6, 3, 2, hidden_width=8, linear_path=linear_path)
+    with torch.no_grad():
+        regressor.last_layer.weight[4] = 0  # a coefficient that never varies
+        if regressor.linear is not None:
+            regressor.linear.weight[4] = 0
+        had = torch.cat(regressor(before), 1)
+        seen = torch.cat(regressor(after), 1)
+    keep_moments(regressor, before, after)
+    with torch.no_grad():
+        has = torch.cat(regressor(after), 1)
+    assert not torch.allclose(seen.std(0)[:4], had.std(0)[:4], rtol=0.1)
+    torch.testing.assert_close(has.mean(0), had.mean(0), atol=1e-5, rtol=0)
+    torch.testing.assert_close(has.std(0), had.std(0), atol=1e-5, rtol=0)
+    # Each coefficient is rescaled by itself: every order stays.
+    assert torch.equal(has[:, :4].argsort(0), seen[:, :4].argsort(0))

@@ -22,7 +22,7 @@ def teachers(**options: object) -> Teachers:
     return teachers_of(small_model(), networks, Settings(**options).resolved())
 
 
-@pytest.mark.parametrize(("coloured", "name"), [(True, "dlib-8crops-colour"), (False, "dlib-8crops")])
+@pytest.mark.parametrize(("coloured", "name"), [(True, "dlib-colour"), (False, "dlib")])
 def test_an_encoder_that_trains_identity_too_is_one_network(coloured: bool, name: str) -> None:
     found = teachers(cheek_colour=coloured)
     assert found.identity_network is found.encoder
@@ -32,14 +32,14 @@ def test_an_encoder_that_trains_identity_too_is_one_network(coloured: bool, name
 
 def test_another_identity_network_stays_as_it_is() -> None:
     found = teachers(identity_network="facenet")
-    assert (found.encoder.name, found.identity_network.name) == ("dlib-8crops-colour", "facenet")
+    assert (found.encoder.name, found.identity_network.name) == ("dlib-colour", "facenet")
     assert found.crop != found.encoder.crop
 
 
 def test_a_second_identity_network_trains_beside_the_first() -> None:
     found = teachers(second_identity_network="facenet")
-    assert [network.name for network in found.training_networks] == ["dlib-8crops-colour", "facenet"]
-    assert [network.name for network in found.identity_networks] == ["dlib-8crops-colour", "facenet"]
+    assert [network.name for network in found.training_networks] == ["dlib-colour", "facenet"]
+    assert [network.name for network in found.identity_networks] == ["dlib-colour", "facenet"]
     assert teachers(second_identity_network="none").second_identity_network is None
     back = teachers(identity_network="facenet", second_identity_network="dlib")
     assert back.second_identity_network is back.encoder
@@ -76,10 +76,10 @@ def test_networks_round_only_where_that_makes_no_difference(capsys: pytest.Captu
     identity.name = "facenet"
     given = teachers(identity_network="facenet")._replace(identity_network=identity)
     found = networks_that_may_round(given, Settings().resolved(), Execution(precision="bf16-mixed"))
-    assert found == {"dlib-8crops-colour": torch.bfloat16}
+    assert found == {"dlib-colour": torch.bfloat16}
     steady, unsteady = capsys.readouterr().err.splitlines()
     assert steady.startswith(
-        "bf16-mixed: the convolutions of dlib-8crops-colour run in bfloat16 (cosine to float32 0.9"
+        "bf16-mixed: the convolutions of dlib-colour run in bfloat16 (cosine to float32 0.9"
     )
     assert unsteady.startswith(
         "bf16-mixed: the convolutions of facenet stay in float32 (cosine to float32 0."
@@ -97,5 +97,5 @@ def test_on_the_cpu_networks_round_where_the_processor_gains_by_it(
 ) -> None:
     monkeypatch.setattr(components, "multiplies_bfloat16", lambda device: fast and device.type == "cpu")
     found = rounded_networks(teachers(), Settings().resolved(), Execution(precision="bf16-mixed"))
-    assert found == ({"dlib-8crops-colour": torch.bfloat16} if fast else {})
+    assert found == ({"dlib-colour": torch.bfloat16} if fast else {})
     assert ("stay in float32, in which this processor is faster" in capsys.readouterr().err) != fast

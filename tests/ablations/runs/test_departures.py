@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[3]
 SWITCHED = [departure for departure in DEPARTURES if departure.options]
 # Off under both methods, and what switches each on.
 OFF = {
+    "several crops of a photograph": ["--encoder-crops", "4"],
     "unbiased moments": ["--unbiased-moments"],
     "landmark loss": ["--landmark-weight", "2"],
     "another identity network": ["--identity-network", "facenet"],

@@ -219,7 +219,7 @@ def test_a_run_goes_on_from_the_checkpoint_that_is_given_without_stage_1(
         (("--morphable-model", "open:1"), "was trained with miniature (000000000000, "),
         (
             ("--encoder", "facenet"),
-            "was trained with the encoder dlib-8crops-colour (",
+            "was trained with the encoder dlib-colour (a2e33365da41), this run has facenet-colour (4f43",
         ),
         (
             ("--hidden-width", "8"),

@@ -11,7 +11,7 @@ from lightning_modules.plain.number_types import CropCount, range_of
 from lightning_modules.recognition.coloured import Coloured, cheeks_of
 from lightning_modules.recognition.frame import WHOLE_FRAME, Crop
 from lightning_modules.recognition.network import RecognitionNetwork
-from lightning_modules.recognition.networks import as_encoder, load_network
+from lightning_modules.recognition.networks import as_encoder, load_network, with_crops
 from lightning_modules.recognition.resampling import resample
 from lightning_modules.recognition.several_crops import MOST_CROPS, MOVES, SeveralCrops, moved
 from tests.miniatures import SmallNetwork
@@ -130,3 +130,13 @@ def test_they_are_loaded_by_name() -> None:
     for name in ("dlib-4crops-4crops", "dlib-colour-4crops"):
         with pytest.raises(ValueError, match="no recognition network is called"):
             load_network(name)
+
+
+@pytest.mark.parametrize("coloured", [False, True])
+@pytest.mark.parametrize("had", [1, 4])
+def test_an_encoder_can_look_at_another_number_of_crops(coloured: bool, had: int) -> None:
+    network = SmallNetwork()
+    encoder = as_encoder(network, crops=had, coloured=coloured)
+    for crops in (1, 2, 4):
+        found, expected = with_crops(encoder, crops), as_encoder(network, crops=crops, coloured=coloured)
+        assert (found.name, found.sha256) == (expected.name, expected.sha256)
