@@ -26,8 +26,8 @@ MICC_LAYOUT = (
 )
 MOST_NAMED = 5  # of files that are no scan's
 SCANS_LAYOUT = (
-    "scans/<subject>.obj (or .ply, .glb), photos/<subject>/ or photos/<subject>.<video>, and, if there are, "
-    f"landmarks/<subject> ({', '.join(LANDMARK_SUFFIXES)})"
+    "scans/<subject>.obj (or .ply, .glb), photos/<subject>/ or one video or photograph of that name, and, if "
+    f"there are, landmarks/<subject> ({', '.join(LANDMARK_SUFFIXES)})"
 )
 
 
@@ -82,7 +82,7 @@ def scanned_subjects(folder: Path, landmarks: Path | None = None) -> list[Subjec
     """The subjects of a plain folder of scans, in the order of their names; see SCANS_LAYOUT.
 
     A scan may also lie in a folder of its subject's name, with others. The condition's name is `photographs`.
-    Landmark files that are no scan's are warned of.
+    Landmark files and photographs that are no scan's are warned of.
 
     Args:
         folder: with `scans/`, and `photos/` where checkpoints are scored.
@@ -97,12 +97,27 @@ def scanned_subjects(folder: Path, landmarks: Path | None = None) -> list[Subjec
     if not names:
         raise FileNotFoundError(f"no scans in {folder}; expected {SCANS_LAYOUT}")
     marks = _required(landmarks) if landmarks is not None else folder / "landmarks"
+    footage = _footage_by_name(folder / "photos")
     subjects = [
-        Subject(name, _scans_of(name, scans, marks), _plain_footage(name, folder / "photos"))
+        Subject(name, _scans_of(name, scans, marks), _photographs_of(footage.get(composed(name), [])))
         for name in names
     ]
     _warn_of_others(marks, [scan.landmarks for subject in subjects for scan in subject.scans])
+    _warn_of_unused(footage, subjects)
     return subjects
+
+
+def _warn_of_unused(footage: "dict[str, list[Footage]]", subjects: list[Subject]) -> None:
+    """Warn of photographs and videos that are not looked at: nobody's, or beside others of a subject."""
+    used = {path for subject in subjects for path in subject.footage.values()}
+    every = [one for several in footage.values() for one in several]
+    others = sorted(one.place.name for one in every if one.path not in used)
+    if others:
+        warnings.warn(
+            f"of {len(every)} folders, videos and photographs in {every[0].place.parent}, {len(others)} are "
+            f"not looked at: {first_of(others, MOST_NAMED)}; name one after each subject, as in scans/",
+            stacklevel=3,
+        )
 
 
 def _warn_of_others(marks: Path, used: list[Path | None]) -> None:
@@ -167,13 +182,32 @@ def _micc_footage(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _plain_footage(name: str, photos: Path) -> dict[str, Path]:
+class Footage(NamedTuple):
+    """What lies in photos/, and what of it is looked at: itself, or the video that the folder holds."""
+
+    place: Path
+    path: Path
+
+
+def _footage_by_name(photos: Path) -> dict[str, list[Footage]]:
+    """Folders, videos and single photographs by whose they are: a folder first, a photograph last."""
+    found: dict[str, list[Footage]] = {}
+    for place in sorted(photos.iterdir(), key=_by_kind) if photos.is_dir() else []:
+        is_photograph = place.is_file() and place.suffix.lower() in IMAGE_SUFFIXES
+        path = place if is_photograph else _video_or_frames(place)
+        if path is not None and not place.name.startswith("."):
+            name = place.name if place.is_dir() else place.stem
+            found.setdefault(composed(name), []).append(Footage(place, path))
+    return found
+
+
+def _by_kind(place: Path) -> tuple[bool, bool, str]:
+    return not place.is_dir(), place.suffix.lower() not in VIDEO_SUFFIXES, place.name
+
+
+def _photographs_of(footage: list[Footage]) -> dict[str, Path]:
     """A subject's photographs or video, as the condition `photographs`."""
-    beside = {composed(path.name): path for path in sorted(photos.iterdir())} if photos.is_dir() else {}
-    places = [beside.get(composed(f"{name}{suffix}")) for suffix in ("", *VIDEO_SUFFIXES)]
-    usable = (_video_or_frames(place) for place in places if place is not None and place.exists())
-    path = next((path for path in usable if path is not None), None)
-    return {} if path is None else {"photographs": path}
+    return {"photographs": footage[0].path} if footage else {}
 
 
 def _video_or_frames(path: Path) -> Path | None:

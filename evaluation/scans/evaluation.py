@@ -31,7 +31,7 @@ from evaluation.scans.methods import (
 from evaluation.scans.options import ScanEvaluationOptions
 from evaluation.scans.records import ScoreRecord, common_scales, of_all_photographs
 from evaluation.scans.scoring import Scorer
-from evaluation.scans.sentences import curves, oracle_sentences, unit_sentences
+from evaluation.scans.sentences import curves, oracle_sentences, unit_sentences, unused_sentences
 from evaluation.scans.submission import submission_report
 from evaluation.scans.tables import (
     columns_of,
@@ -307,6 +307,9 @@ class ScanEvaluation:
         groups = self.groups  # before anything is scored: it may refuse a file of labels
         for sentence in unit_sentences(self.subjects, self.folders, self.options):
             print(sentence)
+        if self.options.scans.subjects is None:  # else others were left out on purpose
+            for sentence in unused_sentences(self.subjects, self.folders, self.conditions):
+                print(sentence)
         records = self.records(folder)
         columns = columns_of(records, self.protocols, self.conditions)
         of_all = columns_of(of_all_photographs(records), self.protocols, (ALL_PHOTOGRAPHS,))

@@ -1,7 +1,9 @@
 """Where meshes that are scored against scans come from: a checkpoint, a folder, a morphable model alone."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property, reduce
+from itertools import product
 from operator import add
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -172,6 +174,19 @@ class MeshFolder:
         parts = {part for file in self._files for part in file.split("/")}
         found = tuple(name for name in names if parts & {name, MICC_CONDITIONS.get(name, name)})
         return found or (ANY_CONDITION,)
+
+    def of_nobody(self, subjects: Sequence[str], conditions: Sequence[str]) -> list[str]:
+        """The files, by their places in the folder, of none of the subjects under these conditions."""
+        used: set[Path] = set()
+        for subject, condition in product(subjects, conditions):
+            with suppress(Unscorable):
+                used.update(self._paths(subject, condition))
+        return [name for name, file in self._files.items() if file not in used]
+
+    @property
+    def count(self) -> int:
+        """How many meshes it holds, each in one of its formats."""
+        return len(self._files)
 
     def _paths(self, subject: str, condition: str) -> list[Path]:
         """The file of a subject and condition, or those of its frames in order."""

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from datamodules.scan_folders import Subject
+from datamodules.scan_folders import MOST_NAMED, Subject
 from evaluation.metrics.scan_protocols import ScanProtocol
 from evaluation.scans.methods import ORACLE, MeshFolder
 from evaluation.scans.options import ScanEvaluationOptions
 from evaluation.scans.tables import ConditionColumn, curve_figure
 from lightning_modules.faces.mesh_files.units import read_mesh_in_mm
+from lightning_modules.plain.quotations import first_of
 
 # Of the stand-in: a model that fits closer could make its faces.
 LEAST_ORACLE_MM = 0.3
@@ -34,6 +35,21 @@ def unit_sentences(
             share = f"{read.turned:,} of {len(read.mesh.triangles):,}"
             sentences.append(
                 f"triangles of {name}: {share} in {path.name} were wound the other way; turned outward"
+            )
+    return sentences
+
+
+def unused_sentences(
+    subjects: Sequence[Subject], folders: Sequence[MeshFolder], conditions: Sequence[str]
+) -> list[str]:
+    """Which meshes are of none of the subjects under the scored conditions, and so are not scored."""
+    sentences = []
+    for folder in folders:
+        others = folder.of_nobody([subject.name for subject in subjects], conditions)
+        if others:
+            sentences.append(
+                f"meshes of {folder.name}: of {folder.count:,}, {len(others):,} are no subject's and not "
+                f"scored: {first_of(others, MOST_NAMED)}; name each after its subject"
             )
     return sentences
 

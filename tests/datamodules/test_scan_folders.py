@@ -122,3 +122,25 @@ def test_photographs_and_landmarks_are_found_however_accents_are_written(tmp_pat
     (subject,) = scanned_subjects(tmp_path)
     assert subject.scans[0].landmarks is not None
     assert list(subject.footage) == ["photographs"]
+
+
+def test_a_video_or_a_single_photograph_of_the_subject_s_name_serves_however_it_ends(tmp_path: Path) -> None:
+    for name in ("ann", "bob.b", "cat"):
+        touch(tmp_path / f"scans/{name}.obj")
+    photos = [touch(tmp_path / "photos" / name) for name in ("ann.JPG", "bob.b.MP4", "cat/1.png")]
+    ann, bob, cat = scanned_subjects(tmp_path)
+    assert [subject.footage for subject in (ann, bob, cat)] == [
+        {"photographs": photos[0]}, {"photographs": photos[1]}, {"photographs": photos[2].parent},
+    ]  # fmt: skip
+
+
+def test_photographs_that_are_not_looked_at_are_named(tmp_path: Path) -> None:
+    for name in ("ann", "bob"):
+        touch(tmp_path / f"scans/{name}.obj")
+    for name in ("ann/1.png", "ann.jpg", "bob.mp4", "Bob/1.png", "zoe.png", "readme.txt", ".hidden.png"):
+        touch(tmp_path / "photos" / name)
+    said = r"of 5 folders, videos and photographs in .*, 3 are not looked at: Bob, ann\.jpg, zoe\.png; name"
+    with pytest.warns(UserWarning, match=said):
+        ann, bob = scanned_subjects(tmp_path)
+    assert ann.footage == {"photographs": tmp_path / "photos/ann"}
+    assert bob.footage == {"photographs": tmp_path / "photos/bob.mp4"}

@@ -10,6 +10,7 @@ from evaluation.metrics.marked_mesh import Unscorable
 from evaluation.metrics.similarity_transform import similarity
 from evaluation.scans.landmarks import Marker
 from evaluation.scans.methods import ANY_CONDITION, MeanFace, MeshFolder, RandomFace
+from evaluation.scans.sentences import unused_sentences
 from tests.evaluation.metrics.face_like import face_like
 from tests.evaluation.scanned_people import face_like_model, vertex_ids, write_face
 
@@ -37,6 +38,17 @@ def test_meshes_of_conditions_are_found_by_either_layout_and_micc_s_own_names(
     assert nose(folder, ANN, "indoor") > nose(folder, ANN, "cooperative") + 1
     with pytest.raises(Unscorable, match="no mesh: meshes has none of ann"):
         folder.mesh(ANN, "outdoor")
+
+
+def test_meshes_of_nobody_are_named_and_those_of_any_condition_or_frame_are_not(tmp_path: Path) -> None:
+    names = ("ann/cooperative", "ann/PTZ-Indoor/1", "ann/PTZ-Indoor/2", "ann/lab", "bob", "cat", "zoe/indoor")
+    folder = folder_of(tmp_path / "meshes", *names)
+    assert folder.of_nobody(["ann", "bob"], ("cooperative", "indoor")) == ["ann/lab", "cat", "zoe/indoor"]
+    said = "of 7, 3 are no subject's and not scored: ann/lab, cat, zoe/indoor; name each after its subject"
+    (sentence,) = unused_sentences([ANN, BOB], [folder], ("cooperative", "indoor"))
+    assert sentence == f"meshes of theirs: {said}"
+    own = folder_of(tmp_path / "own", "ann", "bob")
+    assert unused_sentences([ANN, BOB], [own], (ANY_CONDITION,)) == []
 
 
 def test_meshes_with_their_coefficients_beside_them_are_scored(tmp_path: Path) -> None:
