@@ -37,6 +37,7 @@ from lightning_modules.plain.command_line import one_sentence_for_bad_input, par
 from lightning_modules.plain.number_types import AtLeastTwo, CropCount, NonNegativeInt, SeedInt
 from lightning_modules.plain.writable_places import require_writable_file
 from lightning_modules.prediction import Prediction
+from lightning_modules.recognition.encoder_names import EncoderName
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import with_crops
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
@@ -116,11 +117,13 @@ def add_expected_shape(chosen: LearntExpectation) -> ExpectedShape:
         raise ValueError(
             f"the skin tone of {chosen.source} is calibrated already; leave --calibrated-tone out"
         )
+    encoder = loaded.encoder if chosen.encoder_crops is None else more_crops(loaded, chosen)
+    seen = unlabelled_features(chosen, loaded.encoder, encoder)
     more: dict[str, Any] = {}
-    if chosen.encoder_crops is not None:
-        loaded, more = look_again(loaded, chosen, chosen.encoder_crops)
+    if encoder is not loaded.encoder:
+        loaded, more = look_again(loaded, encoder, seen)
     people = photographed_people(loaded, chosen)
-    unlabelled = None if chosen.unlabelled is None else unlabelled_shapes(loaded, chosen)
+    unlabelled = loaded.read_as("likeness").coefficients(seen[encoder.name]).shape if seen else None
     learnt = ExpectedShape.learn(people.true.shape, people.predicted.shape, unlabelled)
     more |= {"expected_shape": learnt.as_dict()}
     if chosen.calibrated_tone:
@@ -136,27 +139,39 @@ def add_expected_shape(chosen: LearntExpectation) -> ExpectedShape:
     return learnt
 
 
-def look_again(
-    loaded: Reconstructor, chosen: LearntExpectation, crops: int
-) -> tuple[Reconstructor, dict[str, Any]]:
-    """The same with an encoder that looks at so many crops of photographs; what a checkpoint keeps of it.
+def more_crops(loaded: Reconstructor, chosen: LearntExpectation) -> RecognitionNetwork:
+    """The encoder that looks at as many crops as are asked for.
 
     Raises:
-        ValueError: if the encoder looks at so many already.
+        ValueError: if the checkpoint's own does already.
     """
-    encoder = with_crops(loaded.encoder, crops)
+    assert chosen.encoder_crops is not None
+    encoder = with_crops(loaded.encoder, chosen.encoder_crops)
     if encoder.name == loaded.encoder.name:
         raise ValueError(
-            f"{chosen.source} averages over {crops} crops of a photograph already; leave --encoder-crops out"
+            f"{chosen.source} averages over {chosen.encoder_crops} crops of a photograph already; leave "
+            "--encoder-crops out"
         )
-    features = unlabelled_features(chosen, loaded.encoder, encoder)
-    keep_moments(loaded.regressor, *(features[each.name] for each in (loaded.encoder, encoder)))
+    return encoder
+
+
+def look_again(
+    loaded: Reconstructor, encoder: RecognitionNetwork, seen: dict[str, Tensor]
+) -> tuple[Reconstructor, dict[str, Any]]:
+    """The same with another encoder of the same network; what a checkpoint keeps of it.
+
+    Args:
+        loaded: whose regressor changes in place.
+        encoder: the new one.
+        seen: what both say of photographs, see `unlabelled_features`.
+    """
+    keep_moments(loaded.regressor, seen[loaded.encoder.name], seen[encoder.name])
     named = {"name": encoder.name, "sha256": encoder.sha256}
     networks = {
         role: named if kept["name"] == loaded.encoder.name else kept
         for role, kept in loaded.content["networks"].items()
     }
-    settings = loaded.content["settings"] | {"encoder_crops": crops}
+    settings = loaded.content["settings"] | {"encoder_crops": EncoderName.of(encoder.name).crops}
     again = {"networks": networks, "settings": settings}
     return loaded._replace(encoder=encoder, content=loaded.content | again), again
 
@@ -208,18 +223,13 @@ def photographed_people(loaded: Reconstructor, chosen: LearntExpectation) -> Pho
     )
 
 
-def unlabelled_shapes(loaded: Reconstructor, chosen: LearntExpectation) -> Tensor:
-    """The shape coefficients [M, K] predicted for the photographs of a folder that show a face."""
-    features = unlabelled_features(chosen, loaded.encoder)[loaded.encoder.name]
-    return loaded.read_as("likeness").coefficients(features).shape
-
-
 def unlabelled_features(chosen: LearntExpectation, *encoders: RecognitionNetwork) -> dict[str, Tensor]:
-    """What encoders say of the photographs that show a face, by the encoder's name, [M, D]."""
-    assert chosen.unlabelled is not None
+    """What encoders say of the unlabelled photographs with a face, by name [M, D]; nothing without any."""
+    if chosen.unlabelled is None:
+        return {}
     data = Photographs(
-        chosen.unlabelled, encoders, validation_fraction=0.0, cache_folder=chosen.cache_folder,
-        workers=chosen.workers, progress=chosen.progress,
+        chosen.unlabelled, list(dict.fromkeys(encoders)), validation_fraction=0.0,
+        cache_folder=chosen.cache_folder, workers=chosen.workers, progress=chosen.progress,
     )  # fmt: skip
     data.prepare_data()
     data.setup()

@@ -17,6 +17,7 @@ from evaluation.metrics.grouping import Grouping, age_grouping, grouping, tone_g
 from evaluation.reporting.results import Row
 from lightning_modules.plain.files import sha256_of_file
 from lightning_modules.plain.number_types import AtLeastTwo
+from lightning_modules.plain.quotations import first_of
 
 SKIN_TONE = "skin-tone"
 AGE = "age"
@@ -135,8 +136,7 @@ def matched_sentence(file: LabelFile, found: Matched, place: str) -> str:
     sentence = f"{len(found.used):,} of {total:,} names in {file.path} are people or photographs of {place}"
     if not found.unknown:
         return sentence
-    more = ", ..." if len(found.unknown) > 3 else ""
-    return f"{sentence}; not known: {', '.join(found.unknown[:3])}{more}"
+    return f"{sentence}; not known: {first_of(found.unknown, 3)}"
 
 
 def _groupings(file: LabelFile, labels: Mapping[str, Sequence[str]]) -> list[Grouping]:

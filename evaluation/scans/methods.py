@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, reduce
-from itertools import product
 from operator import add
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -175,12 +174,13 @@ class MeshFolder:
         found = tuple(name for name in names if parts & {name, MICC_CONDITIONS.get(name, name)})
         return found or (ANY_CONDITION,)
 
-    def of_nobody(self, subjects: Sequence[str], conditions: Sequence[str]) -> list[str]:
-        """The files, by their places in the folder, of none of the subjects under these conditions."""
+    def of_nobody(self, subjects: Sequence[Subject], conditions: Sequence[str]) -> list[str]:
+        """The files, by their places in the folder, that are not scored for any of the subjects."""
         used: set[Path] = set()
-        for subject, condition in product(subjects, conditions):
-            with suppress(Unscorable):
-                used.update(self._paths(subject, condition))
+        for subject in subjects:
+            for condition in (subject.condition,) if subject.condition else conditions:
+                with suppress(Unscorable):
+                    used.update(self._paths(subject.name, condition))
         return [name for name, file in self._files.items() if file not in used]
 
     @property

@@ -45,7 +45,7 @@ def unused_sentences(
     """Which meshes are of none of the subjects under the scored conditions, and so are not scored."""
     sentences = []
     for folder in folders:
-        others = folder.of_nobody([subject.name for subject in subjects], conditions)
+        others = folder.of_nobody(subjects, conditions)
         if others:
             sentences.append(
                 f"meshes of {folder.name}: of {folder.count:,}, {len(others):,} are no subject's and not "

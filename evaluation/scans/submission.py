@@ -26,6 +26,7 @@ from lightning_modules.faces.mesh_files.any_format import write_mesh
 from lightning_modules.plain.failures import counted_by_kind
 from lightning_modules.plain.files import written_atomically
 from lightning_modules.plain.output_folder import OutputFolder
+from lightning_modules.plain.quotations import first_of
 
 FOLDER = TABLE = "submission"
 PLACE = "NoW test set"
@@ -118,9 +119,9 @@ def completeness(lacking: dict[str, list[str]], total: int) -> str:
     """Whether a folder can be submitted, in one sentence."""
     if not lacking:
         return f"submission: complete, meshes and landmarks of all {total:,} photographs"
-    named = ", ".join(f"{name} ({' '.join(suffixes)})" for name, suffixes in list(lacking.items())[:NAMED])
-    more = f" and {len(lacking) - NAMED:,} more (submission.csv)" if len(lacking) > NAMED else ""
-    return f"submission: INCOMPLETE, {len(lacking):,} of {total:,} photographs lack files: {named}{more}"
+    named = first_of([f"{name} ({' '.join(suffixes)})" for name, suffixes in lacking.items()], NAMED)
+    place = " (submission.csv)" if len(lacking) > NAMED else ""
+    return f"submission: INCOMPLETE, {len(lacking):,} of {total:,} photographs lack files: {named}{place}"
 
 
 def _holds(path: Path) -> bool:

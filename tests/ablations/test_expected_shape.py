@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ablations import expected_shape
-from ablations.expected_shape import LearntExpectation, unlabelled_shapes
+from ablations.expected_shape import LearntExpectation
 from lightning_modules.checkpoints import KEY, read_checkpoint
 from lightning_modules.expected_shape import ExpectedShape
 from lightning_modules.prediction import Prediction
@@ -88,7 +88,9 @@ def test_shapes_of_unlabelled_photographs_are_those_that_are_predicted(
         checkpoint, tmp_path / "new.ckpt", unlabelled=tmp_path / "photographs", workers=0, progress=False,
         cache_folder=tmp_path / "cache",
     )  # fmt: skip
-    shapes = unlabelled_shapes(load_reconstructor(checkpoint), chosen)
+    loaded = load_reconstructor(checkpoint)
+    seen = expected_shape.unlabelled_features(chosen, loaded.encoder, loaded.encoder)
+    shapes = loaded.coefficients(seen[loaded.encoder.name]).shape
     assert shapes.shape == (4, 4)
     assert (shapes.var(0) > 0).all()
 
@@ -132,4 +134,4 @@ def test_an_encoder_that_looks_again_keeps_mean_and_spread_of_coefficients(
     torch.testing.assert_close(has.std(0), had.std(0), atol=1e-5, rtol=0)
     torch.testing.assert_close(learnt.unlabelled, had[:, :4].var(0), atol=1e-5, rtol=0)
     with pytest.raises(ValueError, match="averages over 4 crops of a photograph already"):
-        expected_shape.look_again(seen[0], chosen, 4)
+        expected_shape.more_crops(seen[0], chosen)

@@ -43,7 +43,7 @@ def test_meshes_of_conditions_are_found_by_either_layout_and_micc_s_own_names(
 def test_meshes_of_nobody_are_named_and_those_of_any_condition_or_frame_are_not(tmp_path: Path) -> None:
     names = ("ann/cooperative", "ann/PTZ-Indoor/1", "ann/PTZ-Indoor/2", "ann/lab", "bob", "cat", "zoe/indoor")
     folder = folder_of(tmp_path / "meshes", *names)
-    assert folder.of_nobody(["ann", "bob"], ("cooperative", "indoor")) == ["ann/lab", "cat", "zoe/indoor"]
+    assert folder.of_nobody([ANN, BOB], ("cooperative", "indoor")) == ["ann/lab", "cat", "zoe/indoor"]
     said = "of 7, 3 are no subject's and not scored: ann/lab, cat, zoe/indoor; name each after its subject"
     (sentence,) = unused_sentences([ANN, BOB], [folder], ("cooperative", "indoor"))
     assert sentence == f"meshes of theirs: {said}"
