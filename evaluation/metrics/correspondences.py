@@ -24,7 +24,7 @@ class PairingRule(NamedTuple):
         directions: scan to mesh and mesh to scan, or the first alone.
         largest_angle_degrees: between the two normals.
         farthest_deviations: pairs farther apart than so many robust standard deviations are left out.
-        nearest_limit_mm: below this distance no pair is left out for it.
+        nearest_limit_mm: below this distance no pair is left out for it, and no robust kernel is narrower.
     """
 
     directions: Directions = "both"
@@ -104,6 +104,11 @@ def find_pairs(
     )
 
 
+def robust_deviation(distances: NDArray) -> float:
+    """The standard deviation of what these distances [N] from zero are of, by their median."""
+    return DEVIATION_OVER_MEDIAN * float(np.median(distances))
+
+
 def _kept(directions: Sequence[tuple[Samples, ClosestPoints]], rule: PairingRule) -> list[NDArray[np.bool_]]:
     """Which samples of each direction form pairs."""
     matching = IntersectionRule(rule.largest_angle_degrees, np.inf)
@@ -112,6 +117,5 @@ def _kept(directions: Sequence[tuple[Samples, ClosestPoints]], rule: PairingRule
     remaining = distances[np.concatenate(kept)]
     if not len(remaining):
         return kept
-    deviation = DEVIATION_OVER_MEDIAN * float(np.median(remaining))
-    limit = max(rule.farthest_deviations * deviation, rule.nearest_limit_mm)
+    limit = max(rule.farthest_deviations * robust_deviation(remaining), rule.nearest_limit_mm)
     return [keep & (closest.distances <= limit) for keep, (_, closest) in zip(kept, directions, strict=True)]

@@ -1,4 +1,4 @@
-"""One step of point-to-plane registration with seven parameters: rotation, translation and scale.
+"""One step of point-to-plane registration with seven parameters, and how much each pair weighs in it.
 
 Open3D scales only from point to point, so this step is worked out here.
 """
@@ -58,3 +58,12 @@ def point_to_plane_step(
     about = similarity(scale=float(np.exp(held * growth)), rotation_vector=held * turn)
     translation = centre + held * shift - about.scale * about.rotation @ centre
     return about._replace(translation=translation), float(held * np.linalg.norm(solved))
+
+
+def geman_mcclure_weights(residuals: NDArray, width: float) -> NDArray[np.float64]:
+    """The weights [N] by which least squares of residuals r come to minimise sum r^2 / (1 + (r / width)^2).
+
+    Geman and McClure, Statistical methods for tomographic image reconstruction, 1987: quadratic near zero,
+    and no residual costs more than width^2.
+    """
+    return 1 / (1 + (residuals / width) ** 2) ** 2

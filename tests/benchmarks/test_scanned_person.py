@@ -71,8 +71,8 @@ def test_features_are_those_of_each_picture_and_one_without_a_face_is_named(
 def test_each_reading_has_a_face_beside_the_mean(checkpoint: Path, tmp_path: Path) -> None:
     features = torch.randn(3, 20, generator=torch.Generator().manual_seed(0))
     assert list(faces_of(features, load_reconstructor(checkpoint))) == ["mean face", "likeness"]
-    flat = ExpectedShape(torch.zeros(4), torch.ones(4), torch.ones(4), 100)
-    with_content(checkpoint, tmp_path / "flat.ckpt", expected_shape=flat.as_dict())
+    flat = ExpectedShape(torch.zeros(4), torch.ones(4), torch.ones(4), 100, torch.zeros(4))
+    with_content(checkpoint, tmp_path / "flat.ckpt", expected_shape=flat._asdict())
     faces = faces_of(features, load_reconstructor(tmp_path / "flat.ckpt"))
     assert list(faces) == ["mean face", "likeness", "expected"]
     np.testing.assert_allclose(faces["expected"].vertices, faces["mean face"].vertices)
@@ -81,12 +81,12 @@ def test_each_reading_has_a_face_beside_the_mean(checkpoint: Path, tmp_path: Pat
 
 def test_the_page_counts_photographs_nearer_than_the_mean_face_and_says_what_failed() -> None:
     together = [
-        Scored("mean face", {"genova": 2.0, "tran": float("nan")}, {95.0: 2.0}),
-        Scored("likeness", {"genova": 1.5, "tran": 2.5}, {95.0: 1.5}),
+        Scored("mean face", {"genova": 2.0, "tran": float("nan")}, {95.0: 2.0}, 5.0),
+        Scored("likeness", {"genova": 1.5, "tran": 2.5}, {95.0: 1.5}, 3.26),
     ]
     single = {"likeness": np.array([1.0, 1.9, 2.1, np.nan])}
     page = page_of("a.ckpt (0123)", "command", 20, together, single)
-    assert "| mean face | 2.00 | failed |" in page
-    assert "| likeness | 1.50 | 2.50 |" in page
+    assert "| mean face | 2.00 | failed | 5.0 |" in page
+    assert "| likeness | 1.50 | 2.50 | 3.3 |" in page
     assert "| likeness | 1.67 | 1.00 | 2.10 | 2 of 4 |" in page
     assert "one face from 20 renderings" in page

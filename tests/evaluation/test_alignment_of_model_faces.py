@@ -2,6 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.scan_alignment import inner_errors
+from benchmarks.scan_disturbances import grown_beyond
+from benchmarks.scanned_heads import model_faces
 from evaluation.metrics.marked_mesh import NOSE_TIP, MarkedMesh
 from evaluation.metrics.registration import align
 from evaluation.metrics.scan_protocols import PROTOCOLS
@@ -38,3 +41,11 @@ def test_model_faces_come_back_from_15_degrees_20_mm_and_10_percent() -> None:
         error = np.linalg.norm(found.transform.points(copy.vertices) - points, axis=1)[inside].max()
         assert found.converged
         assert error < 0.01
+
+
+@pytest.mark.slow
+def test_what_lies_beyond_the_face_does_not_draw_it_off_its_place() -> None:
+    mean, face = model_faces(1)
+    least, least_squares, robust = inner_errors(grown_beyond(face, 0.35), mean, (None, 0.5))
+    assert robust < 0.5 * least_squares
+    assert robust < 2 * least

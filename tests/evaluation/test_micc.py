@@ -179,8 +179,8 @@ def test_an_alignment_that_does_not_converge_is_a_row_with_its_reason_and_no_sco
     assert results["counts"] == {"total": 12, "used": 11, "failed": {"no convergence": 1}}
     with (tmp_path / "out/subjects.csv").open() as file:
         (lost,) = [row for row in csv.DictReader(file) if row["failure"]]
-    assert lost["failure"].startswith("no convergence: 100 iterations were not enough, the last still moved")
-    assert (lost["value_mm"], lost["converged"], lost["iterations"]) == ("", "False", "100")
+    assert lost["failure"].startswith("no convergence: 200 iterations were not enough, the last still moved")
+    assert (lost["value_mm"], lost["converged"], lost["iterations"]) == ("", "False", "200")
     counted = [row for row in results["rows"] if row["method"] == lost["method"]]
     assert next(row for row in counted if row["metric"] == "mean")["n"] == 2
     assert next(row for row in counted if row["metric"] == "failed")["value"] == 1
@@ -410,9 +410,9 @@ def test_a_checkpoint_with_an_expected_shape_has_two_rows(
     """Predictions that are worth nothing leave the mean face to expect, and the likeness as it is."""
     parts = evaluation.load_reconstructor(checkpoint)
     count = parts.model.shape_variance.numel()
-    nothing = ExpectedShape(torch.zeros(count), torch.ones(count), torch.ones(count), 600)
+    nothing = ExpectedShape(torch.zeros(count), torch.ones(count), torch.ones(count), 600, torch.zeros(count))
     _, before = run(tmp_path, checkpoint, "--data", data, name="before")
-    more = parts._replace(content=parts.content | {"expected_shape": nothing.as_dict()})
+    more = parts._replace(content=parts.content | {"expected_shape": nothing._asdict()})
     monkeypatch.setattr(evaluation, "load_reconstructor", lambda *_, **__: more)
     _, after = run(tmp_path, checkpoint, "--data", data, name="after")
     place = "MICC cooperative, genova"

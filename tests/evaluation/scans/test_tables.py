@@ -23,7 +23,7 @@ def record(
     subject: str, method: str, value: float | None, *, condition: str = ANY_CONDITION,
     protocol: str = "genova", scan: str = "frontal1",
 ) -> ScoreRecord:  # fmt: skip
-    failure = "" if value is not None else "no convergence: 100 iterations"
+    failure = "" if value is not None else "no convergence: 200 iterations"
     return ScoreRecord(subject, scan, condition, method, protocol, value, 0.9, failure=failure)
 
 
