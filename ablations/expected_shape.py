@@ -4,11 +4,10 @@
 
 Synthetic people of the checkpoint's own morphable model are drawn and photographed several times each, as the
 stand-in's are; how true and predicted coefficients go together is kept in the new file, and with
-`--unlabelled DIR` how much predictions vary over photographs of real people, which earns them less trust. No
-scan takes part. The weights stay as they are, except with --calibrated-tone: then skin tones of the same
-people get their true mean and spread (docs/fairness.md says what that costs); and with --encoder-crops: then
-photographs are looked at more than once, and coefficients get the mean and spread back that they had over
-the unlabelled ones.
+`--unlabelled DIR` where predictions lie on average over photographs of real people. No scan takes part. The
+weights stay as they are, except with --calibrated-tone: then skin tones of the same people get their true
+mean and spread (docs/fairness.md says what that costs); and with --encoder-crops: then photographs are looked
+at more than once, and coefficients get the mean and spread back that they had over the unlabelled ones.
 """
 
 import os
@@ -125,13 +124,13 @@ def add_expected_shape(chosen: LearntExpectation) -> ExpectedShape:
     people = photographed_people(loaded, chosen)
     unlabelled = loaded.read_as("likeness").coefficients(seen[encoder.name]).shape if seen else None
     learnt = ExpectedShape.learn(people.true.shape, people.predicted.shape, unlabelled)
-    more |= {"expected_shape": learnt.as_dict()}
+    more |= {"expected_shape": learnt._asdict()}
     if chosen.calibrated_tone:
         more |= calibrate(loaded, people)
     changed = chosen.calibrated_tone or chosen.encoder_crops is not None
     with_content(chosen.source, chosen.destination, loaded.regressor if changed else None, **more)
     factors = learnt.factors()
-    real = "" if learnt.unlabelled is None else ", and unlabelled photographs"
+    real = "" if unlabelled is None else f", centred on {len(unlabelled)} unlabelled photographs"
     print(
         f"written: {chosen.destination}; learnt on {learnt.people} synthetic people{real}; factors of the "
         f"first ten coefficients {factors[:10].mean():.2f}, of all {factors.mean():.2f} on average"

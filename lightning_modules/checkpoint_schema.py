@@ -208,7 +208,8 @@ MODEL = {
     **dict.fromkeys(("kind", "name", "sha256"), TEXT),
     **dict.fromkeys(("shape_components", "albedo_components"), _count),
 }
-EXPECTED_SHAPE = ("covariance", "between", "within", f"unlabelled{OPTIONAL}")
+# Earlier versions kept `unlabelled` and no centre.
+EXPECTED_SHAPE = ("covariance", "between", "within", f"unlabelled{OPTIONAL}", f"centre{OPTIONAL}")
 NETWORK = {"name": TEXT, "sha256": TEXT}
 CENTRE = {"values": _vector, "network": TEXT, "sha256": TEXT, "source": TEXT, "count": _count}
 DATA = {"digest": _optional(TEXT), "count": _count}

@@ -79,7 +79,7 @@ class Reconstructor(NamedTuple):
         if self.geometry == "likeness":
             return predicted
         expected = require_expected_shape(self.content, "the checkpoint").to(predicted.shape)
-        return predicted._replace(shape=expected.factors(photographs) * predicted.shape)
+        return predicted._replace(shape=expected.of(predicted.shape, photographs))
 
     @torch.no_grad()
     def faces(self, coefficients: Prediction) -> Faces:

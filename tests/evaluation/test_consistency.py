@@ -110,8 +110,8 @@ def test_stand_in_people_of_known_shape_have_an_error_by_number_of_photographs(
 def test_a_checkpoint_with_an_expected_shape_has_both_readings(
     run: Any, checkpoint: Path, tmp_path: Path  # noqa: ANN401 - fixtures
 ) -> None:  # fmt: skip
-    flat = ExpectedShape(torch.zeros(4), torch.ones(4), torch.ones(4), 100)
-    with_content(checkpoint, tmp_path / "flat.ckpt", expected_shape=flat.as_dict())
+    flat = ExpectedShape(torch.zeros(4), torch.ones(4), torch.ones(4), 100, torch.zeros(4))
+    with_content(checkpoint, tmp_path / "flat.ckpt", expected_shape=flat._asdict())
     rows = rows_by(run(file=tmp_path / "flat.ckpt")[1])
     assert rows["flat, likeness", "1 photograph", "one person"]["value"] > 0
     # Nothing is trusted: everybody has the mean face.

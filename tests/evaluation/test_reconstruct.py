@@ -142,8 +142,8 @@ def test_the_expected_geometry_shrinks_shapes_and_trusts_several_photographs_mor
 ) -> None:
     assert run(photographs, "--geometry=expected") == 2
     assert "small.ckpt keeps no expected shape" in capsys.readouterr().err
-    learnt = ExpectedShape(torch.full((4,), 0.5), torch.full((4,), 0.5), torch.full((4,), 0.5), 10**6)
-    with_content(tmp_path / "small.ckpt", tmp_path / "more.ckpt", expected_shape=learnt.as_dict())
+    learnt = ExpectedShape(*torch.full((3, 4), 0.5), 10**6, torch.zeros(4))
+    with_content(tmp_path / "small.ckpt", tmp_path / "more.ckpt", expected_shape=learnt._asdict())
     for geometry, people, factor in (
         ("likeness", (), 1.0), ("expected", (), 0.5), ("expected", ("--one-person",), 0.75),
     ):  # fmt: skip

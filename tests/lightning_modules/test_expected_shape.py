@@ -38,28 +38,37 @@ def test_too_little_to_learn_from_is_refused(shape: tuple[int, ...]) -> None:
 def test_a_checkpoint_without_one_says_how_to_add_it() -> None:
     with pytest.raises(ValueError, match=r"old.ckpt keeps no expected shape: python ablations/expected_sh"):
         require_expected_shape({}, "old.ckpt")
+    earlier = {"expected_shape": {"covariance": torch.zeros(3)}}  # of a version that kept no centre
+    with pytest.raises(ValueError, match=r"old.ckpt keeps an earlier version's expected shape: python abl"):
+        require_expected_shape(earlier, "old.ckpt")
 
 
-def test_variance_that_only_real_photographs_have_earns_no_trust_however_many_they_are() -> None:
-    learnt = ExpectedShape(*torch.tensor([[0.6], [0.6], [0.4]]), people=10**9)
-    torch.testing.assert_close(learnt.factors(1), torch.tensor([0.6]))
-    torch.testing.assert_close(learnt.factors(10**6), torch.tensor([1.0]))
-    photographed = learnt._replace(unlabelled=torch.tensor([1.6]))
-    # Over photographs 1.6, of which 0.4 averages out.
-    torch.testing.assert_close(photographed.factors(1), torch.tensor([0.6 / 1.6]))
-    torch.testing.assert_close(photographed.factors(2), torch.tensor([0.6 / 1.4]))
-    torch.testing.assert_close(photographed.factors(10**6), torch.tensor([0.6 / 1.2]))
-    calmer = learnt._replace(unlabelled=torch.tensor([0.5]))
-    torch.testing.assert_close(calmer.factors(3), learnt.factors(3))
+def test_the_expected_shape_is_the_regression_of_truth_on_predictions() -> None:
+    generator = torch.Generator().manual_seed(2)
+    true = torch.randn(20_000, 2, generator=generator)
+    bias = torch.tensor([3.0, -1.0])
+    predicted = true[:, None] + bias + torch.randn(20_000, 2, 2, generator=generator)
+    learnt = ExpectedShape.learn(true, predicted)
+    # By least squares over the same faces, each coefficient by itself.
+    for number in range(2):
+        x, y = predicted[:, 0, number], true[:, number]
+        slope, intercept = torch.linalg.lstsq(torch.stack([x, torch.ones_like(x)], 1), y).solution
+        expected = slope * x + intercept
+        torch.testing.assert_close(learnt.of(predicted[:, 0])[:, number], expected, atol=0.06, rtol=0.02)
 
 
-def test_the_variance_over_unlabelled_photographs_is_learnt_and_kept() -> None:
+def test_unlabelled_photographs_are_the_centre_and_change_no_factor() -> None:
     generator = torch.Generator().manual_seed(2)
     true = torch.randn(40, 3, generator=generator)
     predicted, photographs = true[:, None].expand(-1, 2, -1), 3 * torch.randn(500, 3, generator=generator)
-    learnt = ExpectedShape.learn(true, predicted, photographs)
-    assert learnt.as_dict()["unlabelled"].equal(photographs.var(0))
-    assert "unlabelled" not in ExpectedShape.learn(true, predicted).as_dict()
-    assert ExpectedShape(**learnt.as_dict()).to(true.double()).factors().dtype == torch.float64
+    learnt, synthetic = (
+        ExpectedShape.learn(true, predicted, photographs),
+        ExpectedShape.learn(true, predicted),
+    )
+    torch.testing.assert_close(learnt.factors(), synthetic.factors())
+    assert learnt.of(photographs).mean(0).abs().max() < 1e-6  # people in photographs have the mean shape
+    assert not torch.allclose(synthetic.of(photographs), learnt.of(photographs))
+    moved = ExpectedShape(**learnt._asdict()).to(true.double())
+    assert all(part.dtype == torch.float64 for part in (moved.factors(), moved.of(photographs.double())))
     with pytest.raises(ValueError, match="at least 8 unlabelled photographs must show a face, got 5"):
         ExpectedShape.learn(true, predicted, photographs[:5])

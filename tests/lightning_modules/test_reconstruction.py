@@ -121,21 +121,23 @@ def test_a_word_s_encoder_does_not_listen_to_the_environment(
     assert load_reconstructor(checkpoint).encoder.sha256 == miniatures.SmallNetwork(1).sha256
 
 
-def test_the_expected_shape_shrinks_shapes_by_the_checkpoint_s_factors_and_leaves_colours(
+def test_the_expected_shape_shrinks_shapes_towards_the_checkpoint_s_centre_and_leaves_colours(
     checkpoint: Path,
 ) -> None:
     with pytest.raises(ValueError, match=r"run.ckpt keeps no expected shape: .*or take --geometry likeness"):
         load_reconstructor(checkpoint, geometry="expected")
-    learnt = ExpectedShape(torch.tensor([0.5, 0.25, 1.0, 0.0]), torch.ones(4) / 2, torch.ones(4) / 2, 10**6)
-    with_content(checkpoint, checkpoint.with_name("more.ckpt"), expected_shape=learnt.as_dict())
+    learnt = ExpectedShape(
+        torch.tensor([0.5, 0.25, 1.0, 0.0]), torch.ones(4) / 2, torch.ones(4) / 2, 10**6, torch.ones(4)
+    )
+    with_content(checkpoint, checkpoint.with_name("more.ckpt"), expected_shape=learnt._asdict())
     likeness = load_reconstructor(checkpoint.with_name("more.ckpt"))
     expected = likeness.read_as("expected")
     features = torch.randn(3, 20, generator=torch.Generator().manual_seed(1))
     predicted, read = likeness.coefficients(features), expected.coefficients(features)
-    torch.testing.assert_close(read.shape, predicted.shape * torch.tensor([0.5, 0.25, 1.0, 0.0]))
+    torch.testing.assert_close(read.shape, (predicted.shape - 1) * torch.tensor([0.5, 0.25, 1.0, 0.0]))
     assert read.albedo.equal(predicted.albedo)
     of_two = expected.coefficients(features, photographs=2).shape
-    torch.testing.assert_close(of_two, predicted.shape * torch.tensor([2 / 3, 1 / 3, 1.0, 0.0]))
+    torch.testing.assert_close(of_two, (predicted.shape - 1) * torch.tensor([2 / 3, 1 / 3, 1.0, 0.0]))
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ def test_the_expected_shape_shrinks_shapes_by_the_checkpoint_s_factors_and_leave
 def test_a_damaged_expected_shape_is_refused(
     checkpoint: Path, change: dict[str, object], reason: str
 ) -> None:
-    kept = ExpectedShape(torch.ones(4), torch.ones(4), torch.ones(4), 9).as_dict() | change
+    kept = ExpectedShape(*torch.ones(3, 4), 9, torch.ones(4))._asdict() | change
     with_content(checkpoint, checkpoint.with_name("more.ckpt"), expected_shape=kept)
     with pytest.raises(ValueError, match=reason):
         load_reconstructor(checkpoint.with_name("more.ckpt"))
