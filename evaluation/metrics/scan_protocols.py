@@ -39,10 +39,10 @@ class ScanProtocol:
         radius_overrides_mm: another radius for some subjects, by their number.
         start: ids of the landmarks of the first similarity; those known on both sides are used.
         refined: whether ICP follows.
-        alignment: "point-to-plane": over even samples, outliers left out, see `registration.align`; "all
-            vertices": of the scan inside the region, by their distances, see `vertex_registration`; "one way
-            each": of either surface by itself, see `one_way_registration`; "region-wise": each region by
-            itself, rigidly and then deformed, see `region_score`.
+        alignment: "point-to-plane": over even samples, outliers left out and pairs far apart weighing less,
+            see `registration.align`; "all vertices": of the scan inside the region, by their distances, see
+            `vertex_registration`; "one way each": of either surface by itself, see `one_way_registration`;
+            "region-wise": each region by itself, rigidly and then deformed, see `region_score`.
         scaling: "isotropic": each mesh has its own scale; "global": one factor for all meshes of a method;
             "none": meshes are in mm.
         alignment_directions: closest points that ICP uses.
