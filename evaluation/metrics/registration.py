@@ -30,7 +30,7 @@ from .similarity_transform import Similarity
 from .surface import Surface
 
 # The first levels only have to come close.
-COARSE_TOLERANCE = 20.0
+COARSE_TOLERANCE = 5.0
 # Pairs that come and go can make the iteration circle. From this step of a level on, step k is shortened to
 # (SHRINKING_FROM / k) ** SHRINKING_POWER of itself, so that it comes to rest.
 SHRINKING_FROM, SHRINKING_POWER = 20, 3
@@ -60,7 +60,7 @@ class AlignmentSettings(NamedTuple):
     pairing: PairingRule = PairingRule()
     kernel_deviations: float | None = 0.5
     samples: tuple[int, ...] = (1000, 2500)
-    tolerance_mm: float = 0.005
+    tolerance_mm: float = 0.04
     least_gain_mm: float | None = None
     most_iterations: int = 200
     largest_scaling: float = 1.5
