@@ -14,10 +14,16 @@ from benchmarks.scanned_person import (
     faces_of,
     features_of,
     lights_of,
+    marks_off,
     page_of,
     photographs_of,
 )
 from datamodules.alignment import face_cache
+from evaluation.metrics.marked_mesh import LANDMARKS, MarkedMesh
+from evaluation.metrics.registration import Alignment
+from evaluation.metrics.scan_score import PreparedScan, ScanScore
+from evaluation.metrics.similarity_transform import Similarity
+from evaluation.metrics.surface import Surface
 from lightning_modules.checkpoints import with_content
 from lightning_modules.expected_shape import ExpectedShape
 from lightning_modules.reconstruction import load_reconstructor
@@ -90,3 +96,17 @@ def test_the_page_counts_photographs_nearer_than_the_mean_face_and_says_what_fai
     assert "| likeness | 1.50 | 2.50 | 3.3 |" in page
     assert "| likeness | 1.67 | 1.00 | 2.10 | 2 of 4 |" in page
     assert "one face from 20 renderings" in page
+
+
+def test_marks_are_off_by_what_the_known_ones_of_both_are_apart() -> None:
+    marks = np.full((LANDMARKS, 3), np.nan)
+    marks[[30, 36, 45]] = [[0.0, 0, 0], [-40, 30, -20], [40, 30, -20]]
+    theirs = 2 * marks
+    theirs[48] = 1.0  # known of one alone
+    scan = PreparedScan(Surface(marks[[30, 36, 45]], np.array([[0, 1, 2]])), marks)
+    pose = Similarity(0.5, np.eye(3), np.array([3.0, 0, 4]))
+    aligned = Alignment(pose, True, 1, 1.0, 0.0, False, None)
+    mesh = MarkedMesh(theirs[[30, 36, 45]], np.array([[0, 1, 2]]), theirs)
+    score = ScanScore("genova", 1.0, 1.0, aligned, None, None, None)
+    assert marks_off(score, scan, mesh) == pytest.approx(5.0)
+    assert np.isnan(marks_off(score._replace(alignment=None), scan, mesh))
