@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from evaluation.metrics.correspondences import PairingRule
-from evaluation.metrics.point_to_plane import point_to_plane_step
+from evaluation.metrics.point_to_plane import geman_mcclure_weights, point_to_plane_step
 from evaluation.metrics.registration import Alignment, AlignmentSettings, align
 from evaluation.metrics.scan_region import Region
 from evaluation.metrics.similarity_transform import IDENTITY, Similarity, similarity
@@ -44,6 +44,14 @@ def test_a_share_of_a_step_moves_by_that_share() -> None:
     )
     np.testing.assert_allclose(step.points(points), points - [0, 0, 0.5], atol=1e-9)
     assert moved == pytest.approx(0.5)
+
+
+def test_robust_weights_lead_to_the_least_of_geman_and_mcclure_s_cost() -> None:
+    residuals, width = np.array([0.0, 0.5, 1.0, 8.0]), 2.0
+    cost = [(r**2 / (1 + (r / width) ** 2)) for r in (residuals - 1e-6, residuals + 1e-6)]
+    slope = (cost[1] - cost[0]) / 2e-6
+    # Of least squares with these weights the slope is 2 w r.
+    np.testing.assert_allclose(2 * geman_mcclure_weights(residuals, width) * residuals, slope, atol=1e-6)
 
 
 def test_a_step_is_bounded() -> None:
