@@ -2,6 +2,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -240,6 +241,10 @@ def test_a_part_that_was_killed_before_wandb_wrote_anything_breaks_no_chain(
             stop_at(patch, step, KeyboardInterrupt())
             assert start("--wandb", *EVERY_STEP, "--output", "mine") == 130
     _, file = files_of(tmp_path / "mine")
+    size = -1
+    while size != file.stat().st_size:  # W&B writes from a process of its own, which may still be at it
+        size = file.stat().st_size
+        time.sleep(0.5)
     file.write_bytes(file.read_bytes()[:FILE_HEADER])
     assert start("--wandb", *EVERY_STEP, "--output", "mine") == 0
     (whole,) = read_runs(tmp_path / "whole")
@@ -254,8 +259,8 @@ def test_a_part_that_was_killed_before_wandb_wrote_anything_breaks_no_chain(
 
 @pytest.mark.parametrize("waits", [True, False])
 def test_where_no_part_says_what_it_is_all_is_logged_again(tmp_path: Path, waits: bool) -> None:
-    for time, identifier in enumerate("ab"):
-        folder = tmp_path / "wandb" / f"{'offline-' * waits}run-20260101_00000{time}-{identifier}"
+    for second, identifier in enumerate("ab"):
+        folder = tmp_path / "wandb" / f"{'offline-' * waits}run-20260101_00000{second}-{identifier}"
         folder.mkdir(parents=True)
         (folder / f"run-{identifier}.wandb").write_bytes(b":W&B\xee\xbe\x00")
     part = wandb_runs._part(tmp_path, {"wandb_id": "b"}, resumed=False, waits=waits)
