@@ -71,6 +71,24 @@ def with_hair(mesh: MarkedMesh, strands: int, generator: np.random.Generator) ->
     return mesh._replace(vertices=np.concatenate(vertices), triangles=np.concatenate(triangles))
 
 
+def grown_beyond(
+    mesh: MarkedMesh, share: float, *, inner_mm: float = 60.0, outer_mm: float = 95.0
+) -> MarkedMesh:
+    """The same face on another head: what lies beyond the face is larger by a share, and grows towards it.
+
+    Args:
+        mesh: in mm, with its nose tip.
+        share: by which distances from the middle of the head grow at `outer_mm` and beyond.
+        inner_mm: about the nose tip; within, every vertex stays where it is.
+        outer_mm: likewise.
+    """
+    nose_tip = mesh.landmarks[NOSE_TIP]
+    away = np.linalg.norm(mesh.vertices - nose_tip, axis=1)
+    middle = mesh.vertices[away < outer_mm].mean(0) - [0, 0, 40.0]  # the face's surface, and behind it
+    growth = share * ((away - inner_mm) / (outer_mm - inner_mm)).clip(0, 1)
+    return mesh._replace(vertices=mesh.vertices + growth[:, None] * (mesh.vertices - middle))
+
+
 def _of_the_face(mesh: MarkedMesh) -> NDArray[np.int64]:
     """Ids of the vertices within 80 mm of the nose tip that look forward."""
     near = np.linalg.norm(mesh.vertices - mesh.landmarks[NOSE_TIP], axis=1) < 80
@@ -98,21 +116,3 @@ def _halved(vertices: NDArray, triangles: NDArray, most: int) -> tuple[NDArray, 
     kept = np.delete(triangles, row, axis=0)
     halves = [np.stack([first, new, third], 1), np.stack([new, second, third], 1)]
     return np.vstack([vertices, vertices[edges[chosen]].mean(1)]), np.vstack([kept, *halves])
-
-
-def grown_beyond(
-    mesh: MarkedMesh, share: float, *, inner_mm: float = 60.0, outer_mm: float = 95.0
-) -> MarkedMesh:
-    """The same face on another head: what lies beyond the face is larger by a share, and grows towards it.
-
-    Args:
-        mesh: in mm, with its nose tip.
-        share: by which distances from the middle of the head grow at `outer_mm` and beyond.
-        inner_mm: about the nose tip; within, every vertex stays where it is.
-        outer_mm: likewise.
-    """
-    nose_tip = mesh.landmarks[NOSE_TIP]
-    away = np.linalg.norm(mesh.vertices - nose_tip, axis=1)
-    middle = mesh.vertices[away < outer_mm].mean(0) - [0, 0, 40.0]  # the face's surface, and behind it
-    growth = share * ((away - inner_mm) / (outer_mm - inner_mm)).clip(0, 1)
-    return mesh._replace(vertices=mesh.vertices + growth[:, None] * (mesh.vertices - middle))

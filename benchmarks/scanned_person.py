@@ -29,7 +29,7 @@ from evaluation.metrics.marked_mesh import MarkedMesh, known
 from evaluation.metrics.scan_protocols import GENOVA, PROTOCOLS, ScanProtocol
 from evaluation.metrics.scan_score import PreparedScan, ScanScore, prepare_scan, score_protocols
 from evaluation.scans.methods import MEAN_FACE, model_mesh
-from lightning_modules.expected_shape import READINGS, kept_expected_shape
+from lightning_modules.expected_shape import readings_of
 from lightning_modules.plain.files import sha256_of_file, write_whole
 from lightning_modules.plain.output_file import check_new
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
@@ -175,16 +175,10 @@ def faces_of(features: Tensor, loaded: Reconstructor) -> dict[str, MarkedMesh]:
     """The mean face, and one face of all photographs [N, D] in each reading."""
     mean = features.mean(0, keepdim=True)
     faces = {MEAN_FACE: model_mesh(loaded.model, loaded.model.neutral_mean.view(-1, 3))}
-    for reading, read in readings_of(loaded).items():
-        shape = read.coefficients(mean, photographs=len(features)).shape
+    for reading in readings_of(loaded.content):
+        shape = loaded.read_as(reading).coefficients(mean, photographs=len(features)).shape
         faces[reading] = model_mesh(loaded.model, loaded.model.vertices(shape)[0])
     return faces
-
-
-def readings_of(loaded: Reconstructor) -> dict[str, Reconstructor]:
-    """The readings that a checkpoint has."""
-    names = READINGS if kept_expected_shape(loaded.content) is not None else READINGS[:1]
-    return {name: loaded.read_as(name) for name in names}
 
 
 def scored(method: str, mesh: MarkedMesh, scan: PreparedScan) -> Scored:
@@ -219,9 +213,9 @@ def value_of(score: ScanScore) -> float:
 def single_scores(features: Tensor, loaded: Reconstructor, scan: PreparedScan) -> dict[str, NDArray]:
     """By reading the `genova` scores [N] of the faces of single photographs."""
     found = {}
-    for reading, read in readings_of(loaded).items():
-        shapes = read.coefficients(features).shape
-        meshes = (model_mesh(read.model, read.model.vertices(shape[None])[0]) for shape in shapes)
+    for reading in readings_of(loaded.content):
+        shapes = loaded.read_as(reading).coefficients(features).shape
+        meshes = (model_mesh(loaded.model, loaded.model.vertices(shape[None])[0]) for shape in shapes)
         found[reading] = np.array([value_of(score_protocols(scan, mesh, [GENOVA])[0]) for mesh in meshes])
     return found
 

@@ -48,7 +48,7 @@ from evaluation.shared.options import NO_SETTING, Dashboard, Machine, Output, se
 from evaluation.shared.present_inputs import require_data
 from evaluation.shared.scored_method import what_is_scored
 from lightning_modules.checkpoints import load_regressor
-from lightning_modules.expected_shape import READINGS, kept_expected_shape
+from lightning_modules.expected_shape import readings_of
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.number_types import AtLeastThree, PositiveInt, SeedInt
@@ -198,8 +198,8 @@ def weights_of_face(model: MorphableModel) -> Tensor:
 def methods_of(sets: PhotographSets, loaded: Reconstructor, name: str, number: int) -> dict[str, FacesOfSets]:
     """The checkpoint's faces in each of its readings, the same shuffled, and the mean face for everybody."""
     readings = {name: loaded}
-    if kept_expected_shape(loaded.content) is not None:
-        readings = {f"{name}, {reading}": loaded.read_as(reading) for reading in READINGS}
+    if len(several := readings_of(loaded.content)) > 1:
+        readings = {f"{name}, {reading}": loaded.read_as(reading) for reading in several}
     methods = {
         method: FacesOfSets(
             *(faces_of(sets, faces[:, :number], reading) for faces in (sets.first, sets.others))

@@ -96,6 +96,11 @@ def kept_expected_shape(content: dict[str, Any]) -> ExpectedShape | None:
     return ExpectedShape(**kept) if "centre" in kept else None
 
 
+def readings_of(content: dict[str, Any]) -> tuple[Geometry, ...]:
+    """The readings that a checkpoint has, likeness first."""
+    return READINGS if kept_expected_shape(content) is not None else READINGS[:1]
+
+
 def require_expected_shape(content: dict[str, Any], name: str) -> ExpectedShape:
     """The one that a checkpoint keeps.
 

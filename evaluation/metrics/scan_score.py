@@ -26,6 +26,8 @@ from .vertex_registration import align_all_vertices
 KEPT_RADIUS_MM = 150.0
 # A score that rests on less of the region is no score of the face.
 LEAST_KEPT = 0.3
+# Where no samples are drawn, there is a minimum to be found to its end.
+TO_THE_END_MM = 0.002
 
 
 class PreparedScan(NamedTuple):
@@ -172,11 +174,12 @@ def score_protocols(
 
 def alignment_settings(protocol: ScanProtocol) -> AlignmentSettings:
     """The settings of ICP under a protocol."""
-    return AlignmentSettings(
+    settings = AlignmentSettings(
         scaled=protocol.scaling == "isotropic",
         pairing=PairingRule(protocol.alignment_directions),
         least_gain_mm=protocol.least_gain_mm,
     )
+    return settings._replace(tolerance_mm=TO_THE_END_MM) if protocol.alignment == "all vertices" else settings
 
 
 def common_scale(scores: list[ScanScore]) -> float:

@@ -19,8 +19,6 @@ from .surface import Surface
 # Closer pairs have no direction of their own: the surface's normal takes its place.
 TOUCHING_MM = 1e-9
 MOST_HALVINGS = 8
-# A published minimum is sought to its end, whatever samples would resolve.
-TO_THE_END_MM = 0.002
 
 
 def align_all_vertices(
@@ -45,9 +43,8 @@ def align_all_vertices(
     if not len(points):
         return Alignment(start, False, 0, 0.0, np.nan, False, "too few pairs: the region holds no vertex")
     pose, found = start, PosedSurface(mesh, start).closest_points(points)
-    tolerance_mm = min(settings.tolerance_mm, TO_THE_END_MM)
     taken, moved_mm, cost = 0, np.inf, float((found.distances**2).mean())
-    while failure is None and moved_mm >= tolerance_mm:
+    while failure is None and moved_mm >= settings.tolerance_mm:
         if taken == settings.most_iterations:
             failure = unfinished(taken, moved_mm)
             break
@@ -64,7 +61,7 @@ def align_all_vertices(
                 break
             there = PosedSurface(mesh, tried).closest_points(points)
             lower = float((there.distances**2).mean())
-            if lower <= cost or moved_mm < tolerance_mm:
+            if lower <= cost or moved_mm < settings.tolerance_mm:
                 break
             share /= 2
         if failure is None:

@@ -47,7 +47,7 @@ from evaluation.shared.lifecycle import Report
 from evaluation.shared.present_inputs import require_optional_file
 from evaluation.shared.scored_method import Scored
 from lightning_modules.checkpoints import read_checkpoint
-from lightning_modules.expected_shape import READINGS, kept_expected_shape
+from lightning_modules.expected_shape import readings_of
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.output_folder import OutputFolder
@@ -224,10 +224,10 @@ class ScanEvaluation:
         average = self.options.scored.average
         name, loaded = self.scored.method, self.reconstructor
         readings: list[Method] = [CheckpointMethod(name, loaded, self.data, average)]
-        if kept_expected_shape(loaded.content) is not None:
+        if len(several := readings_of(loaded.content)) > 1:
             readings = [
                 CheckpointMethod(f"{name}, {reading}", loaded.read_as(reading), self.data, average)
-                for reading in READINGS
+                for reading in several
             ]
         return [*readings, *self.folders, *baselines]
 
