@@ -27,11 +27,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.photographs import Photographs
+from datamodules.photographs import Photographs, features_of_folder
 from datamodules.stand_in_photographs import StandInPhotographs
 from lightning_modules.checkpoints import with_content
 from lightning_modules.expected_shape import LEAST_PEOPLE, ExpectedShape
-from lightning_modules.initialisation import keep_moments, rescale_first_albedo
+from lightning_modules.initialisation import CoefficientMoments, give_moments, rescale_first_albedo
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.number_types import AtLeastTwo, CropCount, NonNegativeInt, SeedInt
 from lightning_modules.plain.writable_places import require_writable_file
@@ -164,7 +164,8 @@ def look_again(
         encoder: the new one.
         seen: what both say of photographs, see `unlabelled_features`.
     """
-    keep_moments(loaded.regressor, seen[loaded.encoder.name], seen[encoder.name])
+    had = CoefficientMoments.of(loaded.regressor, seen[loaded.encoder.name])
+    give_moments(loaded.regressor, seen[encoder.name], had)
     named = {"name": encoder.name, "sha256": encoder.sha256}
     networks = {
         role: named if kept["name"] == loaded.encoder.name else kept
@@ -226,13 +227,10 @@ def unlabelled_features(chosen: LearntExpectation, *encoders: RecognitionNetwork
     """What encoders say of the unlabelled photographs with a face, by name [M, D]; nothing without any."""
     if chosen.unlabelled is None:
         return {}
-    data = Photographs(
-        chosen.unlabelled, list(dict.fromkeys(encoders)), validation_fraction=0.0,
-        cache_folder=chosen.cache_folder, workers=chosen.workers, progress=chosen.progress,
+    return features_of_folder(
+        chosen.unlabelled, encoders, cache_folder=chosen.cache_folder, workers=chosen.workers,
+        progress=chosen.progress,
     )  # fmt: skip
-    data.prepare_data()
-    data.setup()
-    return data.dataset.batch(np.arange(len(data.dataset))).features
 
 
 if __name__ == "__main__":

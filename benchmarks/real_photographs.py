@@ -158,7 +158,8 @@ def described(content: dict[str, Any]) -> str:
     photographs = "synthetic faces only" if data is None else f"{data['count']:,} {data['kind']}"
     steps = settings.get("max_steps") if content["stage"] == 2 else settings["pretraining_steps"]
     seed, commit = settings["seed"], content["commit"]
-    return f"stage {content['stage']}, {steps} steps, {photographs}, seed {seed}, commit {commit}"
+    runs = f"average of {len(content['averaged'])} runs, " if "averaged" in content else ""
+    return f"{runs}stage {content['stage']}, {steps} steps, {photographs}, seed {seed}, commit {commit}"
 
 
 def ridge_methods(settings: Settings, teachers: Teachers, of: str) -> list[Method]:

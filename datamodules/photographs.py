@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Unpack
 
 import numpy as np
+from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from lightning_modules.recognition.network import RecognitionNetwork
@@ -256,6 +257,16 @@ class Photographs(FaceDataModule):
             first_by_content(faces.digest, held_back, self.judged),
             first_by_content(faces.digest, ~held_back, CENTRE_PHOTOGRAPHS),
         )
+
+
+def features_of_folder(
+    folder: Path, networks: Sequence[RecognitionNetwork], **options: Unpack[FaceOptions]
+) -> dict[str, Tensor]:
+    """What networks say of all photographs of a folder that show a face [M, D], by the network's name."""
+    data = Photographs(folder, list(dict.fromkeys(networks)), validation_fraction=0.0, **options)
+    data.prepare_data()
+    data.setup()
+    return data.dataset.batch(np.arange(len(data.dataset))).features
 
 
 def is_held_back(digests: np.ndarray, fraction: float, *, at_most: int | None = None) -> np.ndarray:

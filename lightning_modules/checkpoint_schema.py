@@ -182,6 +182,15 @@ def _one_dictionary(value: object) -> str:
     return "" if right else f"must be a list of one dictionary, got {kind_of(value)}"
 
 
+def _runs(value: object) -> str:
+    right = isinstance(value, list) and value != [] and all(map(_is_run, value))
+    return "" if right else f"must be runs with their settings, got {kind_of(value)}"
+
+
+def _is_run(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("settings"), dict)
+
+
 TEXT, DICTIONARY = _is(str, "text"), _is(dict, "a dictionary")
 OPTIONAL = "?"  # at the end of a name that need not be there
 CONTENT = {
@@ -194,6 +203,7 @@ CONTENT = {
     "settings": DICTIONARY,
     "training_data?": DICTIONARY,
     "expected_shape?": DICTIONARY,
+    "averaged?": _runs,
     "tone_calibration?": DICTIONARY,
     "training_photographs?": _vector,
     "commit?": _optional(TEXT),

@@ -345,14 +345,23 @@ def export(source: Path, destination: Path, *, terms: str) -> None:
     checkpoint = read_checkpoint(source)
     weights = {name: value for name, value in checkpoint["state_dict"].items() if name.startswith(PREFIX)}
     content = {name: value for name, value in checkpoint[KEY].items() if name != "random_state"}
-    settings = dict(content.get("settings", {}))
-    for name in PLACES:
-        if isinstance(settings.get(name), str):
-            settings[name] = without_folders(settings[name])
-    content = content | {"settings": settings, "terms": terms}
+    if "averaged" in content:
+        own = [run | {"settings": settings_without_folders(run["settings"])} for run in content["averaged"]]
+        content["averaged"] = own
+    content |= {"settings": settings_without_folders(content.get("settings", {})), "terms": terms}
+    write_small(destination, weights, checkpoint["global_step"], content)
+
+
+def write_small(destination: Path, weights: dict[str, Any], step: int, content: dict[str, Any]) -> None:
+    """Write a checkpoint to use and not to train on: weights by their names in a run's, and its content."""
     with written_atomically(destination) as temporary:
-        small = {"state_dict": weights, "global_step": checkpoint["global_step"]}
-        write_sealed(small | {KEY: content}, temporary)
+        write_sealed({"state_dict": weights, "global_step": step, KEY: content}, temporary)
+
+
+def settings_without_folders(settings: dict[str, Any]) -> dict[str, Any]:
+    """The same; of where files and folders lie only the last name is kept."""
+    places = {name: settings[name] for name in PLACES if isinstance(settings.get(name), str)}
+    return settings | {name: without_folders(place) for name, place in places.items()}
 
 
 def with_content(

@@ -1,5 +1,7 @@
 """How a regressor starts: standardised inputs, a linear path by regression in closed form, other scales."""
 
+from typing import NamedTuple, Self
+
 import torch
 from torch import Tensor, nn
 
@@ -87,21 +89,38 @@ def rescale_first_albedo(regressor: Regressor, factor: float, shift: float) -> N
     rescale(regressor, factors, shifts)
 
 
-@torch.no_grad()
-def keep_moments(regressor: Regressor, before: Tensor, after: Tensor) -> None:
-    """Give each coefficient of other features the mean and spread that it had.
+class CoefficientMoments(NamedTuple):
+    """Of what is predicted of each coefficient [Ks + Kt], shape before albedo, over photographs.
 
-    What a batch distribution loss asked for over photographs then holds of features that tell less noise.
+    Attributes:
+        mean: in float64.
+        variance: likewise.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, regressor: Regressor, features: Tensor) -> Self:
+        """Those of a regressor over features [M, D]."""
+        predicted = torch.cat(regressor(features), 1).double()
+        return cls(predicted.mean(0), predicted.var(0))
+
+
+def give_moments(regressor: Regressor, features: Tensor, wanted: CoefficientMoments) -> None:
+    """Give each coefficient a mean and variance over photographs, and change nothing else.
+
+    What a batch distribution loss asked for over photographs then holds of a network that was changed since.
 
     Args:
         regressor: changed in place.
-        before: [M, D], features of photographs as the network was trained with.
-        after: [M, D], other features of the same ones.
+        features: [M, D], of the photographs, as it is to see them.
+        wanted: such as it had before. A coefficient that does not vary keeps its variance.
     """
-    had, has = (torch.cat(regressor(features), 1).double() for features in (before, after))
-    spread = has.std(0)
-    factors = torch.where(spread > 0, had.std(0) / spread.clamp(min=1e-12), 1.0)
-    rescale(regressor, factors, had.mean(0) - factors * has.mean(0))
+    has = CoefficientMoments.of(regressor, features)
+    factors = torch.where(has.variance > 0, wanted.variance / has.variance.clamp(min=1e-24), 1.0).sqrt()
+    rescale(regressor, factors, wanted.mean - factors * has.mean)
 
 
 def _linear_path(regressor: Regressor) -> nn.Linear:

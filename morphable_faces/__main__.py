@@ -31,6 +31,7 @@ COMMANDS = {
     "factorial": Entry("ablations.factorial", "What does each loss contribute, over several seeds?"),
     "workspace": Entry("ablations.workspace", "How do variants compare on a dashboard at W&B?"),
     "export": Entry("ablations.export", "How is a checkpoint given away?"),
+    "average": Entry("ablations.average", "What do several runs give together?"),
     "expected-shape": Entry("ablations.expected_shape", "How far can predicted shapes be trusted?"),
     "reconstruct": Entry("evaluation.reconstruct", "Which 3D face do these photographs show?"),
     "fit": Entry("evaluation.fit", "Which pose and expression has the face in a photograph?"),

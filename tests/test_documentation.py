@@ -33,6 +33,7 @@ RUN_BY = {
     "ablations.run": "tests/ablations/test_run.py",
     "ablations.factorial": "tests/ablations/test_factorial.py",
     "ablations.export": "tests/ablations/test_export.py",
+    "ablations.average": "tests/ablations/test_average.py",
     "ablations.expected_shape": "tests/ablations/test_expected_shape.py",
     "ablations.workspace": "tests/ablations/test_workspace.py",
     "evaluation.clustering": "tests/evaluation/test_clustering.py",

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from ablations import expected_shape, export, workspace
+from ablations import average, expected_shape, export, workspace
 from ablations.expected_shape import PhotographedPeople
 from evaluation import qualitative, reconstruct
 from lightning_modules.faces import show
@@ -25,7 +25,12 @@ from morphable_faces.__main__ import COMMANDS
 from tests import miniatures
 from tests.ablations.test_places_of_inputs import COMMANDS as RUNS
 from tests.datamodules.conftest import write_photograph
-from tests.evaluation.small_checkpoint import checkpoint, status_of, write_checkpoint  # noqa: F401
+from tests.evaluation.small_checkpoint import (  # noqa: F401
+    checkpoint,
+    status_of,
+    write_checkpoint,
+    write_run,
+)
 from tests.evaluation.test_output_folders import COMMANDS as EVALUATIONS
 from tests.evaluation.test_output_folders import content
 from tests.evaluation.test_qualitative import detect, small_mesh
@@ -45,6 +50,11 @@ FILES: dict[str, tuple[Callable, str, str]] = {
         "{checkpoint} --morphable-model=basel:{model} --unlabelled={photographs}",
         "{output}",
     ),
+    "average": (
+        average.main,
+        "--of {first} {second} --morphable-model=basel:{model} --unlabelled={photographs}",
+        "{output}",
+    ),
     "workspace": (workspace.main, "", "{output}"),
 }
 # They write nothing, into the user's cache folder alone, or what the study that starts them has claimed.
@@ -58,7 +68,7 @@ WRITTEN = {"output", "cache_folder", "destination"}
 READ = {
     "also", "cells_from", "centre_from", "checkpoint", "data", "encoder_weights", "groups", "judge_weights",
     "landmark_folder", "landmark_model", "landmarks", "mesh_landmarks", "meshes", "methods", "micc", "model",
-    "mofa", "morphable_model", "photographs", "renderings", "results", "resume", "scans", "source",
+    "mofa", "morphable_model", "of", "photographs", "renderings", "results", "resume", "scans", "source",
     "unlabelled", "weights",
 }  # fmt: skip
 NAMES = {
@@ -126,7 +136,7 @@ def test_every_option_that_may_name_a_place_is_known_to_be_read_or_written(
     leading = {"checkpoint", "photographs", "model", "source", "destination", "output", "results"}
     missing = {
         name for name in places & (READ | WRITTEN) - {"cache_folder"} - leading
-        if f"--{name.replace('_', '-')}=" not in started
+        if not re.search(rf"--{name.replace('_', '-')}[= ]", started)
     }  # fmt: skip
     refused = {"resume"} if command == "factorial" else set()
     assert command == "open-model" or missing == refused, "no test names it"
@@ -138,6 +148,8 @@ def put(folder: Path, read: str) -> Path:
     place = folder / read
     if read == "checkpoint":
         return write_checkpoint(folder / "small.ckpt")
+    if read in ("first", "second"):
+        return write_run(folder / f"{read}.ckpt", seed=len(read))
     if read == "photographs":
         write_photograph(place / "a.png", 0)
     elif read == "meshes":
@@ -158,7 +170,7 @@ def test_a_file_that_a_person_brought_is_never_replaced(
     name: str, way: str, more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main, options, output = FILES[name]
-    reads = ("checkpoint", "photographs", "meshes", "model", "landmarks")
+    reads = ("checkpoint", "first", "second", "photographs", "meshes", "model", "landmarks")
     places = {read: put(tmp_path / "mine", read) for read in reads}
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     (tmp_path / "elsewhere").mkdir()
@@ -205,6 +217,7 @@ SMALL = {
     "qualitative": ["--workers=0", "--size=32"],
     "show": ["--size=32"],
     "expected-shape": ["--workers=0"],
+    "average": ["--workers=0"],
 }
 
 
@@ -213,7 +226,8 @@ SMALL = {
 def test_a_new_file_among_the_inputs_is_written_and_changes_none_of_them(name: str, tmp_path: Path) -> None:
     main, options, output = FILES[name]
     places = {
-        read: put(tmp_path / "mine", read) for read in ("checkpoint", "photographs", "model", "landmarks")
+        read: put(tmp_path / "mine", read)
+        for read in ("checkpoint", "first", "second", "photographs", "model", "landmarks")
     }
     places["meshes"] = tmp_path / "mine" / "meshes"
     write_mesh(small_mesh(colours=True), places["meshes"] / "a.obj")

@@ -35,22 +35,29 @@ def detect_two_by_colour(image: np.ndarray) -> list[Detection]:
     return [*found[:1], *([quarter] if len(found) > 1 else [])]
 
 
-def write_checkpoint(file: Path, *, seed: int = 0, model_seed: int = 0) -> Path:
+def write_checkpoint(file: Path, *, seed: int = 0, model_seed: int = 0, stage: int = 1) -> Path:
     """A checkpoint whose regressor was never trained."""
     torch.manual_seed(seed)
     regressor = Regressor(20, 4, 3, hidden_width=16)
     networks = {"encoder": small_network("dlib"), "judge": small_network("sface")}
     content = checkpoint_content(
-        stage=1,
+        stage=stage,
         regressor=regressor,
         model=miniatures.small_model(seed=model_seed, skin=True),
         networks=networks,
         centres={},
         settings={"morphable_model": "open", "seed": seed},
         commit=None,
+        **({"training_data": {"digest": "of no photographs", "count": 0}} if stage == 2 else {}),
     )
     weights = {f"regressor.{name}": value for name, value in regressor.state_dict().items()}
     torch.save({"state_dict": weights, "global_step": 1, KEY: content}, file)
+    return file
+
+
+def write_run(file: Path, *, seed: int = 0) -> Path:
+    """A checkpoint of stage 2; those of other seeds say that they went on from the same stage 1."""
+    was_trained_with(write_checkpoint(file, seed=seed, stage=2), seed=0)
     return file
 
 

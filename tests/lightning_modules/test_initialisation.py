@@ -4,8 +4,9 @@ import torch
 
 from lightning_modules.initialisation import (
     RIDGE_PENALTY,
+    CoefficientMoments,
     amplify,
-    keep_moments,
+    give_moments,
     rescale_first_albedo,
     standardise,
     start_first_albedo,
@@ -113,7 +114,7 @@ def test_other_features_get_the_mean_and_spread_that_coefficients_had(linear_pat
             regressor.linear.weight[4] = 0
         had = torch.cat(regressor(before), 1)
         seen = torch.cat(regressor(after), 1)
-    keep_moments(regressor, before, after)
+    give_moments(regressor, after, CoefficientMoments.of(regressor, before))
     with torch.no_grad():
         has = torch.cat(regressor(after), 1)
     assert not torch.allclose(seen.std(0)[:4], had.std(0)[:4], rtol=0.1)
