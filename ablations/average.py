@@ -27,10 +27,11 @@ from torch import Tensor
 
 from ablations.runs.settings import Settings
 from datamodules.photographs import Photographs, features_of_folder
-from lightning_modules.checkpoint_schema import PREFIX
+from lightning_modules.checkpoint_schema import NO_DATA, PREFIX
 from lightning_modules.checkpoints import (
-    check_same,
+    PLACES,
     content_of,
+    is_same_model,
     load_weights,
     read_checkpoint,
     settings_without_folders,
@@ -154,7 +155,6 @@ def why_not_averaged(runs: Sequence[Run]) -> str:
             return f"the skin tone of {run.path} is calibrated; average first, and calibrate afterwards"
         if "averaged" in run.content:
             return f"{run.path} is an average itself; name the runs that it is of"
-        check_same(first.content, run.content)
         if differing := ", ".join(differences(first.content, run.content)):
             return (
                 f"{run.path} and {first.path} did not go on from the same stage 1 on the same photographs: "
@@ -165,21 +165,27 @@ def why_not_averaged(runs: Sequence[Run]) -> str:
 
 def differences(content: dict[str, Any], other: dict[str, Any]) -> Iterator[str]:
     """What two runs must share to be averaged, and do not."""
+    if not is_same_model(content, other):
+        yield "the morphable model"
     of_stage_1, others = (stage_1_of(one["settings"]) for one in (content, other))
     yield from (name for name in of_stage_1 if of_stage_1[name] != others[name])
     if content["regressor"] != other["regressor"]:
         yield "the regressor's widths"
-    before, after = (one["training_data"]["digest"] for one in (content, other))
+    # A network that one run alone learnt from must not judge what both gave.
+    if content["networks"] != other["networks"]:
+        yield "the networks"
+    before, after = (one.get("training_data", NO_DATA)["digest"] for one in (content, other))
     trained = [one["training_photographs"] for one in (content, other) if "training_photographs" in one]
     if before != after or (len(trained) == 2 and not torch.equal(*trained)):
         yield "the photographs"
 
 
 def stage_1_of(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings of stage 1 among those that a checkpoint keeps."""
+    """The settings of stage 1 among those that a checkpoint keeps, without the places of files."""
     known = Settings.__dataclass_fields__
     of_both = Settings(**{name: value for name, value in settings.items() if name in known}).resolved()
-    return of_both.of_stage_1() | {"pretraining": of_both.pretraining}
+    own = of_both.of_stage_1() | {"pretraining": of_both.pretraining}
+    return {name: value for name, value in own.items() if name not in PLACES}
 
 
 def average_of(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

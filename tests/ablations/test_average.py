@@ -10,7 +10,7 @@ from lightning_modules.checkpoint_schema import check_resumable
 from lightning_modules.checkpoints import KEY, content_of, load_regressor, read_checkpoint
 from lightning_modules.initialisation import CoefficientMoments
 from tests.datamodules.conftest import write_photograph
-from tests.evaluation.small_checkpoint import checkpoint, small_network  # noqa: F401
+from tests.evaluation.small_checkpoint import checkpoint, small_network, write_checkpoint  # noqa: F401
 from tests.evaluation.small_checkpoint import write_run as write
 
 
@@ -103,14 +103,21 @@ def test_what_cannot_be_averaged_is_refused(tmp_path: Path, capsys: pytest.Captu
     def other(name: str, **content: object) -> Path:
         return change(write(tmp_path / f"{name}.ckpt", seed=1), **content)
 
-    seeded = {"morphable_model": "open", "seed": 7}
+    seeded = {"morphable_model": "elsewhere", "seed": 7}
+    networks = content_of(read_checkpoint(first))["networks"]
+    taught = networks | {"identity": networks["judge"]}
     for others, reason in (
         ((), "two or more different checkpoints, got"),
         ((first,), "two or more different checkpoints, got"),
         ((other("stage", stage=1),), "stage.ckpt is of stage 1; --of takes"),
         ((other("tone", tone_calibration={}),), "calibrated; average first"),
         ((other("made", averaged=[{"settings": {}}]),), "made.ckpt is an average itself"),
-        ((other("seed", settings=seeded),), "seed.ckpt and .*first.ckpt did not go on .* differ in seed"),
+        ((other("seed", settings=seeded),), "seed.ckpt and .*first.ckpt did not go on .* differ in seed$"),
+        (
+            (write_checkpoint(tmp_path / "model.ckpt", model_seed=1, stage=2),),
+            "differ in the morphable model$",
+        ),
+        ((other("taught", networks=taught),), "differ in the networks"),
         ((other("data", training_data={"digest": "b", "count": 1}),), "differ in the photographs"),
         ((tmp_path / "none.ckpt",), "none.ckpt"),
     ):
