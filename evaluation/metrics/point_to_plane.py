@@ -3,23 +3,54 @@
 Open3D scales only from point to point, so this step is worked out here.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from .similarity_transform import Similarity, similarity
 
 LARGEST_ROTATION, LARGEST_SCALING = 0.3, 0.1  # of one step, in radians and in the logarithm
+SAME_WAY = 0.9  # the least cosine between two steps, for the second to be lengthened
+LARGEST_LENGTHENING = 5.0
+
+
+class Step(NamedTuple):
+    """A Gauss-Newton step of rotation, translation and scale, about a centre.
+
+    Attributes:
+        centre: [3], of the points.
+        length: root mean square distance of the points from there.
+        lengths: [7], by how much points at that distance move: three for the turn about each axis, three for
+            the shift, one for the growth.
+    """
+
+    centre: NDArray[np.float64]
+    length: float
+    lengths: NDArray[np.float64]
+
+    def similarity(self, share: float = 1.0) -> Similarity:
+        """The step, or a share of it; no turn and no growth is larger than the largest of one step."""
+        held = self._held(share)
+        turn, shift, growth = np.split(held * self.lengths, (3, 6))
+        about = similarity(scale=float(np.exp(growth[0] / self.length)), rotation_vector=turn / self.length)
+        return about._replace(translation=self.centre + shift - about.scale * about.rotation @ self.centre)
+
+    def moved(self, share: float = 1.0) -> float:
+        """How far it moves points at that distance, in the points' unit."""
+        return float(self._held(share) * np.linalg.norm(self.lengths))
+
+    def _held(self, share: float) -> float:
+        bound = min(
+            LARGEST_ROTATION / max(float(np.linalg.norm(self.lengths[:3])) / self.length, 1e-300),
+            LARGEST_SCALING / max(abs(float(self.lengths[6])) / self.length, 1e-300),
+        )
+        return min(share, 1.0) * min(max(share, 1.0), bound)
 
 
 def point_to_plane_step(
-    points: NDArray,
-    targets: NDArray,
-    normals: NDArray,
-    weights: NDArray,
-    *,
-    scaled: bool,
-    share: float = 1.0,
-) -> tuple[Similarity, float]:
+    points: NDArray, targets: NDArray, normals: NDArray, weights: NDArray, *, scaled: bool
+) -> Step:
     """The Gauss-Newton step of sum w (n . (x - y))^2 over rotation, translation and scale of the points.
 
     With x' = x + r * (x - c) + t + g (x - c) about the centre c, each residual's derivative is
@@ -33,14 +64,10 @@ def point_to_plane_step(
         normals: [N, 3], n.
         weights: [N], w.
         scaled: whether the scale is a parameter.
-        share: of the step that is taken.
-
-    Returns:
-        The step, and how far it moves points at distance L, in the points' unit.
     """
     centre = np.average(points, axis=0, weights=weights)
     arms = points - centre
-    length = np.sqrt(np.average((arms**2).sum(1), weights=weights))
+    length = float(np.sqrt(np.average((arms**2).sum(1), weights=weights)))
     columns = [np.cross(arms, normals) / length, normals]
     if scaled:
         columns.append(np.einsum("na,na->n", arms, normals)[:, None] / length)
@@ -48,16 +75,20 @@ def point_to_plane_step(
     residual = np.einsum("na,na->n", normals, points - targets)
     matrix = (derivative * weights[:, None]).T @ derivative
     solved = np.linalg.lstsq(matrix, -(derivative * weights[:, None]).T @ residual, rcond=1e-9)[0]
-    turn, shift = solved[:3] / length, solved[3:6]
-    growth = solved[6] / length if scaled else 0.0
-    held = share * min(
-        1.0,
-        LARGEST_ROTATION / max(float(np.linalg.norm(turn)), 1e-300),
-        LARGEST_SCALING / max(abs(float(growth)), 1e-300),
-    )
-    about = similarity(scale=float(np.exp(held * growth)), rotation_vector=held * turn)
-    translation = centre + held * shift - about.scale * about.rotation @ centre
-    return about._replace(translation=translation), float(held * np.linalg.norm(solved))
+    return Step(centre, length, solved if scaled else np.append(solved, 0.0))
+
+
+def lengthening(step: Step, previous: Step) -> float:
+    """By how much to lengthen a step that goes on where the one before it led, and is shorter.
+
+    Closest points slide along a surface in ever shorter steps. If each is r times the one before, they end
+    1 / (1 - r) steps ahead (Aitken's extrapolation; Besl and McKay 1992, section IV.C, do likewise).
+    """
+    along = float(step.lengths @ previous.lengths)
+    before, now = (float(np.linalg.norm(one.lengths)) for one in (previous, step))
+    if along <= SAME_WAY * before * now or along >= before**2:
+        return 1.0
+    return min(1 / (1 - along / before**2), LARGEST_LENGTHENING)
 
 
 def geman_mcclure_weights(residuals: NDArray, width: float) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from .correspondences import (
     robust_deviation,
     sample_both,
 )
-from .point_to_plane import geman_mcclure_weights, point_to_plane_step
+from .point_to_plane import Step, geman_mcclure_weights, lengthening, point_to_plane_step
 from .posed_surface import PosedSurface
 from .scan_region import Region
 from .similarity_transform import Similarity
@@ -184,15 +184,20 @@ def _iterate(
 ) -> _State:
     """Steps until one is small, or something goes wrong."""
     start, pose, previous, moved_mm = mesh.pose, state.pose, np.inf, np.inf
+    before: Step | None = None
     for taken in range(state.iterations + 1, state.iterations + settings.most_iterations + 1):
         pairs = find_pairs(scan, mesh._replace(pose=pose), samples, region, settings.pairing)
         failure = _too_few(pairs, settings)
         if failure is not None:
             return _State(pose, taken - 1, pairs, False, failure)
         share = (SHRINKING_FROM / max(taken - state.iterations, SHRINKING_FROM)) ** SHRINKING_POWER
-        weights = _robust(pairs, settings)
-        step, moved_mm = point_to_plane_step(*pairs[:3], weights, scaled=settings.scaled, share=share)
-        pose = step.after(pose)
+        step = point_to_plane_step(*pairs[:3], _robust(pairs, settings), scaled=settings.scaled)
+        moved_mm = step.moved(share)
+        longer = 1.0
+        if before is not None and moved_mm >= tolerance_mm:
+            longer = lengthening(step, before)
+        before = step if longer == 1 else None  # a lengthened step says nothing of the next one's length
+        pose = step.similarity(share * longer).after(pose)
         failure = gone_astray(pose, start, region, settings)
         gain = abs(previous - float(pairs.distances.mean()))
         previous = float(pairs.distances.mean())

@@ -51,11 +51,9 @@ def align_all_vertices(
         taken, share = taken + 1, 1.0
         directions = _directions(found.points - points, found.normals)
         weights = np.full(len(points), 1 / len(points))
+        step = point_to_plane_step(found.points, points, directions, weights, scaled=settings.scaled)
         for _ in range(MOST_HALVINGS):
-            step, moved_mm = point_to_plane_step(
-                found.points, points, directions, weights, scaled=settings.scaled, share=share
-            )
-            tried = step.after(pose)
+            moved_mm, tried = step.moved(share), step.similarity(share).after(pose)
             failure = gone_astray(tried, start, region, settings)
             if failure is not None:
                 break

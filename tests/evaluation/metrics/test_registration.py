@@ -3,8 +3,15 @@ import re
 import numpy as np
 import pytest
 
+from evaluation.metrics import registration
 from evaluation.metrics.correspondences import PairingRule
-from evaluation.metrics.point_to_plane import geman_mcclure_weights, point_to_plane_step
+from evaluation.metrics.point_to_plane import (
+    LARGEST_LENGTHENING,
+    Step,
+    geman_mcclure_weights,
+    lengthening,
+    point_to_plane_step,
+)
 from evaluation.metrics.registration import Alignment, AlignmentSettings, align
 from evaluation.metrics.scan_region import Region
 from evaluation.metrics.similarity_transform import IDENTITY, Similarity, similarity
@@ -21,29 +28,28 @@ FEW = AlignmentSettings(samples=(500, 1500))
 def test_one_step_along_a_plane_moves_along_its_normal_only() -> None:
     points = np.array([[0.0, 0, 2], [1, 0, 2], [0, 1, 2], [1, 1, 2]])
     normals = np.tile([0.0, 0, 1], (4, 1))
-    step, moved = point_to_plane_step(points, points * [1, 1, 0], normals, np.ones(4), scaled=True)
-    np.testing.assert_allclose(step.points(points), points * [1, 1, 0], atol=1e-9)
-    assert moved == pytest.approx(2)
+    step = point_to_plane_step(points, points * [1, 1, 0], normals, np.ones(4), scaled=True)
+    np.testing.assert_allclose(step.similarity().points(points), points * [1, 1, 0], atol=1e-9)
+    assert step.moved() == pytest.approx(2)
 
 
 def test_one_step_finds_the_scale_of_a_cube_of_planes() -> None:
     normals = np.vstack([np.eye(3), -np.eye(3)])
     # Planes at distance 2; the points at 1.9 along their normals and somewhere across.
     across = np.roll(normals, 1, axis=1) * 0.3
-    step, _ = point_to_plane_step(1.9 * normals + across, 2 * normals, normals, np.ones(6), scaled=True)
-    assert step.scale == pytest.approx(np.exp(0.1 / 1.9), rel=1e-3)
-    rigid, _ = point_to_plane_step(1.9 * normals + across, 2 * normals, normals, np.ones(6), scaled=False)
-    assert rigid.scale == 1
+    step = point_to_plane_step(1.9 * normals + across, 2 * normals, normals, np.ones(6), scaled=True)
+    assert step.similarity().scale == pytest.approx(np.exp(0.1 / 1.9), rel=1e-3)
+    rigid = point_to_plane_step(1.9 * normals + across, 2 * normals, normals, np.ones(6), scaled=False)
+    assert rigid.similarity().scale == 1
 
 
 def test_a_share_of_a_step_moves_by_that_share() -> None:
     points = np.array([[0.0, 0, 2], [1, 0, 2], [0, 1, 2], [1, 1, 2]])
     normals = np.tile([0.0, 0, 1], (4, 1))
-    step, moved = point_to_plane_step(
-        points, points * [1, 1, 0], normals, np.ones(4), scaled=True, share=0.25
-    )
-    np.testing.assert_allclose(step.points(points), points - [0, 0, 0.5], atol=1e-9)
-    assert moved == pytest.approx(0.5)
+    step = point_to_plane_step(points, points * [1, 1, 0], normals, np.ones(4), scaled=True)
+    np.testing.assert_allclose(step.similarity(0.25).points(points), points - [0, 0, 0.5], atol=1e-9)
+    assert step.moved(0.25) == pytest.approx(0.5)
+    np.testing.assert_allclose(step.similarity(3.0).points(points), points - [0, 0, 6.0], atol=1e-9)
 
 
 def test_robust_weights_lead_to_the_least_of_geman_and_mcclure_s_cost() -> None:
@@ -56,8 +62,38 @@ def test_robust_weights_lead_to_the_least_of_geman_and_mcclure_s_cost() -> None:
 
 def test_a_step_is_bounded() -> None:
     normals = np.vstack([np.eye(3), -np.eye(3)])
-    step, _ = point_to_plane_step(normals, 9 * normals, normals, np.ones(6), scaled=True)
-    assert step.scale == pytest.approx(np.exp(0.1))
+    step = point_to_plane_step(normals, 9 * normals, normals, np.ones(6), scaled=True)
+    for share in (1.0, 4.0):
+        assert step.similarity(share).scale == pytest.approx(np.exp(0.1))
+    assert step.similarity(0.5).scale == pytest.approx(np.exp(0.05))
+
+
+def test_steps_that_grow_shorter_by_a_factor_are_lengthened_to_where_they_lead() -> None:
+    first = Step(np.zeros(3), 1.0, np.array([0.0, 0, 0, 8, 4, 0, 0]))
+    for ratio in (0.2, 0.5, 0.75):
+        step = first._replace(lengths=ratio * first.lengths)
+        assert lengthening(step, first) == pytest.approx(1 / (1 - ratio))
+    assert lengthening(first._replace(lengths=0.99 * first.lengths), first) == LARGEST_LENGTHENING
+    elsewhere = (
+        [0, 0, 0, 4, -4, 0, 0],
+        [0, 0, 0, -4, -2, 0, 0],
+        [0, 0, 0, 9, 5, 0, 0],
+        [0, 0, 0, 0, 0, 0, 0],
+    )
+    for lengths in elsewhere:  # another way, back, longer, nowhere
+        assert lengthening(first._replace(lengths=np.array(lengths, float)), first) == 1
+
+
+def test_lengthened_steps_come_to_the_same_end_in_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh = Surface(FACE.vertices * (1 + 0.03 * np.sin(FACE.vertices[:, :1] / 60)), FACE.triangles)
+    away = similarity(rotation_vector=(0.15, 0.1, 0.05), translation=(6, -4, 3))
+    to_the_end = FEW._replace(tolerance_mm=1e-4)
+    found = align(SCAN, mesh, away, REGION, to_the_end)
+    monkeypatch.setattr(registration, "lengthening", lambda step, previous: 1.0)
+    plain = align(SCAN, mesh, away, REGION, to_the_end)
+    assert found.iterations < 0.6 * plain.iterations
+    apart = found.transform.points(mesh.vertices) - plain.transform.points(mesh.vertices)
+    assert float(np.sqrt((apart**2).sum(1).mean())) < 0.05
 
 
 @pytest.mark.parametrize("direction", [1.0, -1.0])
