@@ -6,21 +6,26 @@ Geometry without a scan or a label: what the landmark loss of training takes (li
 photographed_landmarks.py), on photographs that no run trained on. The root of the mean squared distance, in
 percent of the distance between the outer corners of the eyes, after pose and expression were fitted: of each
 photograph's own face, of its shape times some factors (0 is the mean face), and of other people's faces.
-Offsets are of the training photographs. Differences are paired over photographs.
+Offsets are of the training photographs. Each checkpoint sees photographs as its own encoder does. Differences
+are paired over photographs.
 """
 
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ablations.runs import components
 from ablations.runs.execution import Execution
+from datamodules.photographs import Photographs
 from lightning_modules.checkpoints import load_regressor
 from lightning_modules.photographed_landmarks import LandmarkTarget
 from lightning_modules.plain.output_file import check_new
+from lightning_modules.teachers import Teachers
 
 from .real_photographs import settings_of
 
@@ -41,24 +46,36 @@ def main(arguments: list[str] | None = None) -> None:
     check_new(options.output, but=REPORT)
     named = dict(item.split("=", 1) for item in options.checkpoints.split(","))
     loaded = {name: load_regressor(Path(file)) for name, file in named.items()}
-    _, content = loaded[next(iter(named))]
+    shown = {name: shown_to(content, options.photographs) for name, (_, content) in loaded.items()}
+    for name, (_, content) in loaded.items():
+        photographs, _ = shown[name]
+        if content["training_data"]["digest"] != photographs.provenance()["digest"]:
+            raise SystemExit(f"error: {name} was not trained on the photographs of {options.photographs}")
+    photographs, teachers = shown[next(iter(named))]
+    training = photographs.dataset.batch(components.training_sample(photographs))
+    target = LandmarkTarget.fit(training.landmarks, teachers.model)
+    held_back = photographs.dataset.batch(photographs.validation)
+    shapes = {}
+    for name, (regressor, _) in loaded.items():
+        own, taught = shown[name]
+        if not np.array_equal(own.validation, photographs.validation):
+            raise SystemExit(f"error: {name} had other photographs held back than {next(iter(named))}")
+        seen = own.dataset.batch(own.validation)
+        shapes[name] = regressor(seen.features[taught.encoder.name]).shape
+    lines = report_lines(target, shapes, held_back.landmarks, photographs.landmark_detector.name)
+    options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(options.output.read_text(encoding="utf-8"))
+
+
+def shown_to(content: dict[str, Any], folder: str) -> tuple[Photographs, Teachers]:
+    """Photographs as a checkpoint's own encoder sees them, with landmarks; and the checkpoint's teachers."""
     # A weight has the landmarks looked for.
-    settings = replace(settings_of(content), photographs=options.photographs, landmark_weight=1.0).resolved()
+    settings = replace(settings_of(content), photographs=folder, landmark_weight=1.0).resolved()
     teachers = components.load_teachers(settings, Execution(device="cpu"))
     photographs = components.photographs_of(settings, Execution(), teachers)
     photographs.prepare_data()
     photographs.setup()
-    for name, (_, other) in loaded.items():
-        if other["training_data"]["digest"] != photographs.provenance()["digest"]:
-            raise SystemExit(f"error: {name} was not trained on the photographs of {options.photographs}")
-    training = photographs.dataset.batch(components.training_sample(photographs))
-    target = LandmarkTarget.fit(training.landmarks, teachers.model)
-    held_back = photographs.dataset.batch(photographs.validation)
-    features = held_back.features[teachers.encoder.name]
-    shapes = {name: regressor(features).shape for name, (regressor, _) in loaded.items()}
-    lines = report_lines(target, shapes, held_back.landmarks, photographs.landmark_detector.name)
-    options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(options.output.read_text(encoding="utf-8"))
+    return photographs, teachers
 
 
 def report_lines(
