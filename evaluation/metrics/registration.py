@@ -8,6 +8,8 @@ back as failed.
 Where a region holds more than the face, as 95 mm about the nose tip do on the scan of a whole head, ears,
 throat and skull fit least of all, and least squares would let them decide. So pairs far apart weigh less
 (Geman and McClure 1987), at a width that follows the pairs' own spread.
+
+A step that goes on where the one before it led is lengthened, see `point_to_plane.lengthening`.
 """
 
 from typing import NamedTuple
