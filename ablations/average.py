@@ -45,7 +45,7 @@ from lightning_modules.reconstruction import load_reconstructor
 from lightning_modules.regressor import Regressor
 
 # Of a run, and of no average; what is learnt of a checkpoint is learnt of the average anew.
-NOT_KEPT = {"random_state", "wandb_id", "expected_shape"}
+NOT_KEPT = {"random_state", "wandb_id", "wandb_group", "wandb_offline", "expected_shape"}
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def lengthening(step: Step, previous: Step) -> float:
     """By how much to lengthen a step that goes on where the one before it led, and is shorter.
 
     Closest points slide along a surface in ever shorter steps. If each is r times the one before, they end
-    1 / (1 - r) steps ahead (Aitken's extrapolation; Besl and McKay 1992, section IV.C, do likewise).
+    1 / (1 - r) steps ahead (Aitken's extrapolation; Besl and McKay 1992 accelerate this iteration likewise).
     """
     along = float(step.lengths @ previous.lengths)
     before, now = (float(np.linalg.norm(one.lengths)) for one in (previous, step))
