@@ -169,14 +169,18 @@ class _Parser(ArgumentParser):
         print(sentence, file=sys.stderr)
         raise SystemExit(BAD_INPUT) from ex
 
+    def _as_shown(self, name: str) -> str:
+        """An option as the help page has it."""
+        spelling = self.known[name].spelling
+        return spelling.upper() if name in self.leading else f"--{spelling}"
+
     def _plainly(self, message: str) -> str:
         """What jsonargparse says of an option, in the words of users."""
-        missing = re.search(r'Key "([^"]+)" is required|arguments? (?:is|are) required: (\S+)', message)
+        missing = re.search(r'Key "([^"]+)" is required|arguments? (?:is|are) required: (.+)', message)
         if missing:
-            name = missing[1] or missing[2]
-            spelling = self.known[name].spelling
-            shown = spelling.upper() if name in self.leading else f"--{spelling}"
-            return f"{shown} is required"
+            names = (missing[1] or missing[2]).split(", ")
+            shown = [self._as_shown(name) for name in names]
+            return f"{' and '.join(shown)} {'is' if len(shown) == 1 else 'are'} required"
         named = re.search(r'Parser key "([^"]+)"', message)
         option = self.known.get(named[1]) if named else None
         if option is None:

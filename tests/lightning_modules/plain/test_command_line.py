@@ -75,6 +75,32 @@ def test_options_without_a_default_are_required(capsys: pytest.CaptureFixture[st
         assert said in capsys.readouterr().err
 
 
+def test_every_option_that_is_missing_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    @dataclass(frozen=True)
+    class Journey:
+        """Where from and where to.
+
+        Attributes:
+            start: a place.
+            end: another.
+            way_back: whether there is one.
+        """
+
+        start: Path
+        end: Path
+        way_back: bool
+
+    for words, said in (
+        ([], "error: START and END and --way-back are required;"),
+        (["home"], "error: END and --way-back are required;"),
+        (["home", "away"], "error: --way-back is required;"),
+        (["--way-back"], "error: START and END are required;"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            parse_settings((Journey,), words, program="go.py", description="Goes.", leading=("start", "end"))
+        assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
