@@ -32,8 +32,8 @@ from lightning_modules.checkpoints import (
     PLACES,
     content_of,
     is_same_model,
-    load_weights,
     read_checkpoint,
+    regressor_of,
     settings_without_folders,
     write_small,
 )
@@ -137,10 +137,7 @@ def write_average(chosen: Average) -> None:
 def read_run(path: Path) -> Run:
     """A run's checkpoint, whose weights are the moving average where one was kept."""
     checkpoint = read_checkpoint(path)
-    content = content_of(checkpoint)
-    regressor = Regressor(**content["regressor"])
-    load_weights(regressor, checkpoint)
-    return Run(path, regressor.eval(), checkpoint["global_step"], content)
+    return Run(path, regressor_of(checkpoint), checkpoint["global_step"], content_of(checkpoint))
 
 
 def why_not_averaged(runs: Sequence[Run]) -> str:

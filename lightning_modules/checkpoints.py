@@ -211,10 +211,14 @@ def content_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
 def load_regressor(path: Path) -> tuple[Regressor, dict[str, Any]]:
     """The trained regressor (its moving average, where one was kept), and the checkpoint's content."""
     checkpoint = read_checkpoint(path)
-    content = checkpoint[KEY]
-    regressor = Regressor(**content["regressor"])
+    return regressor_of(checkpoint), content_of(checkpoint)
+
+
+def regressor_of(checkpoint: dict[str, Any]) -> Regressor:
+    """A checkpoint's trained regressor, to use."""
+    regressor = Regressor(**content_of(checkpoint)["regressor"])
     load_weights(regressor, checkpoint)
-    return regressor.eval(), content
+    return regressor.eval()
 
 
 def load_weights(regressor: Regressor, checkpoint: dict[str, Any]) -> None:
@@ -345,9 +349,6 @@ def export(source: Path, destination: Path, *, terms: str) -> None:
     checkpoint = read_checkpoint(source)
     weights = {name: value for name, value in checkpoint["state_dict"].items() if name.startswith(PREFIX)}
     content = {name: value for name, value in checkpoint[KEY].items() if name != "random_state"}
-    if "averaged" in content:
-        own = [run | {"settings": settings_without_folders(run["settings"])} for run in content["averaged"]]
-        content["averaged"] = own
     content |= {"settings": settings_without_folders(content.get("settings", {})), "terms": terms}
     write_small(destination, weights, checkpoint["global_step"], content)
 

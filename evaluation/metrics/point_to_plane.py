@@ -45,7 +45,8 @@ class Step(NamedTuple):
             LARGEST_ROTATION / max(float(np.linalg.norm(self.lengths[:3])) / self.length, 1e-300),
             LARGEST_SCALING / max(abs(float(self.lengths[6])) / self.length, 1e-300),
         )
-        return min(share, 1.0) * min(max(share, 1.0), bound)
+        # A smaller share is one of the bounded step; a larger one is bounded itself.
+        return share * min(1.0, bound) if share <= 1 else min(share, bound)
 
 
 def point_to_plane_step(

@@ -49,8 +49,8 @@ class AlignmentSettings(NamedTuple):
             None: least squares.
         samples: points of each surface, first few, then more.
         tolerance_mm: it has converged when a step moves the samples by less, root mean square.
-        least_gain_mm: another criterion, if given: it has converged when the pairs' mean distance changes by
-            less.
+        least_gain_mm: of `one_way_registration` instead, if given: it has converged when the pairs' mean
+            distance changes by less.
         most_iterations: of each level; more are a failure.
         largest_scaling: the scale may change by this factor, up or down; more is a failure.
         least_kept: share of the samples in the region that must form pairs; less is a failure.
@@ -185,7 +185,7 @@ def _iterate(
     state: _State,
 ) -> _State:
     """Steps until one is small, or something goes wrong."""
-    start, pose, previous, moved_mm = mesh.pose, state.pose, np.inf, np.inf
+    start, pose, moved_mm = mesh.pose, state.pose, np.inf
     before: Step | None = None
     for taken in range(state.iterations + 1, state.iterations + settings.most_iterations + 1):
         pairs = find_pairs(scan, mesh._replace(pose=pose), samples, region, settings.pairing)
@@ -201,10 +201,7 @@ def _iterate(
         before = step if longer == 1 else None  # a lengthened step says nothing of the next one's length
         pose = step.similarity(share * longer).after(pose)
         failure = gone_astray(pose, start, region, settings)
-        gain = abs(previous - float(pairs.distances.mean()))
-        previous = float(pairs.distances.mean())
-        small_gain = settings.least_gain_mm is not None and gain < settings.least_gain_mm
-        if failure is not None or moved_mm < tolerance_mm or small_gain:
+        if failure is not None or moved_mm < tolerance_mm:
             return _State(pose, taken, pairs, failure is None, failure)
     return _State(pose, taken, pairs, False, unfinished(settings.most_iterations, moved_mm))
 

@@ -158,15 +158,6 @@ def test_clutter_before_the_surface_does_not_pull_the_mesh() -> None:
     assert np.abs(found.transform.points(FACE.vertices) - FACE.vertices).max() < 0.01
 
 
-def test_a_small_gain_ends_the_iteration_early() -> None:
-    mesh = Surface(face_like(nose_mm=15).vertices, FACE.triangles)
-    away = similarity(translation=(3, 0, 2))
-    to_the_end = align(SCAN, mesh, away, REGION, FEW._replace(tolerance_mm=0.002))
-    early = align(SCAN, mesh, away, REGION, FEW._replace(least_gain_mm=0.01))
-    assert early.converged
-    assert early.iterations < to_the_end.iterations
-
-
 def failed(mesh: np.ndarray, start: Similarity = IDENTITY, **changes: object) -> Alignment:
     found = align(SCAN, Surface(mesh, FACE.triangles), start, REGION, FEW._replace(**changes))
     assert not found.converged
