@@ -1,13 +1,14 @@
-"""Adds to a checkpoint how far to trust each of its shape coefficients, for `--geometry expected`.
+"""Adds to a checkpoint what shapes are to be expected of photographs, for `--geometry expected`.
 
-    python ablations/expected_shape.py final.ckpt final_with_expected_shape.ckpt
+    python ablations/expected_shape.py final.ckpt final_with_expected_shape.ckpt --unlabelled DIR
 
 Synthetic people of the checkpoint's own morphable model are drawn and photographed several times each, as the
-stand-in's are; how true and predicted coefficients go together is kept in the new file, and with
-`--unlabelled DIR` where predictions lie on average over photographs of real people. No scan takes part. The
-weights stay as they are, except with --calibrated-tone: then skin tones of the same people get their true
-mean and spread (docs/fairness.md says what that costs); and with --encoder-crops: then photographs are looked
-at more than once, and coefficients get the mean and spread back that they had over the unlabelled ones.
+stand-in's are. A regression learns their shapes from the encoder's features, and from the landmarks of the
+unlabelled photographs, without those that the checkpoint's training held back; the expected shape is its mean
+with the checkpoint's own prediction. No scan takes part. The checkpoint's weights stay as they are, except
+with --calibrated-tone: then skin tones of the same people get their true mean and spread (docs/fairness.md
+says what that costs); and with --encoder-crops: then photographs are looked at more than once, and
+coefficients get the mean and spread back that they had over the unlabelled ones.
 """
 
 import os
@@ -27,11 +28,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datamodules.alignment.mediapipe_landmarks import FaceMesh, find_landmark_model
+from datamodules.long_work.progress import progress_bar
 from datamodules.photographs import Photographs, features_of_folder
 from datamodules.stand_in_photographs import StandInPhotographs
 from lightning_modules.checkpoints import with_content
 from lightning_modules.expected_shape import LEAST_PEOPLE, ExpectedShape
 from lightning_modules.initialisation import CoefficientMoments, give_moments, rescale_first_albedo
+from lightning_modules.photographed_landmarks import LandmarkTarget
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.number_types import AtLeastTwo, CropCount, NonNegativeInt, SeedInt
 from lightning_modules.plain.writable_places import require_writable_file
@@ -40,6 +44,7 @@ from lightning_modules.recognition.encoder_names import EncoderName
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import with_crops
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
+from lightning_modules.shape_regression import STEPS, MarkedPhotographs, learn_shapes
 from lightning_modules.skin_tone import ToneCalibration
 
 # The people's seed is no data set's: those that others are scored on come from seed 0.
@@ -53,9 +58,10 @@ class LearntExpectation:
     Attributes:
         source: a checkpoint that ablations/run.py or export.py wrote.
         destination: the new file; an existing one is kept.
-        people: synthetic ones; 600, of two photographs each, take about four minutes of one core.
+        people: synthetic ones; 2,000, of two photographs each, take about five minutes of two cores.
         photographs: of each.
         unlabelled: folder of photographs of real people, such as those of the training.
+        landmarks: whether their landmarks are learnt from; --no-landmarks needs no landmark network.
         encoder_crops: of a photograph, over which the encoder's features are averaged from now on, every
             second one mirrored; needs --unlabelled.
         calibrated_tone: whether the weights change, too, so that predicted skin tones spread as true ones do:
@@ -69,9 +75,10 @@ class LearntExpectation:
 
     source: Path
     destination: Path
-    people: AtLeastTwo = 600
+    people: AtLeastTwo = 2000
     photographs: AtLeastTwo = 2
     unlabelled: Path | None = None
+    landmarks: bool = True
     encoder_crops: CropCount | None = None
     calibrated_tone: bool = False
     seed: SeedInt = SEED
@@ -106,6 +113,8 @@ def add_expected_shape(chosen: LearntExpectation) -> ExpectedShape:
         raise ValueError(f"--people must be at least {LEAST_PEOPLE}, got {chosen.people}")
     if chosen.unlabelled is not None:
         Photographs(chosen.unlabelled).photographs()
+        if chosen.landmarks:
+            find_landmark_model()
     elif chosen.encoder_crops is not None:
         raise ValueError(
             "--encoder-crops changes the weights by what is predicted of photographs: give a folder of them "
@@ -122,19 +131,14 @@ def add_expected_shape(chosen: LearntExpectation) -> ExpectedShape:
     if encoder is not loaded.encoder:
         loaded, more = look_again(loaded, encoder, seen)
     people = photographed_people(loaded, chosen)
-    unlabelled = loaded.read_as("likeness").coefficients(seen[encoder.name]).shape if seen else None
-    learnt = ExpectedShape.learn(people.true.shape, people.predicted.shape, unlabelled)
+    learnt = learn(loaded, people, marked_photographs(loaded, chosen), chosen)
     more |= {"expected_shape": learnt._asdict()}
     if chosen.calibrated_tone:
         more |= calibrate(loaded, people)
     changed = chosen.calibrated_tone or chosen.encoder_crops is not None
     with_content(chosen.source, chosen.destination, loaded.regressor if changed else None, **more)
-    factors = learnt.factors()
-    real = "" if unlabelled is None else f", centred on {len(unlabelled)} unlabelled photographs"
-    print(
-        f"written: {chosen.destination}; learnt on {learnt.people} synthetic people{real}; factors of the "
-        f"first ten coefficients {factors[:10].mean():.2f}, of all {factors.mean():.2f} on average"
-    )
+    real = f"landmarks of {learnt.photographs:,} photographs" if learnt.photographs else "no photograph"
+    print(f"written: {chosen.destination}; learnt from {learnt.people:,} synthetic people and {real}")
     return learnt
 
 
@@ -182,10 +186,72 @@ class PhotographedPeople(NamedTuple):
     Attributes:
         true: [P, K] shape and albedo coefficients.
         predicted: [P, N, K], from each one's N photographs.
+        features: [P, N, D], of these.
     """
 
     true: Prediction
     predicted: Prediction
+    features: Tensor
+
+
+def learn(
+    loaded: Reconstructor,
+    people: PhotographedPeople,
+    photographs: MarkedPhotographs | None,
+    chosen: LearntExpectation,
+) -> ExpectedShape:
+    """Learn from people and photographs.
+
+    Raises:
+        ValueError: if too few people's photographs show faces.
+    """
+    count = len(people.features)
+    if count < LEAST_PEOPLE:
+        raise ValueError(
+            f"all photographs of at least {LEAST_PEOPLE} synthetic people must show a face, got {count} of "
+            f"{chosen.people}; give more --people"
+        )
+    with progress_bar("Learning shapes", STEPS, visible=chosen.progress) as advance:
+        regressor = learn_shapes(
+            people.features, people.true.shape, loaded.model, photographs, seed=chosen.seed, advance=advance
+        )
+    return ExpectedShape.keep(regressor, count, 0 if photographs is None else len(photographs.features))
+
+
+def marked_photographs(loaded: Reconstructor, chosen: LearntExpectation) -> MarkedPhotographs | None:
+    """The unlabelled photographs in which landmarks were seen, but for those that the training held back.
+
+    None if there are none to learn from: without a folder, with --no-landmarks, or of a morphable model that
+    has no landmarks, which is said.
+
+    Raises:
+        ValueError: if there are too few.
+    """
+    if chosen.unlabelled is None or not chosen.landmarks:
+        return None
+    if loaded.model.no_landmarks:
+        print(f"no landmarks are learnt from: the morphable model has none ({loaded.model.no_landmarks})")
+        return None
+    settings = loaded.content["settings"]
+    data = Photographs(
+        chosen.unlabelled, [loaded.encoder], landmark_detector=FaceMesh(),
+        validation_fraction=settings.get("validation_fraction", 0.0),
+        validation_photographs=settings.get("validation_photographs"),
+        cache_folder=chosen.cache_folder, workers=chosen.workers, progress=chosen.progress,
+    )  # fmt: skip
+    data.prepare_data()
+    data.setup()
+    batch = data.dataset.batch(data.training)
+    assert batch.landmarks is not None
+    seen = batch.landmarks.isfinite().all(-1).all(-1)
+    if seen.sum() < LEAST_PEOPLE:
+        raise ValueError(
+            f"landmarks must be seen in at least {LEAST_PEOPLE} unlabelled photographs, got {int(seen.sum())}"
+            "; give more, or --no-landmarks"
+        )
+    landmarks = batch.landmarks[seen]
+    target = LandmarkTarget.fit(landmarks, loaded.model)
+    return MarkedPhotographs(batch.features[loaded.encoder.name][seen], landmarks, target)
 
 
 def calibrate(loaded: Reconstructor, people: PhotographedPeople) -> dict[str, Any]:
@@ -220,6 +286,7 @@ def photographed_people(loaded: Reconstructor, chosen: LearntExpectation) -> Pho
     return PhotographedPeople(
         Prediction(torch.cat([face.shape for face in true]), torch.cat([face.albedo for face in true])),
         Prediction(*(part.view(len(people), each, -1) for part in predicted)),
+        features.view(len(people), each, -1),
     )
 
 

@@ -5,9 +5,9 @@
 Geometry without a scan or a label: what the landmark loss of training takes (lightning_modules/
 photographed_landmarks.py), on photographs that no run trained on. The root of the mean squared distance, in
 percent of the distance between the outer corners of the eyes, after pose and expression were fitted: of each
-photograph's own face, of its shape times some factors (0 is the mean face), and of other people's faces.
-Offsets are of the training photographs. Each checkpoint sees photographs as its own encoder does. Differences
-are paired over photographs.
+photograph's own face, of its shape times some factors (0 is the mean face), and of other people's faces. The
+expected shape of a checkpoint that keeps one has a row of its own. Offsets are of the training photographs.
+Each checkpoint sees photographs as its own encoder does. Differences are paired over photographs.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from ablations.runs import components
 from ablations.runs.execution import Execution
 from datamodules.photographs import Photographs
 from lightning_modules.checkpoints import load_regressor
+from lightning_modules.expected_shape import kept_expected_shape
 from lightning_modules.photographed_landmarks import LandmarkTarget
 from lightning_modules.plain.output_file import check_new
 from lightning_modules.teachers import Teachers
@@ -56,12 +57,15 @@ def main(arguments: list[str] | None = None) -> None:
     target = LandmarkTarget.fit(training.landmarks, teachers.model)
     held_back = photographs.dataset.batch(photographs.validation)
     shapes = {}
-    for name, (regressor, _) in loaded.items():
+    for name, (regressor, content) in loaded.items():
         own, taught = shown[name]
         if not np.array_equal(own.validation, photographs.validation):
             raise SystemExit(f"error: {name} had other photographs held back than {next(iter(named))}")
         seen = own.dataset.batch(own.validation)
-        shapes[name] = regressor(seen.features[taught.encoder.name]).shape
+        features = seen.features[taught.encoder.name]
+        shapes[name] = regressor(features).shape
+        if kept := kept_expected_shape(content):
+            shapes[f"{name}, expected"] = kept.of(shapes[name], features)
     lines = report_lines(target, shapes, held_back.landmarks, photographs.landmark_detector.name)
     options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(options.output.read_text(encoding="utf-8"))

@@ -176,7 +176,7 @@ def faces_of(features: Tensor, loaded: Reconstructor) -> dict[str, MarkedMesh]:
     mean = features.mean(0, keepdim=True)
     faces = {MEAN_FACE: model_mesh(loaded.model, loaded.model.neutral_mean.view(-1, 3))}
     for reading in readings_of(loaded.content):
-        shape = loaded.read_as(reading).coefficients(mean, photographs=len(features)).shape
+        shape = loaded.read_as(reading).coefficients(mean).shape
         faces[reading] = model_mesh(loaded.model, loaded.model.vertices(shape)[0])
     return faces
 

@@ -218,7 +218,7 @@ def faces_of(sets: PhotographSets, faces: np.ndarray, reading: Reconstructor) ->
     """Neutral faces [I, V, 3], each from the mean features of some faces of a person [I, N]."""
     features = sets.dataset.batch(faces.ravel()).features[reading.encoder.name]
     means = features.view(*faces.shape, -1).mean(1)
-    shape = reading.coefficients(means, photographs=faces.shape[1]).shape
+    shape = reading.coefficients(means).shape
     return torch.cat([reading.model.vertices(some).cpu() for some in shape.split(AT_ONCE)])
 
 

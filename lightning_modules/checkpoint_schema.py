@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from .expected_shape import HIDDEN_WIDTH
 from .plain.saved_objects import kind_of, why_no_tensor, why_not_tensors
 
 KEY = "unsupervised_morphable_faces"
@@ -218,8 +219,6 @@ MODEL = {
     **dict.fromkeys(("kind", "name", "sha256"), TEXT),
     **dict.fromkeys(("shape_components", "albedo_components"), _count),
 }
-# Earlier versions kept `unlabelled` and no centre.
-EXPECTED_SHAPE = ("covariance", "between", "within", f"unlabelled{OPTIONAL}", f"centre{OPTIONAL}")
 NETWORK = {"name": TEXT, "sha256": TEXT}
 CENTRE = {"values": _vector, "network": TEXT, "sha256": TEXT, "source": TEXT, "count": _count}
 DATA = {"digest": _optional(TEXT), "count": _count}
@@ -281,9 +280,15 @@ def _expected_shape(content: Mapping[str, Any]) -> str:
     """Of a checkpoint that keeps one; see `expected_shape.ExpectedShape`."""
     if "expected_shape" not in content:
         return ""
-    kept, shape = content["expected_shape"], (content["regressor"]["shape_count"],)
-    checks = dict.fromkeys(EXPECTED_SHAPE, lambda value: why_no_tensor(value, shape)) | {"people": _width}
-    if unknown := kept.keys() - {name.removesuffix(OPTIONAL) for name in checks}:
+    kept, widths = content["expected_shape"], content["regressor"]
+    if "regression" not in kept:
+        return ""  # an earlier version's: whoever wants to read it is told how to get another
+    own = widths | {"albedo_count": 0, "hidden_width": HIDDEN_WIDTH, "linear_path": True}
+    checks = {
+        "regression": lambda value: why_not_tensors(value, weight_shapes(own)),
+        **dict.fromkeys(("people", "photographs"), _count),
+    }
+    if unknown := kept.keys() - checks.keys():
         return f"expected_shape has {min(map(str, unknown))}, which none has"
     return _wrong(checks, kept, "expected_shape.")
 

@@ -1,99 +1,81 @@
-"""The expected shape beside the likeness: how far to trust each shape coefficient that is predicted.
+"""The expected shape beside the likeness: the shape that is right on average over all people who look so.
 
 Not in the paper. The batch distribution asks predictions for the prior's full variance, so that a face looks
-like somebody; how much of that variance is the person's is another question. Whoever wants geometry wants the
-shape that is right on average over all people who look so: by linear regression of true on predicted
-coefficients, each one's distance from where predictions lie on average, times a factor between 0 and 1.
-The factors are learnt on synthetic people, photographed several times, whose shapes are known. Where
-predictions lie on average is another place for real photographs than for synthetic ones; unlabelled ones
-tell it, since the people in them have the prior's mean shape. No scan takes part.
+like somebody; how much of that variance is the person's is another question. Whoever wants geometry wants
+the expected shape. Two predictions stand side by side: the likeness, learnt from what real people look like,
+and a regression (`shape_regression`), learnt from synthetic people whose shapes are known and from landmarks
+of unlabelled photographs. They err in different ways, and the expected shape is their mean. No scan takes
+part.
 """
 
 from typing import Any, Literal, NamedTuple, Self
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+from .regressor import Regressor
 
 Geometry = Literal["likeness", "expected"]
 READINGS: tuple[Geometry, ...] = ("likeness", "expected")
 LEAST_PEOPLE = 8
 HOW_TO_ADD = "python ablations/expected_shape.py CHECKPOINT DESTINATION adds it"
+# Of the regression. Its activation is smooth: with ReLU, features of many photographs, whose mean varies
+# less than any of them, are read worse.
+HIDDEN_WIDTH, DROPOUT = 512, 0.3
 
 
 class ExpectedShape(NamedTuple):
-    """What is known of K predicted shape coefficients, from synthetic people.
+    """What was learnt beside a checkpoint's own prediction.
 
     Attributes:
-        covariance: [K], of predicted with true coefficients.
-        between: [K], variance of predictions over people, without the next.
-        within: [K], variance of predictions over photographs of one person.
-        people: how many.
-        centre: [K], mean of predictions over unlabelled photographs of real people, or over the synthetic
-            people where there are none.
+        regression: the state of `new_shape_regressor`.
+        people: from how many synthetic people.
+        photographs: from the landmarks of how many photographs.
     """
 
-    covariance: Tensor
-    between: Tensor
-    within: Tensor
+    regression: dict[str, Tensor]
     people: int
-    centre: Tensor
+    photographs: int
 
     @classmethod
-    def learn(cls, true: Tensor, predicted: Tensor, unlabelled: Tensor | None = None) -> Self:
-        """From the true coefficients [P, K] of people and those of each one's N photographs [P, N, K].
+    def keep(cls, regressor: Regressor, people: int, photographs: int) -> Self:
+        """The one of a regressor of shapes."""
+        state = {name: value.detach().clone() for name, value in regressor.state_dict().items()}
+        return cls(state, people, photographs)
+
+    @torch.no_grad()
+    def of(self, likeness: Tensor, features: Tensor) -> Tensor:
+        """The expected coefficients [B, K].
 
         Args:
-            true: of synthetic people.
-            predicted: of their photographs.
-            unlabelled: [M, K], of photographs of real people.
-
-        Raises:
-            ValueError: if there are too few people, or fewer than two photographs of each, or of anybody.
+            likeness: [B, K], as they are predicted.
+            features: [B, D], that they are predicted of.
         """
-        if unlabelled is not None and len(unlabelled) < LEAST_PEOPLE:
-            raise ValueError(
-                f"at least {LEAST_PEOPLE} unlabelled photographs must show a face, got {len(unlabelled)}"
-            )
-        if predicted.ndim != 3 or len(predicted) < LEAST_PEOPLE or predicted.shape[1] < 2:
-            raise ValueError(
-                f"predicted must be [P, N, K] with at least {LEAST_PEOPLE} people and 2 photographs each, "
-                f"got {list(predicted.shape)}"
-            )
-        means = predicted.mean(1)
-        within = predicted.var(1).mean(0)
-        between = (means.var(0) - within / predicted.shape[1]).clamp(min=0)
-        covariance = ((true - true.mean(0)) * (means - means.mean(0))).sum(0) / (len(true) - 1)
-        centre = (means if unlabelled is None else unlabelled).mean(0)
-        return cls(covariance, between, within, len(true), centre)
+        state = {name: value.to(likeness) for name, value in self.regression.items()}
+        count, width = state["linear.weight"].shape
+        with torch.device("meta"):
+            regressor = new_shape_regressor(width, count).eval()
+        regressor.load_state_dict(state, assign=True)
+        regressed: Tensor = regressor(features).shape
+        return (likeness + regressed) / 2
 
-    def of(self, predicted: Tensor, photographs: int = 1) -> Tensor:
-        """The expected coefficients [B, K] where these are predicted of the mean of so many photographs."""
-        return self.factors(photographs) * (predicted - self.centre)
 
-    def factors(self, photographs: int = 1) -> Tensor:
-        """[K], from 0 to 1, for the mean of so many photographs: the slope of true on predicted coefficients.
-
-        The mean of several photographs holds less noise and deserves more trust. A slope that chance alone
-        would give is shrunk by its own standard error (the positive part of James and Stein's estimator).
-        """
-        variance = (self.between + self.within / photographs).clamp(min=1e-12)
-        chance = (self.between + self.within) / self.people  # of a covariance, the true variance being 1
-        certain = (1 - chance / self.covariance.square().clamp(min=1e-12)).clamp(min=0)
-        return (certain * self.covariance / variance).clamp(0, 1)
-
-    def to(self, like: Tensor) -> Self:
-        """The same on a tensor's device, of its type."""
-        return self._replace(
-            covariance=self.covariance.to(like),
-            between=self.between.to(like),
-            within=self.within.to(like),
-            centre=self.centre.to(like),
-        )
+def new_shape_regressor(feature_width: int, shape_count: int) -> Regressor:
+    """A regressor of shape coefficients alone, which at the start predicts the mean shape of everybody."""
+    regressor = Regressor(
+        feature_width, shape_count, 0, hidden_width=HIDDEN_WIDTH, linear_path=True, last_layer_scale=0.0,
+        activation=lambda: nn.Sequential(nn.GELU(), nn.Dropout(DROPOUT)),
+    )  # fmt: skip
+    assert regressor.linear is not None
+    nn.init.zeros_(regressor.linear.weight)
+    nn.init.zeros_(regressor.linear.bias)
+    return regressor
 
 
 def kept_expected_shape(content: dict[str, Any]) -> ExpectedShape | None:
     """The one that a checkpoint's content keeps; None if it keeps none, or an earlier version's."""
     kept = content.get("expected_shape", {})
-    return ExpectedShape(**kept) if "centre" in kept else None
+    return ExpectedShape(**kept) if "regression" in kept else None
 
 
 def readings_of(content: dict[str, Any]) -> tuple[Geometry, ...]:

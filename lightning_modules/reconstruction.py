@@ -66,20 +66,16 @@ class Reconstructor(NamedTuple):
         )
 
     @torch.no_grad()
-    def coefficients(self, features: Tensor, *, photographs: int = 1) -> Prediction:
+    def coefficients(self, features: Tensor) -> Prediction:
         """Coefficients of faces with these encoder features [B, D], on the model's device.
 
         Features of several photographs of one person are averaged before (Genova et al. 2018, section 4.2).
-
-        Args:
-            features: of the faces.
-            photographs: of how many each row is the mean; the expected shape trusts more of them more.
         """
         predicted: Prediction = self.regressor(features.to(self.model.shape_mean))
         if self.geometry == "likeness":
             return predicted
-        expected = require_expected_shape(self.content, "the checkpoint").to(predicted.shape)
-        return predicted._replace(shape=expected.of(predicted.shape, photographs))
+        expected = require_expected_shape(self.content, "the checkpoint")
+        return predicted._replace(shape=expected.of(predicted.shape, features))
 
     @torch.no_grad()
     def faces(self, coefficients: Prediction) -> Faces:

@@ -1,5 +1,7 @@
 """The network that is trained: recognition features in, shape and albedo coefficients out."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -26,6 +28,7 @@ class Regressor(nn.Module):
         hidden_width: of both layers.
         linear_path: whether there is one.
         last_layer_scale: a factor on the last layer's weights at the start; 1 leaves them as they are drawn.
+        activation: makes what follows both layers, without weights; ReLU as in the paper.
     """
 
     feature_mean: Tensor
@@ -40,6 +43,7 @@ class Regressor(nn.Module):
         hidden_width: int = HIDDEN_WIDTH,
         linear_path: bool = False,
         last_layer_scale: float = LAST_LAYER_SCALE,
+        activation: Callable[[], nn.Module] = nn.ReLU,
     ) -> None:
         super().__init__()
         self.shape_count, self.albedo_count = shape_count, albedo_count
@@ -47,9 +51,9 @@ class Regressor(nn.Module):
         self.register_buffer("feature_scale", torch.ones(feature_width))
         self.layers = nn.Sequential(
             nn.Linear(feature_width, hidden_width),
-            nn.ReLU(),
+            activation(),
             nn.Linear(hidden_width, hidden_width),
-            nn.ReLU(),
+            activation(),
             nn.Linear(hidden_width, shape_count + albedo_count),
         )
         with torch.no_grad():

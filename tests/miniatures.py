@@ -1,12 +1,13 @@
 """Miniatures that several tests share: a coarse face-like model and a network that sees little."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from datamodules.alignment.detection import Detection
+from lightning_modules.expected_shape import ExpectedShape, new_shape_regressor
 from lightning_modules.faces.landmarks.ibug import landmarks_on_vertices
 from lightning_modules.faces.morphable_model import ModelSource, MorphableModel, PrincipalComponents
 from lightning_modules.recognition.frame import Crop
@@ -163,3 +164,12 @@ def small_batch(
         SmallSynthetic(drawn[0][mine], drawn[1][mine], synthetic[mine]),
         scenes,
     )
+
+
+def expected_shape(regressed: Tensor, width: int = 20) -> dict[str, Any]:
+    """What a checkpoint keeps of an expected shape whose regression predicts the same [Ks] of everybody."""
+    regressor = new_shape_regressor(width, len(regressed))
+    assert regressor.linear is not None
+    with torch.no_grad():
+        regressor.linear.bias.copy_(regressed)
+    return ExpectedShape.keep(regressor, people=9, photographs=0)._asdict()

@@ -201,10 +201,11 @@ def small_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands that write a file draw and learn from miniatures."""
 
     def people(loaded: Reconstructor, chosen: expected_shape.LearntExpectation) -> PhotographedPeople:
-        draws = torch.randn(2, chosen.people, 2, 7, generator=torch.Generator().manual_seed(0))
+        draws = torch.randn(2, chosen.people, 2, 27, generator=torch.Generator().manual_seed(0))
         return PhotographedPeople(
-            Prediction(draws[0, :, 0, :4], draws[0, :, 0, 4:]),
-            Prediction(draws[1, ..., :4], draws[1, ..., 4:]),
+            Prediction(draws[0, :, 0, :4], draws[0, :, 0, 4:7]),
+            Prediction(draws[1, ..., :4], draws[1, ..., 4:7]),
+            draws[1, ..., 7:],
         )
 
     monkeypatch.setattr(expected_shape, "photographed_people", people)
@@ -216,7 +217,7 @@ def small_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 SMALL = {
     "qualitative": ["--workers=0", "--size=32"],
     "show": ["--size=32"],
-    "expected-shape": ["--workers=0"],
+    "expected-shape": ["--workers=0", "--people=8", "--no-landmarks"],
     "average": ["--workers=0"],
 }
 

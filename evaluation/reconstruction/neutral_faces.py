@@ -55,8 +55,7 @@ def faces_of(
     """
     features = [person.batch(np.arange(len(person))).features[loaded.encoder.name] for person in people]
     means = torch.stack([each.mean(0) for each in features])
-    counts = torch.tensor([len(each) for each in features])
-    coefficients = coefficients_of(means, counts, loaded)
+    coefficients = loaded.coefficients(means)
     faces = loaded.faces(coefficients)
     images = preview_images(faces, loaded.model, preview_size).cpu()
     for place, (person, each) in enumerate(zip(people, features, strict=True)):
@@ -69,17 +68,6 @@ def faces_of(
             typical,
             photograph,
         )
-
-
-def coefficients_of(means: Tensor, counts: Tensor, loaded: Reconstructor) -> Prediction:
-    """Coefficients of mean features [B, D] of so many photographs [B] each."""
-    if loaded.geometry == "likeness":
-        return loaded.coefficients(means)
-    each = [
-        loaded.coefficients(mean[None], photographs=int(count))
-        for mean, count in zip(means, counts, strict=True)
-    ]
-    return Prediction(*(torch.cat(parts) for parts in zip(*each, strict=True)))
 
 
 def preview_images(

@@ -105,7 +105,7 @@ def averaged_vertices(reconstructor: Reconstructor, features: Tensor, average: A
     """
     if average == "embeddings":
         mean = features.mean(0, keepdim=True)
-        return reconstructor.faces(reconstructor.coefficients(mean, photographs=len(features))).vertices[0]
+        return reconstructor.faces(reconstructor.coefficients(mean)).vertices[0]
     every = reconstructor.coefficients(features)
     if average == "coefficients":
         averaged = Prediction(*(part.mean(0, keepdim=True) for part in every))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,39 +6,51 @@ import torch
 
 from ablations import expected_shape
 from ablations.expected_shape import LearntExpectation
+from datamodules.photographs import Photographs
+from lightning_modules import shape_regression
 from lightning_modules.checkpoints import KEY, read_checkpoint
 from lightning_modules.expected_shape import ExpectedShape
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.networks import as_encoder
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
 from lightning_modules.regressor import Regressor
+from tests import miniatures
 from tests.datamodules.conftest import write_photograph
 from tests.evaluation.small_checkpoint import checkpoint  # noqa: F401
 
 COMMITTED = Path(__file__).parents[2] / "benchmarks" / "checkpoints" / "suite.ckpt"
 
 
+@pytest.fixture
+def small_mesh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Landmarks of a miniature, and few steps."""
+    monkeypatch.setattr(expected_shape, "FaceMesh", miniatures.SmallMesh)
+    monkeypatch.setattr(expected_shape, "find_landmark_model", lambda: None)
+    monkeypatch.setattr(shape_regression, "STEPS", 5)
+
+
 @pytest.mark.slow
-def test_the_committed_checkpoint_learns_factors_and_keeps_its_weights(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_committed_checkpoint_learns_anew_and_keeps_its_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(shape_regression, "STEPS", 30)
     made = tmp_path / "more.ckpt"
     arguments = [str(COMMITTED), str(made), "--people", "30", "--cache-folder", str(tmp_path / "cache")]
     assert expected_shape.main([*arguments, "--workers", "0", "--no-progress"]) == 0
-    assert "synthetic people; factors" in capsys.readouterr().out
+    assert "learnt from 30 synthetic people and no photograph" in capsys.readouterr().out
     before, after = read_checkpoint(COMMITTED), read_checkpoint(made)
     for name, value in before["state_dict"].items():
         assert value.equal(after["state_dict"][name])
     assert after[KEY].keys() == before[KEY].keys()
     kept, learnt = (ExpectedShape(**content[KEY]["expected_shape"]) for content in (before, after))
-    assert (kept.people, learnt.people) == (600, 30)
-    assert not kept.centre.equal(learnt.centre)  # of real people, and of synthetic ones
+    assert (kept.people, kept.photographs) == (3997, 1959)
+    assert (learnt.people, learnt.photographs) == (30, 0)
+    assert not kept.regression["linear.weight"].equal(learnt.regression["linear.weight"])
     features = torch.randn(4, 259, generator=torch.Generator().manual_seed(0))
     likeness = load_reconstructor(made).coefficients(features).shape
     expected = load_reconstructor(made, geometry="expected").coefficients(features).shape
-    torch.testing.assert_close(expected, learnt.factors() * (likeness - learnt.centre))
-    # Whoever is learnt from thirty people already tells something of the first coefficients.
-    assert float(learnt.factors()[:10].mean()) > 0.1
+    torch.testing.assert_close(expected, learnt.of(likeness, features))
+    assert not torch.allclose(expected, likeness, atol=0.1)
 
 
 def test_a_calibration_spreads_the_predictions_of_the_people_it_was_learnt_on() -> None:
@@ -51,7 +64,8 @@ def test_a_calibration_spreads_the_predictions_of_the_people_it_was_learnt_on() 
 
     before = predicted()
     loaded = Reconstructor(regressor, None, None, {"tone": {"mean": 0.5, "variance": 0.25}})
-    kept = expected_shape.calibrate(loaded, expected_shape.PhotographedPeople(true, before))
+    people = expected_shape.PhotographedPeople(true, before, features)
+    kept = expected_shape.calibrate(loaded, people)
     after, repeated = predicted(), true.albedo[:, None, 0].expand(30, 2)
     torch.testing.assert_close(after.albedo[..., 0].mean(), repeated.mean())
     torch.testing.assert_close(after.albedo[..., 0].std(), repeated.std())
@@ -94,6 +108,67 @@ def test_shapes_of_unlabelled_photographs_are_those_that_are_predicted(
     assert (shapes.var(0) > 0).all()
 
 
+@pytest.mark.usefixtures("small_mesh")
+def test_landmarks_are_learnt_from_but_not_those_that_the_training_held_back(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture  # noqa: F811
+) -> None:  # fmt: skip
+    for number in range(30):
+        write_photograph(tmp_path / "photographs" / f"{number}.png", number)
+    chosen = LearntExpectation(
+        checkpoint, tmp_path / "new.ckpt", unlabelled=tmp_path / "photographs", workers=0, progress=False,
+        cache_folder=tmp_path / "cache",
+    )  # fmt: skip
+    loaded = load_reconstructor(checkpoint)
+    everything = expected_shape.marked_photographs(loaded, chosen)
+    assert everything is not None
+    assert everything.landmarks.shape == (30, 68, 2)
+    assert everything.target.offsets.abs().max() > 0
+    settings = loaded.content["settings"] | {"validation_fraction": 0.5}
+    some = expected_shape.marked_photographs(
+        loaded._replace(content=loaded.content | {"settings": settings}), chosen
+    )
+    assert some is not None
+    assert 8 <= len(some.features) < 30
+    # As the training divides them.
+    theirs = Photographs(
+        chosen.unlabelled, [loaded.encoder], validation_fraction=0.5, cache_folder=chosen.cache_folder,
+        workers=0, progress=False,
+    )  # fmt: skip
+    theirs.prepare_data()
+    theirs.setup()
+    assert some.features.equal(theirs.dataset.batch(theirs.training).features["dlib"])
+    assert expected_shape.marked_photographs(loaded, replace(chosen, landmarks=False)) is None
+    loaded.model.no_landmarks = "nobody marked it"
+    assert expected_shape.marked_photographs(loaded, chosen) is None
+    assert "no landmarks are learnt from: the morphable model has none (nobody" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("small_mesh")
+def test_too_few_landmarks_are_refused(
+    checkpoint: Path, tmp_path: Path  # noqa: F811 - a fixture
+) -> None:  # fmt: skip
+    for number in range(4):
+        write_photograph(tmp_path / "photographs" / f"{number}.png", number)
+    chosen = LearntExpectation(
+        checkpoint, tmp_path / "new.ckpt", unlabelled=tmp_path / "photographs", workers=0, progress=False,
+        cache_folder=tmp_path / "cache",
+    )  # fmt: skip
+    with pytest.raises(
+        ValueError, match="landmarks must be seen in at least 8 unlabelled photographs, got 4"
+    ):
+        expected_shape.marked_photographs(load_reconstructor(checkpoint), chosen)
+
+
+def test_too_few_people_whose_photographs_show_faces_are_refused(tmp_path: Path) -> None:
+    chosen = LearntExpectation(tmp_path, tmp_path, people=9)
+    loaded = Reconstructor(Regressor(20, 4, 3, hidden_width=16), miniatures.small_model(), None, {})
+    drawn = Prediction(torch.zeros(7, 4), torch.zeros(7, 3))
+    people = expected_shape.PhotographedPeople(drawn, drawn, torch.zeros(7, 2, 20))
+    with pytest.raises(ValueError, match="at least 8 synthetic people must show a face, got 7 of 9; give"):
+        expected_shape.learn(loaded, people, None, chosen)
+
+
+@pytest.mark.usefixtures("small_mesh")
 def test_an_encoder_that_looks_again_keeps_mean_and_spread_of_coefficients(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811 - a fixture
 ) -> None:  # fmt: skip
@@ -110,7 +185,7 @@ def test_an_encoder_that_looks_again_keeps_mean_and_spread_of_coefficients(
         generator = torch.Generator().manual_seed(0)
         drawn = Prediction(torch.randn(9, 4, generator=generator), torch.randn(9, 3, generator=generator))
         return expected_shape.PhotographedPeople(
-            drawn, Prediction(*(part[:, None].expand(-1, 2, -1) for part in drawn))
+            drawn, Prediction(*(part[:, None].expand(-1, 2, -1) for part in drawn)), torch.randn(9, 2, 20)
         )
 
     monkeypatch.setattr(expected_shape, "photographed_people", people)
@@ -131,6 +206,6 @@ def test_an_encoder_that_looks_again_keeps_mean_and_spread_of_coefficients(
         has = torch.cat(regressor(features["dlib-4crops"]), 1)
     torch.testing.assert_close(has.mean(0), had.mean(0), atol=1e-5, rtol=0)
     torch.testing.assert_close(has.std(0), had.std(0), atol=1e-5, rtol=0)
-    torch.testing.assert_close(learnt.centre, had[:, :4].mean(0), atol=1e-5, rtol=0)
+    assert (learnt.people, learnt.photographs) == (9, 12)
     with pytest.raises(ValueError, match="averages over 4 crops of a photograph already"):
         expected_shape.more_crops(seen[0], chosen)

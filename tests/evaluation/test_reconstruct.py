@@ -20,7 +20,6 @@ from evaluation.reconstruct import main
 from evaluation.reconstruction import face_files
 from evaluation.reconstruction.file_names import files_of, names_of
 from lightning_modules.checkpoints import load_regressor, with_content
-from lightning_modules.expected_shape import ExpectedShape
 from lightning_modules.faces.mesh_files.any_format import read_mesh
 from lightning_modules.plain.files import sha256_of_file
 from lightning_modules.plain.manifests import MANIFEST
@@ -137,15 +136,15 @@ def test_one_person_s_face_comes_from_the_mean_of_the_features(
     assert len(list((tmp_path / "faces").glob("*.glb"))) == 1
 
 
-def test_the_expected_geometry_shrinks_shapes_and_trusts_several_photographs_more(
+def test_the_expected_geometry_is_that_of_the_expected_shape(
     run: Run, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert run(photographs, "--geometry=expected") == 2
     assert "small.ckpt keeps no expected shape" in capsys.readouterr().err
-    learnt = ExpectedShape(*torch.full((3, 4), 0.5), 10**6, torch.zeros(4))
-    with_content(tmp_path / "small.ckpt", tmp_path / "more.ckpt", expected_shape=learnt._asdict())
+    kept = miniatures.expected_shape(torch.zeros(4))
+    with_content(tmp_path / "small.ckpt", tmp_path / "more.ckpt", expected_shape=kept)
     for geometry, people, factor in (
-        ("likeness", (), 1.0), ("expected", (), 0.5), ("expected", ("--one-person",), 0.75),
+        ("likeness", (), 1.0), ("expected", (), 0.5), ("expected", ("--one-person",), 0.5),
     ):  # fmt: skip
         folder = tmp_path / f"{geometry}{len(people)}"
         arguments = [tmp_path / "more.ckpt", photographs, *people, f"--geometry={geometry}"]

@@ -5,7 +5,6 @@ import torch
 
 from lightning_modules import reconstruction
 from lightning_modules.checkpoints import KEY, with_content
-from lightning_modules.expected_shape import ExpectedShape
 from lightning_modules.reconstruction import load_reconstructor
 from lightning_modules.teachers import Teachers
 from tests import miniatures
@@ -121,29 +120,27 @@ def test_a_word_s_encoder_does_not_listen_to_the_environment(
     assert load_reconstructor(checkpoint).encoder.sha256 == miniatures.SmallNetwork(1).sha256
 
 
-def test_the_expected_shape_shrinks_shapes_towards_the_checkpoint_s_centre_and_leaves_colours(
+def test_the_expected_shape_is_the_mean_of_likeness_and_regression_and_leaves_colours(
     checkpoint: Path,
 ) -> None:
     with pytest.raises(ValueError, match=r"run.ckpt keeps no expected shape: .*or take --geometry likeness"):
         load_reconstructor(checkpoint, geometry="expected")
-    learnt = ExpectedShape(
-        torch.tensor([0.5, 0.25, 1.0, 0.0]), torch.ones(4) / 2, torch.ones(4) / 2, 10**6, torch.ones(4)
-    )
-    with_content(checkpoint, checkpoint.with_name("more.ckpt"), expected_shape=learnt._asdict())
+    regressed = torch.tensor([0.5, -0.25, 1.0, 0.0])
+    kept = miniatures.expected_shape(regressed)
+    with_content(checkpoint, checkpoint.with_name("more.ckpt"), expected_shape=kept)
     likeness = load_reconstructor(checkpoint.with_name("more.ckpt"))
     expected = likeness.read_as("expected")
     features = torch.randn(3, 20, generator=torch.Generator().manual_seed(1))
     predicted, read = likeness.coefficients(features), expected.coefficients(features)
-    torch.testing.assert_close(read.shape, (predicted.shape - 1) * torch.tensor([0.5, 0.25, 1.0, 0.0]))
+    torch.testing.assert_close(read.shape, (predicted.shape + regressed) / 2)
     assert read.albedo.equal(predicted.albedo)
-    of_two = expected.coefficients(features, photographs=2).shape
-    torch.testing.assert_close(of_two, (predicted.shape - 1) * torch.tensor([2 / 3, 1 / 3, 1.0, 0.0]))
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"within": torch.ones(3)}, "expected_shape.within"),
+        ({"regression": {"linear.weight": torch.ones(4, 20)}}, "expected_shape.regression lacks 9 of 10"),
+        ({"regression": torch.ones(4)}, "expected_shape.regression holds a tensor"),
         ({"people": "many"}, "expected_shape.people must be"),
         ({"scale": torch.ones(4)}, "expected_shape has scale, which none has"),
     ],
@@ -151,7 +148,7 @@ def test_the_expected_shape_shrinks_shapes_towards_the_checkpoint_s_centre_and_l
 def test_a_damaged_expected_shape_is_refused(
     checkpoint: Path, change: dict[str, object], reason: str
 ) -> None:
-    kept = ExpectedShape(*torch.ones(3, 4), 9, torch.ones(4))._asdict() | change
+    kept = miniatures.expected_shape(torch.ones(4)) | change
     with_content(checkpoint, checkpoint.with_name("more.ckpt"), expected_shape=kept)
     with pytest.raises(ValueError, match=reason):
         load_reconstructor(checkpoint.with_name("more.ckpt"))

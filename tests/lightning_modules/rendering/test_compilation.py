@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from numba.core import event
+from numba.core.caching import NullCache
 
 import lightning_modules.rendering
 from lightning_modules.rendering.compilation import compiled, for_each
@@ -207,6 +208,7 @@ def test_an_interruption_waits_until_a_kernel_is_compiled() -> None:
     def doubled(value: float) -> float:
         return 2 * value
 
+    doubled._cache = NullCache()  # what an earlier run of the tests compiled would not be compiled again
     with event.install_listener("numba:compile", Interrupting()), pytest.raises(KeyboardInterrupt):
         doubled(1.5)
     assert len(doubled.signatures) == 1
