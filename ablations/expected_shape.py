@@ -43,6 +43,7 @@ from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.encoder_names import EncoderName
 from lightning_modules.recognition.network import RecognitionNetwork
 from lightning_modules.recognition.networks import with_crops
+from lightning_modules.recognition.weight_files import WeightFileError
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
 from lightning_modules.shape_regression import STEPS, MarkedPhotographs, learn_shapes
 from lightning_modules.skin_tone import ToneCalibration
@@ -114,7 +115,7 @@ def add_expected_shape(chosen: LearntExpectation) -> ExpectedShape:
     if chosen.unlabelled is not None:
         Photographs(chosen.unlabelled).photographs()
         if chosen.landmarks:
-            find_landmark_model()
+            require_landmark_model()
     elif chosen.encoder_crops is not None:
         raise ValueError(
             "--encoder-crops changes the weights by what is predicted of photographs: give a folder of them "
@@ -140,6 +141,14 @@ def add_expected_shape(chosen: LearntExpectation) -> ExpectedShape:
     real = f"landmarks of {learnt.photographs:,} photographs" if learnt.photographs else "no photograph"
     print(f"written: {chosen.destination}; learnt from {learnt.people:,} synthetic people and {real}")
     return learnt
+
+
+def require_landmark_model() -> None:
+    """Raise what `find_landmark_model` would, and say how to do without."""
+    try:
+        find_landmark_model()
+    except WeightFileError as error:
+        raise WeightFileError(f"{error}; or learn from no photograph's landmarks: --no-landmarks") from error
 
 
 def more_crops(loaded: Reconstructor, chosen: LearntExpectation) -> RecognitionNetwork:

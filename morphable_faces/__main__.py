@@ -32,7 +32,7 @@ COMMANDS = {
     "workspace": Entry("ablations.workspace", "How do variants compare on a dashboard at W&B?"),
     "export": Entry("ablations.export", "How is a checkpoint given away?"),
     "average": Entry("ablations.average", "What do several runs give together?"),
-    "expected-shape": Entry("ablations.expected_shape", "How far can predicted shapes be trusted?"),
+    "expected-shape": Entry("ablations.expected_shape", "What shapes are to be expected, for measuring?"),
     "reconstruct": Entry("evaluation.reconstruct", "Which 3D face do these photographs show?"),
     "fit": Entry("evaluation.fit", "Which pose and expression has the face in a photograph?"),
     "qualitative": Entry("evaluation.qualitative", "What do several methods make of the same photographs?"),

@@ -15,6 +15,7 @@ from evaluation.likeness.rendering_embeddings import mean_face_embedding
 from evaluation.metrics.scan_region import Region
 from evaluation.metrics.skin_tone import individual_typology_angle, lab
 from evaluation.metrics.true_error import true_error_mm, truth_of
+from lightning_modules.expected_shape import readings_of
 from lightning_modules.faces.aligned_rendering import as_judged, render_frontal
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.stand_in_label import STAND_IN
@@ -80,6 +81,7 @@ class MadeFaces(NamedTuple):
         mean_vertices: [V, 3].
         mean_cheeks: [3].
         mean_seen: [D].
+        expected: [N, V, 3] mm, by the expected shape; None of a checkpoint that keeps none.
     """
 
     vertices: Tensor
@@ -88,6 +90,7 @@ class MadeFaces(NamedTuple):
     mean_vertices: Tensor
     mean_cheeks: np.ndarray
     mean_seen: Tensor
+    expected: Tensor | None
 
 
 @torch.no_grad()
@@ -110,16 +113,24 @@ def made_by(
         seen: [N, D], the judge's embeddings of the renderings.
         retouched: see `render_for_judge`.
     """
-    found = loaded.coefficients(people.dataset.batch(faces).features[loaded.encoder.name])
-    vertices = [loaded.model.vertices(some).cpu() for some in found.shape.split(AT_ONCE)]
+    features = people.dataset.batch(faces).features[loaded.encoder.name]
+    found = loaded.coefficients(features)
+    expected = None
+    if "expected" in readings_of(loaded.content):
+        expected = vertices_of(loaded, loaded.read_as("expected").coefficients(features).shape)
     cheeks = [cheeks_of(people, loaded.model.albedo(some).cpu()) for some in found.albedo.split(AT_ONCE)]
     nothing = loaded.model.shape_mean.new_zeros(1, 0)
     mean = loaded.faces(Prediction(nothing, nothing))
     return MadeFaces(
-        torch.cat(vertices), np.concatenate(cheeks), seen, mean.vertices[0].cpu(),
+        vertices_of(loaded, found.shape), np.concatenate(cheeks), seen, mean.vertices[0].cpu(),
         cheeks_of(people, mean.albedo.cpu())[0],
-        mean_face_embedding(loaded.model, judge, retouched=retouched),
+        mean_face_embedding(loaded.model, judge, retouched=retouched), expected,
     )  # fmt: skip
+
+
+def vertices_of(loaded: Reconstructor, shape: Tensor) -> Tensor:
+    """Vertices [N, V, 3] of shape coefficients [N, Ks], on the CPU."""
+    return torch.cat([loaded.model.vertices(some).cpu() for some in shape.split(AT_ONCE)])
 
 
 def measurements_of(
@@ -135,7 +146,10 @@ def measurements_of(
         made: by the method.
     """
     count, mean = len(made.vertices), made.mean_vertices.expand_as(made.vertices)
-    shapes = {method: made.vertices, SHUFFLED: made.vertices.roll(1, 0), MEAN_FACE: mean}
+    shapes = {method: made.vertices}
+    if made.expected is not None:
+        shapes[f"{method}, expected"] = made.expected
+    shapes |= {SHUFFLED: made.vertices.roll(1, 0), MEAN_FACE: mean}
     seen = {method: made.seen, TRUE_FACE: truth.seen, SHUFFLED: made.seen.roll(1, 0)}
     seen[MEAN_FACE] = made.mean_seen.expand_as(made.seen)
     tones = {method: made.cheeks, MEAN_FACE: np.tile(made.mean_cheeks, (count, 1))}

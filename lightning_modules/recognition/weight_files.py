@@ -107,9 +107,8 @@ def find_weights(path: Path | None, variable: str, usual: list[Path], explanatio
         return named
     found = next((place for place in usual if place.is_file()), None)
     if found is None:
-        places = ", ".join(str(place) for place in usual)
+        places = f" (looked at {', '.join(map(str, usual))})" if usual else ""
         raise WeightFileError(
-            f"no weight file found (looked at {places}); {explanation}; "
-            f"then name it by a path or in {variable}"
+            f"no weight file found{places}; {explanation}; then name it by a path or in {variable}"
         )
     return found

@@ -159,6 +159,19 @@ def test_too_few_landmarks_are_refused(
         expected_shape.marked_photographs(load_reconstructor(checkpoint), chosen)
 
 
+def test_without_a_landmark_network_it_says_how_to_do_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_photograph(tmp_path / "photographs" / "0.png", 0)
+    monkeypatch.setenv("FACE_LANDMARKER", str(tmp_path / "none.task"))
+    with pytest.raises(SystemExit, match="2"):
+        expected_shape.main(
+            [str(COMMITTED), str(tmp_path / "new.ckpt"), f"--unlabelled={tmp_path / 'photographs'}"]
+        )
+    assert "none.task; MediaPipe's face landmarker" in (said := capsys.readouterr().err)
+    assert "or learn from no photograph's landmarks: --no-landmarks" in said
+
+
 def test_too_few_people_whose_photographs_show_faces_are_refused(tmp_path: Path) -> None:
     chosen = LearntExpectation(tmp_path, tmp_path, people=9)
     loaded = Reconstructor(Regressor(20, 4, 3, hidden_width=16), miniatures.small_model(), None, {})

@@ -12,7 +12,9 @@ from datamodules.slider_people import Cast, SliderPeople
 from evaluation import fairness
 from evaluation.fairness import main
 from evaluation.known_truth.slider_scores import shape_errors
+from lightning_modules.checkpoints import with_content
 from lightning_modules.faces.open_model.identities import Identities
+from lightning_modules.reconstruction import load_reconstructor
 from tests import miniatures
 
 from .small_checkpoint import checkpoint, small_network, status_of, was_trained_with
@@ -81,6 +83,23 @@ def test_every_figure_by_group_is_the_mean_of_its_people(
     assert {"groups.csv", "groups.png", "people.csv", "results.md", "results.tex"} <= files
     lines = capsys.readouterr().out.strip().splitlines()
     assert lines[0] == lines[-1] == fairness.NOTICE
+
+
+def test_a_checkpoint_with_an_expected_shape_has_its_shape_error_besides(
+    run: Any, checkpoint: Path  # noqa: ANN401 - a fixture
+) -> None:  # fmt: skip
+    content = load_reconstructor(checkpoint).content
+    shapes = content["regressor"]["shape_count"]
+    kept = miniatures.expected_shape(torch.zeros(shapes), content["regressor"]["feature_width"])
+    more = checkpoint.with_name("more.ckpt")
+    with_content(checkpoint, more, expected_shape=kept)
+    checkpoint.unlink()
+    more.rename(checkpoint)
+    rows = {(row["method"], row["metric"]): row for row in run()[1]["rows"]}
+    errors = [rows[name, "shape error"]["value"] for name in ("small", "small, expected", "mean face")]
+    assert len(set(errors)) == 3  # half of the likeness is neither of both
+    assert ("small, expected", "rendering to photograph") not in rows
+    assert ("small, expected", "shape error, age slider: 60 and over") in rows
 
 
 def test_the_same_command_prints_a_finished_result_and_other_settings_are_refused(

@@ -109,6 +109,8 @@ def test_missing_weights_list_every_place_and_the_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SOME_WEIGHTS", raising=False)
+    with pytest.raises(WeightFileError, match=r"no weight file found; get it; then .* SOME_WEIGHTS"):
+        find_weights(None, "SOME_WEIGHTS", [], "get it")
     with pytest.raises(WeightFileError, match=r"looked at .*/a, .*/b\); get it; .* SOME_WEIGHTS"):
         find_weights(None, "SOME_WEIGHTS", [tmp_path / "a", tmp_path / "b"], "get it")
 
