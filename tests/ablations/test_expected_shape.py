@@ -21,6 +21,16 @@ from tests.evaluation.small_checkpoint import checkpoint  # noqa: F401
 COMMITTED = Path(__file__).parents[2] / "benchmarks" / "checkpoints" / "suite.ckpt"
 
 
+def choice(checkpoint: Path, folder: Path, *, photographs: int) -> LearntExpectation:  # noqa: F811
+    """What a command is told, with so many unlabelled photographs."""
+    for number in range(photographs):
+        write_photograph(folder / "photographs" / f"{number}.png", number)
+    return LearntExpectation(
+        checkpoint, folder / "new.ckpt", unlabelled=folder / "photographs", workers=0, progress=False,
+        cache_folder=folder / "cache",
+    )  # fmt: skip
+
+
 @pytest.fixture
 def small_mesh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Landmarks of a miniature, and few steps."""
@@ -95,12 +105,7 @@ def test_an_existing_file_is_kept_and_too_few_people_are_refused(
 def test_shapes_of_unlabelled_photographs_are_those_that_are_predicted(
     checkpoint: Path, tmp_path: Path  # noqa: F811 - a fixture
 ) -> None:  # fmt: skip
-    for number in range(4):
-        write_photograph(tmp_path / "photographs" / f"{number}.png", number)
-    chosen = LearntExpectation(
-        checkpoint, tmp_path / "new.ckpt", unlabelled=tmp_path / "photographs", workers=0, progress=False,
-        cache_folder=tmp_path / "cache",
-    )  # fmt: skip
+    chosen = choice(checkpoint, tmp_path, photographs=4)
     loaded = load_reconstructor(checkpoint)
     seen = expected_shape.unlabelled_features(chosen, loaded.encoder, loaded.encoder)
     shapes = loaded.coefficients(seen[loaded.encoder.name]).shape
@@ -112,12 +117,7 @@ def test_shapes_of_unlabelled_photographs_are_those_that_are_predicted(
 def test_landmarks_are_learnt_from_but_not_those_that_the_training_held_back(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture  # noqa: F811
 ) -> None:  # fmt: skip
-    for number in range(30):
-        write_photograph(tmp_path / "photographs" / f"{number}.png", number)
-    chosen = LearntExpectation(
-        checkpoint, tmp_path / "new.ckpt", unlabelled=tmp_path / "photographs", workers=0, progress=False,
-        cache_folder=tmp_path / "cache",
-    )  # fmt: skip
+    chosen = choice(checkpoint, tmp_path, photographs=30)
     loaded = load_reconstructor(checkpoint)
     everything = expected_shape.marked_photographs(loaded, chosen)
     assert everything is not None
@@ -147,12 +147,7 @@ def test_landmarks_are_learnt_from_but_not_those_that_the_training_held_back(
 def test_too_few_landmarks_are_refused(
     checkpoint: Path, tmp_path: Path  # noqa: F811 - a fixture
 ) -> None:  # fmt: skip
-    for number in range(4):
-        write_photograph(tmp_path / "photographs" / f"{number}.png", number)
-    chosen = LearntExpectation(
-        checkpoint, tmp_path / "new.ckpt", unlabelled=tmp_path / "photographs", workers=0, progress=False,
-        cache_folder=tmp_path / "cache",
-    )  # fmt: skip
+    chosen = choice(checkpoint, tmp_path, photographs=4)
     with pytest.raises(
         ValueError, match="landmarks must be seen in at least 8 unlabelled photographs, got 4"
     ):
@@ -185,12 +180,7 @@ def test_too_few_people_whose_photographs_show_faces_are_refused(tmp_path: Path)
 def test_an_encoder_that_looks_again_keeps_mean_and_spread_of_coefficients(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811 - a fixture
 ) -> None:  # fmt: skip
-    for number in range(12):
-        write_photograph(tmp_path / "photographs" / f"{number}.png", number)
-    chosen = LearntExpectation(
-        checkpoint, tmp_path / "new.ckpt", unlabelled=tmp_path / "photographs", workers=0, progress=False,
-        cache_folder=tmp_path / "cache", encoder_crops=4,
-    )  # fmt: skip
+    chosen = replace(choice(checkpoint, tmp_path, photographs=12), encoder_crops=4)
     seen: list[Reconstructor] = []
 
     def people(loaded: Reconstructor, chosen: LearntExpectation) -> expected_shape.PhotographedPeople:
