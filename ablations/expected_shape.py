@@ -59,7 +59,7 @@ class LearntExpectation:
     Attributes:
         source: a checkpoint that ablations/run.py or export.py wrote.
         destination: the new file; an existing one is kept.
-        people: synthetic ones; 2,000, of two photographs each, take about five minutes of two cores.
+        people: synthetic ones; 2,000, of two photographs each, take seven minutes of one core.
         photographs: of each.
         unlabelled: folder of photographs of real people, such as those of the training.
         landmarks: whether their landmarks are learnt from; --no-landmarks needs no landmark network.
