@@ -126,13 +126,13 @@ def add_expected_shape(chosen: LearntExpectation) -> ExpectedShape:
         raise ValueError(
             f"the skin tone of {chosen.source} is calibrated already; leave --calibrated-tone out"
         )
-    encoder = loaded.encoder if chosen.encoder_crops is None else more_crops(loaded, chosen)
-    seen = unlabelled_features(chosen, loaded.encoder, encoder)
     more: dict[str, Any] = {}
-    if encoder is not loaded.encoder:
-        loaded, more = look_again(loaded, encoder, seen)
+    if chosen.encoder_crops is not None:
+        encoder = more_crops(loaded, chosen)
+        loaded, more = look_again(loaded, encoder, unlabelled_features(chosen, loaded.encoder, encoder))
+    photographs = marked_photographs(loaded, chosen)
     people = photographed_people(loaded, chosen)
-    learnt = learn(loaded, people, marked_photographs(loaded, chosen), chosen)
+    learnt = learn(loaded, people, photographs, chosen)
     more |= {"expected_shape": learnt._asdict()}
     if chosen.calibrated_tone:
         more |= calibrate(loaded, people)
@@ -190,16 +190,14 @@ def look_again(
 
 
 class PhotographedPeople(NamedTuple):
-    """Synthetic people, and what a checkpoint predicts of them.
+    """Synthetic people, and what an encoder says of them.
 
     Attributes:
         true: [P, K] shape and albedo coefficients.
-        predicted: [P, N, K], from each one's N photographs.
-        features: [P, N, D], of these.
+        features: [P, N, D], of each one's N photographs.
     """
 
     true: Prediction
-    predicted: Prediction
     features: Tensor
 
 
@@ -265,7 +263,8 @@ def marked_photographs(loaded: Reconstructor, chosen: LearntExpectation) -> Mark
 
 def calibrate(loaded: Reconstructor, people: PhotographedPeople) -> dict[str, Any]:
     """Calibrate the regressor's skin tone in place; what a checkpoint keeps of it."""
-    predicted = people.predicted.albedo[..., 0]
+    with torch.no_grad():
+        predicted = loaded.regressor(people.features).albedo[..., 0]
     true = people.true.albedo[:, None, 0].expand_as(predicted)
     found = ToneCalibration.learn(true.flatten(), predicted.flatten())
     rescale_first_albedo(loaded.regressor, *found)
@@ -277,7 +276,7 @@ def calibrate(loaded: Reconstructor, people: PhotographedPeople) -> dict[str, An
 
 
 def photographed_people(loaded: Reconstructor, chosen: LearntExpectation) -> PhotographedPeople:
-    """What a checkpoint predicts of people of whom every photograph shows a face."""
+    """People of whom every photograph shows a face, with what a checkpoint's encoder says of these."""
     each = chosen.photographs
     data = StandInPhotographs(
         loaded.model, [loaded.encoder], count=each * chosen.people, photographs_per_person=each,
@@ -290,19 +289,16 @@ def photographed_people(loaded: Reconstructor, chosen: LearntExpectation) -> Pho
     people = people[counts == each]
     faces = np.flatnonzero(np.isin(seen // each, people))
     features = data.dataset.batch(faces).features[loaded.encoder.name]
-    predicted = loaded.read_as("likeness").coefficients(features)
     true = [data.person(int(person) * each).coefficients for person in people]
     return PhotographedPeople(
         Prediction(torch.cat([face.shape for face in true]), torch.cat([face.albedo for face in true])),
-        Prediction(*(part.view(len(people), each, -1) for part in predicted)),
         features.view(len(people), each, -1),
     )
 
 
 def unlabelled_features(chosen: LearntExpectation, *encoders: RecognitionNetwork) -> dict[str, Tensor]:
-    """What encoders say of the unlabelled photographs with a face, by name [M, D]; nothing without any."""
-    if chosen.unlabelled is None:
-        return {}
+    """What encoders say of the unlabelled photographs with a face, by name [M, D]."""
+    assert chosen.unlabelled is not None
     return features_of_folder(
         chosen.unlabelled, encoders, cache_folder=chosen.cache_folder, workers=chosen.workers,
         progress=chosen.progress,

@@ -201,12 +201,10 @@ def small_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands that write a file draw and learn from miniatures."""
 
     def people(loaded: Reconstructor, chosen: expected_shape.LearntExpectation) -> PhotographedPeople:
-        draws = torch.randn(2, chosen.people, 2, 27, generator=torch.Generator().manual_seed(0))
-        return PhotographedPeople(
-            Prediction(draws[0, :, 0, :4], draws[0, :, 0, 4:7]),
-            Prediction(draws[1, ..., :4], draws[1, ..., 4:7]),
-            draws[1, ..., 7:],
-        )
+        generator = torch.Generator().manual_seed(0)
+        shape, albedo = (torch.randn(chosen.people, count, generator=generator) for count in (4, 3))
+        features = torch.randn(chosen.people, 2, 20, generator=generator)
+        return PhotographedPeople(Prediction(shape, albedo), features)
 
     monkeypatch.setattr(expected_shape, "photographed_people", people)
     monkeypatch.setattr(qualitative, "load_detector", lambda name: detect)
