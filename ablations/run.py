@@ -84,6 +84,7 @@ from lightning_modules.plain.files import written_atomically
 from lightning_modules.plain.output_folder import OutputFolder
 from lightning_modules.prediction import Prediction
 from lightning_modules.pretraining import Pretraining
+from lightning_modules.regression import Regression
 from lightning_modules.regressor import Regressor
 from lightning_modules.teachers import Teachers
 
@@ -222,10 +223,9 @@ def stages(
         teachers.encoder.feature_width,
         teachers.model.shape_variance.numel(),
         teachers.model.albedo_variance.numel(),
-        hidden_width=settings.hidden_width,
-        linear_path=settings.linear_path,
+        hidden_width=settings.hidden_width, linear_path=settings.linear_path,
         last_layer_scale=settings.last_layer_scale,
-    )
+    )  # fmt: skip
     # Stage 2 that continues has stage 1's weights in its checkpoint.
     if settings.pretraining and (
         photographs is None or starting_point(folder.path, execution.resume) is None
@@ -261,14 +261,9 @@ def pretrain(
     folder = folder_of(default_output(STAGE_1, own), STAGE_1)
     final = folder.path / FINAL
     content = checkpoint_content(
-        stage=1,
-        regressor=regressor,
-        model=teachers.model,
-        networks={"encoder": teachers.encoder},
-        centres={},
-        settings=plain(own),
-        commit=commit(),
-    )
+        stage=1, regressor=regressor, model=teachers.model, networks={"encoder": teachers.encoder},
+        centres={}, settings=plain(own), commit=commit(),
+    )  # fmt: skip
     if not final.is_file():
         if settings.stage == "2":
             raise ValueError(
@@ -277,45 +272,50 @@ def pretrain(
             )
         if not execution.fast_dev_run:
             folder.begin(older=OWN)
-        synthetic = components.synthetic_of(
-            settings, execution, teachers.model, teachers.encoder, stage=1, share=share
-        )
-        synthetic.prepare_data()
-        synthetic.setup()
-        if settings.standardised or settings.linear_path:
-            known = components.known_faces(synthetic)
-            if settings.standardised:
-                standardise(regressor, known.features)
-            if settings.linear_path:
-                start_linearly(regressor, known.features, Prediction(known.shape, known.albedo))
-        optimisation = Optimisation(
-            settings.pretraining_learning_rate,
-            settings.pretraining_weight_decay,
-            settings.warmup_steps,
-            settings.pretraining_steps,
-            fused=execution.updates_in_one_pass,
-            decoupled=settings.decoupled_decay,
-        )
-        alone = settings.stage == "1"
-        # Runs share stage 1: at W&B it is a run of its own, and none of a sweep of runs of both stages.
-        with nullcontext() if alone else wandb_runs.outside_any_sweep():
-            fit(
-                Pretraining(regressor, settings.weights, optimisation),
-                synthetic,
-                name=SHOWN_STAGE_1,
-                folder=folder,
-                steps=settings.pretraining_steps,
-                images_per_step=settings.synthetic_per_pretraining_step,
-                settings=settings,
-                execution=execution if alone else replace(execution, resume=None),
-                content=content,
-                resume=execution.resume if alone else None,
-            )
+        fit_known_faces(regressor, teachers, settings, execution, folder, content, share)
         if execution.fast_dev_run:
             return
     checkpoint = read_checkpoint(final)
     check_same(content_of(checkpoint), content)
     load_weights(regressor, checkpoint)
+
+
+def fit_known_faces(
+    regressor: Regressor,
+    teachers: Teachers,
+    settings: Settings,
+    execution: Execution,
+    folder: OutputFolder,
+    content: dict,
+    share: Share | None,
+) -> None:
+    """Fit stage 1's synthetic faces, whose coefficients are known."""
+    synthetic = components.synthetic_of(
+        settings, execution, teachers.model, teachers.encoder, stage=1, share=share
+    )
+    synthetic.prepare_data()
+    synthetic.setup()
+    if settings.standardised or settings.linear_path:
+        known = components.known_faces(synthetic)
+        if settings.standardised:
+            standardise(regressor, known.features)
+        if settings.linear_path:
+            start_linearly(regressor, known.features, Prediction(known.shape, known.albedo))
+    optimisation = Optimisation(
+        settings.pretraining_learning_rate, settings.pretraining_weight_decay, settings.warmup_steps,
+        settings.pretraining_steps, fused=execution.updates_in_one_pass, decoupled=settings.decoupled_decay,
+    )  # fmt: skip
+    alone = settings.stage == "1"
+    # Runs share stage 1: at W&B it is a run of its own, and none of a sweep of runs of both stages.
+    with nullcontext() if alone else wandb_runs.outside_any_sweep():
+        fit(
+            Pretraining(regressor, settings.weights, optimisation),
+            synthetic,
+            name=SHOWN_STAGE_1, folder=folder, steps=settings.pretraining_steps,
+            images_per_step=settings.synthetic_per_pretraining_step, settings=settings,
+            execution=execution if alone else replace(execution, resume=None), content=content,
+            resume=execution.resume if alone else None,
+        )  # fmt: skip
 
 
 def train(
@@ -343,12 +343,9 @@ def train(
     module = regression_of(regressor, teachers, learnt, settings, execution)
     module.rounded = components.rounded_networks(teachers, settings, execution)
     data = TrainingData(
-        photographs,
-        synthetic,
-        rendered=settings.rendered,
-        scenes=module.draw_scenes,
+        photographs, synthetic, rendered=settings.rendered, scenes=module.draw_scenes,
         prepared=share is not None,
-    )
+    )  # fmt: skip
     if learnt.tone is not None and settings.linear_path:
         features = learnt.faces.features[teachers.encoder.name]
         start_first_albedo(regressor, features, module.tone_target(learnt.faces))
@@ -377,6 +374,18 @@ def train(
     )
     if execution.fast_dev_run or not module.trainer.is_global_zero:
         return None
+    return report(module, photographs, settings, execution, content, folder)
+
+
+def report(
+    module: Regression,
+    photographs: Photographs,
+    settings: Settings,
+    execution: Execution,
+    content: dict,
+    folder: OutputFolder,
+) -> Results:
+    """Measure what was trained, write its results, and log them."""
     with torch.inference_mode():
         told = content | run_report.resumed_from(execution)
         results = run_report.of_run(module, photographs, settings, told, folder)
