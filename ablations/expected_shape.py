@@ -4,11 +4,11 @@
 
 Synthetic people of the checkpoint's own morphable model are drawn and photographed several times each, as the
 stand-in's are. A regression learns their shapes from the encoder's features, and from the landmarks of the
-unlabelled photographs, without those that the checkpoint's training held back; the expected shape is its mean
-with the checkpoint's own prediction. No scan takes part. The checkpoint's weights stay as they are, except
-with --calibrated-tone: then skin tones of the same people get their true mean and spread (docs/fairness.md
-says what that costs); and with --encoder-crops: then photographs are looked at more than once, and
-coefficients get the mean and spread back that they had over the unlabelled ones.
+unlabelled photographs, without those that the checkpoint's training held back; the expected shape lies
+between it and the checkpoint's own prediction. No scan takes part. The checkpoint's weights stay as they are,
+except with --calibrated-tone: then skin tones of the same people get their true mean and spread
+(docs/fairness.md says what that costs); and with --encoder-crops: then photographs are looked at more than
+once, and coefficients get the mean and spread back that they had over the unlabelled ones.
 """
 
 import os
@@ -59,8 +59,8 @@ class LearntExpectation:
     Attributes:
         source: a checkpoint that ablations/run.py or export.py wrote.
         destination: the new file; an existing one is kept.
-        people: synthetic ones; 2,000, of two photographs each, take seven minutes of one core.
-        photographs: of each.
+        people: synthetic ones; 2,000, of four photographs each, take a quarter of an hour of one core.
+        photographs: of each, of which one to all are looked at together: features of several are averaged.
         unlabelled: folder of photographs of real people, such as those of the training.
         landmarks: whether their landmarks are learnt from; --no-landmarks needs no landmark network.
         encoder_crops: of a photograph, over which the encoder's features are averaged from now on, every
@@ -77,7 +77,7 @@ class LearntExpectation:
     source: Path
     destination: Path
     people: AtLeastTwo = 2000
-    photographs: AtLeastTwo = 2
+    photographs: AtLeastTwo = 4
     unlabelled: Path | None = None
     landmarks: bool = True
     encoder_crops: CropCount | None = None
@@ -222,7 +222,8 @@ def learn(
         regressor = learn_shapes(
             people.features, people.true.shape, loaded.model, photographs, seed=chosen.seed, advance=advance
         )
-    return ExpectedShape.keep(regressor, count, 0 if photographs is None else len(photographs.features))
+    real = 0 if photographs is None else len(photographs.features)
+    return ExpectedShape.keep(regressor, count, chosen.photographs, real)
 
 
 def marked_photographs(loaded: Reconstructor, chosen: LearntExpectation) -> MarkedPhotographs | None:

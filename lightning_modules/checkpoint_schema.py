@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from .expected_shape import HIDDEN_WIDTH
+from .expected_shape import HIDDEN_WIDTH, is_earlier
 from .plain.saved_objects import kind_of, why_no_tensor, why_not_tensors
 
 KEY = "unsupervised_morphable_faces"
@@ -281,12 +281,12 @@ def _expected_shape(content: Mapping[str, Any]) -> str:
     if "expected_shape" not in content:
         return ""
     kept, widths = content["expected_shape"], content["regressor"]
-    if "regression" not in kept:
+    if is_earlier(kept):
         return ""  # an earlier version's: whoever wants to read it is told how to get another
     own = widths | {"albedo_count": 0, "hidden_width": HIDDEN_WIDTH, "linear_path": True}
     checks = {
         "regression": lambda value: why_not_tensors(value, weight_shapes(own)),
-        **dict.fromkeys(("people", "photographs"), _count),
+        **dict.fromkeys(("people", "photographs_each", "photographs"), _count),
     }
     if unknown := kept.keys() - checks.keys():
         return f"expected_shape has {min(map(str, unknown))}, which none has"

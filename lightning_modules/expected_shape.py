@@ -4,10 +4,12 @@ Not in the paper. The batch distribution asks predictions for the prior's full v
 like somebody; how much of that variance is the person's is another question. Whoever wants geometry wants
 the expected shape. Two predictions stand side by side: the likeness, learnt from what real people look like,
 and a regression (`shape_regression`), learnt from synthetic people whose shapes are known and from landmarks
-of unlabelled photographs. They err in different ways, and the expected shape is their mean. No scan takes
-part.
+of unlabelled photographs. They err in different ways, and the expected shape lies between them. No scan
+takes part.
 """
 
+import sys
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Self
 
 import torch
@@ -22,6 +24,9 @@ HOW_TO_ADD = "python ablations/expected_shape.py CHECKPOINT DESTINATION adds it"
 # Of the regression. Its activation is smooth: with ReLU, features of many photographs, whose mean varies
 # less than any of them, are read worse.
 HIDDEN_WIDTH, DROPOUT = 512, 0.3
+# How much of each reading the expected shape is. More than one in all: each stays short of the true shape, or
+# goes beyond it, in its own directions, and their mean is shorter than either.
+REGRESSION_SHARE, LIKENESS_SHARE = 0.66, 0.44
 
 
 class ExpectedShape(NamedTuple):
@@ -30,18 +35,20 @@ class ExpectedShape(NamedTuple):
     Attributes:
         regression: the state of `new_shape_regressor`.
         people: from how many synthetic people.
+        photographs_each: so many of each of them.
         photographs: from the landmarks of how many photographs.
     """
 
     regression: dict[str, Tensor]
     people: int
+    photographs_each: int
     photographs: int
 
     @classmethod
-    def keep(cls, regressor: Regressor, people: int, photographs: int) -> Self:
+    def keep(cls, regressor: Regressor, people: int, photographs_each: int, photographs: int) -> Self:
         """The one of a regressor of shapes."""
         state = {name: value.detach().clone() for name, value in regressor.state_dict().items()}
-        return cls(state, people, photographs)
+        return cls(state, people, photographs_each, photographs)
 
     @torch.no_grad()
     def of(self, likeness: Tensor, features: Tensor) -> Tensor:
@@ -57,7 +64,7 @@ class ExpectedShape(NamedTuple):
             regressor = new_shape_regressor(width, count).eval()
         regressor.load_state_dict(state, assign=True)
         regressed: Tensor = regressor(features).shape
-        return (likeness + regressed) / 2
+        return REGRESSION_SHARE * regressed + LIKENESS_SHARE * likeness
 
 
 def new_shape_regressor(feature_width: int, shape_count: int) -> Regressor:
@@ -75,12 +82,25 @@ def new_shape_regressor(feature_width: int, shape_count: int) -> Regressor:
 def kept_expected_shape(content: dict[str, Any]) -> ExpectedShape | None:
     """The one that a checkpoint's content keeps; None if it keeps none, or an earlier version's."""
     kept = content.get("expected_shape", {})
-    return ExpectedShape(**kept) if "regression" in kept else None
+    return None if is_earlier(kept) else ExpectedShape(**kept)
+
+
+def is_earlier(kept: Mapping[str, Any]) -> bool:
+    """Whether what a checkpoint keeps is an earlier version's expected shape, or none.
+
+    Earlier ones were factors on the likeness, then a regression that had seen two photographs of a person.
+    """
+    return "photographs_each" not in kept
 
 
 def readings_of(content: dict[str, Any]) -> tuple[Geometry, ...]:
-    """The readings that a checkpoint has, likeness first."""
-    return READINGS if kept_expected_shape(content) is not None else READINGS[:1]
+    """The readings that a checkpoint has, likeness first; an earlier version's expected one is told of."""
+    if kept_expected_shape(content) is not None:
+        return READINGS
+    if "expected_shape" in content:
+        said = "the checkpoint keeps an earlier version's expected shape, which is left out"
+        print(f"{said}: {HOW_TO_ADD}", file=sys.stderr)
+    return READINGS[:1]
 
 
 def require_expected_shape(content: dict[str, Any], name: str) -> ExpectedShape:

@@ -61,30 +61,30 @@ def learn_shapes(
 ) -> Regressor:
     """A regressor of shape coefficients alone, see above.
 
+    Features of several photographs of a person are averaged, and tell more than those of one. So each step
+    sees means of 1 to N of each person's photographs, fewer more often than many.
+
     Args:
-        features: [P, N, D], of N photographs of each of P synthetic people; the mean of each person's counts
-            as a photograph, too, since features of several are averaged.
+        features: [P, N, D], of N photographs of each of P synthetic people.
         true: [P, Ks], the people's shape coefficients.
         model: the people's.
         photographs: of real people; without them synthetic ones alone are learnt from.
         seed: of weights, batches and noise.
         advance: told of each step.
     """
-    inputs = torch.cat([features, features.mean(1, keepdim=True)], 1).flatten(0, 1)
-    wanted = true.repeat_interleave(features.shape[1] + 1, 0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        regressor = new_shape_regressor(inputs.shape[1], true.shape[1])
-        standardise(regressor, inputs)
+        regressor = new_shape_regressor(features.shape[2], true.shape[1])
+        standardise(regressor, features.flatten(0, 1))
         weights = vertex_spread(model).square() + LEAST_SPREAD_MM**2
         noise = FEATURE_NOISE * regressor.feature_scale
         configured = OPTIMISATION.configure(regressor)
         optimiser, schedule = configured["optimizer"], configured["lr_scheduler"]
         assert isinstance(schedule, dict)
         for _ in range(STEPS):
-            some = torch.randint(len(inputs), (SYNTHETIC_PER_STEP,))
-            predicted = regressor(with_noise(inputs[some], noise)).shape
-            loss = ((predicted - wanted[some]).square() @ weights).mean()
+            some = torch.randint(len(features), (SYNTHETIC_PER_STEP,))
+            predicted = regressor(with_noise(mean_of_some(features[some]), noise)).shape
+            loss = ((predicted - true[some]).square() @ weights).mean()
             if photographs is not None:
                 some = torch.randint(len(photographs.features), (PHOTOGRAPHS_PER_STEP,))
                 predicted = regressor(with_noise(photographs.features[some], noise)).shape
@@ -96,6 +96,18 @@ def learn_shapes(
             schedule["scheduler"].step()
             advance(1)
     return regressor.eval().requires_grad_(False)
+
+
+def mean_of_some(features: Tensor) -> Tensor:
+    """Of each of B people, the mean features [B, D] of some of N photographs [B, N, D].
+
+    How many is drawn evenly on a logarithmic scale; which ones, evenly.
+    """
+    people, most, _ = features.shape
+    count = (most + 1) ** torch.rand(people, 1)
+    rank = torch.rand(people, most).argsort(1).argsort(1)
+    chosen = (rank < count.floor().clamp(max=most)).to(features)
+    return torch.einsum("bn,bnd->bd", chosen, features) / chosen.sum(1, keepdim=True)
 
 
 def photographed_loss(shape: Tensor, landmarks: Tensor, target: LandmarkTarget) -> Tensor:

@@ -172,4 +172,4 @@ def expected_shape(regressed: Tensor, width: int = 20) -> dict[str, Any]:
     assert regressor.linear is not None
     with torch.no_grad():
         regressor.linear.bias.copy_(regressed)
-    return ExpectedShape.keep(regressor, people=9, photographs=0)._asdict()
+    return ExpectedShape.keep(regressor, people=9, photographs_each=2, photographs=0)._asdict()

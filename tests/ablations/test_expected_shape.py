@@ -53,8 +53,8 @@ def test_the_committed_checkpoint_learns_anew_and_keeps_its_weights(
         assert value.equal(after["state_dict"][name])
     assert after[KEY].keys() == before[KEY].keys()
     kept, learnt = (ExpectedShape(**content[KEY]["expected_shape"]) for content in (before, after))
-    assert (kept.people, kept.photographs) == (3997, 1959)
-    assert (learnt.people, learnt.photographs) == (30, 0)
+    assert (kept.people, kept.photographs_each, kept.photographs) == (2988, 8, 1959)
+    assert (learnt.people, learnt.photographs_each, learnt.photographs) == (30, 4, 0)
     assert not kept.regression["linear.weight"].equal(learnt.regression["linear.weight"])
     features = torch.randn(4, 259, generator=torch.Generator().manual_seed(0))
     likeness = load_reconstructor(made).coefficients(features).shape

@@ -12,13 +12,18 @@ from lightning_modules.expected_shape import (
 from tests import miniatures
 
 
-def test_a_checkpoint_without_one_says_how_to_add_it() -> None:
+def test_a_checkpoint_without_one_says_how_to_add_it(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match=r"old.ckpt keeps no expected shape: python ablations/expected_sh"):
         require_expected_shape({}, "old.ckpt")
-    earlier = {"expected_shape": {"covariance": torch.zeros(3)}}  # of a version that kept no regression
-    with pytest.raises(ValueError, match=r"old.ckpt keeps an earlier version's expected shape: python abl"):
-        require_expected_shape(earlier, "old.ckpt")
-    assert readings_of(earlier) == ("likeness",)
+    whole = miniatures.expected_shape(torch.zeros(3))
+    two_of_each = {name: value for name, value in whole.items() if name != "photographs_each"}
+    for kept in ({"covariance": torch.zeros(3)}, two_of_each):  # without a regression, and with the first one
+        earlier = {"expected_shape": kept}
+        with pytest.raises(ValueError, match=r"old.ckpt keeps an earlier version's expected shape: python "):
+            require_expected_shape(earlier, "old.ckpt")
+        assert readings_of(earlier) == ("likeness",)
+        assert "an earlier version's expected shape, which is left out: python" in capsys.readouterr().err
+    assert readings_of({}) == ("likeness",)
     assert readings_of({"expected_shape": miniatures.expected_shape(torch.zeros(3))}) == READINGS
 
 
@@ -29,21 +34,22 @@ def test_a_new_regressor_predicts_the_mean_shape_of_everybody() -> None:
     assert albedo.shape == (5, 0)
 
 
-def test_it_is_the_mean_of_the_likeness_and_what_the_kept_regressor_says() -> None:
+def test_it_lies_between_the_likeness_and_what_the_kept_regressor_says() -> None:
     generator = torch.Generator().manual_seed(0)
     regressor = new_shape_regressor(20, 4)
     with torch.no_grad():
         for weight in regressor.parameters():
             weight.copy_(torch.randn(weight.shape, generator=generator) / 5)
-    kept = kept_expected_shape({"expected_shape": ExpectedShape.keep(regressor, 9, 0)._asdict()})
+    kept = kept_expected_shape({"expected_shape": ExpectedShape.keep(regressor, 9, 2, 0)._asdict()})
     assert kept is not None
     features, likeness = torch.randn(6, 20, generator=generator), torch.randn(6, 4, generator=generator)
     with torch.no_grad():
         regressed = regressor.eval()(features).shape
     assert regressed.std() > 0.1
-    torch.testing.assert_close(kept.of(likeness, features), (likeness + regressed) / 2)
+    between = 0.44 * likeness + 0.66 * regressed
+    torch.testing.assert_close(kept.of(likeness, features), between)
     # The same every time: no unit is left out any more.
     assert kept.of(likeness, features).equal(kept.of(likeness, features))
     double = kept.of(likeness.double(), features)
     assert double.dtype == torch.float64
-    torch.testing.assert_close(double.float(), (likeness + regressed) / 2)
+    torch.testing.assert_close(double.float(), between)

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from lightning_modules.photographed_landmarks import LandmarkTarget
 from lightning_modules.shape_regression import (
     MarkedPhotographs,
     learn_shapes,
+    mean_of_some,
     photographed_loss,
     vertex_spread,
 )
@@ -51,6 +53,38 @@ def test_shapes_of_people_that_were_not_seen_are_near_the_best_linear_reading() 
     # Shapes of variance 1 seen through `mixing` with noise of variance 1/4: the posterior's variance.
     best = torch.linalg.inv(torch.eye(4) + mixing @ mixing.T / 0.25).diagonal().mean()
     assert float(error) < 1.35 * float(best) + 0.02 < 0.5
+
+
+def test_several_photographs_of_a_person_are_trusted_more_than_one() -> None:
+    generator = torch.Generator().manual_seed(5)
+    mixing = torch.randn(4, 20, generator=generator) / 4
+    true = torch.randn(600, 4, generator=generator)
+    features = (true @ mixing)[:, None] + torch.randn(600, 8, 20, generator=generator)
+    regressor = learn_shapes(features[:500], true[:500], small_model())
+    one, eight = (regressor(features[500:, :count].mean(1)).shape for count in (1, 8))
+
+    def error(predicted: Tensor) -> float:
+        return float((predicted - true[500:]).square().mean())
+
+    assert error(eight) < 0.7 * error(one)
+    # One that knows single photographs alone stays too near the mean shape of everybody.
+    alone = learn_shapes(features[:500, :1], true[:500], small_model())
+    assert error(eight) < 0.9 * error(alone(features[500:].mean(1)).shape)
+
+
+def test_some_of_a_person_s_photographs_are_one_to_all_of_them() -> None:
+    powers = 2.0 ** torch.arange(4)  # the sum of some of these says which they are
+    torch.manual_seed(0)
+    means = mean_of_some(powers[None, :, None].expand(4000, 4, 1))[:, 0]
+    counts, sums = torch.zeros(4), set()
+    for mean in means.tolist():
+        whole = {n: round(n * mean) for n in range(1, 5) if abs(n * mean - round(n * mean)) < 1e-3}
+        ((count, total),) = ((n, total) for n, total in whole.items() if total.bit_count() == n)
+        counts[count - 1] += 1
+        sums.add(total)
+    assert sums == set(range(1, 16))
+    expected = torch.tensor([math.log(n + 1, 5) - math.log(n, 5) for n in range(1, 5)])
+    torch.testing.assert_close(counts / 4000, expected, atol=0.03, rtol=0)
 
 
 def test_the_same_seed_gives_the_same_weights_and_leaves_the_generator_alone() -> None:
