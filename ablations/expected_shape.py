@@ -138,7 +138,9 @@ def add_expected_shape(chosen: LearntExpectation) -> ExpectedShape:
         more |= calibrate(loaded, people)
     changed = chosen.calibrated_tone or chosen.encoder_crops is not None
     with_content(chosen.source, chosen.destination, loaded.regressor if changed else None, **more)
-    real = f"landmarks of {learnt.photographs:,} photographs" if learnt.photographs else "no photograph"
+    real = f"landmarks of {learnt.photographs:,} photographs"
+    if not learnt.photographs:
+        real = "no photograph: of real ones these shapes are worth little (docs/results.md)"
     print(f"written: {chosen.destination}; learnt from {learnt.people:,} synthetic people and {real}")
     return learnt
 
