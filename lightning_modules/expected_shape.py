@@ -20,7 +20,7 @@ from .regressor import Regressor
 Geometry = Literal["likeness", "expected"]
 READINGS: tuple[Geometry, ...] = ("likeness", "expected")
 LEAST_PEOPLE = 8
-HOW_TO_ADD = "python ablations/expected_shape.py CHECKPOINT DESTINATION adds it"
+HOW_TO_ADD = "python ablations/expected_shape.py CHECKPOINT DESTINATION --unlabelled DIR adds it"
 # Of the regression. Its activation is smooth: with ReLU, features of many photographs, whose mean varies
 # less than any of them, are read worse.
 HIDDEN_WIDTH, DROPOUT = 512, 0.3
