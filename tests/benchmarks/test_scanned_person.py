@@ -25,6 +25,7 @@ from evaluation.metrics.scan_score import PreparedScan, ScanScore
 from evaluation.metrics.similarity_transform import Similarity
 from evaluation.metrics.surface import Surface
 from lightning_modules.checkpoints import with_content
+from lightning_modules.expected_shape import LIKENESS_SHARE
 from lightning_modules.reconstruction import load_reconstructor
 from lightning_modules.rendering.pose import cameras_from_poses, frontal_poses
 from tests import miniatures
@@ -81,8 +82,9 @@ def test_each_reading_has_a_face_beside_the_mean(checkpoint: Path, tmp_path: Pat
     with_content(checkpoint, tmp_path / "flat.ckpt", expected_shape=kept)
     faces = faces_of(features, load_reconstructor(tmp_path / "flat.ckpt"))
     assert list(faces) == ["mean face", "likeness", "expected"]
-    half = (faces["likeness"].vertices + faces["mean face"].vertices) / 2
-    np.testing.assert_allclose(faces["expected"].vertices, half, atol=1e-3)
+    mean = faces["mean face"].vertices
+    shorter = mean + LIKENESS_SHARE * (faces["likeness"].vertices - mean)
+    np.testing.assert_allclose(faces["expected"].vertices, shorter, atol=1e-3)
     assert np.abs(faces["likeness"].vertices - faces["mean face"].vertices).max() > 0
 
 

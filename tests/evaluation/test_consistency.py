@@ -12,6 +12,7 @@ from datamodules.slider_people import Cast, SliderPeople
 from evaluation.consistency import ONE_FACE, main, weights_of_face
 from evaluation.known_truth import photograph_sets
 from lightning_modules.checkpoints import with_content
+from lightning_modules.expected_shape import LIKENESS_SHARE
 from lightning_modules.faces.open_model.identities import Identities
 from tests import miniatures
 from tests.datamodules.conftest import write_photograph
@@ -114,9 +115,9 @@ def test_a_checkpoint_with_an_expected_shape_has_both_readings(
     rows = rows_by(run(file=tmp_path / "flat.ckpt")[1])
     likeness = rows["flat, likeness", "1 photograph", "one person"]["value"]
     assert likeness > 0
-    # The regression predicts the mean shape of everybody: half of each difference is left.
+    # The regression predicts the mean shape of everybody: likeness' share of each difference is left.
     expected = rows["flat, expected", "1 photograph", "one person"]["value"]
-    assert expected == pytest.approx(likeness / 2, rel=0.05)
+    assert expected == pytest.approx(LIKENESS_SHARE * likeness, rel=0.05)
 
 
 def test_photographs_of_the_training_are_named_in_the_title(

@@ -5,6 +5,7 @@ import torch
 
 from lightning_modules import reconstruction
 from lightning_modules.checkpoints import KEY, with_content
+from lightning_modules.expected_shape import LIKENESS_SHARE, REGRESSION_SHARE
 from lightning_modules.reconstruction import load_reconstructor
 from lightning_modules.teachers import Teachers
 from tests import miniatures
@@ -120,9 +121,7 @@ def test_a_word_s_encoder_does_not_listen_to_the_environment(
     assert load_reconstructor(checkpoint).encoder.sha256 == miniatures.SmallNetwork(1).sha256
 
 
-def test_the_expected_shape_is_the_mean_of_likeness_and_regression_and_leaves_colours(
-    checkpoint: Path,
-) -> None:
+def test_the_expected_shape_is_of_likeness_and_regression_and_leaves_colours(checkpoint: Path) -> None:
     with pytest.raises(ValueError, match=r"run.ckpt keeps no expected shape: .*or take --geometry likeness"):
         load_reconstructor(checkpoint, geometry="expected")
     regressed = torch.tensor([0.5, -0.25, 1.0, 0.0])
@@ -132,7 +131,8 @@ def test_the_expected_shape_is_the_mean_of_likeness_and_regression_and_leaves_co
     expected = likeness.read_as("expected")
     features = torch.randn(3, 20, generator=torch.Generator().manual_seed(1))
     predicted, read = likeness.coefficients(features), expected.coefficients(features)
-    torch.testing.assert_close(read.shape, (predicted.shape + regressed) / 2)
+    between = REGRESSION_SHARE * regressed + LIKENESS_SHARE * predicted.shape
+    torch.testing.assert_close(read.shape, between)
     assert read.albedo.equal(predicted.albedo)
 
 
