@@ -94,13 +94,15 @@ def is_earlier(kept: Mapping[str, Any]) -> bool:
 
 
 def readings_of(content: dict[str, Any]) -> tuple[Geometry, ...]:
-    """The readings that a checkpoint has, likeness first; an earlier version's expected one is told of."""
-    if kept_expected_shape(content) is not None:
-        return READINGS
-    if "expected_shape" in content:
-        said = "the checkpoint keeps an earlier version's expected shape, which is left out"
+    """The readings that a checkpoint has, likeness first."""
+    return READINGS if kept_expected_shape(content) is not None else READINGS[:1]
+
+
+def tell_of_earlier(content: dict[str, Any], name: str) -> None:
+    """Say that an earlier version's expected shape is left out, where a checkpoint keeps one."""
+    if "expected_shape" in content and kept_expected_shape(content) is None:
+        said = f"{name} keeps an earlier version's expected shape, which is left out"
         print(f"{said}: {HOW_TO_ADD}", file=sys.stderr)
-    return READINGS[:1]
 
 
 def require_expected_shape(content: dict[str, Any], name: str) -> ExpectedShape:

@@ -14,7 +14,7 @@ from .checkpoints import (
     load_regressor,
     specification_of_network,
 )
-from .expected_shape import Geometry, require_expected_shape
+from .expected_shape import Geometry, require_expected_shape, tell_of_earlier
 from .faces.loading import load_morphable_model, place_of_model
 from .faces.morphable_model import Faces, MorphableModel
 from .prediction import Prediction
@@ -116,6 +116,8 @@ def load_reconstructor(
     regressor, content = load_regressor(checkpoint)
     if geometry == "expected":
         require_expected_shape(content, str(checkpoint))
+    else:
+        tell_of_earlier(content, str(checkpoint))
     model, specification = _morphable_model(content, checkpoint, morphable_model)
     encoder = _encoder(content, checkpoint, encoder_weights)
     return Reconstructor(regressor, model, encoder, content, specification, geometry).to(device)

@@ -97,7 +97,7 @@ def test_a_checkpoint_with_an_expected_shape_has_its_shape_error_besides(
     more.rename(checkpoint)
     rows = {(row["method"], row["metric"]): row for row in run()[1]["rows"]}
     errors = [rows[name, "shape error"]["value"] for name in ("small", "small, expected", "mean face")]
-    assert len(set(errors)) == 3  # half of the likeness is neither of both
+    assert len(set(errors)) == 3  # a shorter likeness is neither of both
     assert ("small, expected", "rendering to photograph") not in rows
     assert ("small, expected", "shape error, age slider: 60 and over") in rows
 

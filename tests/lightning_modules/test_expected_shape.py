@@ -8,6 +8,7 @@ from lightning_modules.expected_shape import (
     new_shape_regressor,
     readings_of,
     require_expected_shape,
+    tell_of_earlier,
 )
 from tests import miniatures
 
@@ -22,9 +23,14 @@ def test_a_checkpoint_without_one_says_how_to_add_it(capsys: pytest.CaptureFixtu
         with pytest.raises(ValueError, match=r"old.ckpt keeps an earlier version's expected shape: python "):
             require_expected_shape(earlier, "old.ckpt")
         assert readings_of(earlier) == ("likeness",)
-        assert "an earlier version's expected shape, which is left out: python" in capsys.readouterr().err
+        tell_of_earlier(earlier, "old.ckpt")
+        said = "old.ckpt keeps an earlier version's expected shape, which is left out: python"
+        assert said in capsys.readouterr().err
     assert readings_of({}) == ("likeness",)
-    assert readings_of({"expected_shape": miniatures.expected_shape(torch.zeros(3))}) == READINGS
+    tell_of_earlier({}, "old.ckpt")
+    tell_of_earlier({"expected_shape": whole}, "old.ckpt")
+    assert capsys.readouterr().err == ""
+    assert readings_of({"expected_shape": whole}) == READINGS
 
 
 def test_a_new_regressor_predicts_the_mean_shape_of_everybody() -> None:
