@@ -42,7 +42,7 @@ from lightning_modules.plain.writable_places import require_writable_file
 from lightning_modules.prediction import Prediction
 from lightning_modules.recognition.encoder_names import EncoderName
 from lightning_modules.recognition.network import RecognitionNetwork
-from lightning_modules.recognition.networks import with_crops
+from lightning_modules.recognition.networks import with_crops, with_map
 from lightning_modules.recognition.weight_files import WeightFileError
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
 from lightning_modules.shape_regression import STEPS, MarkedPhotographs, learn_shapes
@@ -63,6 +63,8 @@ class LearntExpectation:
         photographs: of each, of which one to all are looked at together: features of several are averaged.
         unlabelled: folder of photographs of real people, such as those of the training.
         landmarks: whether their landmarks are learnt from; --no-landmarks needs no landmark network.
+        feature_map: whether the encoder's map is read, too, where its network gives one, see
+            `recognition.mapped`.
         encoder_crops: of a photograph, over which the encoder's features are averaged from now on, every
             second one mirrored; needs --unlabelled.
         calibrated_tone: whether the weights change, too, so that predicted skin tones spread as true ones do:
@@ -80,6 +82,7 @@ class LearntExpectation:
     photographs: AtLeastTwo = 4
     unlabelled: Path | None = None
     landmarks: bool = True
+    feature_map: bool = True
     encoder_crops: CropCount | None = None
     calibrated_tone: bool = False
     seed: SeedInt = SEED
@@ -196,7 +199,7 @@ class PhotographedPeople(NamedTuple):
 
     Attributes:
         true: [P, K] shape and albedo coefficients.
-        features: [P, N, D], of each one's N photographs.
+        features: [P, N, D], of each one's N photographs, with the encoder's map if it has one.
     """
 
     true: Prediction
@@ -225,7 +228,13 @@ def learn(
             people.features, people.true.shape, loaded.model, photographs, seed=chosen.seed, advance=advance
         )
     real = 0 if photographs is None else len(photographs.features)
-    return ExpectedShape.keep(regressor, count, chosen.photographs, real)
+    width = encoder_of_regression(loaded, chosen).feature_width - loaded.encoder.feature_width
+    return ExpectedShape.keep(regressor, count, chosen.photographs, real, map_width=width)
+
+
+def encoder_of_regression(loaded: Reconstructor, chosen: LearntExpectation) -> RecognitionNetwork:
+    """By which the regression sees: the checkpoint's own encoder, with its feature map if that is read."""
+    return with_map(loaded.encoder) if chosen.feature_map else loaded.encoder
 
 
 def marked_photographs(loaded: Reconstructor, chosen: LearntExpectation) -> MarkedPhotographs | None:
@@ -243,8 +252,9 @@ def marked_photographs(loaded: Reconstructor, chosen: LearntExpectation) -> Mark
         print(f"no landmarks are learnt from: the morphable model has none ({loaded.model.no_landmarks})")
         return None
     settings = loaded.content["settings"]
+    encoder = encoder_of_regression(loaded, chosen)
     data = Photographs(
-        chosen.unlabelled, [loaded.encoder], landmark_detector=FaceMesh(),
+        chosen.unlabelled, [encoder], landmark_detector=FaceMesh(),
         validation_fraction=settings.get("validation_fraction", 0.0),
         validation_photographs=settings.get("validation_photographs"),
         cache_folder=chosen.cache_folder, workers=chosen.workers, progress=chosen.progress,
@@ -261,15 +271,14 @@ def marked_photographs(loaded: Reconstructor, chosen: LearntExpectation) -> Mark
         )
     landmarks = batch.landmarks[seen]
     target = LandmarkTarget.fit(landmarks, loaded.model)
-    return MarkedPhotographs(batch.features[loaded.encoder.name][seen], landmarks, target)
+    return MarkedPhotographs(batch.features[encoder.name][seen], landmarks, target)
 
 
 def calibrate(loaded: Reconstructor, people: PhotographedPeople) -> dict[str, Any]:
     """Calibrate the regressor's skin tone in place; what a checkpoint keeps of it."""
-    with torch.no_grad():
-        predicted = loaded.regressor(people.features).albedo[..., 0]
-    true = people.true.albedo[:, None, 0].expand_as(predicted)
-    found = ToneCalibration.learn(true.flatten(), predicted.flatten())
+    predicted = loaded.coefficients(people.features.flatten(0, 1)).albedo[:, 0]
+    true = people.true.albedo[:, 0].repeat_interleave(people.features.shape[1])
+    found = ToneCalibration.learn(true, predicted)
     rescale_first_albedo(loaded.regressor, *found)
     kept: dict[str, Any] = {"tone_calibration": found._asdict()}
     if tone := loaded.content.get("tone"):  # what the batch distribution asked of photographs moves along
@@ -280,9 +289,9 @@ def calibrate(loaded: Reconstructor, people: PhotographedPeople) -> dict[str, An
 
 def photographed_people(loaded: Reconstructor, chosen: LearntExpectation) -> PhotographedPeople:
     """People of whom every photograph shows a face, with what a checkpoint's encoder says of these."""
-    each = chosen.photographs
+    each, encoder = chosen.photographs, encoder_of_regression(loaded, chosen)
     data = StandInPhotographs(
-        loaded.model, [loaded.encoder], count=each * chosen.people, photographs_per_person=each,
+        loaded.model, [encoder], count=each * chosen.people, photographs_per_person=each,
         seed=chosen.seed, cache_folder=chosen.cache_folder, workers=chosen.workers, progress=chosen.progress,
     )  # fmt: skip
     data.prepare_data()
@@ -291,7 +300,7 @@ def photographed_people(loaded: Reconstructor, chosen: LearntExpectation) -> Pho
     people, counts = np.unique(seen // each, return_counts=True)
     people = people[counts == each]
     faces = np.flatnonzero(np.isin(seen // each, people))
-    features = data.dataset.batch(faces).features[loaded.encoder.name]
+    features = data.dataset.batch(faces).features[encoder.name]
     true = [data.person(int(person) * each).coefficients for person in people]
     return PhotographedPeople(
         Prediction(torch.cat([face.shape for face in true]), torch.cat([face.albedo for face in true])),

@@ -13,7 +13,6 @@ Each checkpoint sees photographs as its own encoder does. Differences are paired
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,11 +21,9 @@ from torch import Tensor
 from ablations.runs import components
 from ablations.runs.execution import Execution
 from datamodules.photographs import Photographs
-from lightning_modules.checkpoints import load_regressor
-from lightning_modules.expected_shape import kept_expected_shape
 from lightning_modules.photographed_landmarks import LandmarkTarget
 from lightning_modules.plain.output_file import check_new
-from lightning_modules.teachers import Teachers
+from lightning_modules.reconstruction import Reconstructor, load_reconstructor
 
 from .real_photographs import settings_of
 
@@ -46,40 +43,40 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     check_new(options.output, but=REPORT)
     named = dict(item.split("=", 1) for item in options.checkpoints.split(","))
-    loaded = {name: load_regressor(Path(file)) for name, file in named.items()}
-    shown = {name: shown_to(content, options.photographs) for name, (_, content) in loaded.items()}
-    for name, (_, content) in loaded.items():
-        photographs, _ = shown[name]
-        if content["training_data"]["digest"] != photographs.provenance()["digest"]:
+    loaded = {name: load_reconstructor(Path(file)).readings for name, file in named.items()}
+    shown = {name: shown_to(each["likeness"], options.photographs) for name, each in loaded.items()}
+    for name, photographs in shown.items():
+        trained = loaded[name]["likeness"].content["training_data"]["digest"]
+        if trained != photographs.provenance()["digest"]:
             raise SystemExit(f"error: {name} was not trained on the photographs of {options.photographs}")
-    photographs, teachers = shown[next(iter(named))]
+    first = next(iter(named))
+    photographs = shown[first]
     training = photographs.dataset.batch(components.training_sample(photographs))
-    target = LandmarkTarget.fit(training.landmarks, teachers.model)
+    target = LandmarkTarget.fit(training.landmarks, loaded[first]["likeness"].model)
     held_back = photographs.dataset.batch(photographs.validation)
     shapes = {}
-    for name, (regressor, content) in loaded.items():
-        own, taught = shown[name]
+    for name, readings in loaded.items():
+        own = shown[name]
         if not np.array_equal(own.validation, photographs.validation):
-            raise SystemExit(f"error: {name} had other photographs held back than {next(iter(named))}")
+            raise SystemExit(f"error: {name} had other photographs held back than {first}")
         seen = own.dataset.batch(own.validation)
-        features = seen.features[taught.encoder.name]
-        shapes[name] = regressor(features).shape
-        if kept := kept_expected_shape(content):
-            shapes[f"{name}, expected"] = kept.of(shapes[name], features)
+        for reading, each in readings.items():
+            shape = each.coefficients(seen.features[each.encoder.name]).shape
+            shapes[name if reading == "likeness" else f"{name}, {reading}"] = shape
     lines = report_lines(target, shapes, held_back.landmarks, photographs.landmark_detector.name)
     options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(options.output.read_text(encoding="utf-8"))
 
 
-def shown_to(content: dict[str, Any], folder: str) -> tuple[Photographs, Teachers]:
-    """Photographs as a checkpoint's own encoder sees them, with landmarks; and the checkpoint's teachers."""
+def shown_to(loaded: Reconstructor, folder: str) -> Photographs:
+    """Photographs as a checkpoint's own encoder sees them, with landmarks."""
     # A weight has the landmarks looked for.
-    settings = replace(settings_of(content), photographs=folder, landmark_weight=1.0).resolved()
-    teachers = components.load_teachers(settings, Execution(device="cpu"))
+    settings = replace(settings_of(loaded.content), photographs=folder, landmark_weight=1.0).resolved()
+    teachers = components.load_teachers(settings, Execution(device="cpu"))._replace(encoder=loaded.encoder)
     photographs = components.photographs_of(settings, Execution(), teachers)
     photographs.prepare_data()
     photographs.setup()
-    return photographs, teachers
+    return photographs
 
 
 def report_lines(

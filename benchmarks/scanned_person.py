@@ -29,7 +29,6 @@ from evaluation.metrics.marked_mesh import MarkedMesh, known
 from evaluation.metrics.scan_protocols import GENOVA, PROTOCOLS, ScanProtocol
 from evaluation.metrics.scan_score import PreparedScan, ScanScore, prepare_scan, score_protocols
 from evaluation.scans.methods import MEAN_FACE, model_mesh
-from lightning_modules.expected_shape import readings_of
 from lightning_modules.plain.files import sha256_of_file, write_whole
 from lightning_modules.plain.output_file import check_new
 from lightning_modules.reconstruction import Reconstructor, load_reconstructor
@@ -92,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args(argv)
     check_new(options.output, but=RESULTS)
-    loaded = load_reconstructor(options.checkpoint)
+    loaded = load_reconstructor(options.checkpoint).readings["likeness"]
     features = features_of(photographs_of(read_head_scan(options.scan)), loaded)
     scan = prepare_scan(real_head(options.scan))
     together = [scored(method, mesh, scan) for method, mesh in faces_of(features, loaded).items()]
@@ -175,8 +174,8 @@ def faces_of(features: Tensor, loaded: Reconstructor) -> dict[str, MarkedMesh]:
     """The mean face, and one face of all photographs [N, D] in each reading."""
     mean = features.mean(0, keepdim=True)
     faces = {MEAN_FACE: model_mesh(loaded.model, loaded.model.neutral_mean.view(-1, 3))}
-    for reading in readings_of(loaded.content):
-        shape = loaded.read_as(reading).coefficients(mean).shape
+    for reading, each in loaded.readings.items():
+        shape = each.coefficients(mean).shape
         faces[reading] = model_mesh(loaded.model, loaded.model.vertices(shape)[0])
     return faces
 
@@ -213,8 +212,8 @@ def value_of(score: ScanScore) -> float:
 def single_scores(features: Tensor, loaded: Reconstructor, scan: PreparedScan) -> dict[str, NDArray]:
     """By reading the `genova` scores [N] of the faces of single photographs."""
     found = {}
-    for reading in readings_of(loaded.content):
-        shapes = loaded.read_as(reading).coefficients(features).shape
+    for reading, each in loaded.readings.items():
+        shapes = each.coefficients(features).shape
         meshes = (model_mesh(loaded.model, loaded.model.vertices(shape[None])[0]) for shape in shapes)
         found[reading] = np.array([value_of(score_protocols(scan, mesh, [GENOVA])[0]) for mesh in meshes])
     return found

@@ -22,7 +22,7 @@ def distance_from_photographs(features: Tensor, network: RecognitionNetwork) -> 
     photographs; N others of the same kind come to about 1 / sqrt(N).
 
     Args:
-        features: [N, feature_width], pooled features of the network.
+        features: [N, feature_width], pooled features of the network; a feature map after them does not count.
         network: whose features these are.
 
     Returns:
@@ -38,6 +38,7 @@ def distance_from_photographs(features: Tensor, network: RecognitionNetwork) -> 
     mean, deviation = (
         torch.tensor(known[name], dtype=torch.float64) for name in ("mean", "standard_deviation")
     )
+    features = features[..., : once.feature_width]
     if features.ndim != 2 or len(features) == 0 or features.shape[1] != len(mean):
         raise ValueError(f"features must be [N, {len(mean)}] with N above 0, got {list(features.shape)}")
     varies = deviation > 0

@@ -48,7 +48,6 @@ from evaluation.shared.options import NO_SETTING, Dashboard, Machine, Output, se
 from evaluation.shared.present_inputs import require_data
 from evaluation.shared.scored_method import what_is_scored
 from lightning_modules.checkpoints import load_regressor
-from lightning_modules.expected_shape import readings_of
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.command_line import one_sentence_for_bad_input, parse_settings
 from lightning_modules.plain.number_types import AtLeastThree, PositiveInt, SeedInt
@@ -124,7 +123,7 @@ def consistency(compared: CompareSets, output: Output, machine: Machine, dashboa
     def compute(_: OutputFolder) -> Report:
         loaded = load_reconstructor(
             checkpoint, morphable_model=compared.morphable_model, device=machine.device
-        )
+        ).readings["likeness"]
         sets = photograph_sets(
             place, loaded, most=compared.people, each=max(numbers), detector=compared.detector,
             cache_folder=machine.cache_folder, workers=machine.workers, progress=machine.progress,
@@ -197,9 +196,10 @@ def weights_of_face(model: MorphableModel) -> Tensor:
 @torch.no_grad()
 def methods_of(sets: PhotographSets, loaded: Reconstructor, name: str, number: int) -> dict[str, FacesOfSets]:
     """The checkpoint's faces in each of its readings, the same shuffled, and the mean face for everybody."""
-    readings = {name: loaded}
-    if len(several := readings_of(loaded.content)) > 1:
-        readings = {f"{name}, {reading}": loaded.read_as(reading) for reading in several}
+    several = loaded.readings
+    readings = {
+        name if len(several) == 1 else f"{name}, {reading}": each for reading, each in several.items()
+    }
     methods = {
         method: FacesOfSets(
             *(faces_of(sets, faces[:, :number], reading) for faces in (sets.first, sets.others))

@@ -117,7 +117,7 @@ def fairness(known: KnownPeople, output: Output, machine: Machine) -> Results:
     settings = plain(of_checkpoint | settings_of_options(known) | settings_of_retouching(retouched))
 
     def compute(_: OutputFolder) -> Report:
-        loaded = load_reconstructor(checkpoint, device=machine.device)
+        loaded = load_reconstructor(checkpoint, device=machine.device).readings["likeness"]
         chosen = load_network(judge).to(machine.device)
         people = photographed(loaded, chosen, known, machine)
         return fairness_report(loaded, chosen, people, settings, machine)

@@ -283,11 +283,12 @@ def _expected_shape(content: Mapping[str, Any]) -> str:
     kept, widths = content["expected_shape"], content["regressor"]
     if is_earlier(kept):
         return ""  # an earlier version's: whoever wants to read it is told how to get another
-    own = widths | {"albedo_count": 0, "hidden_width": HIDDEN_WIDTH, "linear_path": True}
-    checks = {
-        "regression": lambda value: why_not_tensors(value, weight_shapes(own)),
-        **dict.fromkeys(("people", "photographs_each", "photographs"), _count),
-    }
+    counts = dict.fromkeys(("people", "photographs_each", "photographs", "map_width"), _count)
+    if reason := _wrong(counts, kept, "expected_shape."):
+        return reason
+    read = widths["feature_width"] + kept["map_width"]
+    own = {"feature_width": read, "albedo_count": 0, "hidden_width": HIDDEN_WIDTH, "linear_path": True}
+    checks = counts | {"regression": lambda value: why_not_tensors(value, weight_shapes(widths | own))}
     if unknown := kept.keys() - checks.keys():
         return f"expected_shape has {min(map(str, unknown))}, which none has"
     return _wrong(checks, kept, "expected_shape.")

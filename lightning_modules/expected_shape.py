@@ -4,8 +4,8 @@ Not in the paper. The batch distribution asks predictions for the prior's full v
 like somebody; how much of that variance is the person's is another question. Whoever wants geometry wants
 the expected shape. Two predictions stand side by side: the likeness, learnt from what real people look like,
 and a regression (`shape_regression`), learnt from synthetic people whose shapes are known and from landmarks
-of unlabelled photographs. They err in different ways, and the expected shape lies between them. No scan
-takes part.
+of unlabelled photographs, which also reads a feature map of the encoder (`recognition.mapped`). They err in
+different ways, and the expected shape lies between them. No scan takes part.
 """
 
 import sys
@@ -37,18 +37,22 @@ class ExpectedShape(NamedTuple):
         people: from how many synthetic people.
         photographs_each: so many of each of them.
         photographs: from the landmarks of how many photographs.
+        map_width: of the encoder's map, see `Mapped`, which it reads, too; 0 if its network gives none.
     """
 
     regression: dict[str, Tensor]
     people: int
     photographs_each: int
     photographs: int
+    map_width: int
 
     @classmethod
-    def keep(cls, regressor: Regressor, people: int, photographs_each: int, photographs: int) -> Self:
+    def keep(
+        cls, regressor: Regressor, people: int, photographs_each: int, photographs: int, *, map_width: int
+    ) -> Self:
         """The one of a regressor of shapes."""
         state = {name: value.detach().clone() for name, value in regressor.state_dict().items()}
-        return cls(state, people, photographs_each, photographs)
+        return cls(state, people, photographs_each, photographs, map_width)
 
     @torch.no_grad()
     def of(self, likeness: Tensor, features: Tensor) -> Tensor:
@@ -56,7 +60,7 @@ class ExpectedShape(NamedTuple):
 
         Args:
             likeness: [B, K], as they are predicted.
-            features: [B, D], that they are predicted of.
+            features: [B, D], that they are predicted of, with the encoder's map if that is read.
         """
         state = {name: value.to(likeness) for name, value in self.regression.items()}
         count, width = state["linear.weight"].shape
@@ -88,9 +92,9 @@ def kept_expected_shape(content: dict[str, Any]) -> ExpectedShape | None:
 def is_earlier(kept: Mapping[str, Any]) -> bool:
     """Whether what a checkpoint keeps is an earlier version's expected shape, or none.
 
-    Earlier ones were factors on the likeness, then a regression that had seen two photographs of a person.
+    Earlier ones were factors on the likeness, then regressions that read no map.
     """
-    return "photographs_each" not in kept
+    return "map_width" not in kept
 
 
 def readings_of(content: dict[str, Any]) -> tuple[Geometry, ...]:

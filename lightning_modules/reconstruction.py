@@ -14,14 +14,15 @@ from .checkpoints import (
     load_regressor,
     specification_of_network,
 )
-from .expected_shape import Geometry, require_expected_shape, tell_of_earlier
+from .expected_shape import Geometry, readings_of, require_expected_shape, tell_of_earlier
 from .faces.loading import load_morphable_model, place_of_model
 from .faces.morphable_model import Faces, MorphableModel
 from .prediction import Prediction
 from .recognition.encoder_names import underlying
+from .recognition.mapped import Mapped
 from .recognition.network import RecognitionNetwork
 from .recognition.network_names import file_kind
-from .recognition.networks import load_network
+from .recognition.networks import load_network, with_map
 from .regressor import Regressor
 
 # Where commands look for the morphable model when neither an option nor the checkpoint's own place has it.
@@ -36,7 +37,7 @@ class Reconstructor(NamedTuple):
     Attributes:
         regressor: encoder features -> coefficients.
         model: the morphable model that it was trained with.
-        encoder: the network whose features it reads.
+        encoder: the network whose features it reads; where the expected shape is read, its feature map, too.
         content: what the checkpoint says of itself, see `checkpoints.checkpoint_content`.
         specification: by which the morphable model was found, such as open or ict:FOLDER.
         geometry: how shape coefficients are read: as they are predicted, or as is expected of them.
@@ -50,14 +51,23 @@ class Reconstructor(NamedTuple):
     geometry: Geometry = "likeness"
 
     def read_as(self, geometry: Geometry, name: str = "the checkpoint") -> Self:
-        """The same with another reading of shapes.
+        """The same with another reading of shapes, which may need more of the encoder.
 
         Raises:
             ValueError: if the checkpoint, which the sentence calls `name`, keeps no expected shape.
         """
-        if geometry == "expected":
-            require_expected_shape(self.content, name)
-        return self._replace(geometry=geometry)
+        encoder = self.encoder
+        if geometry == "expected" and require_expected_shape(self.content, name).map_width:
+            encoder = with_map(encoder)
+        return self._replace(geometry=geometry, encoder=encoder)
+
+    @property
+    def readings(self) -> dict[Geometry, Self]:
+        """The same in each reading that the checkpoint keeps, likeness first; one encoder serves them all."""
+        if len(readings_of(self.content)) == 1:
+            return {"likeness": self.read_as("likeness")}
+        expected = self.read_as("expected")
+        return {"likeness": expected.read_as("likeness"), "expected": expected}
 
     def to(self, device: str | torch.device) -> Self:
         """The same on a device."""
@@ -70,8 +80,12 @@ class Reconstructor(NamedTuple):
         """Coefficients of faces with these encoder features [B, D], on the model's device.
 
         Features of several photographs of one person are averaged before (Genova et al. 2018, section 4.2).
+        Those of an encoder with its feature map begin with the ones that the likeness is predicted of.
         """
-        predicted: Prediction = self.regressor(features.to(self.model.shape_mean))
+        own = features
+        if isinstance(self.encoder, Mapped):
+            own = features[:, : self.encoder.network.feature_width]
+        predicted: Prediction = self.regressor(own.to(self.model.shape_mean))
         if self.geometry == "likeness":
             return predicted
         expected = require_expected_shape(self.content, "the checkpoint")
@@ -115,12 +129,13 @@ def load_reconstructor(
     """
     regressor, content = load_regressor(checkpoint)
     if geometry == "expected":
-        require_expected_shape(content, str(checkpoint))
+        require_expected_shape(content, str(checkpoint))  # before what takes long
     else:
         tell_of_earlier(content, str(checkpoint))
     model, specification = _morphable_model(content, checkpoint, morphable_model)
     encoder = _encoder(content, checkpoint, encoder_weights)
-    return Reconstructor(regressor, model, encoder, content, specification, geometry).to(device)
+    loaded = Reconstructor(regressor, model, encoder, content, specification)
+    return loaded.read_as(geometry).to(device)
 
 
 def _morphable_model(

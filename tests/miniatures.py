@@ -90,6 +90,16 @@ class SmallNetwork(RecognitionNetwork):
         return features, features @ self.projection
 
 
+class NetworkWithHalves(SmallNetwork):
+    """One whose map says how bright the left and the right half of its crop are."""
+
+    map_width = 2
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """Left, right."""
+        return torch.nn.functional.adaptive_avg_pool2d(images.mean(1), (1, 2)).flatten(1)
+
+
 class SmallMesh:
     """A landmark detector: sees 68 points that differ with the picture, and none in dark ones."""
 
@@ -166,10 +176,11 @@ def small_batch(
     )
 
 
-def expected_shape(regressed: Tensor, width: int = 20) -> dict[str, Any]:
+def expected_shape(regressed: Tensor, width: int = 20, *, map_width: int = 0) -> dict[str, Any]:
     """What a checkpoint keeps of an expected shape whose regression predicts the same [Ks] of everybody."""
-    regressor = new_shape_regressor(width, len(regressed))
+    regressor = new_shape_regressor(width + map_width, len(regressed))
     assert regressor.linear is not None
     with torch.no_grad():
         regressor.linear.bias.copy_(regressed)
-    return ExpectedShape.keep(regressor, people=9, photographs_each=2, photographs=0)._asdict()
+    kept = ExpectedShape.keep(regressor, people=9, photographs_each=2, photographs=0, map_width=map_width)
+    return kept._asdict()

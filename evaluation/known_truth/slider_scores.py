@@ -15,7 +15,6 @@ from evaluation.likeness.rendering_embeddings import mean_face_embedding
 from evaluation.metrics.scan_region import Region
 from evaluation.metrics.skin_tone import individual_typology_angle, lab
 from evaluation.metrics.true_error import true_error_mm, truth_of
-from lightning_modules.expected_shape import readings_of
 from lightning_modules.faces.aligned_rendering import as_judged, render_frontal
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.stand_in_label import STAND_IN
@@ -106,7 +105,7 @@ def made_by(
     """What a checkpoint makes of photographs.
 
     Args:
-        loaded: the checkpoint.
+        loaded: the checkpoint, with the encoder that all its readings need.
         judge: the network.
         people: with their photographs.
         faces: [N], which of the data set.
@@ -116,8 +115,8 @@ def made_by(
     features = people.dataset.batch(faces).features[loaded.encoder.name]
     found = loaded.coefficients(features)
     expected = None
-    if "expected" in readings_of(loaded.content):
-        expected = vertices_of(loaded, loaded.read_as("expected").coefficients(features).shape)
+    if "expected" in (readings := loaded.readings):
+        expected = vertices_of(loaded, readings["expected"].coefficients(features).shape)
     cheeks = [cheeks_of(people, loaded.model.albedo(some).cpu()) for some in found.albedo.split(AT_ONCE)]
     nothing = loaded.model.shape_mean.new_zeros(1, 0)
     mean = loaded.faces(Prediction(nothing, nothing))

@@ -47,7 +47,6 @@ from evaluation.shared.lifecycle import Report
 from evaluation.shared.present_inputs import require_optional_file
 from evaluation.shared.scored_method import Scored
 from lightning_modules.checkpoints import read_checkpoint
-from lightning_modules.expected_shape import readings_of
 from lightning_modules.faces.loading import load_morphable_model
 from lightning_modules.faces.morphable_model import MorphableModel
 from lightning_modules.plain.output_folder import OutputFolder
@@ -169,13 +168,14 @@ class ScanEvaluation:
 
     @cached_property
     def reconstructor(self) -> Reconstructor:
-        """The checkpoint's."""
-        return load_reconstructor(
+        """The checkpoint's, with the encoder that all its readings need."""
+        loaded = load_reconstructor(
             self.scored.path,
             morphable_model=self.options.scored.morphable_model,
             encoder_weights=self.options.scored.encoder_weights,
             device=self.options.machine.device,
         )
+        return loaded.readings["likeness"]
 
     @cached_property
     def model(self) -> MorphableModel:
@@ -223,12 +223,11 @@ class ScanEvaluation:
             return [*self.folders, *baselines]
         average = self.options.scored.average
         name, loaded = self.scored.method, self.reconstructor
-        readings: list[Method] = [CheckpointMethod(name, loaded, self.data, average)]
-        if len(several := readings_of(loaded.content)) > 1:
-            readings = [
-                CheckpointMethod(f"{name}, {reading}", loaded.read_as(reading), self.data, average)
-                for reading in several
-            ]
+        several = loaded.readings
+        readings: list[Method] = [
+            CheckpointMethod(name if len(several) == 1 else f"{name}, {reading}", each, self.data, average)
+            for reading, each in several.items()
+        ]
         return [*readings, *self.folders, *baselines]
 
     @cached_property

@@ -49,6 +49,11 @@ class Coloured(RecognitionNetwork):
         """The same of a network that looks at photographs once."""
         return self if self.network.once is self.network else Coloured(self.network.once)
 
+    @property
+    def plain(self) -> RecognitionNetwork:
+        """The network itself."""
+        return self.network.plain
+
     def _cheeks(self, images: Tensor) -> Tensor:
         patches = [images[:, :, top:bottom, left:right].flatten(2) for left, top, right, bottom in self.boxes]
         return torch.cat(patches, 2).mean(2)

@@ -25,6 +25,8 @@ BLOCKS = [
     *[(128, 256, True), *[(256, 256, False)] * 2],
     (256, 256, True),
 ]
+# The map that `feature_map` gives: after so many blocks it has 128 channels of 8 x 8, averaged over 2 x 2.
+MAP_BLOCKS, MAP_CELLS = 10, 4
 
 
 class ResidualBlock(nn.Module):
@@ -58,6 +60,7 @@ class Dlib(RecognitionNetwork):
     crop = DLIB_CROP
     feature_width = 256
     embedding_width = 128
+    map_width = BLOCKS[MAP_BLOCKS - 1][1] * MAP_CELLS**2
     mean: Tensor
 
     def __init__(self, weights: Weights, sha256: str) -> None:
@@ -71,10 +74,17 @@ class Dlib(RecognitionNetwork):
 
     def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The globally averaged last map and dlib's 128-D descriptor."""
-        # dlib rectifies before it pools: the same values from four times as many.
-        x = functional.relu_(functional.max_pool2d(self.stem((255 * images - self.mean) / 256), 3, 2))
-        features = self.blocks(x).mean((2, 3))
+        features = self.blocks(self._stem(images)).mean((2, 3))
         return features, self.projection(features)
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """The last map of 128 channels in 4 x 4 cells."""
+        last = self.blocks[:MAP_BLOCKS](self._stem(images))
+        return functional.adaptive_avg_pool2d(last, MAP_CELLS).flatten(1)
+
+    def _stem(self, images: Tensor) -> Tensor:
+        # dlib rectifies before it pools: the same values from four times as many.
+        return functional.relu_(functional.max_pool2d(self.stem((255 * images - self.mean) / 256), 3, 2))
 
 
 def load_dlib(path: Path | None = None, cache_folder: Path | None = None) -> Dlib:

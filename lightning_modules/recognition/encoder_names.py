@@ -1,4 +1,4 @@
-"""How an encoder's name says what it adds to a recognition network: `dlib-8crops-colour`.
+"""How an encoder's name says what it adds to a recognition network: `dlib-8crops-colour-map`.
 
 Imports no torch, as `network_names`.
 """
@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 COLOUR = "-colour"
 CROPS = "crops"
-_FORM = re.compile(rf"(?P<network>.+?)(?:-(?P<crops>\d+){CROPS})?(?P<colour>{COLOUR})?", re.DOTALL)
+MAP = "-map"
+_FORM = re.compile(
+    rf"(?P<network>.+?)(?:-(?P<crops>\d+){CROPS})?(?P<colour>{COLOUR})?(?P<map>{MAP})?", re.DOTALL
+)
 
 
 class EncoderName(NamedTuple):
@@ -18,11 +21,13 @@ class EncoderName(NamedTuple):
         network: the recognition network.
         crops: of a photograph, over which `SeveralCrops` averages; 1 is the network itself.
         coloured: whether it is `Coloured`, too.
+        mapped: whether it is `Mapped`.
     """
 
     network: str
     crops: int
     coloured: bool
+    mapped: bool = False
 
     @classmethod
     def of(cls, name: str) -> "EncoderName":
@@ -30,7 +35,8 @@ class EncoderName(NamedTuple):
         found = _FORM.fullmatch(name)
         if found is None:
             return cls(name, 1, False)
-        return cls(found["network"], int(found["crops"] or 1), found["colour"] is not None)
+        crops = int(found["crops"] or 1)
+        return cls(found["network"], crops, found["colour"] is not None, found["map"] is not None)
 
 
 def underlying(name: str) -> str:

@@ -42,6 +42,7 @@ class RecognitionNetwork(nn.Module):
         feature_width: D of the pooled features.
         embedding_width: D of the embedding.
         differentiable: whether gradients reach the image; a network without can only judge.
+        map_width: of `feature_map`; 0 of a network that gives none.
         sha256: hash of the published weight file; of `Coloured` and `SeveralCrops`, also of what they add.
     """
 
@@ -50,6 +51,7 @@ class RecognitionNetwork(nn.Module):
     feature_width: int
     embedding_width: int
     differentiable: bool = True
+    map_width: int = 0
 
     def __init__(self, sha256: str) -> None:
         super().__init__()
@@ -92,8 +94,21 @@ class RecognitionNetwork(nn.Module):
         """What sees renderings: this network, without what it does with photographs alone."""
         return self
 
+    @property
+    def plain(self) -> "RecognitionNetwork":
+        """The network itself, without what reading it as an encoder adds."""
+        return self
+
     def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Features and raw descriptor of images [B, 3, size, size] in the network's own crop, in [0, 1]."""
+        raise NotImplementedError
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """An intermediate map of images in the network's own crop, as `describe` takes them: [B, map_width].
+
+        Channels of coarse cells, one after the other: it knows where in the crop something is, which pooled
+        features have forgotten.
+        """
         raise NotImplementedError
 
     def train(self, mode: bool = True) -> Self:

@@ -10,6 +10,7 @@ from .described_networks import load_onnx, load_torch
 from .dlib import load_dlib
 from .encoder_names import EncoderName, underlying
 from .facenet import load_facenet
+from .mapped import Mapped
 from .network import RecognitionNetwork
 from .network_names import check_network, file_kind, place_of_network
 from .several_crops import SeveralCrops
@@ -39,7 +40,7 @@ def load_network(
             `arcface:FILE`, `onnx:FILE` and `torch:FILE` name their own, or are as `network_name` called them,
             with the file as `weights`.
             Each with `-8crops` appended reads photographs by `SeveralCrops`, with `-colour` it is `Coloured`,
-            with `-8crops-colour` both.
+            with `-map` `Mapped`; with `-8crops-colour-map` all three.
         weights: the weight file, where it does not lie in its usual place.
         descriptor_layer: of `vggface` only.
         descriptor_crops: likewise; 1, or the mean over 10.
@@ -64,7 +65,7 @@ def load_network(
             descriptor_crops=descriptor_crops,
             cache_folder=cache_folder,
         )
-        return as_encoder(network, crops=parts.crops, coloured=parts.coloured)
+        return as_encoder(network, crops=parts.crops, coloured=parts.coloured, mapped=parts.mapped)
     kind = file_kind(name)
     if kind is not None:
         if weights is None:
@@ -82,17 +83,28 @@ def load_network(
 
 def with_crops(encoder: RecognitionNetwork, crops: int) -> RecognitionNetwork:
     """The same encoder, which looks at so many crops of a photograph."""
-    coloured, once = EncoderName.of(encoder.name).coloured, encoder.once
-    return as_encoder(once.network if isinstance(once, Coloured) else once, crops=crops, coloured=coloured)
+    parts = EncoderName.of(encoder.name)
+    return as_encoder(encoder.plain, crops=crops, coloured=parts.coloured, mapped=parts.mapped)
 
 
-def as_encoder(network: RecognitionNetwork, *, crops: int = 1, coloured: bool = False) -> RecognitionNetwork:
+def with_map(encoder: RecognitionNetwork) -> RecognitionNetwork:
+    """The same encoder with its network's feature map, if that gives one; see `Mapped`."""
+    if isinstance(encoder, Mapped) or not encoder.plain.map_width:
+        return encoder
+    return Mapped(encoder)
+
+
+def as_encoder(
+    network: RecognitionNetwork, *, crops: int = 1, coloured: bool = False, mapped: bool = False
+) -> RecognitionNetwork:
     """A network as it is read by a regressor.
 
     Args:
         network: the network itself.
         crops: of a photograph, whose features are averaged, see `SeveralCrops`.
-        coloured: whether features end with the cheeks' colour, see `Coloured`.
+        coloured: whether features go on with the cheeks' colour, see `Coloured`.
+        mapped: whether they end with a feature map, see `Mapped`.
     """
     seen = network if crops == 1 else SeveralCrops(network, crops)
-    return Coloured(seen) if coloured else seen
+    seen = Coloured(seen) if coloured else seen
+    return Mapped(seen) if mapped else seen

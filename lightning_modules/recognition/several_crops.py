@@ -60,6 +60,11 @@ class SeveralCrops(RecognitionNetwork):
         """The network itself."""
         return self.network
 
+    @property
+    def plain(self) -> RecognitionNetwork:
+        """The network itself."""
+        return self.network
+
     def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """What the network says of one crop."""
         return self.network.describe(images)

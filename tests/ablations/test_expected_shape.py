@@ -56,9 +56,12 @@ def test_the_committed_checkpoint_learns_anew_and_keeps_its_weights(
     assert (kept.people, kept.photographs_each, kept.photographs) == (2988, 8, 1959)
     assert (learnt.people, learnt.photographs_each, learnt.photographs) == (30, 4, 0)
     assert not kept.regression["linear.weight"].equal(learnt.regression["linear.weight"])
-    features = torch.randn(4, 259, generator=torch.Generator().manual_seed(0))
-    likeness = load_reconstructor(made).coefficients(features).shape
-    expected = load_reconstructor(made, geometry="expected").coefficients(features).shape
+    readings = load_reconstructor(made).readings
+    assert readings["expected"].encoder.feature_width == 259 + kept.map_width == 2307
+    features = torch.rand(4, 2307, generator=torch.Generator().manual_seed(0))
+    likeness = load_reconstructor(made).coefficients(features[:, :259]).shape
+    assert readings["likeness"].coefficients(features).shape.equal(likeness)
+    expected = readings["expected"].coefficients(features).shape
     torch.testing.assert_close(expected, learnt.of(likeness, features))
     assert not torch.allclose(expected, likeness, atol=0.1)
 
@@ -73,7 +76,9 @@ def test_a_calibration_spreads_the_predictions_of_the_people_it_was_learnt_on() 
             return regressor(features)
 
     before = predicted()
-    loaded = Reconstructor(regressor, None, None, {"tone": {"mean": 0.5, "variance": 0.25}})
+    loaded = Reconstructor(
+        regressor, miniatures.small_model(), None, {"tone": {"mean": 0.5, "variance": 0.25}}
+    )
     people = expected_shape.PhotographedPeople(true, features)
     kept = expected_shape.calibrate(loaded, people)
     after, repeated = predicted(), true.albedo[:, None, 0].expand(30, 2)
@@ -126,6 +131,11 @@ def test_landmarks_are_learnt_from_but_not_those_that_the_training_held_back(
     theirs.prepare_data()
     theirs.setup()
     assert some.features.equal(theirs.dataset.batch(theirs.training).features["dlib"])
+    # Of a network with a feature map, that too.
+    encoder = miniatures.NetworkWithHalves()
+    mapped = expected_shape.marked_photographs(loaded._replace(encoder=encoder), chosen)
+    assert mapped is not None
+    assert mapped.features.shape == (30, encoder.feature_width + 2)
     assert expected_shape.marked_photographs(loaded, replace(chosen, landmarks=False)) is None
     loaded.model.no_landmarks = "nobody marked it"
     assert expected_shape.marked_photographs(loaded, chosen) is None
@@ -164,6 +174,24 @@ def test_too_few_people_whose_photographs_show_faces_are_refused(tmp_path: Path)
     people = expected_shape.PhotographedPeople(drawn, torch.zeros(7, 2, 20))
     with pytest.raises(ValueError, match="at least 8 synthetic people must show a face, got 7 of 9; give"):
         expected_shape.learn(loaded, people, None, chosen)
+
+
+@pytest.mark.usefixtures("small_mesh")
+def test_it_keeps_how_wide_the_feature_map_is_that_is_read(tmp_path: Path) -> None:
+    chosen = LearntExpectation(tmp_path, tmp_path, people=9, progress=False)
+    regressor, generator = Regressor(20, 4, 3, hidden_width=16), torch.Generator().manual_seed(0)
+    drawn = Prediction(torch.randn(9, 4, generator=generator), torch.zeros(9, 3))
+    for encoder, read, width in (
+        (miniatures.NetworkWithHalves(), True, 2),
+        (miniatures.NetworkWithHalves(), False, 0),
+        (miniatures.SmallNetwork(), True, 0),
+    ):
+        loaded = Reconstructor(regressor, miniatures.small_model(), encoder, {})
+        features = torch.randn(9, 2, 20 + width, generator=generator)
+        people = expected_shape.PhotographedPeople(drawn, features)
+        learnt = expected_shape.learn(loaded, people, None, replace(chosen, feature_map=read))
+        assert learnt.map_width == width
+        assert learnt.regression["linear.weight"].shape == (4, 20 + width)
 
 
 @pytest.mark.usefixtures("small_mesh")

@@ -17,8 +17,8 @@ def test_a_checkpoint_without_one_says_how_to_add_it(capsys: pytest.CaptureFixtu
     with pytest.raises(ValueError, match=r"old.ckpt keeps no expected shape: python ablations/expected_sh"):
         require_expected_shape({}, "old.ckpt")
     whole = miniatures.expected_shape(torch.zeros(3))
-    two_of_each = {name: value for name, value in whole.items() if name != "photographs_each"}
-    for kept in ({"covariance": torch.zeros(3)}, two_of_each):  # without a regression, and with the first one
+    no_map = {name: value for name, value in whole.items() if name != "map_width"}
+    for kept in ({"covariance": torch.zeros(3)}, no_map):  # without a regression, and with one of no map
         earlier = {"expected_shape": kept}
         with pytest.raises(ValueError, match=r"old.ckpt keeps an earlier version's expected shape: python "):
             require_expected_shape(earlier, "old.ckpt")
@@ -46,7 +46,9 @@ def test_it_lies_between_the_likeness_and_what_the_kept_regressor_says() -> None
     with torch.no_grad():
         for weight in regressor.parameters():
             weight.copy_(torch.randn(weight.shape, generator=generator) / 5)
-    kept = kept_expected_shape({"expected_shape": ExpectedShape.keep(regressor, 9, 2, 0)._asdict()})
+    kept = kept_expected_shape(
+        {"expected_shape": ExpectedShape.keep(regressor, 9, 2, 0, map_width=0)._asdict()}
+    )
     assert kept is not None
     features, likeness = torch.randn(6, 20, generator=generator), torch.randn(6, 4, generator=generator)
     with torch.no_grad():

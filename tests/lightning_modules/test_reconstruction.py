@@ -136,9 +136,37 @@ def test_the_expected_shape_is_of_likeness_and_regression_and_leaves_colours(che
     assert read.albedo.equal(predicted.albedo)
 
 
+def test_all_readings_see_by_one_encoder_with_the_map_that_the_expected_shape_reads(checkpoint: Path) -> None:
+    plain = load_reconstructor(checkpoint)
+    assert list(plain.readings) == ["likeness"]
+    assert plain.readings["likeness"].encoder is plain.encoder
+    kept = miniatures.expected_shape(torch.zeros(4), map_width=2)
+    kept["regression"]["linear.weight"][0, 20] = 1.0  # the first shape coefficient is the map's first cell
+    with_content(checkpoint, checkpoint.with_name("more.ckpt"), expected_shape=kept)
+    loaded = load_reconstructor(checkpoint.with_name("more.ckpt"))
+    loaded = loaded._replace(encoder=miniatures.NetworkWithHalves(1))
+    assert loaded.encoder.feature_width == 20  # whoever wants the likeness alone looks for no map
+    likeness, expected = loaded.readings.values()
+    assert (likeness.geometry, expected.geometry) == ("likeness", "expected")
+    assert likeness.encoder is expected.encoder
+    assert expected.encoder.name == "small-map"
+    assert expected.readings["expected"].encoder is expected.encoder
+    images = torch.rand(3, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    features = expected.encoder(images).features
+    alone = loaded.coefficients(loaded.encoder(images).features)
+    for part, wanted in zip(likeness.coefficients(features), alone, strict=True):
+        torch.testing.assert_close(part, wanted)
+    regressed = torch.zeros(3, 4)
+    regressed[:, 0] = features[:, 20]
+    between = REGRESSION_SHARE * regressed + LIKENESS_SHARE * alone.shape
+    torch.testing.assert_close(expected.coefficients(features).shape, between)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
+        ({"map_width": 2}, r"a feature_mean that has the shape \[20\] instead of \[22\]"),
+        ({"map_width": True}, "expected_shape.map_width must be"),
         ({"regression": {"linear.weight": torch.ones(4, 20)}}, "expected_shape.regression lacks 9 of 10"),
         ({"regression": torch.ones(4)}, "expected_shape.regression holds a tensor"),
         ({"people": "many"}, "expected_shape.people must be"),
