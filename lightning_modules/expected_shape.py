@@ -24,9 +24,8 @@ HOW_TO_ADD = "python ablations/expected_shape.py CHECKPOINT DESTINATION --unlabe
 # Of the regression. Its activation is smooth: with ReLU, features of many photographs, whose mean varies
 # less than any of them, are read worse.
 HIDDEN_WIDTH, DROPOUT = 512, 0.3
-# How much of each reading the expected shape is. More than one in all: each stays short of the true shape, or
-# goes beyond it, in its own directions, and their mean is shorter than either.
-REGRESSION_SHARE, LIKENESS_SHARE = 0.66, 0.44
+# How much of each reading the expected shape is.
+REGRESSION_SHARE, LIKENESS_SHARE = 0.6, 0.4
 
 
 class ExpectedShape(NamedTuple):
