@@ -3,12 +3,12 @@
     python ablations/expected_shape.py final.ckpt final_with_expected_shape.ckpt --unlabelled DIR
 
 Synthetic people of the checkpoint's own morphable model are drawn and photographed several times each, as the
-stand-in's are. A regression learns their shapes from the encoder's features, and from the landmarks of the
-unlabelled photographs, without those that the checkpoint's training held back; the expected shape lies
-between it and the checkpoint's own prediction. No scan takes part. The checkpoint's weights stay as they are,
-except with --calibrated-tone: then skin tones of the same people get their true mean and spread
-(docs/fairness.md says what that costs); and with --encoder-crops: then photographs are looked at more than
-once, and coefficients get the mean and spread back that they had over the unlabelled ones.
+stand-in's are. A regression learns their shapes from the encoder's features and its network's feature map,
+and from the landmarks of the unlabelled photographs, without those that the checkpoint's training held back;
+the expected shape lies between it and the checkpoint's own prediction. No scan takes part. The checkpoint's
+weights stay as they are, except with --calibrated-tone: then skin tones of the same people get their true
+mean and spread (docs/fairness.md says what that costs); and with --encoder-crops: then photographs are looked
+at more than once, and coefficients get the mean and spread back that they had over the unlabelled ones.
 """
 
 import os

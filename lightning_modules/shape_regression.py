@@ -8,8 +8,9 @@ kinds together, with d(s, s*) the root of the mean squared distance of two faces
     sum over synthetic people of  d(s(f), s*)^2 + e^2 |s(f) - s*|^2
     + w sum over photographs of  r(s(f), l)^2 + (v^2 / P) |s(f)|^2,
 
-s(f) what is predicted of features f, r the distance of the P landmarks l, v what is left of each, mm. The
-second terms keep coefficients small that move hardly any vertex or landmark. No scan takes part.
+s(f) what is predicted of features f (pooled ones and a map, see `recognition.mapped`), r the distance of the
+P landmarks l, v what is left of each, mm. The second terms keep coefficients small that move hardly any
+vertex or landmark. No scan takes part.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """An encoder that also says what colour the cheeks have."""
 
-import hashlib
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,12 +7,13 @@ from torch import Tensor
 from .encoder_names import COLOUR
 from .frame import CHEEKS
 from .network import Recognition, RecognitionNetwork
+from .reading import Reading
 from .resampling import resample
 
 CHANNELS = 3
 
 
-class Coloured(RecognitionNetwork):
+class Coloured(Reading):
     """A recognition network whose features end with the mean colour of both cheeks in its crop.
 
     Not in the paper. Recognition networks are trained to overlook light and camera, and with them most of
@@ -23,15 +22,7 @@ class Coloured(RecognitionNetwork):
     """
 
     def __init__(self, network: RecognitionNetwork) -> None:
-        # The boxes belong to what the features depend on.
-        super().__init__(hashlib.sha256(f"{network.sha256} {CHEEKS}".encode()).hexdigest())
-        self.network = network
-        self.name, self.crop = network.name + COLOUR, network.crop
-        self.feature_width = network.feature_width + CHANNELS
-        self.embedding_width = network.embedding_width
-        self.differentiable = network.differentiable
-        self.descriptor_layer = getattr(network, "descriptor_layer", None)  # features are cached by it
-        self.train(False)
+        super().__init__(network, COLOUR, str(CHEEKS), more=CHANNELS)
 
     def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The network's features and the cheeks' mean colour [B, 3], and the network's descriptor."""
@@ -48,11 +39,6 @@ class Coloured(RecognitionNetwork):
     def once(self) -> RecognitionNetwork:
         """The same of a network that looks at photographs once."""
         return self if self.network.once is self.network else Coloured(self.network.once)
-
-    @property
-    def plain(self) -> RecognitionNetwork:
-        """The network itself."""
-        return self.network.plain
 
     def _cheeks(self, images: Tensor) -> Tensor:
         patches = [images[:, :, top:bottom, left:right].flatten(2) for left, top, right, bottom in self.boxes]

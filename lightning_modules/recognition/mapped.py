@@ -1,16 +1,15 @@
 """An encoder that also says where in a face it sees what."""
 
-import hashlib
-
 import torch
 from torch import Tensor
 
 from .encoder_names import MAP
 from .network import Recognition, RecognitionNetwork
+from .reading import Reading
 from .resampling import resample
 
 
-class Mapped(RecognitionNetwork):
+class Mapped(Reading):
     """A recognition network whose features end with one of its intermediate maps, of a single crop.
 
     Not in the paper. Pooled features say what a recognition network was trained to tell: who it is. How long
@@ -27,16 +26,8 @@ class Mapped(RecognitionNetwork):
     def __init__(self, network: RecognitionNetwork) -> None:
         if not network.plain.map_width:
             raise ValueError(f"{network.plain.name} gives no feature map")
-        # Which map it is belongs to what the features depend on.
         width = network.plain.map_width
-        super().__init__(hashlib.sha256(f"{network.sha256} map {width}".encode()).hexdigest())
-        self.network = network
-        self.name, self.crop = network.name + MAP, network.crop
-        self.feature_width = network.feature_width + width
-        self.embedding_width = network.embedding_width
-        self.differentiable = network.differentiable
-        self.descriptor_layer = getattr(network, "descriptor_layer", None)  # features are cached by it
-        self.train(False)
+        super().__init__(network, MAP, f"map {width}", more=width)
 
     def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The network's features and the map, and the network's descriptor."""
@@ -56,8 +47,3 @@ class Mapped(RecognitionNetwork):
     def once(self) -> RecognitionNetwork:
         """The network before, which looks once: of renderings no map is read."""
         return self.network.once
-
-    @property
-    def plain(self) -> RecognitionNetwork:
-        """The network itself."""
-        return self.network.plain

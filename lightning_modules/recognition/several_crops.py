@@ -1,6 +1,5 @@
 """An encoder that looks at a photograph more than once."""
 
-import hashlib
 from collections.abc import Iterator
 from itertools import islice
 
@@ -10,6 +9,7 @@ from torch import Tensor
 from .encoder_names import CROPS
 from .frame import Crop
 from .network import Recognition, RecognitionNetwork
+from .reading import Reading
 from .resampling import resample
 
 # How each pair of crops differs from the network's own: right and down in shares of its side, and its size.
@@ -27,7 +27,7 @@ MOVES = (
 MOST_CROPS = 2 * len(MOVES)
 
 
-class SeveralCrops(RecognitionNetwork):
+class SeveralCrops(Reading):
     """A recognition network whose features of a photograph are the mean over several crops of it.
 
     Not in the paper, whose encoder sees a photograph once. The first crop is the network's own, the second
@@ -45,23 +45,11 @@ class SeveralCrops(RecognitionNetwork):
     def __init__(self, network: RecognitionNetwork, count: int) -> None:
         if not 1 < count <= MOST_CROPS:
             raise ValueError(f"the features of 2 to {MOST_CROPS} crops can be averaged, not of {count}")
-        # The crops belong to what the features depend on.
-        looks = list(islice(_moves(), count))
-        super().__init__(hashlib.sha256(f"{network.sha256} {looks}".encode()).hexdigest())
-        self.network, self.looks = network, looks
-        self.name, self.crop = f"{network.name}-{count}{CROPS}", network.crop
-        self.feature_width, self.embedding_width = network.feature_width, network.embedding_width
-        self.differentiable = network.differentiable
-        self.descriptor_layer = getattr(network, "descriptor_layer", None)  # features are cached by it
-        self.train(False)
+        self.looks = list(islice(_moves(), count))
+        super().__init__(network, f"-{count}{CROPS}", str(self.looks))
 
     @property
     def once(self) -> RecognitionNetwork:
-        """The network itself."""
-        return self.network
-
-    @property
-    def plain(self) -> RecognitionNetwork:
         """The network itself."""
         return self.network
 
