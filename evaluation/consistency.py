@@ -196,15 +196,11 @@ def weights_of_face(model: MorphableModel) -> Tensor:
 @torch.no_grad()
 def methods_of(sets: PhotographSets, loaded: Reconstructor, name: str, number: int) -> dict[str, FacesOfSets]:
     """The checkpoint's faces in each of its readings, the same shuffled, and the mean face for everybody."""
-    several = loaded.readings
-    readings = {
-        name if len(several) == 1 else f"{name}, {reading}": each for reading, each in several.items()
-    }
     methods = {
         method: FacesOfSets(
             *(faces_of(sets, faces[:, :number], reading) for faces in (sets.first, sets.others))
         )
-        for method, reading in readings.items()
+        for method, reading in loaded.named_readings(name).items()
     }
     own = methods[next(iter(methods))]
     mean = loaded.model.neutral_mean.view(1, -1, 3).cpu().expand_as(own.first)

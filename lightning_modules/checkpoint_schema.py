@@ -288,10 +288,10 @@ def _expected_shape(content: Mapping[str, Any]) -> str:
         return reason
     read = widths["feature_width"] + kept["map_width"]
     own = {"feature_width": read, "albedo_count": 0, "hidden_width": HIDDEN_WIDTH, "linear_path": True}
-    checks = counts | {"regression": lambda value: why_not_tensors(value, weight_shapes(widths | own))}
-    if unknown := kept.keys() - checks.keys():
+    regression = {"regression": lambda value: why_not_tensors(value, weight_shapes(widths | own))}
+    if unknown := kept.keys() - counts.keys() - regression.keys():
         return f"expected_shape has {min(map(str, unknown))}, which none has"
-    return _wrong(checks, kept, "expected_shape.")
+    return _wrong(regression, kept, "expected_shape.")
 
 
 def _weights(state: Mapping[str, Any], widths: Mapping[str, Any]) -> str:

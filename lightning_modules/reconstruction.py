@@ -69,6 +69,13 @@ class Reconstructor(NamedTuple):
         expected = self.read_as("expected")
         return {"likeness": expected.read_as("likeness"), "expected": expected}
 
+    def named_readings(self, name: str) -> dict[str, Self]:
+        """The same as rows of a table name them: by the checkpoint, and by the reading if there are two."""
+        several = self.readings
+        return {
+            name if len(several) == 1 else f"{name}, {reading}": each for reading, each in several.items()
+        }
+
     def to(self, device: str | torch.device) -> Self:
         """The same on a device."""
         return self._replace(

@@ -223,10 +223,9 @@ class ScanEvaluation:
             return [*self.folders, *baselines]
         average = self.options.scored.average
         name, loaded = self.scored.method, self.reconstructor
-        several = loaded.readings
         readings: list[Method] = [
-            CheckpointMethod(name if len(several) == 1 else f"{name}, {reading}", each, self.data, average)
-            for reading, each in several.items()
+            CheckpointMethod(row, reading, self.data, average)
+            for row, reading in loaded.named_readings(name).items()
         ]
         return [*readings, *self.folders, *baselines]
 

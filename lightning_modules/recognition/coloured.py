@@ -4,16 +4,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .around_network import WithMore
 from .encoder_names import COLOUR
 from .frame import CHEEKS
-from .network import Recognition, RecognitionNetwork
-from .reading import Reading
-from .resampling import resample
+from .network import RecognitionNetwork
 
 CHANNELS = 3
 
 
-class Coloured(Reading):
+class Coloured(WithMore):
     """A recognition network whose features end with the mean colour of both cheeks in its crop.
 
     Not in the paper. Recognition networks are trained to overlook light and camera, and with them most of
@@ -24,23 +23,13 @@ class Coloured(Reading):
     def __init__(self, network: RecognitionNetwork) -> None:
         super().__init__(network, COLOUR, str(CHEEKS), more=CHANNELS)
 
-    def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The network's features and the cheeks' mean colour [B, 3], and the network's descriptor."""
-        features, descriptor = self.network.describe(images)
-        return torch.cat([features, self._cheeks(images)], 1), descriptor
-
-    def of_photographs(self, images: Tensor) -> Recognition:
-        """The network's features of photographs, then the cheeks' colour in its own crop."""
-        seen = self.network.of_photographs(images)
-        cheeks = self._cheeks(resample(images, self.crop))
-        return seen._replace(features=torch.cat([seen.features, cheeks.to(seen.features)], 1))
-
     @property
     def once(self) -> RecognitionNetwork:
         """The same of a network that looks at photographs once."""
         return self if self.network.once is self.network else Coloured(self.network.once)
 
-    def _cheeks(self, images: Tensor) -> Tensor:
+    def more(self, images: Tensor) -> Tensor:
+        """The cheeks' mean colour [B, 3]."""
         patches = [images[:, :, top:bottom, left:right].flatten(2) for left, top, right, bottom in self.boxes]
         return torch.cat(patches, 2).mean(2)
 

@@ -43,7 +43,8 @@ class RecognitionNetwork(nn.Module):
         embedding_width: D of the embedding.
         differentiable: whether gradients reach the image; a network without can only judge.
         map_width: of `feature_map`; 0 of a network that gives none.
-        sha256: hash of the published weight file; of `Coloured` and `SeveralCrops`, also of what they add.
+        sha256: hash of the published weight file; of one around
+            another (`around_network`), also of what that adds.
     """
 
     name: str

@@ -6,10 +6,10 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from .around_network import AroundNetwork
 from .encoder_names import CROPS
 from .frame import Crop
 from .network import Recognition, RecognitionNetwork
-from .reading import Reading
 from .resampling import resample
 
 # How each pair of crops differs from the network's own: right and down in shares of its side, and its size.
@@ -27,7 +27,7 @@ MOVES = (
 MOST_CROPS = 2 * len(MOVES)
 
 
-class SeveralCrops(Reading):
+class SeveralCrops(AroundNetwork):
     """A recognition network whose features of a photograph are the mean over several crops of it.
 
     Not in the paper, whose encoder sees a photograph once. The first crop is the network's own, the second

@@ -2,10 +2,14 @@
 
 import hashlib
 
-from .network import RecognitionNetwork
+import torch
+from torch import Tensor
+
+from .network import Recognition, RecognitionNetwork
+from .resampling import resample
 
 
-class Reading(RecognitionNetwork):
+class AroundNetwork(RecognitionNetwork):
     """A recognition network around another: the embedding is the other's own, features are read anew.
 
     Args:
@@ -28,3 +32,22 @@ class Reading(RecognitionNetwork):
     def plain(self) -> RecognitionNetwork:
         """The network itself."""
         return self.network.plain
+
+
+class WithMore(AroundNetwork):
+    """One whose features end with something more, that is seen in the network's own crop alone."""
+
+    def more(self, images: Tensor) -> Tensor:
+        """What is added [B, more], of images in the network's own crop."""
+        raise NotImplementedError
+
+    def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The network's features and what is added, and the network's descriptor."""
+        features, descriptor = self.network.describe(images)
+        return torch.cat([features, self.more(images).to(features)], 1), descriptor
+
+    def of_photographs(self, images: Tensor) -> Recognition:
+        """The network's features of photographs, and what is added of one crop."""
+        seen = self.network.of_photographs(images)
+        added = self.more(resample(images, self.crop)).to(seen.features)
+        return seen._replace(features=torch.cat([seen.features, added], 1))
